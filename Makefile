@@ -1,0 +1,24 @@
+# Two commands for a fresh clone; they need Python 3.11 or newer, and pip.
+#   make demo   the whole line on real data: score, select, retrain, export
+#   make test   formatting, types and tests
+PYTHON ?= python3
+
+.PHONY: demo test
+demo: .venv/project
+	.venv/bin/prune-kit demo
+
+test: .venv/project-test
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/pytest
+
+.venv/project: pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --editable .
+	touch $@
+
+.venv/project-test: pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --editable '.[test]'
+	touch .venv/project $@

@@ -1,0 +1,243 @@
+"""The commands that show: demo, reproduce, info, list."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prune_kit_cli import options as o
+
+if TYPE_CHECKING:
+    from prune_kit.data.dataset import Dataset
+    from prune_kit.recipe import Recipe, Reproduction
+    from prune_kit_cli.render import Screen
+
+DEMO = "digits_demo"
+
+
+def demo(
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """The whole line on real data, in about a minute: score, select, retrain, export.
+
+    Example: prune-kit demo
+    """
+    from prune_kit import pipeline, recipe
+    from prune_kit_cli import render
+
+    screen = render.Screen(as_json, quiet)
+    done = _reproduce(screen, recipe.load_recipe(DEMO), None, "full", "auto", "auto", None, workdir)
+    selection = done.selections["selection"]
+    target = pipeline.export(selection, pipeline.export_path(workdir / DEMO / "selection", "txt", None), format="txt")
+    screen.result(
+        {"outcomes": render.outcomes_json(done.outcomes), "index_list": target, "kept": len(selection.index)},
+        "\n1. Networks were trained, and every example was scored by how wrong they are about it",
+        render.score_table(done.table, list(done.table.columns)),
+        f"\n2. A window over the sorted scores was selected\n{selection.describe()}",
+        "\n3. Networks were trained anew on all rows, on the selection, and on random rows of the same number",
+        render.outcome_table(done.outcomes),
+        *render.outcome_sentence(done.outcomes),
+        f"\n4. The rows to keep, one number a line, for your own training code: {render.path_of(target)}",
+        f"   rows = numpy.loadtxt({render.path_of(target)!r}, dtype=int); images[rows], labels[rows]",
+        "\nOn your own images: prune-kit score --data folder:DIR, then select, retrain, export; each has --help",
+    )
+
+
+def reproduce(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="One of `prune-kit list recipes`, or a .toml file.")],
+    scale: Annotated[
+        str, typer.Option("--scale", metavar="full|smoke", help="smoke: on digits, in about a minute.")
+    ] = "full",
+    data: o.Data = None,
+    device: o.Device = "auto",
+    precision: o.Precision = "auto",
+    jobs: o.Jobs = None,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """Run a recipe, an experiment of a paper, and check what the paper claims.
+
+    Example: prune-kit reproduce data_diet_cifar10 --scale smoke
+    """
+    from prune_kit import recipe
+    from prune_kit_cli import render
+
+    screen = render.Screen(as_json, quiet)
+    done = _reproduce(screen, recipe.load_recipe(name), data, scale, device, precision, jobs, workdir)
+    verdicts = [{**vars(expectation), "value": value, "holds": holds} for expectation, value, holds in done.verdicts]
+    lines = [
+        f"{'holds' if holds else 'does not reproduce'}: {expectation.claim} ({expectation.where}): "
+        f"{expectation.check}, measured {value:.3f}"
+        for expectation, value, holds in done.verdicts
+    ]
+    if scale == "smoke":
+        lines = [
+            "smoke scale: digits, a small network, 10 epochs, 2 seeds. "
+            "These figures show that it runs; they mean nothing."
+        ]
+    screen.result(
+        {"recipe": name, "scale": scale, "outcomes": render.outcomes_json(done.outcomes), "verdicts": verdicts},
+        render.outcome_table(done.outcomes),
+        *lines,
+    )
+
+
+def info(
+    file: Annotated[Path | None, typer.Argument(help="One of our files [default: all in the workdir].")] = None,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """Say what a file of ours holds: scores, a selection, outcomes.
+
+    Example: prune-kit info prune-kit-work/scores.h5
+    """
+    from prune_kit.errors import FileError
+    from prune_kit_cli import render
+
+    screen = render.Screen(as_json, quiet)
+    paths = [file] if file else sorted(workdir.glob("*.h5"))
+    if not paths:
+        raise FileError(f"there are no files in {workdir}. Start with: prune-kit score, or prune-kit demo")
+    described = [_describe(path) for path in paths]
+    values = [value for value, _ in described]
+    screen.result(values[0] if file else {"files": values}, *(item for _, shown in described for item in shown))
+
+
+def list_(
+    what: Annotated[str, typer.Argument(metavar="data|models|methods|rules|formats|recipes", help="What to list.")],
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """List what there is: data sources, models, methods, rules, formats, recipes.
+
+    Example: prune-kit list methods
+    """
+    from prune_kit import catalog, pipeline, recipe, scoring
+    from prune_kit_cli import render
+
+    lists: dict[str, Callable[[], dict[str, str]]] = {
+        "data": _data_entries,
+        "models": _model_entries,
+        "methods": lambda: _entries(scoring.SCORERS),
+        "rules": lambda: _entries(pipeline.SELECTORS),
+        "formats": lambda: _entries(pipeline.EXPORTERS),
+        "recipes": lambda: {name: recipe.load_recipe(name).title for name in recipe.recipe_names()},
+    }
+    if what not in lists:
+        raise catalog.unknown("list", what, lists)
+    entries = lists[what]()
+    render.Screen(as_json, quiet).result({what: entries}, render.listing(entries))
+
+
+def _reproduce(
+    screen: "Screen",
+    chosen: "Recipe",
+    data: str | None,
+    scale: str,
+    device: str,
+    precision: str,
+    jobs: int | None,
+    workdir: Path,
+) -> "Reproduction":
+    """Run a recipe in a folder of its own, and write there what its stages would have written."""
+    from prune_kit import recipe
+    from prune_kit_cli import render, work
+
+    folder = workdir / (chosen.name if scale == "full" else f"{chosen.name}-{scale}")
+
+    def announce(loaded: "Dataset", used: "Recipe") -> None:
+        screen.note("recipe", f"{used.name}: {used.title}")
+        screen.note("data", loaded.describe())
+        screen.note("protocol", used.train.describe())
+
+    with screen.progress() as follow:
+        done = recipe.reproduce(
+            chosen, data=data, scale=scale, device=device, precision=precision, jobs=jobs, workdir=folder,
+            progress=follow, announce=announce,
+        )  # fmt: skip
+    screen.note(
+        "trained", f"{follow.networks} networks" if follow.networks else "nothing: every run that this needs is there"
+    )
+    done.table.write(folder / work.SCORES)
+    for name, selection in done.selections.items():
+        selection.write(folder / f"{name.replace(' ', '-')}.h5")
+    done.outcomes.write(folder / work.OUTCOMES)
+    screen.note("wrote", f"{render.path_of(folder)}: scores.h5, {len(done.selections)} selection(s), outcomes.h5")
+    return done
+
+
+def _describe(path: Path) -> tuple[dict[str, Any], list[Any]]:
+    """A file as JSON values, and as things to print."""
+    from rich.text import Text
+
+    from prune_kit import files
+    from prune_kit.outcomes import Outcomes
+    from prune_kit.selection import Selection
+    from prune_kit.table import ScoreTable
+    from prune_kit_cli import render
+
+    with files.reading_hdf5(path) as file:
+        kind = str(file.attrs["format"]).removeprefix("prune_kit.")
+        head = {name: _attribute(value) for name, value in file.attrs.items()}
+    title = Text(f"{render.path_of(path)}: {kind}, made {head.get('created')} from {head.get('data')}", style="bold")
+    if kind == "scores":
+        table = ScoreTable.read(path, extras=False)
+        columns = {
+            name: {"harder": c.harder, "runs": c.runs, "seconds": c.seconds, "companion": c.companion, **c.parameters}
+            for name, c in table.columns.items()
+        }
+        counts = f"{len(table.rows):,} rows, {len(table.rows.training):,} of them train"
+        return {**head, "rows": len(table.rows), "columns": columns}, [
+            title, counts, render.score_table(table, list(table.columns)),
+        ]  # fmt: skip
+    if kind == "selection":
+        selection = Selection.read(path)
+        shares = dict(zip(selection.rows.class_names, selection.class_shares(), strict=True))
+        values = {**head, "rows": len(selection.rows), "kept": len(selection.index), "class_shares": shares}
+        return values, [title, selection.describe(), render.class_table(selection)]
+    if kind == "outcomes":
+        outcomes = Outcomes.read(path)
+        return {**head, "outcomes": render.outcomes_json(outcomes)}, [
+            title, render.outcome_table(outcomes), *render.outcome_sentence(outcomes),
+        ]  # fmt: skip
+    return head, [title]
+
+
+def _attribute(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _entries(package: str) -> dict[str, str]:
+    """Every module of a folder, with what its docstring says after the name."""
+    from prune_kit import catalog
+
+    return {
+        name: catalog.summary(package, name).removeprefix(f"{name}: ").rstrip(".")
+        for name in catalog.module_names(package)
+    }
+
+
+def _data_entries() -> dict[str, str]:
+    from prune_kit import catalog
+    from prune_kit.data.spec import FUNCTION, SOURCES, source_names
+
+    entries = {}
+    for name in source_names():
+        text = catalog.summary(SOURCES, name.replace("-", "_")).rstrip(".")
+        entries[name if name == "digits" else f"{name}:PATH"] = text.partition(": ")[2] or text
+    return entries | {FUNCTION: "a function of yours that returns a data set"}
+
+
+def _model_entries() -> dict[str, str]:
+    from prune_kit import models
+
+    return {
+        f"{name}NAME" if name.endswith(":") else name: text.partition(": ")[2].rstrip(".")
+        for name, text in models.model_summaries().items()
+    }

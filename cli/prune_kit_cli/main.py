@@ -1,0 +1,69 @@
+"""The door: every command, and the one place where errors become exit codes."""
+
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import typer
+
+from prune_kit.errors import PruneKitError
+from prune_kit_cli import looking, verbs
+
+USER_ERROR, INTERRUPTED = 2, 130
+
+app = typer.Typer(
+    name="prune-kit",
+    help="Which training examples can be dropped without losing accuracy, and which labels are wrong?",
+    epilog="Start with: prune-kit demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    verbs.score,
+    verbs.select,
+    verbs.retrain,
+    verbs.export,
+    looking.demo,
+    looking.reproduce,
+    looking.info,
+)
+for command in COMMANDS:
+    app.command()(command)
+app.command("list")(looking.list_)
+
+
+def run() -> None:
+    """The entry point `prune-kit`. Exit codes: 0 done, 1 our bug, 2 the user can mend it, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(exit_code(sys.argv[1:]))
+
+
+def exit_code(words: list[str]) -> int:
+    """Run one command line and say how it ended."""
+    from prune_kit_cli.render import error_line
+
+    try:
+        return int(app(words, standalone_mode=False) or 0)
+    except PruneKitError as error:
+        error_line(" ".join(str(error).split()))
+        return USER_ERROR
+    except (KeyboardInterrupt, typer.Abort):
+        error_line(f"interrupted. Finished epochs are kept; to go on: prune-kit {' '.join(words)}")
+        return INTERRUPTED
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # only the command line parser's own errors have it
+            raise
+        error_line(f"{error.format_message()} See: prune-kit {_command(words)}--help")
+        return USER_ERROR
+
+
+def _command(words: list[str]) -> str:
+    names = [info.name or getattr(info.callback, "__name__", "") for info in app.registered_commands]
+    return f"{words[0]} " if words and words[0] in names else ""
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

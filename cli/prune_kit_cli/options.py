@@ -1,0 +1,49 @@
+"""The options that several commands share, each with its help text in one place."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
+WorkDir = Annotated[
+    Path,
+    typer.Option(
+        "--workdir", envvar="PRUNE_KIT_WORKDIR", help="The folder in which each stage finds the one before it."
+    ),
+]
+DEFAULT_WORKDIR = Path("prune-kit-work")
+
+Data = Annotated[
+    str | None,
+    typer.Option("--data", metavar="SPEC", help="mnist:DIR, folder:DIR, npz:FILE, ...: see `prune-kit list data`."),
+]
+DataAgain = Annotated[
+    str | None,
+    typer.Option("--data", metavar="SPEC", help="A new location of the same data (the fingerprint must agree)."),
+]
+By = Annotated[str | None, typer.Option("--by", metavar="COLUMN", help="The score column to rank by, such as el2n@20.")]
+Keep = Annotated[
+    float, typer.Option("--keep", metavar="F", help="The share of the training rows to keep, above 0 to 1.")
+]
+Model = Annotated[
+    str | None, typer.Option("--model", metavar="NAME", help="Another network: see `prune-kit list models`.")
+]
+Recipe = Annotated[
+    str | None, typer.Option("--recipe", metavar="NAME|FILE", help="Take the training protocol of a recipe.")
+]
+Train = Annotated[
+    list[str] | None,
+    typer.Option("--train", metavar="KEY=VALUE", help="Change one field of the protocol, e.g. epochs=10. Repeatable."),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Precision = Annotated[
+    str, typer.Option("--precision", help="auto, fp32 or bf16; auto is fp32 on a CPU, bf16 on a GPU.")
+]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", metavar="J", help="Networks trained at once [default: one per core].")
+]
+Selections = Annotated[
+    list[Path] | None, typer.Option("--selection", metavar="FILE", help="A selection file. Repeatable.")
+]

@@ -1,0 +1,296 @@
+"""The verbs of the main line: score, select, retrain, export.
+
+What a command needs is imported inside it, so that `--help` answers at once.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prune_kit_cli import options as o
+
+
+def score(
+    data: o.Data = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", metavar="FILE", help="Other labels for the same rows (npy or csv).")
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option("--image-size", metavar="PIXELS", help="The side to which a folder's images are resized."),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", metavar="NAME", help="One or more of `prune-kit list methods` [default: el2n]."),
+    ] = None,
+    epoch: Annotated[
+        list[str] | None,
+        typer.Option("--epoch", metavar="T", help="Score after T finished epochs; takes a list. 0 is untrained."),
+    ] = None,
+    runs: Annotated[
+        int | None, typer.Option("--runs", metavar="R", help="Networks to average over [default: 10].")
+    ] = None,
+    model: o.Model = None,
+    recipe: o.Recipe = None,
+    train: o.Train = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="S", help="The first network's seed [default: 0].")
+    ] = None,
+    observe: Annotated[
+        str | None,
+        typer.Option("--observe", help="Cumulative scores from minibatches (free) or a clean sweep each epoch."),
+    ] = None,
+    device: o.Device = "auto",
+    precision: o.Precision = "auto",
+    jobs: o.Jobs = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start the score table anew; finished runs are still used.")
+    ] = False,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """Train a few networks for a few epochs and score every example by them.
+
+    One training serves every method. Without --data, the embedded data set `digits` is used. grand@0 is offered since
+    the papers ask for it, but it mostly measures the image's norm and prunes worse than random: use epoch 10 or later.
+
+    Example: prune-kit score --method el2n,forgetting --epoch 20
+    """
+    from prune_kit import pipeline
+    from prune_kit.data.spec import load_data
+    from prune_kit.settled import scored_with
+    from prune_kit.table import ScoreTable
+    from prune_kit_cli import render, work
+
+    screen, target = render.Screen(as_json, quiet), workdir / work.SCORES
+    table = None
+    if target.exists() and not fresh:
+        table = ScoreTable.read(target)
+    with screen.progress() as follow:
+        if table is not None and labels is None:
+            loaded = pipeline.load_again(table.rows, data, image_size=image_size, progress=follow)
+        else:
+            loaded = load_data(data or "digits", labels=labels, image_size=image_size, progress=follow)
+            if data is None:
+                screen.warn("no --data given: using digits, 1,797 real images that come with scikit-learn")
+        screen.note("data", loaded.describe())
+        if loaded.preparation:
+            screen.note("", loaded.preparation)
+        config = work.protocol(loaded, scored_with(table) if table else {}, recipe, model, train)
+        screen.note("protocol", config.describe())
+        scored = pipeline.score(
+            loaded,
+            method or "el2n",
+            epoch=work.numbers(epoch, "--epoch"),
+            runs=runs,
+            config=config,
+            seed=seed,
+            device=device,
+            precision=precision,
+            jobs=jobs,
+            observe=observe,
+            table=table,
+            workdir=workdir,
+            progress=follow,
+        )
+    made = [name for name, column in scored.columns.items() if table is None or table.columns.get(name) is not column]
+    screen.note(
+        "trained", f"{follow.networks} networks" if follow.networks else "nothing: every run that this needs is there"
+    )
+    for name in made:
+        if name == "grand@0":
+            screen.warn("grand@0 is close to the image's norm (compare input_norm) and prunes worse than random")
+    if made:
+        scored.write(target)
+        screen.note("wrote", render.path_of(target))
+    else:
+        screen.note("wrote", f"nothing: {render.path_of(target)} has every column asked for")
+    trained = [name for name, column in scored.columns.items() if column.runs]
+    by = f"--by {trained[-1]} " if len(trained) > 1 else ""
+    screen.note("next", f"prune-kit select {by}--keep 0.5 --offset 0.02")
+    screen.result(
+        {
+            "file": target,
+            "made": made,
+            "columns": list(scored.columns),
+            "trained": follow.networks,
+            "fingerprint": loaded.fingerprint,
+        },
+        render.score_table(scored, made or list(scored.columns)),
+    )
+
+
+def select(
+    by: o.By = None,
+    rule: Annotated[str, typer.Option("--rule", metavar="NAME", help="One of `prune-kit list rules`.")] = "window",
+    keep: o.Keep = 0.5,
+    offset: Annotated[
+        float | None,
+        typer.Option("--offset", metavar="F", help="The share to skip at one end of the ranking [default: 0]."),
+    ] = None,
+    offset_from: Annotated[
+        str | None, typer.Option("--offset-from", metavar="hard|easy", help="Which end is skipped [default: hard].")
+    ] = None,
+    per_class: Annotated[
+        bool | None, typer.Option("--per-class", help="Apply the rule inside each class.", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="For --rule random [default: 0].")] = None,
+    scores: Annotated[Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write [default: WORKDIR/selection.h5].")
+    ] = None,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """Choose the examples to keep: by default a window over the sorted scores.
+
+    --offset 0.02 skips the 2 % hardest, which are often mislabelled, and --keep 0.5 keeps the next half.
+
+    Example: prune-kit select --by el2n@20 --keep 0.5 --offset 0.02
+    """
+    from prune_kit import pipeline
+    from prune_kit_cli import render, work
+
+    screen, target = render.Screen(as_json, quiet), out or workdir / work.SELECTION
+    table = work.read_scores(workdir, scores)
+    selection = pipeline.select(
+        table, rule=rule, by=by, keep=keep, offset=offset, offset_from=offset_from, per_class=per_class, seed=seed
+    )
+    selection.write(target)
+    screen.note("wrote", render.path_of(target))
+    thin = selection.thin_classes()
+    if thin:
+        names = ", ".join(thin[:10]) + (f" and {len(thin) - 10} more" if len(thin) > 10 else "")
+        screen.warn(
+            f"less than half of the average share is kept of: {names}. --per-class keeps the same share of each"
+        )
+    screen.note("next", "prune-kit retrain   (does accuracy hold?), or prune-kit export --format txt")
+    shares = dict(zip(selection.rows.class_names, selection.class_shares(), strict=True))
+    screen.result(
+        {
+            "file": target,
+            "rule": selection.rule,
+            "parameters": selection.parameters,
+            "column": selection.column,
+            "kept": len(selection.index),
+            "dropped": len(selection.dropped),
+            "class_shares": shares,
+            "description": selection.describe(),
+        },
+        selection.describe(),
+        render.class_table(selection),
+    )
+
+
+def retrain(
+    selection: o.Selections = None,
+    data: o.DataAgain = None,
+    align: Annotated[
+        bool,
+        typer.Option("--align", help="Match the rows by content where the data has another order, more or fewer rows."),
+    ] = False,
+    runs: Annotated[int, typer.Option("--runs", metavar="R", help="Seeds per selection.")] = 4,
+    baseline: Annotated[
+        str, typer.Option("--baseline", help="What to compare with: full, random, both, or none.")
+    ] = "full,random",
+    budget: Annotated[
+        str, typer.Option("--budget", help="steps: as many steps as the full data takes; or epochs.")
+    ] = "steps",
+    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="The first seed [default: 1000].")] = None,
+    model: o.Model = None,
+    recipe: o.Recipe = None,
+    train: o.Train = None,
+    device: o.Device = "auto",
+    precision: o.Precision = "auto",
+    jobs: o.Jobs = None,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """Does accuracy hold? Train on the selection, on all data and on random subsets of the same size, and compare.
+
+    Without --selection, every selection in the workdir. Accuracies are those of the last epoch on the test set.
+
+    Example: prune-kit retrain --runs 4
+    """
+    from prune_kit import pipeline
+    from prune_kit_cli import render, work
+
+    screen, target = render.Screen(as_json, quiet), workdir / work.OUTCOMES
+    selections = work.read_selections(workdir, selection)
+    first = next(iter(selections.values()))
+    with screen.progress() as follow:
+        loaded = pipeline.load_again(first.rows, data, progress=follow)
+        if align:
+            loaded, selections = pipeline.align(loaded, selections)
+            first = next(iter(selections.values()))
+        screen.note("data", loaded.describe())
+        config = work.protocol(loaded, first.scored_with, recipe, model, train)
+        screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
+        outcomes = pipeline.retrain(
+            loaded,
+            selections,
+            runs=runs,
+            baseline=[] if baseline == "none" else [word for word in baseline.split(",") if word],
+            budget=budget,
+            config=config,
+            seed=seed,
+            device=device,
+            precision=precision,
+            jobs=jobs,
+            workdir=workdir,
+            progress=follow,
+        )
+    screen.note(
+        "trained", f"{follow.networks} networks" if follow.networks else "nothing: every run that this needs is there"
+    )
+    outcomes.write(target)
+    screen.note("wrote", render.path_of(target))
+    screen.note("next", "prune-kit export --format txt")
+    screen.result(
+        {"file": target, "budget": budget, "outcomes": render.outcomes_json(outcomes)},
+        render.outcome_table(outcomes),
+        *render.outcome_sentence(outcomes),
+    )
+
+
+def export(
+    selection: Annotated[
+        Path | None, typer.Option("--selection", metavar="FILE", help="The selection to write out.")
+    ] = None,
+    format: Annotated[str, typer.Option("--format", metavar="NAME", help="txt, npy, json, csv or parquet.")] = "txt",
+    what: Annotated[
+        str | None,
+        typer.Option("--what", metavar="keep|drop", help="Which rows [default: keep; csv and parquet list all]."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="PATH", help="Where to write [default: in the workdir].")
+    ] = None,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """Write the index list for anybody's training code. An index is the row number in the source itself.
+
+    Example: prune-kit export --format txt
+    """
+    from prune_kit import pipeline
+    from prune_kit.errors import OptionError
+    from prune_kit.selection import Selection
+    from prune_kit_cli import render, work
+
+    screen = render.Screen(as_json, quiet)
+    found = [selection] if selection else work.selection_files(workdir)
+    if len(found) > 1:
+        raise OptionError(f"which selection? Say --selection FILE, one of: {', '.join(map(render.path_of, found))}")
+    chosen = Selection.read(found[0])
+    target = pipeline.export(
+        chosen, out or pipeline.export_path(workdir / found[0].stem, format, what), format=format, what=what
+    )
+    screen.result(
+        {"file": target, "format": format, "what": what, "kept": len(chosen.index), "dropped": len(chosen.dropped)},
+        f"wrote {render.path_of(target)}: {pipeline.export_sentence(chosen, format, what)}",
+    )

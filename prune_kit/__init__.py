@@ -1,0 +1,64 @@
+"""prune_kit: which training examples can be dropped, and which labels are wrong.
+
+    import prune_kit
+    data = prune_kit.load_data("digits")
+    table = prune_kit.score(data, "el2n", epoch=20)
+    selection = prune_kit.select(table, keep=0.5, offset=0.02)
+    outcomes = prune_kit.retrain(data, selection)
+
+Names are loaded when they are first used; importing the package imports neither torch nor numpy.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prune_kit.data.dataset import Dataset
+    from prune_kit.data.spec import load_data
+    from prune_kit.errors import PruneKitError
+    from prune_kit.outcomes import Outcomes
+    from prune_kit.pipeline import export, retrain, score, select
+    from prune_kit.selection import Selection
+    from prune_kit.table import ScoreColumn, ScoreTable
+    from prune_kit.training.config import TrainConfig
+    from prune_kit.training.gradient_norms import per_example_gradient_norms
+
+_HOMES = {
+    "Dataset": "data.dataset",
+    "Outcomes": "outcomes",
+    "PruneKitError": "errors",
+    "ScoreColumn": "table",
+    "ScoreTable": "table",
+    "Selection": "selection",
+    "TrainConfig": "training.config",
+    "export": "pipeline",
+    "load_data": "data.spec",
+    "per_example_gradient_norms": "training.gradient_norms",
+    "retrain": "pipeline",
+    "score": "pipeline",
+    "select": "pipeline",
+}
+
+__all__ = [
+    "Dataset",
+    "Outcomes",
+    "PruneKitError",
+    "ScoreColumn",
+    "ScoreTable",
+    "Selection",
+    "TrainConfig",
+    "export",
+    "load_data",
+    "per_example_gradient_norms",
+    "retrain",
+    "score",
+    "select",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'prune_kit' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"prune_kit.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,1 @@
+"""Data sets: the noun `Dataset`, and one file per source in `sources/`."""

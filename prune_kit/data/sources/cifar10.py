@@ -1,0 +1,32 @@
+"""cifar10: 60,000 colour photographs of 32x32 pixels in ten classes, from the original files (python or binary).
+
+Report: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf.
+"""
+
+from prune_kit.data.cifar_archives import Form, load_cifar
+from prune_kit.data.dataset import Dataset
+from prune_kit.progress import Listener, nobody
+
+BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
+PYTHON = Form(
+    folder="cifar-10-batches-py",
+    archive="cifar-10-python.tar.gz",
+    train=BATCHES,
+    test="test_batch",
+    names="batches.meta",
+    names_key="label_names",
+    label_key="labels",
+)
+BINARY = Form(
+    folder="cifar-10-batches-bin",
+    archive="cifar-10-binary.tar.gz",
+    train=tuple(f"{batch}.bin" for batch in BATCHES),
+    test="test_batch.bin",
+    names="batches.meta.txt",
+    label_bytes=1,
+)
+
+
+def load(location: str, *, image_size: int | None = None, progress: Listener = nobody) -> Dataset:
+    """The photographs, batch 1 to 5 in original order. Raises DataError, naming the file that is wrong."""
+    return load_cifar(location, (PYTHON, BINARY), name="cifar10")

@@ -1,0 +1,31 @@
+"""json: row numbers, ids, and where they come from."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from prune_kit import files
+from prune_kit.selection import Selection
+
+WHOLE_TABLE = False
+SUFFIX = ".json"
+
+
+def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> None:
+    """Write one object: `index` and `id` (both K long), and the provenance of the selection."""
+    rows = selection.rows
+    files.write_json(
+        path,
+        {
+            "index": index.tolist(),
+            "id": [rows.id[row].decode("utf-8") for row in index],
+            "data": rows.data,
+            "fingerprint": rows.fingerprint,
+            "rule": selection.rule,
+            "parameters": selection.parameters,
+            "column": selection.column,
+            "scored_with": selection.scored_with,
+            "created": selection.created,
+        },
+    )

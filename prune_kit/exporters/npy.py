@@ -1,0 +1,20 @@
+"""npy: the row numbers as an int64 array; numpy.load(path) reads it."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from prune_kit import files
+from prune_kit.selection import Selection
+
+WHOLE_TABLE = False
+SUFFIX = ".npy"
+
+
+def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> None:
+    """Write the row numbers, ascending."""
+    buffer = io.BytesIO()
+    np.save(buffer, index.astype(np.int64), allow_pickle=False)
+    files.write_bytes(path, buffer.getbuffer())

@@ -1,0 +1,17 @@
+"""txt: one row number a line; numpy.loadtxt(path, dtype=int) reads it."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from prune_kit import files
+from prune_kit.selection import Selection
+
+WHOLE_TABLE = False
+SUFFIX = ".txt"
+
+
+def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> None:
+    """Write the row numbers, ascending, in decimal."""
+    files.write_bytes(path, "".join(f"{row}\n" for row in index).encode())

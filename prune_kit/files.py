@@ -1,0 +1,146 @@
+"""Reading and writing files so that nothing half-written is ever seen, and nothing foreign is ever trusted.
+
+Every write goes to a temporary file in the same folder, is flushed to the disk, then renamed over the target.
+HDF5 images are built in memory and written in one go: h5py, writing to a full disk, can report success.
+"""
+
+import io
+import json
+import os
+import secrets
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import h5py
+import numpy as np
+
+from prune_kit.errors import FileError
+
+FORMAT_VERSION = 1
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; when the block ends well, flush it and rename it to `path`.
+
+    If the block or the disk fails, the temporary file goes and `path` stays what it was.
+    Raises FileError when the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(exist_ok=False)
+        yield temporary
+        _flush(temporary)
+        temporary.replace(path)
+        _flush(path.parent)
+    except OSError as error:
+        raise FileError(
+            f"cannot write {path}: {error.strerror or error}. What was there before is unchanged"
+        ) from error
+    finally:
+        with suppress(OSError):  # it has been renamed, or its folder never was: nothing is left to remove
+            temporary.unlink()
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Replace `path` by `content`, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace `path` by `value` as indented JSON."""
+    write_bytes(path, (json.dumps(value, indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises FileError when it is missing or is no JSON."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read {path}: {error}") from error
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write named arrays as an uncompressed npz file."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the keywords for its own option
+    write_bytes(path, buffer.getbuffer())
+
+
+def read_array(path: Path, name: str) -> np.ndarray:
+    """Read one array of an npz file that `write_arrays` wrote."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            array: np.ndarray = arrays[name]
+            return array
+    except (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, BadZipFile, zlib.error) as error:
+        raise FileError(f"cannot read {name!r} from {path}: {error}") from error
+
+
+def text_array(texts: np.ndarray | list[str]) -> np.ndarray:
+    """Texts as fixed-width UTF-8 bytes, which HDF5 reads a hundred times faster than variable strings."""
+    array = np.asarray(texts)
+    return array if array.dtype.kind == "S" else np.char.encode(array.astype(np.str_), "utf-8")
+
+
+@contextmanager
+def writing_hdf5(path: Path, kind: str, attributes: dict[str, Any]) -> Iterator[h5py.File]:
+    """Give an HDF5 file to fill; when the block ends well it stands at `path`, with its format and `attributes`."""
+    with h5py.File("in-memory", "w", driver="core", backing_store=False) as file:
+        file.attrs["format"] = f"prune_kit.{kind}"
+        file.attrs["format_version"] = FORMAT_VERSION
+        for name, value in attributes.items():
+            file.attrs[name] = value
+        yield file
+        file.flush()
+        image = file.id.get_file_image()
+    write_bytes(path, image)
+
+
+def write_text_dataset(group: h5py.Group, name: str, texts: np.ndarray) -> None:
+    """Store fixed-width UTF-8 bytes as an HDF5 string data set."""
+    dtype = h5py.string_dtype("utf-8", max(texts.dtype.itemsize, 1))
+    group.create_dataset(name, data=texts.astype(dtype))
+
+
+@contextmanager
+def reading_hdf5(path: Path, kind: str | None = None, made_by: str = "prune-kit") -> Iterator[h5py.File]:
+    """Open one of our files, and refuse what is missing, damaged, of another kind, or of another version.
+
+    `kind` is "scores", "selection", ... or None for any of ours; `made_by` is the command that writes such a file.
+    Raises FileError, which names the file, says what it is, and what was expected.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileError(f"there is no file {path}. Make it with: {made_by}")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise FileError(f"{path} is not a whole HDF5 file (damaged, truncated, or something else): {error}") from error
+    with file:
+        found = str(file.attrs.get("format", "an HDF5 file of another program"))
+        expected = f"prune_kit.{kind}" if kind else "prune_kit.*"
+        if found != expected and not (kind is None and found.startswith("prune_kit.")):
+            raise FileError(f"{path} is {found}; expected {expected}, which {made_by} writes")
+        version = file.attrs.get("format_version")
+        if version != FORMAT_VERSION:
+            raise FileError(f"{path} has format version {version}; this prune-kit reads version {FORMAT_VERSION}")
+        try:
+            yield file
+        except (KeyError, OSError) as error:  # h5py's words for a data set that is absent or unreadable
+            raise FileError(f"{path} is incomplete or damaged: {error}") from error
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

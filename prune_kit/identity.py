@@ -1,0 +1,163 @@
+"""Who the examples are: ids, content digests, labels, and the one fingerprint over them.
+
+Row i of every array in every file is row i of the source. A subset is a set of row numbers. Two files meet only when
+their fingerprints agree; when they do not, `explain_difference` says why.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import h5py
+import numpy as np
+
+from prune_kit import files
+from prune_kit.errors import FileError, IdentityError
+
+TRAIN, HELD_OUT = 0, 1
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The N rows of a data source, without their images.
+
+    `id` (N,) UTF-8 bytes; `digest` (N,) uint64; `label` (N,) int64, the labels in use; `role` (N,) uint8, 0 for a
+    training row and 1 for one held out as test; `true_label` (N,) int64 or None; `data` the specification that the rows
+    came from; `options` what else it takes to load them again ({"image_size": 64}, {"labels_file": "noisy.npy"}).
+    """
+
+    id: np.ndarray
+    digest: np.ndarray
+    label: np.ndarray
+    role: np.ndarray
+    class_names: tuple[str, ...]
+    data: str
+    true_label: np.ndarray | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The ordered digest over (content digest, label) of all rows, 32 hexadecimal digits."""
+        return fingerprint(self.digest, self.label)
+
+    @cached_property
+    def training(self) -> np.ndarray:
+        """The row numbers that may be trained on, ascending."""
+        return np.flatnonzero(self.role == TRAIN)
+
+    def relabelled(self, label: np.ndarray, true_label: np.ndarray | None = None) -> "Rows":
+        """The same rows under other labels."""
+        return replace(self, label=label, true_label=true_label)
+
+
+def content_digests(contents: Iterable[bytes]) -> np.ndarray:
+    """The 64-bit BLAKE2b of each example's untransformed content, as uint64 (N,)."""
+    digests = b"".join(hashlib.blake2b(content, digest_size=8).digest() for content in contents)
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+def array_digests(images: np.ndarray) -> np.ndarray:
+    """The content digests of images (N, ...) that exist only as arrays."""
+    return content_digests(np.ascontiguousarray(image).tobytes() for image in images)
+
+
+def fingerprint(digest: np.ndarray, label: np.ndarray) -> str:
+    """One digest over the ordered pairs (content digest, label)."""
+    pairs = np.empty((len(digest), 2), dtype="<u8")
+    pairs[:, 0] = digest
+    pairs[:, 1] = label.astype(np.int64).view(np.uint64)
+    return hashlib.blake2b(pairs.tobytes(), digest_size=16).hexdigest()
+
+
+def check_same(given: Rows, expected: Rows, given_name: str, expected_name: str, remedy: str = "") -> None:
+    """Raise IdentityError, which says how they differ, unless both are the same examples under the same labels."""
+    if given.fingerprint != expected.fingerprint:
+        reason = explain_difference(given, expected)
+        advice = f". {remedy}" if remedy else ""
+        raise IdentityError(f"{given_name} is not the data of {expected_name}: {reason}{advice}")
+
+
+def explain_difference(given: Rows, expected: Rows) -> str:
+    """Say in words how two sets of rows differ: order, subset, labels, content, or altogether."""
+    same_length = len(given) == len(expected)
+    if same_length and np.array_equal(given.digest, expected.digest):
+        rows = np.flatnonzero(given.label != expected.label)
+        return f"the same examples, but {len(rows):,} of {len(given):,} are relabelled, the first in row {rows[0]}"
+    given_only, expected_only = _missing(given.digest, expected.digest), _missing(expected.digest, given.digest)
+    if same_length and not given_only and not expected_only:
+        row = int(np.flatnonzero(given.digest != expected.digest)[0])
+        return f"the same examples in another order (the first that differs is row {row}); --align re-maps the rows"
+    if not given_only or not expected_only:
+        which = "a subset" if not given_only else "a superset"
+        return f"{which}: {len(given):,} examples against {len(expected):,}; --align re-maps the rows that are in both"
+    if same_length and 2 * expected_only <= len(expected):
+        row = int(np.flatnonzero(given.digest != expected.digest)[0])
+        name = expected.id[row].decode("utf-8", "replace")
+        return f"{expected_only:,} of {len(expected):,} examples have other content, the first is row {row} ({name})"
+    return (
+        f"another data set: {len(given):,} examples against {len(expected):,}, "
+        f"{len(expected) - expected_only:,} of them in common"
+    )
+
+
+def aligned_rows(given: Rows, expected: Rows, given_name: str, expected_name: str) -> np.ndarray:
+    """For each row of `expected` the row of `given` with the same content, or -1 where it has none.
+
+    The k-th copy of a content meets the k-th copy. Raises IdentityError when nothing is in common.
+    """
+    places: dict[int, list[int]] = {}
+    for row in range(len(given) - 1, -1, -1):
+        places.setdefault(int(given.digest[row]), []).append(row)
+    rows = np.array([places[d].pop() if places.get(d) else -1 for d in map(int, expected.digest)], dtype=np.int64)
+    if (rows < 0).all():
+        raise IdentityError(f"{given_name} shares no example with {expected_name}; there is nothing to align")
+    return rows
+
+
+def write_rows(file: h5py.File, rows: Rows, *, with_role: bool = True) -> None:
+    """Store `rows` at the top of an HDF5 file."""
+    file.attrs["data"] = rows.data
+    file.attrs["data_options"] = json.dumps(rows.options)
+    file.attrs["fingerprint"] = rows.fingerprint
+    file.attrs["class_names"] = json.dumps(rows.class_names)
+    files.write_text_dataset(file, "id", rows.id)
+    file["digest"] = rows.digest.astype(np.uint64)
+    file["label"] = rows.label.astype(np.int64)
+    if with_role:
+        file["role"] = rows.role.astype(np.uint8)
+    if rows.true_label is not None:
+        file["true_label"] = rows.true_label.astype(np.int64)
+
+
+def read_rows(file: h5py.File, role: np.ndarray | None = None) -> Rows:
+    """Read what `write_rows` stored. Raises FileError when the rows are not the ones that were fingerprinted."""
+    rows = Rows(
+        id=file["id"][()],
+        digest=file["digest"][()],
+        label=file["label"][()],
+        role=file["role"][()] if role is None else role,
+        true_label=file["true_label"][()] if "true_label" in file else None,
+        class_names=tuple(json.loads(file.attrs["class_names"])),
+        data=str(file.attrs["data"]),
+        options=json.loads(file.attrs["data_options"]),
+    )
+    lengths = {len(rows.id), len(rows.digest), len(rows.label), len(rows.role)}
+    if len(lengths) != 1 or rows.fingerprint != file.attrs["fingerprint"]:
+        raise FileError(f"{file.filename} is damaged: its rows are not the ones that it was written for (fingerprint)")
+    return rows
+
+
+def _missing(of: np.ndarray, among: np.ndarray) -> int:
+    """How many of the digests `of`, copies counted, `among` lacks."""
+    values, counts = np.unique(of, return_counts=True)
+    there, there_counts = np.unique(among, return_counts=True)
+    at = np.searchsorted(there, values)
+    at[at == len(there)] = 0
+    found = np.where(there[at] == values, there_counts[at], 0) if len(there) else np.zeros_like(counts)
+    return int(np.maximum(counts - found, 0).sum())

@@ -1,0 +1,65 @@
+"""Networks by name: `mlp`, `convnet`, `resnet18`, `resnet50`, `timm:NAME`, `torchvision:NAME`.
+
+One file per family. A family's `NAMES` lists what it builds (a name that ends in ":" stands for a whole library), its
+`build(name, shape=, classes=)` builds it, and its `classifier(model)` names the module whose input is the penultimate
+representation.
+"""
+
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from prune_kit import catalog
+from prune_kit.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def model_names() -> list[str]:
+    """What `list models` lists; reads the families' sources, imports no torch."""
+    return list(model_summaries())
+
+
+def model_summaries() -> dict[str, str]:
+    """Every name with its family's one-line description."""
+    return {
+        name: catalog.summary(__name__, family)
+        for family in catalog.module_names(__name__)
+        for name in catalog.literal(Path(__file__).with_name(f"{family}.py"), "NAMES")
+    }
+
+
+def build(name: str, *, shape: tuple[int, int, int], classes: int, seed: int) -> "nn.Module":
+    """A freshly initialised network on the CPU, in float32, for images of `shape` (height, width, channels).
+
+    The initialisation depends on `seed` alone; the global generator is left as it was.
+    Raises ModelError when the name is unknown or the network refuses such images.
+    """
+    from prune_kit.training.chance import seeded
+
+    family = _family(name)
+    with seeded(seed, "initialisation"):
+        model: nn.Module = family.build(name, shape=shape, classes=classes)
+    return model
+
+
+def penultimate(name: str, model: "nn.Module", inputs: "torch.Tensor") -> "torch.Tensor":
+    """The representation (B, D) that the classifier of `model` (built as `name`) receives for `inputs`."""
+    kept: list[torch.Tensor] = []
+    classifier = model.get_submodule(_family(name).classifier(model))
+    hook = classifier.register_forward_pre_hook(lambda _, received: kept.append(received[0]))
+    try:
+        model(inputs)
+    finally:
+        hook.remove()
+    return kept[0].flatten(1)
+
+
+def _family(name: str) -> ModuleType:
+    for family in catalog.module_names(__name__):
+        module = catalog.load(__name__, family, "model family")
+        if any(name == known or (known.endswith(":") and name.startswith(known)) for known in module.NAMES):
+            return module
+    raise catalog.unknown("model", name, [f"{n}NAME" if n.endswith(":") else n for n in model_names()], ModelError)

@@ -1,0 +1,57 @@
+"""torchvision:NAME: any classification network of torchvision, freshly initialised (never downloaded).
+
+Library: https://docs.pytorch.org/vision/stable/models.html.
+"""
+
+from torch import nn
+
+from prune_kit import catalog
+from prune_kit.errors import ModelError
+
+NAMES = ["torchvision:"]
+
+
+def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """The network with `num_classes` and, where it takes one, `image_size`; its first layer fitted to the channels."""
+    from torchvision import models
+
+    entry = name.removeprefix("torchvision:")
+    known = models.list_models(module=models)
+    if entry not in known:
+        raise catalog.unknown("torchvision model", entry, known, ModelError)
+    height, width, channels = shape
+    options: dict[str, int] = {"num_classes": classes}
+    if entry.startswith("vit"):
+        if height != width:
+            raise ModelError(f"{name} takes square images; these are {height}x{width}")
+        options["image_size"] = height
+    if entry in ("googlenet", "inception_v3"):
+        options |= {"aux_logits": False, "init_weights": True}
+    try:
+        model: nn.Module = models.get_model(entry, **options)
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        raise ModelError(f"{name} cannot be built for {height}x{width}x{channels} images: {error}") from error
+    if channels != 3:
+        _fit_channels(model, channels)
+    return model
+
+
+def classifier(model: nn.Module) -> str:
+    """The last layer with weights: linear everywhere but in SqueezeNet, where it is a convolution."""
+    names: list[str] = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    return names[-1]
+
+
+def _fit_channels(model: nn.Module, channels: int) -> None:
+    """Replace the first convolution by one that reads `channels` planes and is otherwise the same."""
+    name, first = next((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d))
+    fitted = nn.Conv2d(
+        channels,
+        first.out_channels,
+        first.kernel_size,  # type: ignore[arg-type]  # torch keeps it as a tuple of any length
+        stride=first.stride,  # type: ignore[arg-type]
+        padding=first.padding,  # type: ignore[arg-type]
+        bias=first.bias is not None,
+    )
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, fitted)

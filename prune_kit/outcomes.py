@@ -1,0 +1,152 @@
+"""Outcomes of retraining: accuracies over seeds, how they compare, and their file (`outcomes.h5`)."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from prune_kit import files
+from prune_kit.table import now, version
+
+FULL = "full"
+CONFIDENCE = 0.95
+COLUMNS = {
+    "selection": np.str_,
+    "seed": np.int64,
+    "kept": np.int64,
+    "test_accuracy": np.float64,
+    "steps": np.int64,
+    "epochs": np.float64,
+    "seconds": np.float64,
+    "config": np.str_,
+}
+MADE_BY = "prune-kit retrain"
+
+
+def random_name(kept: int) -> str:
+    """The name of the random baseline that keeps `kept` rows."""
+    return f"random-{kept}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One retraining: which selection and seed, rows kept, the last epoch's test accuracy in [0, 1], what it took."""
+
+    selection: str
+    seed: int
+    kept: int
+    test_accuracy: float
+    steps: int
+    epochs: float
+    seconds: float
+    config: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean difference of accuracies, paired by seed, with its 95% interval over the seeds (NaN for a single seed)."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """ "above" or "below" when the interval leaves zero out, else "not distinguishable"."""
+        return "above" if self.low > 0 else "below" if self.high < 0 else "not distinguishable"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One line of the table: mean accuracy over seeds, its 16th and 84th percentile, and the paired differences."""
+
+    name: str
+    kept: int
+    seeds: int
+    mean: float
+    low: float
+    high: float
+    minus_full: Difference | None
+    minus_random: Difference | None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """All retrainings of one data set. `fingerprint` and `data` say which."""
+
+    rows: tuple[Outcome, ...]
+    fingerprint: str
+    data: str
+    created: str = field(default_factory=lambda: now())
+
+    def accuracies(self, name: str) -> dict[int, float]:
+        """Test accuracy by seed."""
+        return {row.seed: row.test_accuracy for row in self.rows if row.selection == name}
+
+    def summaries(self) -> list[Summary]:
+        """One summary for each selection and baseline, in the order they were trained."""
+        kept = {row.selection: row.kept for row in self.rows}
+        return [self._summary(name, count) for name, count in kept.items()]
+
+    def _summary(self, name: str, kept: int) -> Summary:
+        values = np.array(list(self.accuracies(name).values()))
+        low, high = np.percentile(values, (16, 84))
+        random = random_name(kept)
+        return Summary(
+            name=name,
+            kept=kept,
+            seeds=len(values),
+            mean=float(values.mean()),
+            low=float(low),
+            high=float(high),
+            minus_full=self.difference(name, FULL) if name != FULL else None,
+            minus_random=self.difference(name, random) if name not in (FULL, random) else None,
+        )
+
+    def difference(self, name: str, other: str) -> Difference | None:
+        """How much more accurate `name` is than `other`, over the seeds that both have; None if they share none."""
+        ours, theirs = self.accuracies(name), self.accuracies(other)
+        seeds = [seed for seed in ours if seed in theirs]
+        return paired_difference(np.array([ours[s] - theirs[s] for s in seeds])) if seeds else None
+
+    def write(self, path: str | Path) -> None:
+        """Write the outcomes, whole or not at all. Raises FileError."""
+        attributes = {
+            "fingerprint": self.fingerprint,
+            "data": self.data,
+            "created": self.created,
+            "prune_kit_version": version(),
+        }
+        with files.writing_hdf5(Path(path), "outcomes", attributes) as file:
+            for name, kind in COLUMNS.items():
+                values = [getattr(row, name) for row in self.rows]
+                if kind is np.str_:
+                    files.write_text_dataset(file, name, files.text_array(values))
+                else:
+                    file[name] = np.array(values, dtype=kind)
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Outcomes":
+        """Read outcomes. Raises FileError when the file is absent, damaged, of another kind or version."""
+        with files.reading_hdf5(Path(path), "outcomes", MADE_BY) as file:
+            columns = {
+                name: file[name].asstr()[()] if kind is np.str_ else file[name][()] for name, kind in COLUMNS.items()
+            }
+            rows = [Outcome(**dict(zip(columns, values, strict=True))) for values in zip(*_lists(columns), strict=True)]
+            return cls(tuple(rows), *(str(file.attrs[name]) for name in ("fingerprint", "data", "created")))
+
+
+def paired_difference(differences: np.ndarray) -> Difference:
+    """Mean and 95% interval (Student's t) of differences (R,), one per seed."""
+    from scipy import stats
+
+    count, mean = len(differences), float(differences.mean())
+    if count < 2:
+        return Difference(mean, float("nan"), float("nan"))
+    error = differences.std(ddof=1) / np.sqrt(count)
+    reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error)
+    return Difference(mean, mean - reach, mean + reach)
+
+
+def _lists(columns: dict[str, np.ndarray]) -> list[list[object]]:
+    return [values.tolist() for values in columns.values()]

@@ -1,0 +1,294 @@
+"""READ ME FIRST: the verbs, in the order in which they are used.
+
+    data --> runs --> scores.h5 --> selection.h5 --> runs (again) --> outcomes.h5
+             score                  select           retrain                      export
+
+Each verb is a function of what it is given; it reads and writes no file but the run cache. A method, a rule, a format
+is one module of `scorers`, `selectors`, `exporters`; its name is the module's.
+"""
+
+import inspect
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from prune_kit import catalog
+from prune_kit.data.dataset import Dataset
+from prune_kit.data.spec import load_data
+from prune_kit.errors import OptionError
+from prune_kit.identity import Rows, check_same
+from prune_kit.outcomes import FULL, Outcome, Outcomes, random_name
+from prune_kit.progress import Listener, nobody
+from prune_kit.scorers import Runs
+from prune_kit.scoring import columns_for, is_there, method_names, request_for, score_column
+from prune_kit.selection import Selection
+from prune_kit.selectors.random import random_part
+from prune_kit.settled import check_settled, scored_with, table_runs, training_config
+from prune_kit.table import ScoreTable
+
+if TYPE_CHECKING:
+    from prune_kit.training.config import TrainConfig
+
+SELECTORS, EXPORTERS = "prune_kit.selectors", "prune_kit.exporters"
+DEFAULT_WORKDIR = "prune-kit-work"
+DEFAULT_RUNS = 10
+OBSERVATIONS = ("minibatches", "sweep")
+RETRAIN_SEED = 1000  # scoring uses 0, 1, ...: no network judges the examples that its own twin chose
+
+
+def score(
+    data: Dataset,
+    methods: str | Sequence[str] = "el2n",
+    *,
+    epoch: int | Sequence[int] | None = None,
+    runs: int | None = None,
+    model: str | None = None,
+    config: "TrainConfig | None" = None,
+    seed: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    jobs: int | None = None,
+    observe: str | None = None,
+    table: ScoreTable | None = None,
+    workdir: str | Path = DEFAULT_WORKDIR,
+    progress: Listener = nobody,
+) -> ScoreTable:
+    """Train `runs` networks, as far as they are not in the cache, and score every example by every method.
+
+    One training serves all methods and epochs. `config` is the protocol, `model` replaces its network; left out, they
+    are those of the data set, 10 runs from seed 0, observed in the minibatches. `table` is an earlier table of the same
+    data, and then its protocol stands: what it holds is not computed again, more `runs` extend it. Rows held out as
+    test score NaN. Raises OptionError, ModelError, RunError; TableError when `table` was made otherwise, IdentityError
+    when it is of other data.
+    """
+    from prune_kit.training.config import resolve_execution
+    from prune_kit.training.executor import execute
+    from prune_kit.training.protocols import score_epoch
+    from prune_kit.training.runs import RunInputs
+
+    table = table or ScoreTable(data.rows, {}, test_fingerprint=data.test.fingerprint)
+    check_same(data.rows, table.rows, f"the data {data.rows.data}", "the score table", "--fresh starts the table anew")
+    settled = scored_with(table)
+    runs = table_runs(table) or DEFAULT_RUNS if runs is None else runs
+    seed = settled.get("seed", 0) if seed is None else seed
+    observe = settled.get("observe", OBSERVATIONS[0]) if observe is None else observe
+    if runs < 1:
+        raise OptionError(f"--runs {runs} is out of range; at least 1")
+    if observe not in OBSERVATIONS:
+        raise catalog.unknown("observation", observe, OBSERVATIONS)
+    config = training_config(data, settled, config, model)
+    epochs = [score_epoch(data, config)] if epoch is None else [epoch] if isinstance(epoch, int) else list(epoch)
+    wanted = columns_for(method_names(methods), epochs, config.epochs)
+    execution = resolve_execution(
+        device,
+        settled.get("precision", "auto") if precision == "auto" else precision,
+        jobs=jobs,
+        threads=settled.get("threads"),
+        networks=runs,
+    )
+    parameters = {
+        "config": asdict(config),
+        "seed": seed,
+        "observe": observe,
+        "precision": execution.precision,
+        "threads": execution.threads,
+    }
+    check_settled(settled, parameters)
+    seeds = range(seed, seed + max(runs, table_runs(table)))
+    todo = {column: companion for column, companion in wanted.items() if not is_there(table, column, tuple(seeds))}
+    request = request_for(list(todo), observe)
+    inputs = [RunInputs(data, config, s, execution) for s in seeds] if request else []
+    requests = [request] * len(inputs) if request else []
+    executed = execute(inputs, requests, Path(workdir) / "runs", progress, [f"seed {s}" for s in seeds])
+    recorded = Runs(executed.runs, seed, execution, observe)
+    made = [score_column(data, recorded, *column, companion, parameters) for column, companion in todo.items()]
+    return table.with_columns(made)
+
+
+def select(
+    table: ScoreTable, *, rule: str = "window", by: str | None = None, keep: float = 0.5, **options: Any
+) -> Selection:
+    """Choose the examples to keep: a pure function of a score table.
+
+    `rule` is a module of `selectors`; `by` the column it ranks by; `keep` the share of the training rows. `options` are
+    the rule's own: `offset`, `offset_from` ("hard" or "easy"), `per_class`, `seed`. Raises OptionError, TableError.
+    """
+    module = catalog.load(SELECTORS, rule, "rule")
+    given = {name: value for name, value in {"keep": keep, **options}.items() if value is not None}
+    refused = [name for name in given if name not in module.OPTIONS]
+    if refused:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in refused)
+        taken = ", ".join(f"--{name.replace('_', '-')}" for name in module.OPTIONS)
+        raise OptionError(f"--rule {rule} takes no {flags}; it takes {taken}")
+    if not module.USES_SCORES and by is None:
+        column = None
+    else:
+        column = table.column(by)
+    reason = module.select(table, by=by, **given)
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(module.select).parameters.items()
+        if name in module.OPTIONS and parameter.default is not parameter.empty
+    }
+    return Selection(
+        rows=table.rows,
+        reason=reason,
+        rule=rule,
+        parameters={**defaults, **given},
+        column=column.name if column else "",
+        score=column.values if column else None,
+        scored_with=column.parameters if column else scored_with(table),
+    )
+
+
+def retrain(
+    data: Dataset,
+    selections: Selection | Mapping[str, Selection],
+    *,
+    runs: int = 4,
+    baseline: Iterable[str] = ("full", "random"),
+    budget: str = "steps",
+    model: str | None = None,
+    config: "TrainConfig | None" = None,
+    seed: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    jobs: int | None = None,
+    workdir: str | Path = DEFAULT_WORKDIR,
+    progress: Listener = nobody,
+) -> Outcomes:
+    """Train on each selection, on all of the data and on random subsets of the same size; report the last epoch.
+
+    Seeds `seed` (default 1000) .. `seed + runs - 1` are used for each, so that differences can be paired; a random
+    subset is drawn anew for every seed. With `budget="steps"` every training takes as many steps as the full data
+    would, with "epochs" as many epochs. The protocol is `config`, else the one that the first selection was scored with,
+    else the data set's. Raises OptionError, RunError; IdentityError when a selection is of other data.
+    """
+    from prune_kit.training.config import resolve_execution
+    from prune_kit.training.executor import execute
+    from prune_kit.training.runs import Request, RunInputs
+
+    if runs < 1:
+        raise OptionError(f"--runs {runs} is out of range; at least 1")
+    if budget not in ("steps", "epochs"):
+        raise OptionError(f"--budget {budget!r} is unknown; expected steps or epochs")
+    named = {"selection": selections} if isinstance(selections, Selection) else dict(selections)
+    for name, selection in named.items():
+        check_same(data.rows, selection.rows, f"the data {data.rows.data}", f"selection {name!r}")
+    earlier = next((s.scored_with for s in named.values() if s.scored_with), {})
+    config = training_config(data, earlier, config, model)
+    seed = RETRAIN_SEED if seed is None else seed
+    seeds = range(seed, seed + runs)
+    groups = _retrain_groups(data, named, list(baseline), seeds)
+    execution = resolve_execution(
+        device, precision, jobs=jobs, threads=earlier.get("threads"), networks=runs * len(groups)
+    )
+    plan = [(name, s, members[s]) for name, members in groups.items() for s in seeds]
+    inputs = [
+        RunInputs(
+            data, config, s, execution, members, len(members) if budget == "epochs" and members is not None else None
+        )
+        for _, s, members in plan
+    ]
+    requests = [Request(run.epochs) for run in inputs]
+    labels = [f"{name}, seed {s}" for name, s, _ in plan]
+    executed = execute(inputs, requests, Path(workdir) / "runs", progress, labels)
+    described = {**asdict(config), "budget": budget, "precision": execution.precision, "threads": execution.threads}
+    rows = []
+    for (name, s, _), run in zip(plan, executed.runs, strict=True):
+        outcome = run.outcome()
+        rows.append(
+            Outcome(
+                selection=name,
+                seed=s,
+                kept=len(run.inputs.rows),
+                test_accuracy=outcome["test_accuracy"],
+                steps=outcome["steps"],
+                epochs=outcome["steps"] / run.inputs.member_epoch_steps,
+                seconds=outcome["seconds"],
+                config=json.dumps(described),
+            )
+        )
+    return Outcomes(tuple(rows), data.fingerprint, data.rows.data)
+
+
+def export(selection: Selection, path: str | Path, *, format: str = "txt", what: str | None = None) -> Path:
+    """Write the index list of a selection for other people's training code; indices are row numbers of the source.
+
+    `what` is "keep" (the default) or "drop"; csv and parquet, which tell the two apart, list every row unless it is
+    given. Raises OptionError, FileError. Returns the path.
+    """
+    module = catalog.load(EXPORTERS, format, "format")
+    if what not in (None, "keep", "drop"):
+        raise OptionError(f"--what {what!r} is unknown; expected keep or drop")
+    if what is None and module.WHOLE_TABLE:
+        index = np.arange(len(selection.rows))
+    else:
+        index = selection.dropped if what == "drop" else selection.index
+    path = Path(path)
+    module.export(selection, index, path)
+    return path
+
+
+def load_again(
+    rows: Rows, data: str | None = None, *, image_size: int | None = None, progress: Listener = nobody
+) -> Dataset:
+    """The data set that a file speaks of, from where it was or from a new location, under the labels of the file.
+
+    Whether it is the same data is for the verb to check. Raises OptionError, DataError.
+    """
+    size = rows.options.get("image_size") if image_size is None else image_size
+    loaded = load_data(data or rows.data, image_size=size, progress=progress)
+    if "labels_file" in rows.options and len(loaded) == len(rows):
+        loaded = loaded.relabelled(rows.label, rows.options["labels_file"])
+    return loaded
+
+
+def align(data: Dataset, selections: Mapping[str, Selection]) -> tuple[Dataset, dict[str, Selection]]:
+    """The selections re-mapped, by content, onto the rows of `data`; and `data` under their labels and held-out part.
+
+    For the same examples in another order, a subset, or a superset. Raises IdentityError when nothing is in common.
+    """
+    aligned = {name: selection.aligned_to(data.rows) for name, selection in selections.items()}
+    rows = next(iter(aligned.values())).rows
+    return replace(data, rows=rows), aligned
+
+
+def export_path(stem: Path, format: str, what: str | None) -> Path:
+    """Where an export goes when nobody says: beside the selection, named for what it holds."""
+    module = catalog.load(EXPORTERS, format, "format")
+    word = "" if module.WHOLE_TABLE and what is None else f"-{what or 'keep'}"
+    return stem.with_name(f"{stem.name}{word}{module.SUFFIX}")
+
+
+def export_sentence(selection: Selection, format: str, what: str | None) -> str:
+    """What an exported file holds, in words."""
+    if what is None and catalog.load(EXPORTERS, format, "format").WHOLE_TABLE:
+        return f"all {len(selection.rows):,} rows of {selection.rows.data}, {len(selection.index):,} of them kept"
+    index = selection.dropped if what == "drop" else selection.index
+    return f"the {len(index):,} rows to {what or 'keep'}, as row numbers of {selection.rows.data}"
+
+
+def _retrain_groups(
+    data: Dataset, named: dict[str, Selection], baseline: list[str], seeds: range
+) -> dict[str, dict[int, np.ndarray | None]]:
+    """What is trained under which name: for each seed its members, None for all training rows."""
+    unknown = [name for name in baseline if name not in ("full", "random")]
+    if unknown:
+        raise catalog.unknown("baseline", unknown[0], ["full", "random"])
+    groups: dict[str, dict[int, np.ndarray | None]] = {}
+    if "full" in baseline:
+        groups[FULL] = dict.fromkeys(seeds)
+    training = data.rows.training
+    for name, selection in named.items():
+        whole = len(selection.index) == len(training)
+        groups[name] = dict.fromkeys(seeds, None if whole else selection.index)
+        if "random" in baseline and not whole:
+            kept = len(selection.index)
+            draws = {s: np.random.default_rng([s, 3]) for s in seeds}
+            groups.setdefault(random_name(kept), {s: random_part(training, kept, draws[s]) for s in seeds})
+    return groups

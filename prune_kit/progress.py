@@ -1,0 +1,21 @@
+"""How long work tells what it is doing, without knowing who listens (a terminal, a log, nobody)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step of a long piece of work: `done` of `total` units of `what`; `note` says how it goes."""
+
+    what: str
+    done: int
+    total: int
+    note: str = ""
+
+
+Listener = Callable[[Progress], None]
+
+
+def nobody(_: Progress) -> None:
+    """The listener that does not listen."""

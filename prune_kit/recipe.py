@@ -1,0 +1,290 @@
+"""Recipes: one TOML file per experiment of a paper, turned into plain arguments of the verbs.
+
+Sections: `[data]`, `[train]` (a TrainConfig), `[score]`, `[select]`, `[retrain]`, `[seeds]`, and `[[expect]]` blocks,
+each a paper's claim with one comparison that checks it. This is the only file that knows recipes.
+"""
+
+import operator
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from prune_kit import catalog, pipeline
+from prune_kit.data.spec import load_data
+from prune_kit.errors import OptionError, RecipeError
+from prune_kit.outcomes import Outcomes
+from prune_kit.progress import Listener, nobody
+from prune_kit.selection import Selection
+from prune_kit.table import ScoreTable
+
+if TYPE_CHECKING:
+    from prune_kit.data.dataset import Dataset
+    from prune_kit.training.config import TrainConfig
+
+KEYS = {
+    "": {"title", "paper", "data", "train", "score", "select", "retrain", "seeds", "expect"},
+    "data": {"source"},
+    "score": {"methods", "epochs", "runs", "observe"},
+    "select": {"rule", "by", "keep", "offset", "offset_from", "per_class"},
+    "retrain": {"runs", "baseline", "budget"},
+    "seeds": {"score", "retrain"},
+    "expect": {"claim", "where", "check", "measured"},
+}
+SCALES = ("full", "smoke")
+SMOKE_EPOCHS, SMOKE_RUNS = 10, 2
+CHECK = re.compile(r"(?P<left>.+?)(?: - (?P<minus>.+?))? (?P<sign>>=|<=|>|<) (?P<bound>[-+]?[\d.]+)")
+RANKS = re.compile(r"spearman\((?P<first>[^,]+), *(?P<second>[^)]+)\)")
+SIGNS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A claim of a paper, `where` it stands, its `check`, and what we `measured` (date and machine; "" if not yet).
+
+    `check` is one comparison: `NAME >= 90` (test accuracy in percent), `NAME - full > -1` or `NAME - random > 0`
+    (points, against the random subset of the same size), `NAME - NAME > 0`, or `spearman(el2n@20, grand@20) >= 0.9`.
+    """
+
+    claim: str
+    where: str
+    check: str
+    measured: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An experiment, from the data to the claims that it checks."""
+
+    name: str
+    title: str
+    paper: str
+    source: str
+    train: "TrainConfig"
+    score: dict[str, Any]
+    select: dict[str, Any]
+    retrain: dict[str, Any]
+    seeds: dict[str, int]
+    expect: tuple[Expectation, ...] = field(default=())
+
+
+@dataclass(frozen=True, eq=False)
+class Reproduction:
+    """What came of a recipe. `verdicts` says for each expectation its measured value and whether it holds.
+
+    At smoke scale there are no verdicts: its figures mean nothing.
+    """
+
+    recipe: Recipe
+    table: ScoreTable
+    selections: dict[str, Selection]
+    outcomes: Outcomes
+    verdicts: tuple[tuple[Expectation, float, bool], ...]
+
+
+def recipes_folder() -> Path:
+    """Where the recipes are: inside the installed package, else beside it in the source tree."""
+    package = Path(__file__).parent
+    inside = package / "recipes"
+    return inside if inside.is_dir() else package.parent / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with prune_kit."""
+    return sorted(path.stem for path in recipes_folder().glob("*.toml"))
+
+
+def load_recipe(name: str | Path) -> Recipe:
+    """Read a recipe by its name, or from a `.toml` file. Raises RecipeError, which names the key that is wrong."""
+    path = Path(name)
+    if path.suffix != ".toml":
+        if str(name) not in recipe_names():
+            raise catalog.unknown("recipe", str(name), [*recipe_names(), "or a .toml file"], RecipeError)
+        path = recipes_folder() / f"{name}.toml"
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error}") from error
+    return _parse(path, content)
+
+
+def reproduce(
+    recipe: Recipe,
+    *,
+    data: str | None = None,
+    scale: str = "full",
+    device: str = "auto",
+    precision: str = "auto",
+    jobs: int | None = None,
+    workdir: str | Path = pipeline.DEFAULT_WORKDIR,
+    progress: Listener = nobody,
+    announce: Callable[["Dataset", Recipe], None] = lambda _data, _recipe: None,
+) -> Reproduction:
+    """Score, select, retrain and check as the recipe says; `data` says where its data set lies.
+
+    `scale="smoke"` runs the same steps on digits, with a small network, in about a minute. Raises RecipeError and
+    what the verbs raise.
+    """
+    if scale not in SCALES:
+        raise catalog.unknown("scale", scale, SCALES)
+    if scale == "smoke":
+        recipe, data = smoke(recipe), "digits"
+    if data is None and recipe.source != "digits":
+        raise OptionError(
+            f"recipe {recipe.name} needs its data: --data {recipe.source}:PATH, or --scale smoke to try it"
+        )
+    loaded = load_data(data or recipe.source, progress=progress)
+    announce(loaded, recipe)
+    where: dict[str, Any] = {
+        "device": device, "precision": precision, "jobs": jobs, "workdir": workdir, "progress": progress
+    }  # fmt: skip
+    table = pipeline.score(
+        loaded,
+        recipe.score["methods"],
+        epoch=recipe.score["epochs"],
+        runs=recipe.score["runs"],
+        observe=recipe.score.get("observe"),
+        config=recipe.train,
+        seed=recipe.seeds["score"],
+        **where,
+    )
+    selections = {name: pipeline.select(table, **options) for name, options in _grid(recipe.select).items()}
+    outcomes = pipeline.retrain(
+        loaded, selections, config=recipe.train, seed=recipe.seeds["retrain"], **recipe.retrain, **where
+    )
+    verdicts = [] if scale == "smoke" else [_judge(e, table, outcomes) for e in recipe.expect]
+    return Reproduction(recipe, table, selections, outcomes, tuple(verdicts))
+
+
+def smoke(recipe: Recipe) -> Recipe:
+    """The same experiment made small: digits, the small convnet, 10 epochs, 2 seeds; epochs shrink in proportion."""
+    whole = recipe.train.epochs
+
+    def shrink(epoch: int) -> int:
+        return max(round(epoch * SMOKE_EPOCHS / whole), 1) if epoch else 0
+
+    def shrink_column(name: str) -> str:
+        method, at, epoch = name.partition("@")
+        return f"{method}@{shrink(int(epoch))}" if at else name
+
+    milestones = ",".join(str(shrink(milestone)) for milestone in recipe.train.milestones)
+    train = recipe.train.changed(
+        {
+            "model": "convnet",
+            "epochs": SMOKE_EPOCHS,
+            "batch_size": 64,
+            "crop_padding": min(recipe.train.crop_padding, 1),
+            "milestones": milestones,
+        }
+    )
+    by = recipe.select["by"]
+    shrunk = [shrink_column(name) for name in ([by] if isinstance(by, str) else by)]
+    return Recipe(
+        name=recipe.name,
+        title=recipe.title,
+        paper=recipe.paper,
+        source="digits",
+        train=train,
+        score={**recipe.score, "epochs": sorted({shrink(e) for e in recipe.score["epochs"]}), "runs": SMOKE_RUNS},
+        select={**recipe.select, "by": shrunk},
+        retrain={**recipe.retrain, "runs": SMOKE_RUNS},
+        seeds=recipe.seeds,
+    )
+
+
+def _parse(path: Path, content: dict[str, Any]) -> Recipe:
+    from prune_kit.training.config import TrainConfig
+
+    _check_keys(path, "", content)
+    for section in ("data", "score", "select", "retrain", "seeds"):
+        if not isinstance(content.get(section), dict):
+            raise RecipeError(f"{path} has no section [{section}]")
+        _check_keys(path, section, content[section])
+    expectations = []
+    for block in content.get("expect", []):
+        _check_keys(path, "expect", block)
+        if not CHECK.fullmatch(block.get("check", "")):
+            raise RecipeError(f"{path}: check {block.get('check')!r} is no comparison such as 'selection - random > 0'")
+        expectations.append(Expectation(block["claim"], block["where"], block["check"], block.get("measured", "")))
+    try:
+        config = TrainConfig.of(content.get("train", {}))
+        return Recipe(
+            name=path.stem,
+            title=content["title"],
+            paper=content["paper"],
+            source=content["data"]["source"],
+            train=config,
+            score={"runs": pipeline.DEFAULT_RUNS, **content["score"]},
+            select=content["select"],
+            retrain=content["retrain"],
+            seeds={"score": 0, "retrain": pipeline.RETRAIN_SEED, **content["seeds"]},
+            expect=tuple(expectations),
+        )
+    except KeyError as error:
+        raise RecipeError(f"{path} lacks the key {error}") from error
+    except OptionError as error:
+        raise RecipeError(f"{path}: {error}") from error
+
+
+def _check_keys(path: Path, section: str, content: Mapping[str, Any]) -> None:
+    unknown = sorted(set(content) - KEYS[section])
+    if unknown:
+        where = f"[{section}]" if section else "the top level"
+        raise RecipeError(
+            f"{path}: unknown key {unknown[0]!r} in {where}; there are: {', '.join(sorted(KEYS[section]))}"
+        )
+
+
+def _grid(select: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """One selection per combination of the lists in `by`, `keep` and `offset`; a single one is called "selection"."""
+    lists = {
+        key: value if isinstance(value, list) else [value]
+        for key, value in select.items()
+        if key in ("by", "keep", "offset")
+    }
+    fixed = {key: value for key, value in select.items() if key not in lists}
+    cells = [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
+    if len(cells) == 1:
+        return {"selection": {**fixed, **cells[0]}}
+    varied = [key for key in lists if len(lists[key]) > 1]
+    return {" ".join(_cell_word(key, cell[key]) for key in varied): {**fixed, **cell} for cell in cells}
+
+
+def _cell_word(key: str, value: Any) -> str:
+    return str(value) if key == "by" else f"{key} {value:g}"
+
+
+def _judge(expectation: Expectation, table: ScoreTable, outcomes: Outcomes) -> tuple[Expectation, float, bool]:
+    match = CHECK.fullmatch(expectation.check)
+    assert match is not None
+    value = _measure(match["left"], match["minus"], table, outcomes)
+    return expectation, value, SIGNS[match["sign"]](value, float(match["bound"]))
+
+
+def _measure(left: str, minus: str | None, table: ScoreTable, outcomes: Outcomes) -> float:
+    """The left side of a check: a rank correlation, an accuracy in percent, or a difference in points."""
+    ranks = RANKS.fullmatch(left)
+    if ranks:
+        from scipy.stats import spearmanr
+
+        rows = table.rows.training
+        return float(spearmanr(*(table.hardness(ranks[name].strip())[rows] for name in ("first", "second"))).statistic)
+    lines = {line.name: line for line in outcomes.summaries()}
+    if left not in lines:
+        raise catalog.unknown("outcome", left, lines, RecipeError)
+    if minus is None:
+        return 100 * lines[left].mean
+    difference = lines[left].minus_random if minus == "random" else outcomes.difference(left, minus)
+    if difference is None:
+        raise RecipeError(f"a check compares {left!r} with {minus!r}, which was not trained on the same seeds")
+    return float(np.round(100 * difference.mean, 9))

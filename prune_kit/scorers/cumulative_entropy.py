@@ -1,0 +1,23 @@
+"""cumulative_entropy: the negative entropy of the probabilities, averaged over the epochs.
+
+Paper: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, section 5 (learning-speed proxies).
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from prune_kit.data.dataset import Dataset
+from prune_kit.scorers import Runs
+
+HIGHER_MEANS = "easier"
+NEEDS = "minibatches"
+
+
+def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
+    """The mean of -entropy over epochs 1 .. `epoch` of each run.
+
+        s_ri = mean_t sum_c p_rt(x_i)[c] log p_rt(x_i)[c]        in [-log C, 0]
+
+    Over the epochs in which the example was presented; NaN if it never was.
+    """
+    return runs.mean_over_epochs("negative_entropy", epoch)

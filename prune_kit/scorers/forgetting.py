@@ -1,0 +1,46 @@
+"""forgetting: how often an example goes from right to wrong between two presentations.
+
+Paper: Toneva et al. 2019, https://arxiv.org/abs/1812.05159, section 3.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int, Int8
+
+from prune_kit.data.dataset import Dataset
+from prune_kit.scorers import Runs
+
+HIGHER_MEANS = "harder"
+NEEDS = "minibatches"
+
+
+def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
+    """The forgetting events of each run over epochs 1 .. `epoch`; `epoch` itself for an example never learned.
+
+    There are at most `epoch` - 1 events, so a never-learned example is harder than any that was learned once. NaN
+    for an example that was never presented.
+    """
+    counts = [forgetting_events(runs.over_epochs("correct", epoch, run)) for run in runs.recorded]
+    return np.stack(counts)
+
+
+def never_learned(per_run: Float[np.ndarray, "R N"], epoch: int) -> Int[np.ndarray, "N"]:
+    """In how many runs each example was never learned."""
+    counts: np.ndarray = (per_run == epoch).sum(axis=0)
+    return counts
+
+
+def forgetting_events(correct: Int8[np.ndarray, "T N"]) -> Float[np.ndarray, "N"]:
+    """Count the changes from right (1) to wrong (0) between one presentation and the next.
+
+    -1 marks an epoch in which the example was not presented: it is passed over. An example never right counts T, one
+    never presented is NaN.
+    """
+    epochs, count = correct.shape
+    events = np.zeros(count)
+    last = np.full(count, -1, dtype=np.int8)
+    for row in correct:
+        events += (last == 1) & (row == 0)
+        last = np.where(row >= 0, row, last)
+    events[~(correct == 1).any(axis=0)] = epochs
+    events[~(correct >= 0).any(axis=0)] = np.nan
+    return events

@@ -1,0 +1,137 @@
+"""Selections: which rows stay and why the others went, and their file (`selection.h5`)."""
+
+import json
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from prune_kit import files
+from prune_kit.errors import FileError
+from prune_kit.identity import HELD_OUT, TRAIN, Rows, aligned_rows, read_rows, write_rows
+from prune_kit.table import now, version
+
+REASONS = ("kept", "dropped-easy", "dropped-hard", "dropped-noisy", "dropped-other", "held-out")
+KEPT, DROPPED_EASY, DROPPED_HARD, DROPPED_NOISY, DROPPED_OTHER, HELD_OUT_REASON = range(6)
+MADE_BY = "prune-kit select"
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """A pruned subset of the training rows.
+
+    `reason` (N,) uint8 is a number into REASONS for every row of the source. `column` is the score column that `rule`
+    ranks by, "" for none, `score` (N,) float32 its values, `scored_with` its parameters.
+    """
+
+    rows: Rows
+    reason: np.ndarray
+    rule: str
+    parameters: dict[str, Any]
+    column: str = ""
+    score: np.ndarray | None = None
+    scored_with: dict[str, Any] = field(default_factory=dict)
+    created: str = field(default_factory=lambda: now())
+
+    @cached_property
+    def index(self) -> Int[np.ndarray, "K"]:
+        """The row numbers of the source that are kept, ascending."""
+        return np.flatnonzero(self.reason == KEPT)
+
+    @cached_property
+    def dropped(self) -> Int[np.ndarray, "D"]:
+        """The training rows that are not kept, ascending. Rows held out as test are in neither list."""
+        return np.flatnonzero((self.reason != KEPT) & (self.reason != HELD_OUT_REASON))
+
+    @property
+    def share(self) -> float:
+        """The kept share of the training rows."""
+        return len(self.index) / len(self.rows.training)
+
+    def class_shares(self) -> Float[np.ndarray, "C"]:
+        """The share of each class's training rows that is kept; NaN for a class without any."""
+        classes = len(self.rows.class_names)
+        kept = np.bincount(self.rows.label[self.index], minlength=classes)
+        there = np.bincount(self.rows.label[self.rows.training], minlength=classes)
+        shares: np.ndarray = np.divide(kept, there, out=np.full(classes, np.nan), where=there > 0)
+        return shares
+
+    def thin_classes(self) -> list[str]:
+        """The classes that keep less than half of the average share."""
+        shares = self.class_shares()
+        return [name for name, share in zip(self.rows.class_names, shares, strict=True) if share < self.share / 2]
+
+    def aligned_to(self, rows: Rows) -> "Selection":
+        """The same choice over `rows`, which hold the same examples in another order, more of them, or fewer.
+
+        Rows are matched by content. Labels and the held-out part are carried over; examples that this selection
+        does not know are not kept. Raises IdentityError when nothing is in common.
+        """
+        source = aligned_rows(self.rows, rows, "the selection", "the data")
+        known = source >= 0
+        reason = np.where(known, self.reason[source], DROPPED_OTHER).astype(np.uint8)
+        role = np.where(reason == HELD_OUT_REASON, HELD_OUT, TRAIN).astype(np.uint8)
+        label = np.where(known, self.rows.label[source], rows.label)
+        score = None if self.score is None else np.where(known, self.score[source], np.nan).astype(np.float32)
+        options = rows.options | {k: v for k, v in self.rows.options.items() if k == "labels_file"}
+        return replace(self, rows=replace(rows, role=role, label=label, options=options), reason=reason, score=score)
+
+    def describe(self) -> str:
+        """One line: what is kept, and the window both ways."""
+        count = len(self.rows.training)
+        text = f"kept {len(self.index):,} of {count:,} training rows ({self.share:.1%})"
+        easy, hard = (int((self.reason == reason).sum()) for reason in (DROPPED_EASY, DROPPED_HARD))
+        if easy + hard != len(self.dropped):
+            return f"{text} by rule {self.rule}"
+        low, high = 100 * easy / count, 100 * (count - hard) / count
+        where = " within each class" if self.parameters.get("per_class") else ""
+        return (
+            f"{text}: kept percentiles {low:.1f} to {high:.1f} of {self.column}{where}; "
+            f"dropped {_percent(easy / count)} easiest, {_percent(hard / count)} hardest"
+        )
+
+    def write(self, path: str | Path) -> None:
+        """Write the selection, whole or not at all. Raises FileError."""
+        attributes = {
+            "rule": self.rule,
+            "parameters": json.dumps(self.parameters),
+            "column": self.column,
+            "scored_with": json.dumps(self.scored_with),
+            "created": self.created,
+            "prune_kit_version": version(),
+        }
+        with files.writing_hdf5(Path(path), "selection", attributes) as file:
+            write_rows(file, self.rows, with_role=False)  # the reason "held-out" says it
+            file["index"] = self.index.astype(np.int64)
+            file["reason"] = self.reason.astype(np.uint8)
+            file["reason"].attrs["legend"] = json.dumps(REASONS)
+            if self.score is not None:
+                file["score"] = self.score.astype(np.float32)
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Selection":
+        """Read a selection. Raises FileError when the file is absent, damaged, of another kind or version."""
+        with files.reading_hdf5(Path(path), "selection", MADE_BY) as file:
+            reason = file["reason"][()]
+            attributes = file.attrs
+            selection = cls(
+                rows=read_rows(file, role=np.where(reason == HELD_OUT_REASON, HELD_OUT, TRAIN).astype(np.uint8)),
+                reason=reason,
+                rule=str(attributes["rule"]),
+                parameters=json.loads(attributes["parameters"]),
+                column=str(attributes["column"]),
+                score=file["score"][()] if "score" in file else None,
+                scored_with=json.loads(attributes["scored_with"]),
+                created=str(attributes["created"]),
+            )
+            index = file["index"][()]
+        if not np.array_equal(index, selection.index):
+            raise FileError(f"{path} is damaged: its index is not what its reasons say")
+        return selection
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}".removesuffix(".0") + "%"

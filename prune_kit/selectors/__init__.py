@@ -1,0 +1,101 @@
+"""One file per rule: `select(table, *, by, ...) -> reasons`, one small number per row (see `selection.REASONS`).
+
+A module's `OPTIONS` are the keywords that its `select` takes besides `by`; `USES_SCORES` says if it reads a column.
+Rules work on the training rows alone; rows held out as test keep the reason "held-out".
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from prune_kit.errors import OptionError, TableError
+from prune_kit.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT
+from prune_kit.table import ScoreTable
+
+SLACK = 1e-9  # keep + offset, added as binary fractions, may pass 1 by a rounding error
+
+
+def ranking(table: ScoreTable, by: str | None) -> Int[np.ndarray, "n"]:
+    """The training rows from easiest to hardest, sorted by (hardness, digest, row).
+
+    The digest breaks ties, so that they never follow the order of the classes in a folder. Raises TableError when a
+    training row has no score.
+    """
+    rows = table.rows.training
+    hardness = table.hardness(by)[rows]
+    unknown = np.flatnonzero(np.isnan(hardness))
+    if len(unknown):
+        raise TableError(
+            f"{table.column(by).name} has no score (NaN) for {len(unknown):,} of {len(rows):,} training rows, "
+            f"the first is row {rows[unknown[0]]}; choose another column"
+        )
+    return rows[np.lexsort((rows, table.rows.digest[rows], hardness))]
+
+
+def count_kept(keep: float, count: int, of: str = "") -> int:
+    """K = round(keep * count). Raises OptionError when `keep` is outside (0, 1] or nothing would be kept."""
+    if not 0 < keep <= 1:
+        raise OptionError(f"--keep {keep:g} is out of range; it is the share to keep, above 0 and at most 1")
+    kept = round(keep * count)
+    if kept == 0:
+        raise OptionError(f"--keep {keep:g} of {count:,} examples{of} keeps none; the least is --keep {1 / count:.2g}")
+    return kept
+
+
+def window_bounds(
+    order: Int[np.ndarray, "n"], keep: float, offset: float, offset_from: str, of: str = ""
+) -> tuple[int, int]:
+    """The positions (start, stop) in `order`, easiest first, of the window.
+
+    K = round(keep * n), O = min(round(offset * n), n - K). From "hard": skip the O hardest, keep the next K hardest.
+    From "easy": drop the O easiest, keep the next K (Data Diet, appendix B.3).
+
+    Raises OptionError when keep + offset > 1.
+    """
+    if not 0 <= offset <= 1:
+        raise OptionError(f"--offset {offset:g} is out of range; it is a share, 0 to 1")
+    if offset_from not in ("hard", "easy"):
+        raise OptionError(f"--offset-from {offset_from!r} is unknown; expected hard or easy")
+    kept = count_kept(keep, len(order), of)
+    if keep + offset > 1 + SLACK:
+        raise OptionError(
+            f"--keep {keep:g} and --offset {offset:g} make more than 1; the largest offset is {1 - keep:g}"
+        )
+    skipped = min(round(offset * len(order)), len(order) - kept)
+    start = skipped if offset_from == "easy" else len(order) - skipped - kept
+    return start, start + kept
+
+
+def reasons_of_window(
+    table: ScoreTable, by: str | None, keep: float, offset: float, offset_from: str, per_class: bool
+) -> UInt8[np.ndarray, "N"]:
+    """The reasons (N,) of a window over the ranking, or over each class's part of it."""
+    order = ranking(table, by)
+
+    def fill(reasons: np.ndarray, part: np.ndarray, of: str) -> None:
+        start, stop = window_bounds(part, keep, offset, offset_from, of)
+        reasons[part[:start]] = DROPPED_EASY
+        reasons[part[start:stop]] = KEPT
+        reasons[part[stop:]] = DROPPED_HARD
+
+    return fill_reasons(table, order, per_class, fill)
+
+
+def fill_reasons(
+    table: ScoreTable,
+    rows: Int[np.ndarray, "n"],
+    per_class: bool,
+    fill: Callable[[np.ndarray, np.ndarray, str], None],
+) -> UInt8[np.ndarray, "N"]:
+    """Let `fill(reasons, part, of)` decide about all `rows`, or about those of each class in turn."""
+    reasons = np.full(len(table.rows), HELD_OUT_REASON, dtype=np.uint8)
+    if not per_class:
+        fill(reasons, rows, "")
+        return reasons
+    labels = table.rows.label[rows]
+    for number, name in enumerate(table.rows.class_names):
+        part = rows[labels == number]
+        if len(part):
+            fill(reasons, part, f" of class {name!r}")
+    return reasons

@@ -1,0 +1,29 @@
+"""random: keep a random share; the baseline for every other rule."""
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from prune_kit.selection import DROPPED_OTHER, KEPT
+from prune_kit.selectors import count_kept, fill_reasons
+from prune_kit.table import ScoreTable
+
+OPTIONS = ("keep", "per_class", "seed")
+USES_SCORES = False
+
+
+def select(
+    table: ScoreTable, *, by: str | None, keep: float, per_class: bool = False, seed: int = 0
+) -> UInt8[np.ndarray, "N"]:
+    """Keep a share `keep` of the training rows, drawn without replacement from the seed. Raises OptionError."""
+    chance = np.random.default_rng([seed, 2])
+
+    def fill(reasons: np.ndarray, part: Int[np.ndarray, "n"], of: str) -> None:
+        reasons[part] = DROPPED_OTHER
+        reasons[random_part(part, count_kept(keep, len(part), of), chance)] = KEPT
+
+    return fill_reasons(table, table.rows.training, per_class, fill)
+
+
+def random_part(rows: Int[np.ndarray, "n"], count: int, chance: np.random.Generator) -> Int[np.ndarray, "K"]:
+    """`count` of the rows, drawn without replacement, ascending."""
+    return np.sort(chance.choice(rows, size=count, replace=False))

@@ -1,0 +1,154 @@
+"""Score tables: columns of scores over the rows of a data set, and the one file format for them (`scores.h5`)."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from prune_kit import catalog, files
+from prune_kit.errors import TableError
+from prune_kit.identity import Rows, read_rows, write_rows
+
+EXTRAS = ("per_run", "votes", "never_learned", "probability")
+MADE_BY = "prune-kit score"
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreColumn:
+    """One score (N,) float32 of every row, with its direction and everything that made it.
+
+    NaN where an example has no score (rows held out as test). `harder` is "higher" or "lower". `extras` are arrays kept
+    beside it: `per_run` (R, N), `never_learned` (N,), `probability` (N, C). A `companion` was scored along with another
+    column and is never chosen by itself.
+    """
+
+    name: str
+    values: np.ndarray
+    method: str
+    harder: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+    seconds: float = 0.0
+    created: str = field(default_factory=lambda: now())
+    companion: bool = False
+    extras: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> int:
+        """How many runs it averages."""
+        return len(self.seeds)
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreTable:
+    """Scores by column name, over `rows`. Selectors read `hardness`, never a raw column."""
+
+    rows: Rows
+    columns: dict[str, ScoreColumn]
+    created: str = field(default_factory=lambda: now())
+    test_fingerprint: str = ""
+
+    def column(self, by: str | None = None) -> ScoreColumn:
+        """The column named `by`; without a name the only one there is, companions apart.
+
+        Raises TableError, which lists the columns, for an unknown name, or when it takes a name.
+        """
+        if by is not None:
+            if by not in self.columns:
+                raise catalog.unknown("column", by, self.columns, TableError)
+            return self.columns[by]
+        own = [column for column in self.columns.values() if not column.companion]
+        if len(own) != 1:
+            raise TableError(f"which column? Say --by NAME, one of: {', '.join(self.columns)}")
+        return own[0]
+
+    def hardness(self, by: str | None = None) -> np.ndarray:
+        """The column (N,) turned so that higher means harder."""
+        column = self.column(by)
+        return column.values if column.harder == "higher" else -column.values
+
+    def with_columns(self, columns: Iterable[ScoreColumn]) -> "ScoreTable":
+        """The same table with columns added, or replaced by their namesakes."""
+        return replace(self, columns=self.columns | {column.name: column for column in columns})
+
+    def write(self, path: str | Path) -> None:
+        """Write the table, whole or not at all. Raises FileError."""
+        attributes = {
+            "created": self.created,
+            "prune_kit_version": version(),
+            "test_fingerprint": self.test_fingerprint,
+        }
+        with files.writing_hdf5(Path(path), "scores", attributes) as file:
+            write_rows(file, self.rows)
+            scores = file.create_group("scores", track_order=True)  # columns keep the order in which they were scored
+            for column in self.columns.values():
+                _write_column(file, scores, column)
+
+    @classmethod
+    def read(cls, path: str | Path, *, only: Iterable[str] | None = None, extras: bool = True) -> "ScoreTable":
+        """Read a table; `only` some columns, and without `extras` (per-run values, probabilities) where not needed.
+
+        Raises FileError when the file is absent, damaged, of another kind or version.
+        """
+        with files.reading_hdf5(Path(path), "scores", MADE_BY) as file:
+            names = list(file["scores"]) if only is None else [name for name in only if name in file["scores"]]
+            return cls(
+                rows=read_rows(file),
+                columns={name: _read_column(file, name, extras) for name in names},
+                created=str(file.attrs["created"]),
+                test_fingerprint=str(file.attrs["test_fingerprint"]),
+            )
+
+
+def now() -> str:
+    """This moment, as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def version() -> str:
+    """The version of prune_kit that is installed, or "unknown" in a bare source tree."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("prune_kit")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _write_column(file: h5py.File, scores: h5py.Group, column: ScoreColumn) -> None:
+    dataset = scores.create_dataset(column.name, data=column.values.astype(np.float32))
+    dataset.attrs["method"] = column.method
+    dataset.attrs["harder"] = column.harder
+    dataset.attrs["parameters"] = json.dumps(column.parameters)
+    dataset.attrs["seeds"] = np.asarray(column.seeds, dtype=np.int64)
+    dataset.attrs["runs"] = column.runs
+    dataset.attrs["seconds"] = column.seconds
+    dataset.attrs["created"] = column.created
+    if column.companion:
+        dataset.attrs["companion"] = True
+    for kind, values in column.extras.items():
+        assert kind in EXTRAS
+        file.create_dataset(f"{kind}/{column.name}", data=values)
+
+
+def _read_column(file: h5py.File, name: str, extras: bool) -> ScoreColumn:
+    dataset = file["scores"][name]
+    attributes = dataset.attrs
+    return ScoreColumn(
+        name=name,
+        values=dataset[()],
+        method=str(attributes["method"]),
+        harder=str(attributes["harder"]),
+        parameters=json.loads(attributes["parameters"]),
+        seeds=tuple(int(seed) for seed in attributes["seeds"]),
+        seconds=float(attributes["seconds"]),
+        created=str(attributes["created"]),
+        companion=bool(attributes.get("companion", False)),
+        extras={kind: file[kind][name][()] for kind in EXTRAS if kind in file and name in file[kind]} if extras else {},
+    )

@@ -1,0 +1,1 @@
+"""Training: one loop, its run cache, and the statistics that a run records."""

@@ -1,0 +1,98 @@
+"""Where runs are trained: here, one after the other, or in several processes at once."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from prune_kit.progress import Listener, Progress, nobody
+from prune_kit.training.recorder import complete
+from prune_kit.training.runs import RecordedRun, Request, RunInputs, missing
+
+POLL_SECONDS = 0.2
+Tell = Callable[[int, int, int, str], None]  # number of the run, finished epoch, epochs asked for, how it goes
+
+
+@dataclass(frozen=True)
+class Executed:
+    """The recorded runs, in the order they were asked for, and how many had to be trained."""
+
+    runs: tuple[RecordedRun, ...]
+    trained: int
+
+
+def execute(
+    runs: list[RunInputs],
+    requests: list[Request],
+    runs_folder: Path,
+    listener: Listener = nobody,
+    labels: list[str] | None = None,
+) -> Executed:
+    """Complete every run with its request; finished ones are only looked up. `labels` say in words which is which.
+
+    Raises what `recorder.complete` raises. When a run fails or the user interrupts, the others keep what they have.
+    """
+    work = [
+        (number, run, request)
+        for number, (run, request) in enumerate(zip(runs, requests, strict=True))
+        if missing(run, request, runs_folder)
+    ]
+    named = labels or [f"seed {run.seed}" for run in runs]
+    jobs = min(runs[0].execution.jobs if runs else 1, len(work))
+
+    def tell(number: int, epoch: int, epochs: int, note: str) -> None:
+        listener(Progress(f"network {number + 1} of {len(runs)} ({named[number]})", epoch, epochs, note))
+
+    if jobs <= 1:
+        for number, run, request in work:
+            complete(run, request, runs_folder, lambda *how, number=number: tell(number, *how))
+    else:
+        _in_processes(work, runs_folder, jobs, tell)
+    recorded = tuple(RecordedRun(run, runs_folder / run.key) for run in runs)
+    return Executed(recorded, len(work))
+
+
+def _in_processes(work: list[tuple[int, RunInputs, Request]], runs_folder: Path, jobs: int, tell: Tell) -> None:
+    """joblib's processes need no `if __name__ == "__main__"` in the user's script."""
+    from joblib import Parallel, delayed
+
+    with TemporaryDirectory(prefix="prune-kit-") as folder, _following(Path(folder), tell):
+        tasks = (delayed(_complete_elsewhere)(*item, runs_folder, Path(folder) / f"{item[0]}") for item in work)
+        Parallel(n_jobs=jobs, backend="loky")(tasks)
+
+
+def _complete_elsewhere(number: int, run: RunInputs, request: Request, runs_folder: Path, diary: Path) -> None:
+    """Complete a run in a worker process, which tells its progress by appending lines to `diary`."""
+    with diary.open("a", buffering=1) as lines:
+        complete(run, request, runs_folder, lambda epoch, epochs, note: print(epoch, epochs, note, file=lines))
+
+
+@contextmanager
+def _following(folder: Path, tell: Tell) -> Iterator[None]:
+    """Pass on, from a thread, what the workers write into their diaries."""
+    read: dict[Path, int] = {}
+    stop = threading.Event()
+
+    def pass_on() -> None:
+        for diary in sorted(folder.iterdir()):
+            text = diary.read_text("utf-8")
+            whole = text.rfind("\n") + 1
+            for line in text[read.get(diary, 0) : whole].splitlines():
+                epoch, epochs, note = line.split(" ", 2)
+                tell(int(diary.name), int(epoch), int(epochs), note)
+            read[diary] = whole
+
+    def follow() -> None:
+        while not stop.wait(POLL_SECONDS):
+            pass_on()
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        pass_on()

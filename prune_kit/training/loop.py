@@ -1,0 +1,108 @@
+"""The only training loop, and the clean pass that observes a network between epochs."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from prune_kit.training import chance, images, schedule
+from prune_kit.training.config import TrainConfig
+from prune_kit.training.images import DeviceImages
+
+SWEEP_BATCH = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """One training: the images and labels (N,) on the device, the `members` (n,) that are trained on, and the protocol.
+
+    `total_steps` ends it; `epoch_steps`, the steps of one epoch of the full data, place the schedule's milestones.
+    """
+
+    images: DeviceImages
+    labels: torch.Tensor
+    members: torch.Tensor
+    config: TrainConfig
+    seed: int
+    total_steps: int
+    epoch_steps: int
+    precision: str
+
+    @property
+    def bounds(self) -> list[tuple[int, int]]:
+        """The (start, stop) of each batch of an epoch over the members."""
+        return schedule.batch_bounds(len(self.members), self.config.batch_size, drop_last=self.config.drop_last)
+
+    @property
+    def epochs(self) -> int:
+        """How many passes over the members make `total_steps`, the last perhaps a partial one."""
+        return -(-self.total_steps // len(self.bounds))
+
+
+def optimizer_for(model: nn.Module, config: TrainConfig) -> torch.optim.SGD:
+    """Stochastic gradient descent over all parameters of `model`."""
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
+
+def train_epoch(
+    model: nn.Module, optimizer: torch.optim.SGD, training: Training, epoch: int, logits: torch.Tensor | None = None
+) -> int:
+    """Train epoch number `epoch` (1 is the first), and return how many examples were presented.
+
+    The order and the augmentation depend on (seed, epoch) alone, so that an epoch can be repeated or resumed at.
+    The logits of every example, before the step that uses them, go to its row of `logits` (N, C), where given.
+    """
+    config, device = training.config, training.labels.device
+    draws_from = chance.generator(training.seed, "epoch", epoch)
+    count = len(training.members)
+    order = training.members[torch.randperm(count, generator=draws_from).to(device)]
+    draws = images.draw(count, config.crop_padding, config.flip, draws_from, device)
+    augmented = config.crop_padding > 0 or config.flip
+    bounds = training.bounds
+    first_step = (epoch - 1) * len(bounds)
+    bounds = bounds[: training.total_steps - first_step]
+    model.train()
+    with chance.seeded(training.seed, "dropout", epoch):
+        for number, (start, stop) in enumerate(bounds):
+            rows = order[start:stop]
+            batch = (
+                training.images.augmented_batch(rows, draws.part(start, stop))
+                if augmented
+                else training.images.batch(rows)
+            )
+            with autocast(device, training.precision):
+                output = model(batch)
+            output = output.float()
+            if logits is not None:
+                logits[rows] = output.detach()
+            loss = functional.cross_entropy(output, training.labels[rows])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.learning_rate(
+                    config, first_step + number, training.total_steps, training.epoch_steps
+                )
+            optimizer.step()
+    return sum(stop - start for start, stop in bounds)
+
+
+def sweep(model: nn.Module, pictures: DeviceImages, precision: str) -> torch.Tensor:
+    """The logits (N, C), float32, of all images, in eval mode and without augmentation."""
+    model.eval()
+    device = pictures.pixels.device
+    with torch.inference_mode(), autocast(device, precision):
+        starts = range(0, len(pictures.pixels), SWEEP_BATCH)
+        return torch.cat([model(pictures.batch(slice(start, start + SWEEP_BATCH))).float() for start in starts])
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """bf16 arithmetic inside the block where `precision` says so; weights stay float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")

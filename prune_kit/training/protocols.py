@@ -1,0 +1,36 @@
+"""The protocol of each data set: the table from which a training starts unless a flag or a recipe says otherwise."""
+
+from prune_kit.data.dataset import Dataset
+from prune_kit.training.config import TrainConfig
+
+# Paul, Ganguli, Dziugaite 2021, https://arxiv.org/abs/2107.07075, appendix B.2
+DATA_DIET = TrainConfig(model="resnet18", epochs=200, milestones=(60, 120, 160), crop_padding=4, flip=True)
+
+PROTOCOLS = {
+    "digits": TrainConfig(model="convnet", epochs=40, batch_size=64, schedule="cosine"),
+    "mnist": TrainConfig(model="mlp", epochs=20, schedule="cosine"),
+    "fashion-mnist": TrainConfig(model="mlp", epochs=20, schedule="cosine"),
+    "cifar10": DATA_DIET,
+    "cifar100": DATA_DIET,
+}
+SCORE_EPOCH = {"mnist": 10, "fashion-mnist": 10}
+DEFAULT_SCORE_EPOCH = 20
+
+
+def protocol(data: Dataset) -> TrainConfig:
+    """The training protocol for a data set: by its name, else by the kind of its images.
+
+    Grey images up to 32 pixels train the small convnet as digits do; other images up to 64 pixels train Data Diet's
+    ResNet-18; larger ones torchvision's ResNet-18, with the stem made for them.
+    """
+    if data.name in PROTOCOLS:
+        return PROTOCOLS[data.name]
+    side, channels = max(data.shape[:2]), data.shape[2]
+    if side <= 32 and channels == 1:
+        return PROTOCOLS["digits"]
+    return DATA_DIET if side <= 64 else DATA_DIET.changed({"model": "torchvision:resnet18"})
+
+
+def score_epoch(data: Dataset, config: TrainConfig) -> int:
+    """The epoch at which scores are taken when none is asked for."""
+    return min(SCORE_EPOCH.get(data.name, DEFAULT_SCORE_EPOCH), config.epochs)

@@ -1,0 +1,223 @@
+"""Training a run into its folder: epoch by epoch, so that it can stop anywhere and go on."""
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save
+
+from prune_kit import files
+from prune_kit.errors import RunError
+from prune_kit.training import images, loop, memory, signals
+from prune_kit.training.runs import RecordedRun, Request, RunInputs, build_model, missing, read_tensors
+
+STATE_INTERVAL, STATE_SHARE = 60.0, 0.05  # save the state every minute, or as often as saving costs 5% of the time
+
+EpochListener = Callable[[int, int, str], None]  # finished epoch, epochs asked for, how it goes
+
+
+def complete(inputs: RunInputs, request: Request, runs_folder: Path, listener: EpochListener) -> None:
+    """Train what is missing of a run, and nothing else.
+
+    Raises RunError when the loss is no longer finite, FileError when the cache cannot be written.
+    """
+    lacking = missing(inputs, request, runs_folder)
+    if not lacking:
+        return
+    folder = runs_folder / inputs.key
+    if not (folder / "inputs.json").is_file():
+        files.write_json(folder / "inputs.json", inputs.describe())
+    memory.keep_freed_memory()
+    with _threads(inputs.execution.threads):
+        _Run(inputs, request, folder, lacking, listener).go()
+
+
+class _Run:
+    """One run while it is trained: the mutable state that the loop needs, in one place."""
+
+    def __init__(
+        self, inputs: RunInputs, request: Request, folder: Path, lacking: list[str], listener: EpochListener
+    ) -> None:
+        device = torch.device(inputs.execution.device)
+        data = inputs.data
+        constants = images.normalisation(data)
+        self.inputs, self.request, self.folder, self.listener = inputs, request, folder, listener
+        self.lacking = set(lacking)
+        self.training = loop.Training(
+            images=images.on_device(data.images, *constants, device),
+            labels=torch.from_numpy(data.labels).to(device),
+            members=torch.from_numpy(inputs.rows).to(device),
+            config=inputs.config,
+            seed=inputs.seed,
+            total_steps=inputs.total_steps,
+            epoch_steps=inputs.epoch_steps,
+            precision=inputs.execution.precision,
+        )
+        self.test_images = images.on_device(data.test.images, *constants, device)
+        self.test_labels = torch.from_numpy(data.test.label).to(device)
+        self.model = build_model(inputs).to(device).to(memory_format=torch.channels_last)
+        self.optimizer = loop.optimizer_for(self.model, inputs.config)
+        self.epoch, self.seconds = 0, 0.0
+        self.probability_sum = torch.zeros(len(data), data.classes, device=device)
+        self.presentations = torch.zeros(len(data), dtype=torch.int32, device=device)
+        self.sums_complete = request.minibatches  # they hold every epoch so far
+        self.saved_epoch, self.saved_at, self.save_seconds = -1, time.monotonic(), 0.0
+
+    def go(self) -> None:
+        self._resume()
+        started = time.monotonic() - self.seconds
+        self._observe()
+        while self.epoch < self.request.last_epoch:
+            epoch_start = time.monotonic()
+            presented, loss = self._train_epoch()
+            now = time.monotonic()
+            self.seconds = now - started
+            self._observe()
+            last = self.epoch == self.request.last_epoch
+            since = now - self.saved_at
+            if self.epoch == self.training.epochs:
+                (self.folder / "state.safetensors").unlink(missing_ok=True)  # nothing goes on from the end
+            elif last or since > min(STATE_INTERVAL, self.save_seconds / STATE_SHARE):
+                self._save_state()
+            note = f"loss {loss:.3f}, {presented / (now - epoch_start):,.0f} images/s"
+            if last:
+                self._finish()
+                note = f"{note}, {self.seconds:.1f} s"
+            self.listener(self.epoch, self.request.last_epoch, note)
+        if not (self.folder / "finished.json").is_file():
+            self._finish()
+            self.listener(self.epoch, self.request.last_epoch, "recorded")
+
+    def _train_epoch(self) -> tuple[int, float]:
+        """One epoch; its signals are written before the epoch counts as finished."""
+        labels = self.training.labels
+        logits = torch.full((len(labels), self.inputs.data.classes), torch.nan, device=labels.device)
+        presented = loop.train_epoch(self.model, self.optimizer, self.training, self.epoch + 1, logits)
+        self.epoch += 1
+        probability = logits.softmax(1)
+        seen = ~logits[:, 0].isnan()
+        members = self.training.members
+        loss = -probability[members, labels[members]].log().nanmean().item()
+        if int(seen.sum()) < min(presented, len(members)) or not np.isfinite(loss):
+            rate = self.inputs.config.learning_rate
+            raise RunError(
+                f"training diverged: seed {self.inputs.seed}, epoch {self.epoch}, the loss is no longer finite. "
+                f"Lower the learning rate (it is {rate:g}): --train learning_rate={rate / 4:g}"
+            )
+        if self.request.minibatches:
+            self.probability_sum += probability.nan_to_num_(0.0)
+            self.presentations += seen
+            self._write_arrays(f"minibatch-{self.epoch:04}.npz", lambda: signals.statistics(logits, labels))
+        return presented, loss
+
+    def _observe(self) -> None:
+        """Record what is asked for at the epoch that has just ended."""
+        epoch, precision = self.epoch, self.training.precision
+        wanted_test = epoch == self.request.last_epoch or epoch in self.request.sweeps
+        if epoch in self.request.sweeps:
+            self._write_arrays(
+                f"sweep-{epoch:04}.npz",
+                lambda: signals.statistics(
+                    loop.sweep(self.model, self.training.images, precision), self.training.labels
+                ),
+            )
+        if wanted_test:
+            self._write_arrays(
+                f"test-{epoch:04}.npz",
+                lambda: signals.statistics(loop.sweep(self.model, self.test_images, precision), self.test_labels),
+            )
+        if epoch in self.request.weights and not (self.folder / f"weights-{epoch:04}.safetensors").is_file():
+            _write_tensors(self.folder / f"weights-{epoch:04}.safetensors", _own(self.model.state_dict()), {})
+        path = self.folder / f"probability-{epoch:04}.npy"
+        if (
+            epoch == self.request.last_epoch > 0
+            and self.request.minibatches
+            and self.sums_complete
+            and not path.is_file()
+        ):
+            buffer = io.BytesIO()
+            np.save(buffer, (self.probability_sum / self.presentations[:, None]).cpu().numpy())
+            files.write_bytes(path, buffer.getbuffer())
+
+    def _write_arrays(self, name: str, arrays: Callable[[], dict[str, np.ndarray]]) -> None:
+        path = self.folder / name
+        if not path.is_file():
+            files.write_arrays(path, arrays())
+
+    def _save_state(self) -> None:
+        if self.epoch <= self.saved_epoch:
+            return
+        started = time.monotonic()
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            state = self.optimizer.state[parameter]
+            if state.get("momentum_buffer") is not None:
+                tensors[f"momentum.{name}"] = state["momentum_buffer"]
+        if self.sums_complete:
+            tensors |= {"probability_sum": self.probability_sum, "presentations": self.presentations}
+        metadata = {"epoch": str(self.epoch), "seconds": repr(self.seconds)}
+        _write_tensors(self.folder / "state.safetensors", _own(tensors), metadata)
+        self.saved_epoch, self.saved_at = self.epoch, time.monotonic()
+        self.save_seconds = self.saved_at - started
+
+    def _resume(self) -> None:
+        """Go on from the state, unless something is missing that only an earlier epoch can give."""
+        path = self.folder / "state.safetensors"
+        if not path.is_file():
+            return
+        tensors, metadata = read_tensors(path)
+        epoch = int(metadata["epoch"])
+        self.saved_epoch = epoch
+        wanted = self.request.files()
+        if epoch > min((wanted[name] for name in self.lacking if name in wanted), default=self.request.last_epoch):
+            return
+        self.model.load_state_dict(_part(tensors, "model."))
+        momentum = _part(tensors, "momentum.")
+        for name, parameter in self.model.named_parameters():
+            if name in momentum:
+                self.optimizer.state[parameter]["momentum_buffer"] = momentum[name].to(
+                    parameter, memory_format=torch.preserve_format
+                )
+        self.sums_complete = self.sums_complete and "probability_sum" in tensors
+        if self.sums_complete:
+            self.probability_sum.copy_(tensors["probability_sum"])
+            self.presentations.copy_(tensors["presentations"])
+        self.epoch, self.seconds = epoch, float(metadata["seconds"])
+
+    def _finish(self) -> None:
+        path = self.folder / "finished.json"
+        if path.is_file() and files.read_json(path)["epoch"] > self.epoch:
+            return
+        test = RecordedRun(self.inputs, self.folder).test("correct", self.epoch)
+        steps = min(self.epoch * self.inputs.member_epoch_steps, self.inputs.total_steps)
+        outcome = {"epoch": self.epoch, "steps": steps, "seconds": self.seconds, "test_accuracy": float(test.mean())}
+        files.write_json(path, outcome)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _own(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies on the CPU, none of which shares memory with another (safetensors refuses shared memory)."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
+
+
+def _write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    files.write_bytes(path, save(tensors, metadata))

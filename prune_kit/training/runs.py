@@ -1,0 +1,203 @@
+"""The run cache: a run is a function of its inputs, lives in `runs/<key>/`, and is never trained twice.
+
+    inputs.json              everything the key is the hash of, readable
+    minibatch-0001.npz       signals of epoch 1, every row, from the training minibatches
+    sweep-0020.npz           signals of all rows after epoch 20, from a clean pass
+    test-0020.npz            the same for the test examples
+    weights-0020.safetensors the network after epoch 20
+    probability-0020.npy     each row's training-time probabilities, averaged over the epochs up to 20
+    state.safetensors        what training goes on from: weights, momentum, sums, the last finished epoch
+    finished.json            written last: how far the run is, and what it took
+
+Every file appears whole, by a rename, and its content is determined by the inputs; so a run that was interrupted or is
+asked for more goes on from its state, and one that is asked for an earlier epoch repeats it to the same bits.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from prune_kit import files, models
+from prune_kit.data.dataset import Dataset
+from prune_kit.errors import FileError, RunError
+from prune_kit.training import schedule
+from prune_kit.training.config import Execution, TrainConfig
+
+RUN_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class RunInputs:
+    """What a run is a function of. `members` are row numbers, None for all training rows.
+
+    `schedule_rows` is the number of rows whose epochs count the steps: those of the full training set, so that a pruned
+    set trains for as many steps (the default), or the members' own.
+    """
+
+    data: Dataset
+    config: TrainConfig
+    seed: int
+    execution: Execution
+    members: np.ndarray | None = None
+    schedule_rows: int | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """The inputs as JSON values; two runs are the same when these are."""
+        return {
+            "format": RUN_FORMAT,
+            "fingerprint": self.data.fingerprint,
+            "test_fingerprint": self.data.test.fingerprint,
+            "preparation": self.data.preparation,
+            "shape": list(self.data.shape),
+            "classes": self.data.classes,
+            "members": None if self.members is None else hashlib.blake2b(self.rows.tobytes()).hexdigest()[:32],
+            "config": asdict(self.config),
+            "steps": self.total_steps,
+            "epoch_steps": self.epoch_steps,
+            "seed": self.seed,
+            "device": self.execution.device.partition(":")[0],
+            "precision": self.execution.precision,
+            "threads": self.execution.threads,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """The hash of the inputs, 24 hexadecimal digits."""
+        text = json.dumps(self.describe(), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The row numbers (n,) that are trained on, ascending."""
+        return self.data.rows.training if self.members is None else np.sort(self.members).astype(np.int64)
+
+    @property
+    def epoch_steps(self) -> int:
+        """The steps of one epoch of the rows that the schedule counts."""
+        rows = self.schedule_rows or len(self.data.rows.training)
+        return schedule.steps_per_epoch(rows, self.config.batch_size, drop_last=self.config.drop_last)
+
+    @property
+    def total_steps(self) -> int:
+        """The steps of the whole protocol."""
+        return self.config.epochs * self.epoch_steps
+
+    @property
+    def member_epoch_steps(self) -> int:
+        """The steps of one pass over the members."""
+        return schedule.steps_per_epoch(len(self.rows), self.config.batch_size, drop_last=self.config.drop_last)
+
+    @property
+    def epochs(self) -> int:
+        """The passes over the members that the whole protocol makes."""
+        return -(-self.total_steps // self.member_epoch_steps)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run must have recorded: signals of the `minibatches` up to `last_epoch`, clean `sweeps`, `weights`."""
+
+    last_epoch: int
+    minibatches: bool = False
+    sweeps: frozenset[int] = field(default_factory=frozenset)
+    weights: frozenset[int] = field(default_factory=frozenset)
+
+    def files(self) -> dict[str, int]:
+        """The files that must be there, each with the latest epoch from whose end it can still be made."""
+        wanted = {f"test-{self.last_epoch:04}.npz": self.last_epoch}
+        if self.minibatches:
+            wanted |= {f"minibatch-{epoch:04}.npz": epoch - 1 for epoch in range(1, self.last_epoch + 1)}
+        wanted |= {f"sweep-{epoch:04}.npz": epoch for epoch in self.sweeps}
+        return wanted | {f"weights-{epoch:04}.safetensors": epoch for epoch in self.weights}
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedRun:
+    """A run on the disk, for reading."""
+
+    inputs: RunInputs
+    folder: Path
+
+    @property
+    def seed(self) -> int:
+        """The seed of this run."""
+        return self.inputs.seed
+
+    def sweep(self, name: str, epoch: int) -> np.ndarray:
+        """A clean-pass signal (N,) after `epoch`. Raises RunError if it was not recorded."""
+        return self._read("sweep", name, epoch)
+
+    def test(self, name: str, epoch: int) -> np.ndarray:
+        """A clean-pass signal (M,) of the test examples after `epoch`."""
+        return self._read("test", name, epoch)
+
+    def minibatches(self, name: str, epochs: int) -> np.ndarray:
+        """A signal (T, N) of the training minibatches of epochs 1 .. `epochs`."""
+        return np.stack([self._read("minibatch", name, epoch) for epoch in range(1, epochs + 1)])
+
+    def sweeps(self, name: str, epochs: int) -> np.ndarray:
+        """A clean-pass signal (T, N) after each of the epochs 1 .. `epochs`."""
+        return np.stack([self.sweep(name, epoch) for epoch in range(1, epochs + 1)])
+
+    def probability(self, epoch: int) -> np.ndarray | None:
+        """The averaged training-time probabilities (N, C) up to `epoch`, float32; None where they were not kept."""
+        path = self.folder / f"probability-{epoch:04}.npy"
+        return np.load(path, allow_pickle=False) if path.is_file() else None
+
+    def model(self, epoch: int) -> nn.Module:
+        """The network after `epoch`, on the CPU. Raises RunError if it was not kept."""
+        path = self.folder / f"weights-{epoch:04}.safetensors"
+        if not path.is_file():
+            raise RunError(f"the run of seed {self.seed} kept no weights of epoch {epoch}")
+        model = build_model(self.inputs)
+        model.load_state_dict(read_tensors(path)[0])
+        return model
+
+    def once(self, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """What `compute` gives, kept in the run's folder under `name`, so that it is computed once."""
+        path = self.folder / f"{name}.npz"
+        if not path.is_file():
+            files.write_arrays(path, {"values": compute()})
+        return files.read_array(path, "values")
+
+    def outcome(self) -> dict[str, Any]:
+        """What `finished.json` says: epoch, steps, seconds, test_accuracy."""
+        outcome: dict[str, Any] = files.read_json(self.folder / "finished.json")
+        return outcome
+
+    def _read(self, kind: str, name: str, epoch: int) -> np.ndarray:
+        path = self.folder / f"{kind}-{epoch:04}.npz"
+        if not path.is_file():
+            raise RunError(f"the run of seed {self.seed} recorded no {kind} signals at epoch {epoch}")
+        return files.read_array(path, name)
+
+
+def missing(inputs: RunInputs, request: Request, runs_folder: Path) -> list[str]:
+    """The files that a run still lacks."""
+    folder = runs_folder / inputs.key
+    lacking = [name for name in request.files() if not (folder / name).is_file()]
+    return lacking or [name for name in ["finished.json"] if not (folder / name).is_file()]
+
+
+def build_model(inputs: RunInputs) -> nn.Module:
+    """The untrained network of a run, on the CPU."""
+    data = inputs.data
+    return models.build(inputs.config.model, shape=data.shape, classes=data.classes, seed=inputs.seed)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors and the metadata of a safetensors file. Raises FileError when it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise FileError(f"{path} is damaged ({error}); remove its folder, and the run is trained again") from error
