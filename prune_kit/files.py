@@ -21,6 +21,7 @@ import numpy as np
 from prune_kit.errors import FileError
 
 FORMAT_VERSION = 1
+UNREADABLE = (KeyError, OSError, ValueError, TypeError, RuntimeError)  # what h5py says of parts absent, odd or broken
 
 
 @contextmanager
@@ -31,6 +32,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises FileError when the folder cannot be written or the disk is full.
     """
     path = Path(path)
+    if not path.name:
+        raise FileError(f"cannot write {path}: it names no file")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,17 +128,23 @@ def reading_hdf5(path: Path, kind: str | None = None, made_by: str = "prune-kit"
     except OSError as error:
         raise FileError(f"{path} is not a whole HDF5 file (damaged, truncated, or something else): {error}") from error
     with file:
-        found = str(file.attrs.get("format", "an HDF5 file of another program"))
-        expected = f"prune_kit.{kind}" if kind else "prune_kit.*"
-        if found != expected and not (kind is None and found.startswith("prune_kit.")):
-            raise FileError(f"{path} is {found}; expected {expected}, which {made_by} writes")
-        version = file.attrs.get("format_version")
-        if version != FORMAT_VERSION:
-            raise FileError(f"{path} has format version {version}; this prune-kit reads version {FORMAT_VERSION}")
         try:
+            _check_format(file, path, kind, made_by)
             yield file
-        except (KeyError, OSError) as error:  # h5py's words for a data set that is absent or unreadable
-            raise FileError(f"{path} is incomplete or damaged: {error}") from error
+        except UNREADABLE as error:
+            raise FileError(f"{path} is incomplete or damaged: {' '.join(str(error).split())}") from error
+
+
+def _check_format(file: h5py.File, path: Path, kind: str | None, made_by: str) -> None:
+    """Raise FileError for a file of another program, another kind, or another version."""
+    found = file.attrs.get("format", "an HDF5 file of another program")
+    found = found if isinstance(found, str) else f"an HDF5 file of another program ({found!r})"
+    expected = f"prune_kit.{kind}" if kind else "prune_kit.*"
+    if found != expected and not (kind is None and found.startswith("prune_kit.")):
+        raise FileError(f"{path} is {found}; expected {expected}, which {made_by} writes")
+    version = file.attrs.get("format_version")
+    if not np.array_equal(version, FORMAT_VERSION):  # the file may hold anything under that name
+        raise FileError(f"{path} has format version {version}; this prune-kit reads version {FORMAT_VERSION}")
 
 
 def _flush(path: Path) -> None:

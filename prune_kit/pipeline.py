@@ -165,8 +165,8 @@ def retrain(
 
     Seeds `seed` (default 1000) .. `seed + runs - 1` are used for each, so that differences can be paired; a random
     subset is drawn anew for every seed. With `budget="steps"` every training takes as many steps as the full data
-    would, with "epochs" as many epochs. The protocol is `config`, else the one that the first selection was scored with,
-    else the data set's. Raises OptionError, RunError; IdentityError when a selection is of other data.
+    would, with "epochs" as many epochs. The protocol is `config`, else the one that the first selection was scored
+    with, else the data set's. Raises OptionError, RunError; IdentityError when a selection is of other data.
     """
     from prune_kit.training.config import resolve_execution
     from prune_kit.training.executor import execute
@@ -194,7 +194,7 @@ def retrain(
         )
         for _, s, members in plan
     ]
-    requests = [Request(run.epochs) for run in inputs]
+    requests = [Request(run.epochs, test=True) for run in inputs]
     labels = [f"{name}, seed {s}" for name, s, _ in plan]
     executed = execute(inputs, requests, Path(workdir) / "runs", progress, labels)
     described = {**asdict(config), "budget": budget, "precision": execution.precision, "threads": execution.threads}

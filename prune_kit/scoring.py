@@ -66,20 +66,24 @@ def is_there(table: ScoreTable, column: Column, seeds: tuple[int, ...]) -> bool:
 
 
 def request_for(columns: list[Column], observe: str) -> "Request | None":
-    """What the runs must record for these columns: at every epoch asked for a clean sweep and the weights.
+    """What the runs must record for these columns; None where no column needs a network.
 
-    None where no column needs a network.
+    At an epoch for which a clean sweep or the weights are needed both are kept, so that the other costs no training.
     """
     from prune_kit.training.runs import Request
 
-    trained = [(_scorer(method), epoch) for method, epoch in columns if epoch is not None]
+    trained = [(_scorer(method).NEEDS, epoch) for method, epoch in columns if epoch is not None]
     if not trained:
         return None
-    epochs = {epoch for _, epoch in trained}
-    cumulative = max((epoch for module, epoch in trained if module.NEEDS == "minibatches"), default=0)
-    sweeps = epochs | (set(range(1, cumulative + 1)) if observe == "sweep" else set())
-    minibatches = cumulative if observe == "minibatches" else 0
-    return Request(max(epochs), minibatches=minibatches > 0, sweeps=frozenset(sweeps), weights=frozenset(epochs))
+    clean = frozenset(epoch for needs, epoch in trained if needs != "minibatches")
+    cumulative = max((epoch for needs, epoch in trained if needs == "minibatches"), default=0)
+    every = frozenset(range(1, cumulative + 1)) if observe == "sweep" else frozenset()
+    return Request(
+        max(epoch for _, epoch in trained),
+        minibatches=cumulative > 0 and observe == "minibatches",
+        sweeps=clean | every,
+        weights=clean,
+    )
 
 
 def score_column(

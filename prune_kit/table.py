@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from prune_kit import catalog, files
-from prune_kit.errors import TableError
+from prune_kit.errors import FileError, TableError
 from prune_kit.identity import Rows, read_rows, write_rows
 
 EXTRAS = ("per_run", "votes", "never_learned", "probability")
@@ -97,12 +97,16 @@ class ScoreTable:
         """
         with files.reading_hdf5(Path(path), "scores", MADE_BY) as file:
             names = list(file["scores"]) if only is None else [name for name in only if name in file["scores"]]
-            return cls(
+            table = cls(
                 rows=read_rows(file),
                 columns={name: _read_column(file, name, extras) for name in names},
                 created=str(file.attrs["created"]),
                 test_fingerprint=str(file.attrs["test_fingerprint"]),
             )
+        for name, column in table.columns.items():
+            if column.values.shape != (len(table.rows),):
+                raise FileError(f"{path} is damaged: {name} is {column.values.shape} for {len(table.rows):,} rows")
+        return table
 
 
 def now() -> str:

@@ -102,10 +102,11 @@ def score_table(table: ScoreTable, names: list[str]) -> Table:
     for name in names:
         column = table.columns[name]
         values = column.values[rows]
-        order = rows[np.argsort(-table.hardness(name)[rows], kind="stable")][:3]
-        ends = (values.min(), values.max()) if column.harder == "higher" else (values.max(), values.min())
+        order = rows[np.lexsort((table.rows.digest[rows], -table.hardness(name)[rows]))][:3]
+        ends = np.nanmin(values), np.nanmax(values)
+        easiest, most = ends if column.harder == "higher" else ends[::-1]
         hardest = ", ".join(table.rows.id[row].decode("utf-8") for row in order)
-        numbers = (f"{value:.4g}" for value in (ends[0], np.median(values), ends[1]))
+        numbers = (f"{value:.4g}" for value in (easiest, np.nanmedian(values), most))
         view.add_row(name, *numbers, str(column.runs or "-"), Text(hardest))
     return view
 

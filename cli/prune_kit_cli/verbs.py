@@ -108,7 +108,7 @@ def score(
     else:
         screen.note("wrote", f"nothing: {render.path_of(target)} has every column asked for")
     trained = [name for name, column in scored.columns.items() if column.runs]
-    by = f"--by {trained[-1]} " if len(trained) > 1 else ""
+    by = f"--by {trained[0]} " if len(trained) > 1 else ""
     screen.note("next", f"prune-kit select {by}--keep 0.5 --offset 0.02")
     screen.result(
         {

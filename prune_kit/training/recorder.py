@@ -179,9 +179,9 @@ class _Run:
         momentum = _part(tensors, "momentum.")
         for name, parameter in self.model.named_parameters():
             if name in momentum:
-                self.optimizer.state[parameter]["momentum_buffer"] = momentum[name].to(
-                    parameter, memory_format=torch.preserve_format
-                )
+                # with the parameter's own memory layout: the fused optimiser reads both as they lie
+                buffer = torch.empty_like(parameter, requires_grad=False).copy_(momentum[name])
+                self.optimizer.state[parameter]["momentum_buffer"] = buffer
         self.sums_complete = self.sums_complete and "probability_sum" in tensors
         if self.sums_complete:
             self.probability_sum.copy_(tensors["probability_sum"])
@@ -192,9 +192,9 @@ class _Run:
         path = self.folder / "finished.json"
         if path.is_file() and files.read_json(path)["epoch"] > self.epoch:
             return
-        test = RecordedRun(self.inputs, self.folder).test("correct", self.epoch)
+        correct = RecordedRun(self.inputs, self.folder).test("correct", self.epoch)
         steps = min(self.epoch * self.inputs.member_epoch_steps, self.inputs.total_steps)
-        outcome = {"epoch": self.epoch, "steps": steps, "seconds": self.seconds, "test_accuracy": float(test.mean())}
+        outcome = {"epoch": self.epoch, "steps": steps, "seconds": self.seconds, "test_accuracy": float(correct.mean())}
         files.write_json(path, outcome)
 
 

@@ -104,16 +104,20 @@ class RunInputs:
 
 @dataclass(frozen=True)
 class Request:
-    """What a run must have recorded: signals of the `minibatches` up to `last_epoch`, clean `sweeps`, `weights`."""
+    """What a run must have recorded: signals of the `minibatches` up to `last_epoch`, clean `sweeps`, `weights`.
+
+    With `test`, the test set's signals at `last_epoch` too.
+    """
 
     last_epoch: int
     minibatches: bool = False
+    test: bool = False
     sweeps: frozenset[int] = field(default_factory=frozenset)
     weights: frozenset[int] = field(default_factory=frozenset)
 
     def files(self) -> dict[str, int]:
         """The files that must be there, each with the latest epoch from whose end it can still be made."""
-        wanted = {f"test-{self.last_epoch:04}.npz": self.last_epoch}
+        wanted = {f"test-{self.last_epoch:04}.npz": self.last_epoch} if self.test else {}
         if self.minibatches:
             wanted |= {f"minibatch-{epoch:04}.npz": epoch - 1 for epoch in range(1, self.last_epoch + 1)}
         wanted |= {f"sweep-{epoch:04}.npz": epoch for epoch in self.sweeps}

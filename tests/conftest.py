@@ -1,0 +1,42 @@
+"""Small data sets and trained runs that many tests share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prune_kit.data.dataset import Dataset, from_arrays
+from prune_kit.training.config import Execution, TrainConfig
+
+ONE_THREAD = Execution(device="cpu", precision="fp32", threads=1)
+TINY = TrainConfig(model="convnet", epochs=3, batch_size=16, learning_rate=0.05, schedule="constant")
+
+
+def shapes_data(count: int = 77, test: int = 30, side: int = 8, classes: int = 3, seed: int = 0) -> Dataset:
+    """Noisy bright squares in one of `classes` corners: learnable in an epoch or two, not perfectly."""
+    chance = np.random.default_rng(seed)
+
+    def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
+        label = chance.integers(0, classes, number)
+        images = chance.integers(0, 160, (number, side, side, 1))
+        half = side // 2
+        for image, corner in zip(images, label, strict=True):
+            top, left = divmod(int(corner), 2)
+            image[top * half : (top + 1) * half, left * half : (left + 1) * half] += 60
+        return images.astype(np.uint8), label
+
+    images, label = draw(count)
+    test_images, test_label = draw(test)
+    return from_arrays(images, label, name="shapes", spec="shapes", test_images=test_images, test_label=test_label)
+
+
+@pytest.fixture(scope="session")
+def shapes() -> Dataset:
+    """77 training rows, which no batch size divides, and 30 test rows, of 3 classes."""
+    return shapes_data()
+
+
+@pytest.fixture
+def runs_folder(tmp_path: Path) -> Path:
+    """An empty run cache."""
+    return tmp_path / "runs"
