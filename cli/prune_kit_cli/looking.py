@@ -30,19 +30,21 @@ def demo(
 
     screen = render.Screen(as_json, quiet)
     done = _reproduce(screen, recipe.load_recipe(DEMO), None, "full", "auto", "auto", None, workdir)
-    selection = done.selections["selection"]
-    target = pipeline.export(selection, pipeline.export_path(workdir / DEMO / "selection", "txt", None), format="txt")
+    half = done.selections["keep 0.5"]
+    target = pipeline.export(half, workdir / DEMO / "keep-half.txt", format="txt")
+    windows = [f"   {name}: {selection.describe()}" for name, selection in done.selections.items()]
     screen.result(
-        {"outcomes": render.outcomes_json(done.outcomes), "index_list": target, "kept": len(selection.index)},
-        "\n1. Networks were trained, and every example was scored by how wrong they are about it",
+        {"outcomes": render.outcomes_json(done.outcomes), "index_list": target, "kept": len(half.index)},
+        "\n1. Ten networks were trained for 20 epochs, and every example was scored by how wrong they are about it",
         render.score_table(done.table, list(done.table.columns)),
-        f"\n2. A window over the sorted scores was selected\n{selection.describe()}",
-        "\n3. Networks were trained anew on all rows, on the selection, and on random rows of the same number",
+        "\n2. Windows over the sorted scores were selected",
+        *windows,
+        "\n3. Networks were trained anew: on all rows, on each window, and on random rows of the same number",
         render.outcome_table(done.outcomes),
         *render.outcome_sentence(done.outcomes),
         f"\n4. The rows to keep, one number a line, for your own training code: {render.path_of(target)}",
-        f"   rows = numpy.loadtxt({render.path_of(target)!r}, dtype=int); images[rows], labels[rows]",
-        "\nOn your own images: prune-kit score --data folder:DIR, then select, retrain, export; each has --help",
+        f"   rows = numpy.loadtxt({render.path_of(target)!r}, dtype=int)    # then images[rows], labels[rows]",
+        "\nOn your own images: prune-kit score --data folder:DIR, then select, retrain, export (each has --help)",
     )
 
 

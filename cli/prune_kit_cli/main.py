@@ -1,5 +1,6 @@
 """The door: every command, and the one place where errors become exit codes."""
 
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -16,7 +17,6 @@ app = typer.Typer(
     name="prune-kit",
     help="Which training examples can be dropped without losing accuracy, and which labels are wrong?",
     epilog="Start with: prune-kit demo",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -46,18 +46,21 @@ def exit_code(words: list[str]) -> int:
     from prune_kit_cli.render import error_line
 
     try:
-        return int(app(words, standalone_mode=False) or 0)
+        code = int(app(words or ["--help"], standalone_mode=False) or 0)
     except PruneKitError as error:
         error_line(" ".join(str(error).split()))
         return USER_ERROR
     except (KeyboardInterrupt, typer.Abort):
-        error_line(f"interrupted. Finished epochs are kept; to go on: prune-kit {' '.join(words)}")
-        return INTERRUPTED
+        code = INTERRUPTED
     except Exception as error:
         if not hasattr(error, "format_message"):  # only the command line parser's own errors have it
             raise
-        error_line(f"{error.format_message()} See: prune-kit {_command(words)}--help")
+        message = " ".join(error.format_message().split()).rstrip(".")
+        error_line(f"{message}. See: prune-kit {_command(words)}--help")
         return USER_ERROR
+    if code == INTERRUPTED:  # newer typers turn the interrupt into this exit code themselves
+        error_line(f"interrupted. Finished epochs are kept; to go on: prune-kit {shlex.join(words)}")
+    return code
 
 
 def _command(words: list[str]) -> str:

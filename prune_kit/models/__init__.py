@@ -37,7 +37,7 @@ def build(name: str, *, shape: tuple[int, int, int], classes: int, seed: int) ->
     The initialisation depends on `seed` alone; the global generator is left as it was.
     Raises ModelError when the name is unknown or the network refuses such images.
     """
-    from prune_kit.training.chance import seeded
+    from prune_kit.chance import seeded
 
     family = _family(name)
     with seeded(seed, "initialisation"):

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from prune_kit.training import chance, images, schedule
+from prune_kit import chance
+from prune_kit.training import images, schedule
 from prune_kit.training.config import TrainConfig
 from prune_kit.training.images import DeviceImages
 

@@ -7,7 +7,7 @@ from prune_kit.training.config import TrainConfig
 DATA_DIET = TrainConfig(model="resnet18", epochs=200, milestones=(60, 120, 160), crop_padding=4, flip=True)
 
 PROTOCOLS = {
-    "digits": TrainConfig(model="convnet", epochs=40, batch_size=64, schedule="cosine"),
+    "digits": TrainConfig(model="convnet", epochs=40, batch_size=64, learning_rate=0.05, schedule="cosine"),
     "mnist": TrainConfig(model="mlp", epochs=20, schedule="cosine"),
     "fashion-mnist": TrainConfig(model="mlp", epochs=20, schedule="cosine"),
     "cifar10": DATA_DIET,

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from prune_kit import models
+from prune_kit import chance, models
 from prune_kit.data.dataset import Dataset
-from prune_kit.training import chance, images, loop, schedule
+from prune_kit.training import images, loop, schedule
 from prune_kit.training.config import TrainConfig
 from tests.conftest import TINY
 

@@ -1,0 +1,194 @@
+"""The house: imports point down, the wheel holds what the tree holds, the documentation runs."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from prune_kit import recipe
+from prune_kit_cli.main import exit_code
+
+ROOT = Path(__file__).parents[1]
+RUN = [sys.executable, "-c", "from prune_kit_cli.main import run; run()"]
+PACKAGES = ("prune_kit", "cli/prune_kit_cli")
+
+# From the top of the house to its cellar. A module may import from its own floor's module and from the floors below.
+FLOORS = [
+    ["prune_kit_cli"],
+    ["prune_kit.recipe", "prune_kit.recipes"],
+    ["prune_kit.pipeline"],
+    ["prune_kit.scoring"],
+    ["prune_kit.scorers", "prune_kit.selectors", "prune_kit.exporters", "prune_kit.outcomes", "prune_kit.settled"],
+    ["prune_kit.training"],
+    ["prune_kit.data", "prune_kit.models"],
+    ["prune_kit.selection"],
+    ["prune_kit.table"],
+    ["prune_kit.identity"],
+    ["prune_kit.files", "prune_kit.catalog", "prune_kit.progress", "prune_kit.chance"],
+    ["prune_kit.errors"],
+]
+UPWARDS = {("prune_kit.models", "prune_kit.chance"): "a network's initialisation has a seed"}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            relative = path.relative_to((ROOT / package).parent).with_suffix("")
+            parts = relative.parts[:-1] if relative.name == "__init__" else relative.parts
+            found[".".join(parts)] = path
+    return found
+
+
+def floor_of(name: str) -> int | None:
+    for number, rooms in enumerate(FLOORS):
+        if any(name == room or name.startswith(f"{room}.") for room in rooms):
+            return number
+    return None
+
+
+def room_of(name: str) -> str:
+    return ".".join(name.split(".")[:2]) if name.startswith("prune_kit.") else name.split(".")[0]
+
+
+def type_checking_only(tree: ast.Module) -> set[ast.AST]:
+    guarded: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            guarded |= {inner for statement in node.body for inner in ast.walk(statement)}
+    return guarded
+
+
+def imports_of(path: Path, known: set[str]) -> set[str]:
+    tree = ast.parse(path.read_text("utf-8"))
+    guarded = type_checking_only(tree)
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if node in guarded:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                names.add(full if full in known else node.module)
+    return {name for name in names if name.split(".")[0] in ("prune_kit", "prune_kit_cli")}
+
+
+def test_imports_point_down() -> None:
+    known = modules()
+    wrong = []
+    for name, path in known.items():
+        here = floor_of(name)
+        if here is None:
+            assert name == "prune_kit", f"{name} has no floor"
+            continue
+        for target in imports_of(path, set(known)):
+            there = floor_of(target)
+            same_room = room_of(target) == room_of(name)
+            allowed = target == "prune_kit" or same_room or (there is not None and there > here)
+            if not allowed:
+                wrong.append(f"{name} imports {target}")
+    assert wrong == []
+
+
+def test_the_packages_written_by_hand_are_those_of_the_tree() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    tree = {name for name, path in modules().items() if path.name == "__init__.py"}
+    assert set(settings["packages"]) == tree | {"prune_kit.recipes"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder, copy = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("source")
+    for name in ("prune_kit", "cli", "recipes"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    build = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(copy)]
+    done = subprocess.run([sys.executable, "-m", *build], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return zipfile.ZipFile(next(folder.glob("*.whl"))).namelist()
+
+
+def test_the_wheel_has_two_top_level_names(wheel: list[str]) -> None:
+    tops = {name.split("/")[0] for name in wheel}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"prune_kit", "prune_kit_cli"}
+
+
+def test_the_wheel_holds_the_modules_and_recipes_of_the_tree(wheel: list[str]) -> None:
+    packed = {name for name in wheel if ".dist-info" not in name}
+    tree = {
+        str(path.relative_to((ROOT / package).parent))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+    }
+    tree |= {f"prune_kit/recipes/{path.name}" for path in (ROOT / "recipes").glob("*.toml")}
+    assert packed == tree
+
+
+def test_importing_the_package_loads_neither_torch_nor_numpy() -> None:
+    code = "import sys, prune_kit; print([m for m in ('torch', 'numpy', 'h5py') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_function_and_class_has_a_docstring() -> None:
+    bare = []
+    for name, path in modules().items():
+        tree = ast.parse(path.read_text("utf-8"))
+        assert ast.get_docstring(tree), name
+        for node in tree.body:
+            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+            if public and not ast.get_docstring(node):
+                bare.append(f"{name}.{node.name}")
+    assert bare == []
+
+
+def readme_blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of somebody who types what the README says; the run cache in it serves commands and snippets."""
+    return tmp_path_factory.mktemp("reader")
+
+
+def test_every_command_of_the_readme_is_understood(reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that need no data of the reader's own run, in order; of the others the words are known."""
+    monkeypatch.chdir(reader)
+    monkeypatch.delenv("PRUNE_KIT_WORKDIR", raising=False)
+    ran = 0
+    for line in "".join(readme_blocks("sh")).splitlines():
+        words = line.split("#")[0].split()
+        if not words or words[0] == "make":
+            continue
+        assert words[0] == "prune-kit", line
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("COLUMNS", "200")
+            help_text = subprocess.run([*RUN, words[1], "--help"], capture_output=True, text=True, check=True).stdout
+        assert all(word in help_text for word in words if word.startswith("--")), line
+        if not any("DIR" in word for word in words) and "--by" not in words:
+            assert exit_code([*words[1:], "--quiet"]) == 0, line
+            ran += 1
+    assert ran == 6
+
+
+def test_every_python_snippet_of_the_readme_runs(reader: Path) -> None:
+    blocks = readme_blocks("python")
+    assert blocks
+    for block in blocks:
+        done = subprocess.run([sys.executable, "-W", "error", "-c", block], capture_output=True, text=True, cwd=reader)
+        assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_recipes_are_found_beside_the_source_tree() -> None:
+    assert recipe.recipes_folder().is_dir()
+    assert "digits_demo" in recipe.recipe_names()
