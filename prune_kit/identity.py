@@ -76,11 +76,15 @@ def fingerprint(digest: np.ndarray, label: np.ndarray) -> str:
 
 
 def check_same(given: Rows, expected: Rows, given_name: str, expected_name: str, remedy: str = "") -> None:
-    """Raise IdentityError, which says how they differ, unless both are the same examples under the same labels."""
+    """Raise IdentityError, which says how they differ, unless both are the same examples under the same labels.
+
+    `remedy` says what the user can do about another data set, order or label.
+    """
     if given.fingerprint != expected.fingerprint:
         reason = explain_difference(given, expected)
-        advice = f". {remedy}" if remedy else ""
-        raise IdentityError(f"{given_name} is not the data of {expected_name}: {reason}{advice}")
+        raise IdentityError(
+            ". ".join(filter(None, [f"{given_name} is not the data of {expected_name}: {reason}", remedy]))
+        )
 
 
 def explain_difference(given: Rows, expected: Rows) -> str:
@@ -92,10 +96,10 @@ def explain_difference(given: Rows, expected: Rows) -> str:
     given_only, expected_only = _missing(given.digest, expected.digest), _missing(expected.digest, given.digest)
     if same_length and not given_only and not expected_only:
         row = int(np.flatnonzero(given.digest != expected.digest)[0])
-        return f"the same examples in another order (the first that differs is row {row}); --align re-maps the rows"
+        return f"the same examples in another order (the first that differs is row {row})"
     if not given_only or not expected_only:
         which = "a subset" if not given_only else "a superset"
-        return f"{which}: {len(given):,} examples against {len(expected):,}; --align re-maps the rows that are in both"
+        return f"{which}: {len(given):,} examples against {len(expected):,}"
     if same_length and 2 * expected_only <= len(expected):
         row = int(np.flatnonzero(given.digest != expected.digest)[0])
         name = expected.id[row].decode("utf-8", "replace")

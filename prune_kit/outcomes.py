@@ -28,6 +28,11 @@ def random_name(kept: int) -> str:
     return f"random-{kept}"
 
 
+def is_baseline(name: str) -> bool:
+    """Whether a name is one of the baselines' own, which no selection may have."""
+    return name == FULL or (name.startswith("random-") and name.removeprefix("random-").isdigit())
+
+
 @dataclass(frozen=True)
 class Outcome:
     """One retraining: which selection and seed, rows kept, the last epoch's test accuracy in [0, 1], what it took."""

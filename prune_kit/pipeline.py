@@ -21,12 +21,12 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.data.spec import load_data
 from prune_kit.errors import OptionError
 from prune_kit.identity import Rows, check_same
-from prune_kit.outcomes import FULL, Outcome, Outcomes, random_name
+from prune_kit.outcomes import Outcome, Outcomes
 from prune_kit.progress import Listener, nobody
+from prune_kit.retraining import BASELINES, retrain_groups
 from prune_kit.scorers import Runs
 from prune_kit.scoring import columns_for, is_there, method_names, request_for, score_column
 from prune_kit.selection import Selection
-from prune_kit.selectors.random import random_part
 from prune_kit.settled import check_settled, scored_with, table_runs, training_config
 from prune_kit.table import ScoreTable
 
@@ -78,6 +78,7 @@ def score(
     observe = settled.get("observe", OBSERVATIONS[0]) if observe is None else observe
     if runs < 1:
         raise OptionError(f"--runs {runs} is out of range; at least 1")
+    _check_seed(seed)
     if observe not in OBSERVATIONS:
         raise catalog.unknown("observation", observe, OBSERVATIONS)
     config = training_config(data, settled, config, model)
@@ -119,6 +120,7 @@ def select(
     """
     module = catalog.load(SELECTORS, rule, "rule")
     given = {name: value for name, value in {"keep": keep, **options}.items() if value is not None}
+    _check_seed(given.get("seed", 0))
     refused = [name for name in given if name not in module.OPTIONS]
     if refused:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in refused)
@@ -150,7 +152,7 @@ def retrain(
     selections: Selection | Mapping[str, Selection],
     *,
     runs: int = 4,
-    baseline: Iterable[str] = ("full", "random"),
+    baseline: Iterable[str] = BASELINES,
     budget: str = "steps",
     model: str | None = None,
     config: "TrainConfig | None" = None,
@@ -178,12 +180,15 @@ def retrain(
         raise OptionError(f"--budget {budget!r} is unknown; expected steps or epochs")
     named = {"selection": selections} if isinstance(selections, Selection) else dict(selections)
     for name, selection in named.items():
-        check_same(data.rows, selection.rows, f"the data {data.rows.data}", f"selection {name!r}")
+        check_same(
+            data.rows, selection.rows, f"the data {data.rows.data}", f"selection {name!r}", "--align re-maps the rows"
+        )
     earlier = next((s.scored_with for s in named.values() if s.scored_with), {})
     config = training_config(data, earlier, config, model)
     seed = RETRAIN_SEED if seed is None else seed
+    _check_seed(seed)
     seeds = range(seed, seed + runs)
-    groups = _retrain_groups(data, named, list(baseline), seeds)
+    groups = retrain_groups(data, named, list(baseline), seeds)
     execution = resolve_execution(
         device, precision, jobs=jobs, threads=earlier.get("threads"), networks=runs * len(groups)
     )
@@ -273,22 +278,6 @@ def export_sentence(selection: Selection, format: str, what: str | None) -> str:
     return f"the {len(index):,} rows to {what or 'keep'}, as row numbers of {selection.rows.data}"
 
 
-def _retrain_groups(
-    data: Dataset, named: dict[str, Selection], baseline: list[str], seeds: range
-) -> dict[str, dict[int, np.ndarray | None]]:
-    """What is trained under which name: for each seed its members, None for all training rows."""
-    unknown = [name for name in baseline if name not in ("full", "random")]
-    if unknown:
-        raise catalog.unknown("baseline", unknown[0], ["full", "random"])
-    groups: dict[str, dict[int, np.ndarray | None]] = {}
-    if "full" in baseline:
-        groups[FULL] = dict.fromkeys(seeds)
-    training = data.rows.training
-    for name, selection in named.items():
-        whole = len(selection.index) == len(training)
-        groups[name] = dict.fromkeys(seeds, None if whole else selection.index)
-        if "random" in baseline and not whole:
-            kept = len(selection.index)
-            draws = {s: np.random.default_rng([s, 3]) for s in seeds}
-            groups.setdefault(random_name(kept), {s: random_part(training, kept, draws[s]) for s in seeds})
-    return groups
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise OptionError(f"--seed {seed} is out of range; at least 0")

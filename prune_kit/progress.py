@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """One step of a long piece of work: `done` of `total` units of `what`; `note` says how it goes."""
+    """One step of a long piece of work: `done` of `total` units of `what`; `note` says how it goes.
+
+    `of` is how many such pieces there are in all.
+    """
 
     what: str
     done: int
     total: int
     note: str = ""
+    of: int = 1
 
 
 Listener = Callable[[Progress], None]

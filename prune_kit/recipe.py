@@ -4,8 +4,6 @@ Sections: `[data]`, `[train]` (a TrainConfig), `[score]`, `[select]`, `[retrain]
 each a paper's claim with one comparison that checks it. This is the only file that knows recipes.
 """
 
-import operator
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,12 +11,11 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from prune_kit import catalog, pipeline
 from prune_kit.data.spec import load_data
 from prune_kit.errors import OptionError, RecipeError
-from prune_kit.outcomes import Outcomes
+from prune_kit.expectation import Expectation, judge, refuse_unknown
+from prune_kit.outcomes import FULL, Outcomes
 from prune_kit.progress import Listener, nobody
 from prune_kit.selection import Selection
 from prune_kit.table import ScoreTable
@@ -36,30 +33,14 @@ KEYS = {
     "seeds": {"score", "retrain"},
     "expect": {"claim", "where", "check", "measured"},
 }
+NEEDED = {
+    "": {"title", "paper"},
+    "data": {"source"},
+    "score": {"methods", "epochs"},
+    "expect": {"claim", "where", "check"},
+}
 SCALES = ("full", "smoke")
 SMOKE_EPOCHS, SMOKE_RUNS = 10, 2
-CHECK = re.compile(r"(?P<left>.+?)(?: - (?P<minus>.+?))? (?P<sign>>=|<=|>|<) (?P<bound>[-+]?[\d.]+)")
-RANKS = re.compile(r"spearman\((?P<first>[^,]+), *(?P<second>[^)]+)\)")
-SIGNS: dict[str, Callable[[float, float], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    ">": operator.gt,
-    "<": operator.lt,
-}
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """A claim of a paper, `where` it stands, its `check`, and what we `measured` (date and machine; "" if not yet).
-
-    `check` is one comparison: `NAME >= 90` (test accuracy in percent), `NAME - full > -1` or `NAME - random > 0`
-    (points, against the random subset of the same size), `NAME - NAME > 0`, or `spearman(el2n@20, grand@20) >= 0.9`.
-    """
-
-    claim: str
-    where: str
-    check: str
-    measured: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,7 +143,7 @@ def reproduce(
     outcomes = pipeline.retrain(
         loaded, selections, config=recipe.train, seed=recipe.seeds["retrain"], **recipe.retrain, **where
     )
-    verdicts = [] if scale == "smoke" else [_judge(e, table, outcomes) for e in recipe.expect]
+    verdicts = [] if scale == "smoke" else [judge(e, table, outcomes) for e in recipe.expect]
     return Reproduction(recipe, table, selections, outcomes, tuple(verdicts))
 
 
@@ -187,7 +168,7 @@ def smoke(recipe: Recipe) -> Recipe:
             "milestones": milestones,
         }
     )
-    by = recipe.select["by"]
+    by = recipe.select.get("by", [])
     shrunk = [shrink_column(name) for name in ([by] if isinstance(by, str) else by)]
     return Recipe(
         name=recipe.name,
@@ -196,7 +177,7 @@ def smoke(recipe: Recipe) -> Recipe:
         source="digits",
         train=train,
         score={**recipe.score, "epochs": sorted({shrink(e) for e in recipe.score["epochs"]}), "runs": SMOKE_RUNS},
-        select={**recipe.select, "by": shrunk},
+        select={**recipe.select, "by": shrunk} if shrunk else recipe.select,
         retrain={**recipe.retrain, "runs": SMOKE_RUNS},
         seeds=recipe.seeds,
     )
@@ -206,18 +187,18 @@ def _parse(path: Path, content: dict[str, Any]) -> Recipe:
     from prune_kit.training.config import TrainConfig
 
     _check_keys(path, "", content)
-    for section in ("data", "score", "select", "retrain", "seeds"):
+    for section in ("data", "train", "score", "select", "retrain", "seeds"):
         if not isinstance(content.get(section), dict):
             raise RecipeError(f"{path} has no section [{section}]")
         _check_keys(path, section, content[section])
-    expectations = []
-    for block in content.get("expect", []):
+    blocks = content.get("expect", [])
+    if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
+        raise RecipeError(f"{path}: expectations are written as blocks, each under [[expect]]")
+    for block in blocks:
         _check_keys(path, "expect", block)
-        if not CHECK.fullmatch(block.get("check", "")):
-            raise RecipeError(f"{path}: check {block.get('check')!r} is no comparison such as 'selection - random > 0'")
-        expectations.append(Expectation(block["claim"], block["where"], block["check"], block.get("measured", "")))
+        refuse_unknown(path, str(block["check"]), {FULL, *_grid(content["select"])})
     try:
-        config = TrainConfig.of(content.get("train", {}))
+        config = TrainConfig.of(content["train"])
         return Recipe(
             name=path.stem,
             title=content["title"],
@@ -228,21 +209,22 @@ def _parse(path: Path, content: dict[str, Any]) -> Recipe:
             select=content["select"],
             retrain=content["retrain"],
             seeds={"score": 0, "retrain": pipeline.RETRAIN_SEED, **content["seeds"]},
-            expect=tuple(expectations),
+            expect=tuple(Expectation(**block) for block in blocks),
         )
-    except KeyError as error:
-        raise RecipeError(f"{path} lacks the key {error}") from error
     except OptionError as error:
         raise RecipeError(f"{path}: {error}") from error
 
 
 def _check_keys(path: Path, section: str, content: Mapping[str, Any]) -> None:
-    unknown = sorted(set(content) - KEYS[section])
+    where = f"[{section}]" if section else "the top level"
+    unknown = sorted(set(content) - KEYS.get(section, set(content)))  # TrainConfig knows its own keys
     if unknown:
-        where = f"[{section}]" if section else "the top level"
         raise RecipeError(
             f"{path}: unknown key {unknown[0]!r} in {where}; there are: {', '.join(sorted(KEYS[section]))}"
         )
+    lacking = sorted(NEEDED.get(section, set()) - set(content))
+    if lacking:
+        raise RecipeError(f"{path} lacks the key {lacking[0]!r} in {where}")
 
 
 def _grid(select: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -262,29 +244,3 @@ def _grid(select: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _cell_word(key: str, value: Any) -> str:
     return str(value) if key == "by" else f"{key} {value:g}"
-
-
-def _judge(expectation: Expectation, table: ScoreTable, outcomes: Outcomes) -> tuple[Expectation, float, bool]:
-    match = CHECK.fullmatch(expectation.check)
-    assert match is not None
-    value = _measure(match["left"], match["minus"], table, outcomes)
-    return expectation, value, SIGNS[match["sign"]](value, float(match["bound"]))
-
-
-def _measure(left: str, minus: str | None, table: ScoreTable, outcomes: Outcomes) -> float:
-    """The left side of a check: a rank correlation, an accuracy in percent, or a difference in points."""
-    ranks = RANKS.fullmatch(left)
-    if ranks:
-        from scipy.stats import spearmanr
-
-        rows = table.rows.training
-        return float(spearmanr(*(table.hardness(ranks[name].strip())[rows] for name in ("first", "second"))).statistic)
-    lines = {line.name: line for line in outcomes.summaries()}
-    if left not in lines:
-        raise catalog.unknown("outcome", left, lines, RecipeError)
-    if minus is None:
-        return 100 * lines[left].mean
-    difference = lines[left].minus_random if minus == "random" else outcomes.difference(left, minus)
-    if difference is None:
-        raise RecipeError(f"a check compares {left!r} with {minus!r}, which was not trained on the same seeds")
-    return float(np.round(100 * difference.mean, 9))

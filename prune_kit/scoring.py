@@ -28,9 +28,12 @@ def column_name(column: Column) -> str:
 
 
 def method_names(methods: str | Sequence[str]) -> list[str]:
-    """Names from one text or several, each perhaps a comma-separated list; without repeats."""
+    """Names from one text or several, each perhaps a comma-separated list; without repeats. Raises OptionError."""
     listed = [methods] if isinstance(methods, str) else methods
-    return list(dict.fromkeys(name.strip() for entry in listed for name in entry.split(",") if name.strip()))
+    names = list(dict.fromkeys(name.strip() for entry in listed for name in entry.split(",") if name.strip()))
+    if not names:
+        raise OptionError(f"--method names no method; there are: {', '.join(catalog.module_names(SCORERS))}")
+    return names
 
 
 def _scorer(method: str) -> ModuleType:

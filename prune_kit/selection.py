@@ -67,24 +67,28 @@ class Selection:
     def aligned_to(self, rows: Rows) -> "Selection":
         """The same choice over `rows`, which hold the same examples in another order, more of them, or fewer.
 
-        Rows are matched by content. Labels and the held-out part are carried over; examples that this selection
-        does not know are not kept. Raises IdentityError when nothing is in common.
+        Rows are matched by content. Labels (the true ones too) and the held-out part are carried over; examples that
+        this selection does not know are not kept. Raises IdentityError when nothing is in common.
         """
         source = aligned_rows(self.rows, rows, "the selection", "the data")
         known = source >= 0
         reason = np.where(known, self.reason[source], DROPPED_OTHER).astype(np.uint8)
         role = np.where(reason == HELD_OUT_REASON, HELD_OUT, TRAIN).astype(np.uint8)
         label = np.where(known, self.rows.label[source], rows.label)
+        truth = rows.true_label
+        if self.rows.true_label is not None:
+            truth = np.where(known, self.rows.true_label[source], rows.label if truth is None else truth)
         score = None if self.score is None else np.where(known, self.score[source], np.nan).astype(np.float32)
         options = rows.options | {k: v for k, v in self.rows.options.items() if k == "labels_file"}
-        return replace(self, rows=replace(rows, role=role, label=label, options=options), reason=reason, score=score)
+        rows = replace(rows, role=role, label=label, true_label=truth, options=options)
+        return replace(self, rows=rows, reason=reason, score=score)
 
     def describe(self) -> str:
         """One line: what is kept, and the window both ways."""
         count = len(self.rows.training)
         text = f"kept {len(self.index):,} of {count:,} training rows ({self.share:.1%})"
         easy, hard = (int((self.reason == reason).sum()) for reason in (DROPPED_EASY, DROPPED_HARD))
-        if easy + hard != len(self.dropped):
+        if not self.column or easy + hard != len(self.dropped):
             return f"{text} by rule {self.rule}"
         low, high = 100 * easy / count, 100 * (count - hard) / count
         where = " within each class" if self.parameters.get("per_class") else ""

@@ -22,8 +22,9 @@ PACKAGES = ("prune_kit", "cli/prune_kit_cli")
 FLOORS = [
     ["prune_kit_cli"],
     ["prune_kit.recipe", "prune_kit.recipes"],
+    ["prune_kit.expectation"],
     ["prune_kit.pipeline"],
-    ["prune_kit.scoring"],
+    ["prune_kit.scoring", "prune_kit.retraining"],
     ["prune_kit.scorers", "prune_kit.selectors", "prune_kit.exporters", "prune_kit.outcomes", "prune_kit.settled"],
     ["prune_kit.training"],
     ["prune_kit.data", "prune_kit.models"],

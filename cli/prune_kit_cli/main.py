@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
+from typing import Annotated
 
 import typer
 
@@ -15,12 +16,25 @@ USER_ERROR, INTERRUPTED = 2, 130
 
 app = typer.Typer(
     name="prune-kit",
-    help="Which training examples can be dropped without losing accuracy, and which labels are wrong?",
     epilog="Start with: prune-kit demo",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def prune_kit(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+) -> None:
+    """Which training examples can be dropped without losing accuracy, and which labels are wrong?"""
+    if version:
+        from prune_kit.table import version as installed
+
+        sys.stdout.write(f"prune-kit {installed()}\n")
+        raise typer.Exit
+
+
 COMMANDS: tuple[Callable[..., None], ...] = (
     verbs.score,
     verbs.select,
@@ -43,12 +57,10 @@ def run() -> None:
 
 def exit_code(words: list[str]) -> int:
     """Run one command line and say how it ended."""
-    from prune_kit_cli.render import error_line
-
     try:
         code = int(app(words or ["--help"], standalone_mode=False) or 0)
     except PruneKitError as error:
-        error_line(" ".join(str(error).split()))
+        _error(" ".join(str(error).split()))
         return USER_ERROR
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
@@ -56,11 +68,17 @@ def exit_code(words: list[str]) -> int:
         if not hasattr(error, "format_message"):  # only the command line parser's own errors have it
             raise
         message = " ".join(error.format_message().split()).rstrip(".")
-        error_line(f"{message}. See: prune-kit {_command(words)}--help")
+        _error(f"{message}. See: prune-kit {_command(words)}--help")
         return USER_ERROR
     if code == INTERRUPTED:  # newer typers turn the interrupt into this exit code themselves
-        error_line(f"interrupted. Finished epochs are kept; to go on: prune-kit {shlex.join(words)}")
+        _error(f"interrupted. Finished epochs are kept; to go on: prune-kit {shlex.join(words)}")
     return code
+
+
+def _error(message: str) -> None:
+    from prune_kit_cli.render import error_line  # here, since --help does without numpy
+
+    error_line(message)
 
 
 def _command(words: list[str]) -> str:

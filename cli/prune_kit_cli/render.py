@@ -3,16 +3,18 @@
 import json
 import math
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
@@ -66,7 +68,7 @@ class Screen:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
-                MofNCompleteColumn(),
+                TaskProgressColumn(),
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[note]}", style="dim"),
             )
@@ -186,17 +188,32 @@ def path_of(path: Path) -> str:
 
 
 def _lines(screen: Screen) -> Callable[[Progress], None]:
+    """One line per finished piece, with the time that is left for the others."""
+    started, finished = time.monotonic(), 0
+
     def show(step: Progress) -> None:
+        nonlocal finished
         if step.done == step.total:
-            screen.note("", f"{step.what}: {step.note or 'done'}")
+            finished += 1
+            left = (time.monotonic() - started) / finished * (step.of - finished)
+            ending = f"; about {left:.0f} s left" if left > 0 else ""
+            screen.note("", f"{step.what}: {step.note or 'done'}{ending}")
 
     return show
 
 
 def _bars(bars: Bars, screen: Screen) -> Callable[[Progress], None]:
+    """A bar per piece in work, and one for all of them, whose time left is that of the whole."""
     tasks: dict[str, TaskID] = {}
+    shares: dict[str, float] = {}
+    whole: list[TaskID] = []
 
     def show(step: Progress) -> None:
+        if step.of > 1:
+            shares[step.what] = step.done / step.total
+            if not whole:
+                whole.append(bars.add_task("all", total=step.of, note=""))
+            bars.update(whole[0], completed=sum(shares.values()), total=step.of)
         if step.done == step.total:
             if step.what in tasks:
                 bars.remove_task(tasks.pop(step.what))
@@ -239,5 +256,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+@cache
 def _stderr() -> Console:
+    """One console for notes and bars, so that a note never tears a bar."""
     return Console(stderr=True, highlight=False)

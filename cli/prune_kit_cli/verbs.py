@@ -65,15 +65,15 @@ def score(
     from prune_kit_cli import render, work
 
     screen, target = render.Screen(as_json, quiet), workdir / work.SCORES
-    table = None
-    if target.exists() and not fresh:
-        table = ScoreTable.read(target)
+    earlier = ScoreTable.read(target) if target.exists() and not (fresh and data) else None
+    table = None if fresh else earlier
     with screen.progress() as follow:
-        if table is not None and labels is None:
-            loaded = pipeline.load_again(table.rows, data, image_size=image_size, progress=follow)
+        if earlier and labels is None:
+            loaded = pipeline.load_again(earlier.rows, data, image_size=image_size, progress=follow)
         else:
-            loaded = load_data(data or "digits", labels=labels, image_size=image_size, progress=follow)
-            if data is None:
+            spec = data or (earlier.rows.data if earlier else "digits")
+            loaded = load_data(spec, labels=labels, image_size=image_size, progress=follow)
+            if spec == "digits" and data is None:
                 screen.warn("no --data given: using digits, 1,797 real images that come with scikit-learn")
         screen.note("data", loaded.describe())
         if loaded.preparation:
@@ -104,12 +104,6 @@ def score(
             screen.warn("grand@0 is close to the image's norm (compare input_norm) and prunes worse than random")
     if made:
         scored.write(target)
-        screen.note("wrote", render.path_of(target))
-    else:
-        screen.note("wrote", f"nothing: {render.path_of(target)} has every column asked for")
-    trained = [name for name, column in scored.columns.items() if column.runs]
-    by = f"--by {trained[0]} " if len(trained) > 1 else ""
-    screen.note("next", f"prune-kit select {by}--keep 0.5 --offset 0.02")
     screen.result(
         {
             "file": target,
@@ -120,6 +114,11 @@ def score(
         },
         render.score_table(scored, made or list(scored.columns)),
     )
+    path = render.path_of(target)
+    screen.note("wrote", path if made else f"nothing: {path} has every column asked for")
+    trained = [name for name, column in scored.columns.items() if column.runs]
+    by = f"--by {trained[0]} " if len(trained) > 1 else ""
+    screen.note("next", f"prune-kit select {by}--keep 0.5 --offset 0.02")
 
 
 def select(
@@ -160,14 +159,6 @@ def select(
         table, rule=rule, by=by, keep=keep, offset=offset, offset_from=offset_from, per_class=per_class, seed=seed
     )
     selection.write(target)
-    screen.note("wrote", render.path_of(target))
-    thin = selection.thin_classes()
-    if thin:
-        names = ", ".join(thin[:10]) + (f" and {len(thin) - 10} more" if len(thin) > 10 else "")
-        screen.warn(
-            f"less than half of the average share is kept of: {names}. --per-class keeps the same share of each"
-        )
-    screen.note("next", "prune-kit retrain   (does accuracy hold?), or prune-kit export --format txt")
     shares = dict(zip(selection.rows.class_names, selection.class_shares(), strict=True))
     screen.result(
         {
@@ -183,6 +174,14 @@ def select(
         selection.describe(),
         render.class_table(selection),
     )
+    screen.note("wrote", render.path_of(target))
+    thin = selection.thin_classes()
+    if thin:
+        names = ", ".join(thin[:10]) + (f" and {len(thin) - 10} more" if len(thin) > 10 else "")
+        screen.warn(
+            f"less than half of the average share is kept of: {names}. --per-class keeps the same share of each"
+        )
+    screen.note("next", "prune-kit retrain   (does accuracy hold?), or prune-kit export --format txt")
 
 
 def retrain(
@@ -248,13 +247,13 @@ def retrain(
         "trained", f"{follow.networks} networks" if follow.networks else "nothing: every run that this needs is there"
     )
     outcomes.write(target)
-    screen.note("wrote", render.path_of(target))
-    screen.note("next", "prune-kit export --format txt")
     screen.result(
         {"file": target, "budget": budget, "outcomes": render.outcomes_json(outcomes)},
         render.outcome_table(outcomes),
         *render.outcome_sentence(outcomes),
     )
+    screen.note("wrote", render.path_of(target))
+    screen.note("next", "prune-kit export --format txt")
 
 
 def export(

@@ -107,6 +107,9 @@ class Dataset:
         """One line: what it is, how much of it trains, what tests."""
         height, width, channels = self.shape
         text = f"{self.name}: {len(self):,} images {height}x{width}x{channels}, {self.classes} classes"
+        if self.true_labels is not None:
+            changed = int((self.labels != self.true_labels).sum())
+            text += f" ({changed:,} labels changed by {self.rows.options['labels_file']})"
         if self.outside_test is not None:
             return f"{text}, and a test set of {len(self.outside_test.label):,}"
         train = len(self.rows.training)

@@ -12,6 +12,7 @@ from prune_kit.selection import Selection
 
 WHOLE_TABLE = True
 SUFFIX = ".parquet"
+TYPES = ("string", "int64", "int64", "string", "float64", "bool", "string")  # as COLUMNS
 
 
 def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> None:
@@ -21,7 +22,8 @@ def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> Non
         from pyarrow import parquet
     except ImportError as error:
         raise OptionError("--format parquet needs pyarrow: pip install 'prune_kit[parquet]'") from error
-    records = list(zip(*table_rows(selection, index), strict=True))
-    table = pyarrow.table(dict(zip(COLUMNS, map(list, records), strict=True)))
+    schema = pyarrow.schema(list(zip(COLUMNS, TYPES, strict=True)))
+    records = [dict(zip(COLUMNS, values, strict=True)) for values in table_rows(selection, index)]
+    table = pyarrow.Table.from_pylist(records, schema=schema)
     with files.replacing(path) as temporary:
         parquet.write_table(table, temporary)

@@ -4,6 +4,7 @@ A module's `OPTIONS` are the keywords that its `select` takes besides `by`; `USE
 Rules work on the training rows alone; rows held out as test keep the reason "held-out".
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -59,8 +60,9 @@ def window_bounds(
         raise OptionError(f"--offset-from {offset_from!r} is unknown; expected hard or easy")
     kept = count_kept(keep, len(order), of)
     if keep + offset > 1 + SLACK:
+        largest = math.floor((1 - keep + SLACK) * 1e6) / 1e6  # rounded down: what is printed must be accepted
         raise OptionError(
-            f"--keep {keep:g} and --offset {offset:g} make more than 1; the largest offset is {1 - keep:g}"
+            f"--keep {keep:g} and --offset {offset:g} make more than 1; the largest offset is {largest:g}"
         )
     skipped = min(round(offset * len(order)), len(order) - kept)
     start = skipped if offset_from == "easy" else len(order) - skipped - kept

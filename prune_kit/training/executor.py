@@ -43,7 +43,7 @@ def execute(
     jobs = min(runs[0].execution.jobs if runs else 1, len(work))
 
     def tell(number: int, epoch: int, epochs: int, note: str) -> None:
-        listener(Progress(f"network {number + 1} of {len(runs)} ({named[number]})", epoch, epochs, note))
+        listener(Progress(f"network {number + 1} of {len(runs)} ({named[number]})", epoch, epochs, note, len(work)))
 
     if jobs <= 1:
         for number, run, request in work:

@@ -2,8 +2,7 @@
 
 import io
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from prune_kit import files
 from prune_kit.errors import RunError
 from prune_kit.training import images, loop, memory, signals
 from prune_kit.training.runs import RecordedRun, Request, RunInputs, build_model, missing, read_tensors
+from prune_kit.training.threads import using_threads
 
 STATE_INTERVAL, STATE_SHARE = 60.0, 0.05  # save the state every minute, or as often as saving costs 5% of the time
 
@@ -29,11 +29,12 @@ def complete(inputs: RunInputs, request: Request, runs_folder: Path, listener: E
     if not lacking:
         return
     folder = runs_folder / inputs.key
-    if not (folder / "inputs.json").is_file():
-        files.write_json(folder / "inputs.json", inputs.describe())
     memory.keep_freed_memory()
-    with _threads(inputs.execution.threads):
-        _Run(inputs, request, folder, lacking, listener).go()
+    with using_threads(inputs.execution.threads):
+        run = _Run(inputs, request, folder, lacking, listener)
+        if not (folder / "inputs.json").is_file():
+            files.write_json(folder / "inputs.json", inputs.describe())
+        run.go()
 
 
 class _Run:
@@ -196,16 +197,6 @@ class _Run:
         steps = min(self.epoch * self.inputs.member_epoch_steps, self.inputs.total_steps)
         outcome = {"epoch": self.epoch, "steps": steps, "seconds": self.seconds, "test_accuracy": float(correct.mean())}
         files.write_json(path, outcome)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

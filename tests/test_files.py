@@ -1,0 +1,262 @@
+import errno
+import json
+import os
+import resource
+from contextlib import contextmanager
+
+import h5py
+import numpy as np
+import pytest
+
+from prune_kit import files
+from prune_kit.errors import FileError
+
+OLD = b"what was there before"
+
+
+@contextmanager
+def disk_of(count):
+    """No file can grow beyond `count` bytes: what a full disk, or a quota, does to a program."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A file that was there before."""
+    path = tmp_path / "scores.h5"
+    path.write_bytes(OLD)
+    return path
+
+
+@pytest.fixture
+def ours(tmp_path):
+    """A small file of ours."""
+    path = tmp_path / "scores.h5"
+    with files.writing_hdf5(path, "scores", {"data": "digits"}) as file:
+        file["label"] = np.arange(5000)
+    return path
+
+
+def everything_in(folder):
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+# replacing
+
+
+def test_a_file_is_replaced_as_a_whole(old):
+    with files.replacing(old) as temporary:
+        assert temporary.parent == old.parent
+        temporary.write_bytes(b"new")
+        assert old.read_bytes() == OLD
+    assert old.read_bytes() == b"new"
+    assert everything_in(old.parent) == ["scores.h5"]
+
+
+def test_the_folders_of_a_new_file_are_made(tmp_path):
+    files.write_bytes(tmp_path / "deep" / "down" / "file", b"new")
+    assert (tmp_path / "deep" / "down" / "file").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt()])
+def test_what_was_there_stays_when_the_block_fails_and_the_error_goes_on(old, error):
+    with pytest.raises(type(error)), files.replacing(old) as temporary:
+        temporary.write_bytes(b"half of it")
+        raise error
+    assert old.read_bytes() == OLD
+    assert everything_in(old.parent) == ["scores.h5"]
+
+
+def test_what_was_there_stays_when_the_disk_is_full(old):
+    with disk_of(1000), pytest.raises(FileError) as caught:
+        files.write_bytes(old, b"x" * 5000)
+    assert str(caught.value) == f"cannot write {old}: File too large. What was there before is unchanged"
+    assert old.read_bytes() == OLD
+    assert everything_in(old.parent) == ["scores.h5"]
+
+
+def test_what_was_there_stays_when_the_disk_is_full_of_hdf5(old):
+    with (
+        disk_of(1000),
+        pytest.raises(FileError, match="unchanged"),
+        files.writing_hdf5(old, "scores", {}) as file,
+    ):
+        file["label"] = np.arange(5000)
+    assert old.read_bytes() == OLD
+    assert everything_in(old.parent) == ["scores.h5"]
+
+
+def test_what_was_there_stays_when_the_disk_is_full_only_at_the_flush(old, monkeypatch):
+    def no_space(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(FileError, match="No space left on device"):
+        files.write_bytes(old, b"new")
+    assert old.read_bytes() == OLD
+    assert everything_in(old.parent) == ["scores.h5"]
+
+
+def test_no_hdf5_file_appears_when_its_making_fails(old):
+    with pytest.raises(ValueError, match="a bug"), files.writing_hdf5(old, "scores", {}):
+        raise ValueError("a bug")
+    assert old.read_bytes() == OLD
+
+
+def test_a_folder_that_is_a_file_cannot_be_written_to(old):
+    with pytest.raises(FileError) as caught:
+        files.write_bytes(old / "new", b"new")
+    assert str(old / "new") in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert old.read_bytes() == OLD
+
+
+def test_a_file_does_not_replace_a_folder(tmp_path):
+    (tmp_path / "target").mkdir()
+    with pytest.raises(FileError, match="cannot write"):
+        files.write_bytes(tmp_path / "target", b"new")
+    assert everything_in(tmp_path) == ["target"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_a_path_without_a_name_cannot_be_written(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileError, match="cannot write"):
+        files.write_bytes(files.Path(name), b"new")
+    assert everything_in(tmp_path) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_without_write_permission_is_refused(old):
+    old.parent.chmod(0o555)
+    try:
+        with pytest.raises(FileError, match="Permission denied"):
+            files.write_bytes(old, b"new")
+    finally:
+        old.parent.chmod(0o755)
+    assert old.read_bytes() == OLD
+
+
+# JSON and arrays
+
+
+def test_json_and_arrays_come_back(tmp_path):
+    files.write_json(tmp_path / "a.json", {"größe": [1, 2.5, None]})
+    assert files.read_json(tmp_path / "a.json") == {"größe": [1, 2.5, None]}
+    files.write_arrays(tmp_path / "a.npz", {"one": np.arange(3), "other": np.eye(2)})
+    np.testing.assert_array_equal(files.read_array(tmp_path / "a.npz", "one"), [0, 1, 2])
+    np.testing.assert_array_equal(files.read_array(tmp_path / "a.npz", "other"), np.eye(2))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe", b"PK\x03\x04"])
+def test_json_and_arrays_that_cannot_be_read_are_named(tmp_path, content):
+    path = tmp_path / "broken"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(FileError, match=r"cannot read .*broken"):
+        files.read_json(path)
+    with pytest.raises(FileError, match=r"cannot read 'values' from .*broken"):
+        files.read_array(path, "values")
+
+
+def test_an_array_of_objects_is_not_unpickled(tmp_path):
+    np.savez(tmp_path / "a.npz", values=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(FileError, match="allow_pickle"):
+        files.read_array(tmp_path / "a.npz", "values")
+
+
+def test_texts_are_utf8_of_one_width():
+    texts = files.text_array(["a", "größe", ""])
+    assert texts.dtype.kind == "S"
+    assert [text.decode() for text in texts] == ["a", "größe", ""]
+    assert files.text_array(texts) is texts
+
+
+# reading_hdf5
+
+
+def refusal(path, kind="scores"):
+    with pytest.raises(FileError) as caught, files.reading_hdf5(path, kind, "prune-kit score"):
+        pass
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
+
+
+def test_our_own_file_is_read(ours):
+    for kind in ("scores", None):
+        with files.reading_hdf5(ours, kind) as file:
+            assert file.attrs["data"] == "digits"
+            np.testing.assert_array_equal(file["label"][()], np.arange(5000))
+
+
+def test_a_missing_file_is_refused_with_the_command_that_makes_it(tmp_path):
+    assert refusal(tmp_path / "none.h5") == f"there is no file {tmp_path / 'none.h5'}. Make it with: prune-kit score"
+    assert "there is no file" in refusal(tmp_path)  # a folder is none
+
+
+@pytest.mark.parametrize("content", [b"", b"index\n1\n2\n", b"\x89HDF\r\n\x1a\n"])
+def test_a_file_that_is_no_hdf5_is_refused(tmp_path, content):
+    (tmp_path / "a.h5").write_bytes(content)
+    assert "is not a whole HDF5 file" in refusal(tmp_path / "a.h5")
+
+
+def test_a_truncated_file_is_refused_wherever_it_was_cut(ours):
+    whole = ours.read_bytes()
+    for count in {1, 8, 100, 2000, len(whole) // 2, len(whole) - 1}:
+        ours.write_bytes(whole[:count])
+        assert "is not a whole HDF5 file (damaged, truncated, or something else)" in refusal(ours)
+
+
+@pytest.mark.parametrize("value", [None, "keras", np.bytes_(b"keras"), 3.5, h5py.Empty("f")])
+def test_a_file_of_another_program_is_refused(tmp_path, value):
+    path = tmp_path / "weights.h5"
+    with h5py.File(path, "w") as file:
+        if value is not None:
+            file.attrs["format"] = value
+    expected = "expected prune_kit.scores, which prune-kit score writes"
+    told = refusal(path)
+    assert expected in told
+    assert ("keras" if value == "keras" else "an HDF5 file of another program") in told
+    assert "expected prune_kit.*" in refusal(path, None)
+
+
+def test_a_file_of_another_kind_is_refused(ours):
+    assert refusal(ours, "selection") == (
+        f"{ours} is prune_kit.scores; expected prune_kit.selection, which prune-kit score writes"
+    )
+
+
+@pytest.mark.parametrize("version", [None, 2, 0, "1", np.arange(3)])
+def test_a_file_of_another_version_is_refused(ours, version):
+    with h5py.File(ours, "r+") as file:
+        del file.attrs["format_version"]
+        if version is not None:
+            file.attrs["format_version"] = version
+    assert "this prune-kit reads version 1" in refusal(ours)
+    assert "this prune-kit reads version 1" in refusal(ours, None)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda file: file["scores"],
+        lambda file: file.attrs["class_names"],
+        lambda file: file["label"]["el2n@20"],
+        lambda file: json.loads(file.attrs["data"]),
+    ],
+)
+def test_what_a_file_lacks_or_garbles_is_told_as_damage(ours, read):
+    with pytest.raises(FileError, match="is incomplete or damaged"), files.reading_hdf5(ours, "scores") as file:
+        read(file)
+
+
+def test_an_attribute_and_a_format_stand_in_every_file(ours):
+    with h5py.File(ours) as file:
+        assert dict(file.attrs) == {"format": "prune_kit.scores", "format_version": 1, "data": "digits"}
