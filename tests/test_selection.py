@@ -103,7 +103,7 @@ def test_the_file_has_the_layout_of_the_design(selection, path):
 def test_what_was_tampered_with_is_noticed(path, name, told):
     with h5py.File(path, "r+") as file:
         values = file[name][()]
-        values[2] ^= 1
+        values[2] ^= values.dtype.type(1)
         file[name][...] = values
     with pytest.raises(FileError, match=f"{path} is damaged.*{told}"):
         Selection.read(path)

@@ -171,7 +171,7 @@ def test_no_true_label_stands_in_a_file_where_none_is_known(tmp_path):
 def test_rows_that_were_tampered_with_are_noticed(path, name):
     with h5py.File(path, "r+") as file:
         values = file[name][()]
-        values[3] ^= 1
+        values[3] ^= values.dtype.type(1)
         file[name][...] = values
     with pytest.raises(FileError, match=f"{path} is damaged.*fingerprint"):
         ScoreTable.read(path)

@@ -148,7 +148,7 @@ def _centre_square(image: Image.Image, side: int) -> Image.Image:
 def _channels(image: Image.Image, path: str) -> int:
     """1 for grey, 3 for colour; transparency is dropped, palettes are looked up."""
     tile = getattr(image, "tile", None)  # how the file stores the pixels
-    rawmode = str(tile[0].args) if tile else ""
+    rawmode = str(tile[0][3]) if tile else ""
     sixteen_bit = ";16" in rawmode and "BGR;16" not in rawmode  # BGR;16 packs three channels in 16 bits
     if image.mode in GREY and not sixteen_bit:
         return 1

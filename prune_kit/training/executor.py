@@ -1,9 +1,12 @@
 """Where runs are trained: here, one after the other, or in several processes at once."""
 
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -59,14 +62,31 @@ def _in_processes(work: list[tuple[int, RunInputs, Request]], runs_folder: Path,
     from joblib import Parallel, delayed
 
     with TemporaryDirectory(prefix="prune-kit-") as folder, _following(Path(folder), tell):
-        tasks = (delayed(_complete_elsewhere)(*item, runs_folder, Path(folder) / f"{item[0]}") for item in work)
+        tasks = (
+            delayed(_complete_elsewhere)(*item, runs_folder, Path(folder) / f"{item[0]}", os.getpid()) for item in work
+        )
         Parallel(n_jobs=jobs, backend="loky")(tasks)
 
 
-def _complete_elsewhere(number: int, run: RunInputs, request: Request, runs_folder: Path, diary: Path) -> None:
+def _complete_elsewhere(
+    number: int, run: RunInputs, request: Request, runs_folder: Path, diary: Path, parent: int
+) -> None:
     """Complete a run in a worker process, which tells its progress by appending lines to `diary`."""
+    _leave_with(parent)
     with diary.open("a", buffering=1) as lines:
         complete(run, request, runs_folder, lambda epoch, epochs, note: print(epoch, epochs, note, file=lines))
+
+
+@cache
+def _leave_with(parent: int) -> None:
+    """End this process as soon as `parent` has died, however it died: nobody waits for what it trains."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

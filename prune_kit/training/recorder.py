@@ -63,8 +63,9 @@ class _Run:
         self.model = build_model(inputs).to(device).to(memory_format=torch.channels_last)
         self.optimizer = loop.optimizer_for(self.model, inputs.config)
         self.epoch, self.seconds = 0, 0.0
-        self.probability_sum = torch.zeros(len(data), data.classes, device=device)
-        self.presentations = torch.zeros(len(data), dtype=torch.int32, device=device)
+        summed = (len(data), data.classes) if request.minibatches else (0, 0)
+        self.probability_sum = torch.zeros(summed, device=device)
+        self.presentations = torch.zeros(summed[0], dtype=torch.int32, device=device)
         self.sums_complete = request.minibatches  # they hold every epoch so far
         self.saved_epoch, self.saved_at, self.save_seconds = -1, time.monotonic(), 0.0
 

@@ -151,7 +151,9 @@ def test_sixteen_bit_and_floating_images_are_refused_by_mode(tmp_path):
         root = write_tree(tmp_path / suffix / mode)
         path = root / "dog" / f"0009{suffix}"
         Image.fromarray(np.ones((8, 8), dtype)).save(path)
-        with pytest.raises(DataError, match=rf"0009\{suffix} has pixels of mode {mode}.*; expected 8 bits per channel"):
+        with pytest.raises(
+            DataError, match=rf"0009\{suffix} has pixels of mode {mode[0]}.*; expected 8 bits per channel"
+        ):
             load(root)
 
 
