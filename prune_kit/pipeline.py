@@ -105,7 +105,7 @@ def score(
     inputs = [RunInputs(data, config, s, execution) for s in seeds] if request else []
     requests = [request] * len(inputs) if request else []
     executed = execute(inputs, requests, Path(workdir) / "runs", progress, [f"seed {s}" for s in seeds])
-    recorded = Runs(executed.runs, seed, execution, observe)
+    recorded = Runs(executed.runs, seed, execution, observe, progress)
     made = [score_column(data, recorded, *column, companion, parameters) for column, companion in todo.items()]
     return table.with_columns(made)
 

@@ -163,9 +163,7 @@ def _reproduce(
             chosen, data=data, scale=scale, device=device, precision=precision, jobs=jobs, workdir=folder,
             progress=follow, announce=announce,
         )  # fmt: skip
-    screen.note(
-        "trained", f"{follow.networks} networks" if follow.networks else "nothing: every run that this needs is there"
-    )
+    screen.trained(follow.networks)
     done.table.write(folder / work.SCORES)
     for name, selection in done.selections.items():
         selection.write(folder / f"{name.replace(' ', '-')}.h5")

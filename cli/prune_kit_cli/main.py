@@ -23,16 +23,21 @@ app = typer.Typer(
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from prune_kit.table import version
+
+        sys.stdout.write(f"prune-kit {version()}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def prune_kit(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Which training examples can be dropped without losing accuracy, and which labels are wrong?"""
-    if version:
-        from prune_kit.table import version as installed
-
-        sys.stdout.write(f"prune-kit {installed()}\n")
-        raise typer.Exit
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (

@@ -40,6 +40,10 @@ class Screen:
         if not self.quiet:
             _stderr().print(Text(f"{label:<{LABEL_WIDTH}}", style="dim").append(text, style="not dim"), soft_wrap=True)
 
+    def trained(self, networks: int) -> None:
+        """How many networks a verb had to train."""
+        self.note("trained", _count(networks, "network") if networks else "nothing: every run that this needs is there")
+
     def warn(self, text: str) -> None:
         """A line on stderr that should be read."""
         if not self.quiet:
@@ -153,13 +157,13 @@ def outcome_sentence(outcomes: Outcomes) -> list[str]:
             if difference is None or line.name.startswith("random-"):
                 continue
             if math.isnan(difference.low):
-                parts.append(f"{_points(difference.mean)} against {other} (one seed: no interval)")
+                parts.append(f"{_points(difference.mean)} against {other} (no interval)")
             elif difference.verdict == "not distinguishable":
                 parts.append(f"not distinguishable from {other}")
             else:
                 parts.append(f"{difference.verdict} {other} by {abs(100 * difference.mean):.2f} points")
         if parts:
-            sentences.append(f"{line.name}: {', '.join(parts)}, over {line.seeds} seeds.")
+            sentences.append(f"{line.name}: {', '.join(parts)}, over {_count(line.seeds, 'seed')}.")
     return sentences
 
 
@@ -233,6 +237,10 @@ def _difference(difference: Difference | None) -> str:
     if math.isnan(difference.low):
         return _points(difference.mean)
     return f"{_points(difference.mean)} [{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + "s" * (number != 1)
 
 
 def _points(share: float) -> str:

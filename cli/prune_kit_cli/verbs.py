@@ -96,9 +96,7 @@ def score(
             progress=follow,
         )
     made = [name for name, column in scored.columns.items() if table is None or table.columns.get(name) is not column]
-    screen.note(
-        "trained", f"{follow.networks} networks" if follow.networks else "nothing: every run that this needs is there"
-    )
+    screen.trained(follow.networks)
     for name in made:
         if name == "grand@0":
             screen.warn("grand@0 is close to the image's norm (compare input_norm) and prunes worse than random")
@@ -243,9 +241,7 @@ def retrain(
             workdir=workdir,
             progress=follow,
         )
-    screen.note(
-        "trained", f"{follow.networks} networks" if follow.networks else "nothing: every run that this needs is there"
-    )
+    screen.trained(follow.networks)
     outcomes.write(target)
     screen.result(
         {"file": target, "budget": budget, "outcomes": render.outcomes_json(outcomes)},

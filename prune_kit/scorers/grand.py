@@ -7,11 +7,17 @@ than random (CIFAR-10, half pruned: 92.19 % against 93.54 % random). It is offer
 `input_norm` is always scored beside it. Use epoch 10 or later.
 """
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import numpy as np
 from jaxtyping import Float
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.scorers import Runs
+
+if TYPE_CHECKING:
+    from prune_kit.training.runs import RecordedRun
 
 HIGHER_MEANS = "harder"
 NEEDS = "checkpoint"
@@ -25,11 +31,10 @@ def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
 
     Raises RunError if `epoch` was not recorded.
     """
+    return runs.each(f"grand-{epoch:04}", partial(_norms, epoch=epoch))
+
+
+def _norms(run: "RecordedRun", epoch: int) -> np.ndarray:
     from prune_kit.training.gradient_norms import data_gradient_norms
 
-    return np.stack(
-        [
-            run.once(f"grand-{epoch:04}", lambda run=run: data_gradient_norms(run.model(epoch), data, runs.execution))  # type: ignore[misc]
-            for run in runs.recorded
-        ]
-    )
+    return data_gradient_norms(run.model(epoch), run.inputs.data, run.inputs.execution)

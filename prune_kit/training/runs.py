@@ -166,11 +166,15 @@ class RecordedRun:
         model.load_state_dict(read_tensors(path)[0])
         return model
 
-    def once(self, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        """What `compute` gives, kept in the run's folder under `name`, so that it is computed once."""
+    def has(self, name: str) -> bool:
+        """Whether `once` has kept something under `name`."""
+        return (self.folder / f"{name}.npz").is_file()
+
+    def once(self, name: str, compute: Callable[["RecordedRun"], np.ndarray]) -> np.ndarray:
+        """What `compute` gives for this run, kept in its folder under `name`, so that it is computed once."""
         path = self.folder / f"{name}.npz"
-        if not path.is_file():
-            files.write_arrays(path, {"values": compute()})
+        if not self.has(name):
+            files.write_arrays(path, {"values": compute(self)})
         return files.read_array(path, "values")
 
     def outcome(self) -> dict[str, Any]:
