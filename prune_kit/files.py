@@ -123,16 +123,29 @@ def reading_hdf5(path: Path, kind: str | None = None, made_by: str = "prune-kit"
     path = Path(path)
     if not path.is_file():
         raise FileError(f"there is no file {path}. Make it with: {made_by}")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise FileError(f"{path} is not a whole HDF5 file (damaged, truncated, or something else): {error}") from error
-    with file:
+    with _opened(path) as file:
         try:
             _check_format(file, path, kind, made_by)
             yield file
         except UNREADABLE as error:
             raise FileError(f"{path} is incomplete or damaged: {' '.join(str(error).split())}") from error
+
+
+def kind_of(path: Path) -> str:
+    """Which of our files an HDF5 file is: "scores", "selection", ...; "" for one of another program.
+
+    Raises FileError when it is no whole HDF5 file.
+    """
+    with _opened(path) as file:
+        found = file.attrs.get("format")
+        return found.removeprefix("prune_kit.") if isinstance(found, str) and found.startswith("prune_kit.") else ""
+
+
+def _opened(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise FileError(f"{path} is not a whole HDF5 file (damaged, truncated, or something else): {error}") from error
 
 
 def _check_format(file: h5py.File, path: Path, kind: str | None, made_by: str) -> None:

@@ -23,11 +23,7 @@ def read_scores(workdir: Path, path: Path | None = None) -> ScoreTable:
 
 def selection_files(workdir: Path) -> list[Path]:
     """Every selection file in the workdir."""
-    found = []
-    for path in sorted(workdir.glob("*.h5")):
-        with files.reading_hdf5(path) as file:
-            if file.attrs["format"] == "prune_kit.selection":
-                found.append(path)
+    found = [path for path in sorted(workdir.glob("*.h5")) if files.kind_of(path) == "selection"]
     if not found:
         raise FileError(f"there is no selection in {workdir}. Make one with: prune-kit select --keep 0.5")
     return found
