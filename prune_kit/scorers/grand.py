@@ -36,5 +36,7 @@ def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
 
 def _norms(run: "RecordedRun", epoch: int) -> np.ndarray:
     from prune_kit.training.gradient_norms import data_gradient_norms
+    from prune_kit.training.threads import using_threads
 
-    return data_gradient_norms(run.model(epoch), run.inputs.data, run.inputs.execution)
+    with using_threads(run.inputs.execution.threads):
+        return data_gradient_norms(run.model(epoch), run.inputs.data, run.inputs.execution)

@@ -1,27 +1,31 @@
-"""The norm of each example's own gradient, over all parameters, exact.
+"""The norm of each example's own gradient, over all parameters, exact, at close to the price of one backward pass.
 
     g_i = || d crossentropy(f(x_i), y_i) / d w ||_2
 
-Per-example gradients by `torch.func`, a few examples at a time; only their norms are kept.
+Read on in `gradient_plan.py` (which way for which parameter), `gradient_pass.py` (the one pass), `closed_forms.py` and
+`convolution_norms.py` (the mathematics), `gradient_fallbacks.py` (what has no closed form).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import nn
-from torch.func import functional_call, grad, vmap
-from torch.nn import functional
 
 from prune_kit.data.dataset import Dataset
-from prune_kit.training import images
+from prune_kit.training import gradient_fallbacks, gradient_plan, images
 from prune_kit.training.config import Execution
+from prune_kit.training.gradient_pass import Unexpected, activation_bytes
+from prune_kit.training.gradient_plan import Plan
 from prune_kit.training.memory import keep_freed_memory
+from prune_kit.training.model_copies import working_copy
+from prune_kit.training.out_of_memory import activation_budget, halved
 
-GRADIENT_BYTES = 256 * 2**20  # of per-example gradients held at once
-BATCH = 256
+LARGEST_BATCH = {"cpu": 256, "cuda": 2048}
+BF16_ERROR = 0.01  # relative; above it the arithmetic stays in float32
+
+_plans: WeakKeyDictionary[nn.Module, dict[object, Plan]] = WeakKeyDictionary()
 
 
 def per_example_gradient_norms(
@@ -29,47 +33,93 @@ def per_example_gradient_norms(
 ) -> Float[torch.Tensor, "B"]:
     """The L2 norm of the gradient of each example's cross-entropy with respect to all parameters of `model`.
 
-    The network is evaluated in eval mode (batch norm by its running statistics, no dropout), since in training mode the
-    examples of a batch are not independent; its mode, parameters and gradients are left as they were. The result does
-    not depend on how examples are batched. Source: Data Diet, definition 2.1.
+    All means all, also those with `requires_grad=False`. The network is evaluated in eval mode (batch norm by its
+    running statistics, no dropout), since in training mode the examples of a batch are not independent. The work is
+    done on a copy that shares the parameters' memory, so the model stays as it is, also after an exception. The result
+    does not depend on how examples are batched. The first batch of its kind costs more: there, the fast ways are
+    compared with single examples in float64. Source: Data Diet, definition 2.1.
+
+    Raises RunError when examples have no gradient of their own (batch statistics), or the network gives no logits.
     """
-    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    buffers = {name: buffer.detach() for name, buffer in model.named_buffers()}
-
-    def loss(parameters: dict[str, torch.Tensor], image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        logits = functional_call(model, (parameters, buffers), (image[None],))
-        return functional.cross_entropy(logits, label[None])
-
-    def norm(image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        gradients = grad(loss)(parameters, image, label)
-        return torch.stack([gradient.square().sum() for gradient in gradients.values()]).sum().sqrt()
-
-    size = sum(parameter.numel() * parameter.element_size() for parameter in parameters.values())
-    with _evaluation_mode(model):
-        return vmap(norm, chunk_size=max(GRADIENT_BYTES // max(size, 1), 1))(inputs, labels)
+    with torch.inference_mode(False):
+        copied, inputs, labels = working_copy(model), _ordinary(inputs), _ordinary(labels)
+        plans, kind = _plans.setdefault(model, {}), _kind(model, inputs)
+        chosen = plans.get(kind) or gradient_plan.plan(model, inputs)
+        if len(gradient_plan.distinct_rows(inputs)) > 1:  # otherwise there was nothing to compare
+            plans[kind] = chosen
+        return _norms(chosen, copied, inputs, labels)
 
 
 def data_gradient_norms(model: nn.Module, data: Dataset, execution: Execution) -> Float[np.ndarray, "N"]:
-    """`per_example_gradient_norms` of every row of `data`, float32, as the training would present them unaugmented."""
+    """`per_example_gradient_norms` of every row of `data`, float32, as the training would present them unaugmented.
+
+    The batch is as large as the memory allows, and halved when it does not. With precision bf16 the passes run under
+    autocast if that changes no norm of the first batch by 1% or more. Raises RunError as the function above, and when
+    a single example does not fit into memory.
+    """
     keep_freed_memory()
     device = torch.device(execution.device)
     pictures = images.on_device(data.images, *images.normalisation(data), device)
     labels = torch.from_numpy(data.labels).to(device)
-    model = model.to(device)
-    blocks = []
-    for start in range(0, len(data), BATCH):
-        rows = slice(start, start + BATCH)
-        blocks.append(per_example_gradient_norms(model, pictures.batch(rows), labels[rows]).cpu().numpy())
+    copied = working_copy(model).to(device).to(memory_format=torch.channels_last)
+    size = min(_batch_size(copied, pictures.batch(slice(0, 1)), labels[:1]), len(data))
+    chosen = gradient_plan.plan(copied, pictures.batch(slice(0, size)))
+    precision, blocks, start = execution.precision, [], 0
+    while start < len(data):
+        rows, failure = slice(start, start + size), None
+        batch = pictures.batch(rows)
+        try:
+            if start == 0:
+                precision = _accepted_precision(chosen, copied, batch, labels[rows], precision)
+            norms = _norms(chosen, copied, batch, labels[rows], precision)
+        except (RuntimeError, MemoryError) as error:
+            failure = error.with_traceback(None)  # whose frames would hold on to the memory
+        if failure is not None:
+            size = halved(size, failure)
+            continue
+        blocks.append(norms.float().cpu().numpy())
+        start += size
     return np.concatenate(blocks)
 
 
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside the block; every module's own mode is put back after it."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+def _ordinary(tensor: torch.Tensor) -> torch.Tensor:
+    """Without a graph, and as a tensor that autograd takes, which those made in inference mode are not."""
+    return tensor.clone() if tensor.is_inference() else tensor.detach()
+
+
+def _norms(
+    chosen: Plan, copied: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, precision: str = "fp32"
+) -> torch.Tensor:
     try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+        squares = chosen.squares(copied, inputs, labels, precision)
+    except Unexpected:  # a network whose path depends on the data
+        squares = gradient_fallbacks.single_squares(copied, inputs, labels)
+    total = torch.zeros(len(inputs), dtype=inputs.dtype, device=inputs.device)
+    for part in squares.values():
+        total = total + part
+    return total.sqrt().to(inputs.dtype)
+
+
+def _accepted_precision(
+    chosen: Plan, copied: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, precision: str
+) -> str:
+    """`precision`, or fp32 where bf16 would change a norm of this batch by 1% or more."""
+    if precision == "fp32":
+        return precision
+    exact = _norms(chosen, copied, inputs, labels)
+    error = (_norms(chosen, copied, inputs, labels, precision) - exact).abs()
+    return precision if bool((error < BF16_ERROR * exact).all()) else "fp32"
+
+
+def _batch_size(copied: nn.Module, example: torch.Tensor, label: torch.Tensor) -> int:
+    """How many examples fit: twice what one pass keeps of one example, for gradients and temporaries."""
+    each = 2 * activation_bytes(copied, example, label)
+    device = example.device
+    return max(min(activation_budget(device) // max(each, 1), LARGEST_BATCH.get(device.type, 256)), 1)
+
+
+def _kind(model: nn.Module, inputs: torch.Tensor) -> object:
+    """What a plan holds for: the layers, the shapes of parameters, and the kind of inputs."""
+    layers = tuple((name, type(module)) for name, module in model.named_modules())
+    shapes = tuple((name, p.shape) for name, p in model.named_parameters(remove_duplicate=False))
+    return layers, shapes, inputs.shape[1:], inputs.dtype, inputs.device.type

@@ -1,0 +1,39 @@
+"""Running out of memory, and going on in smaller batches."""
+
+import os
+
+import torch
+
+from prune_kit.errors import RunError
+
+CPU_BYTES = 2 * 2**30  # for a batch's activations; a constant, since the size of a batch can change the last bits
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on a GPU or on the CPU (where torch has no type for it)."""
+    return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def activation_budget(device: torch.device) -> int:
+    """The bytes that a batch may take: half of what is free on a GPU, 2 GiB of a CPU's memory or half of all there is.
+
+    It does not depend on what else runs on a CPU, so that the same inputs give the same bits.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0] // 2)
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return min(CPU_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    return CPU_BYTES
+
+
+def halved(size: int, error: Exception) -> int:
+    """The next smaller batch. Raises the `error` unless memory ran out, RunError if one example is too much."""
+    if not is_out_of_memory(error):
+        raise error
+    if size == 1:
+        raise RunError(f"the gradient norm of a single example does not fit into memory: {error}") from error
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
+    return size // 2

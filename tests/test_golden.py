@@ -1,0 +1,61 @@
+"""One tiny run whose numbers are kept: a change that is no change of numerics leaves them as they are.
+
+On the kind of processor and the torch that wrote them they must be equal to the last bit, elsewhere to 1e-3.
+After a stated change of numerics: python -m tests.test_golden
+"""
+
+import json
+import platform
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import prune_kit
+from prune_kit.scorers import Runs
+from prune_kit.scoring import score_column
+from prune_kit.training.config import TrainConfig
+from prune_kit.training.executor import execute
+from prune_kit.training.runs import Request, RunInputs
+from tests.conftest import ONE_THREAD
+
+GOLDEN = Path(__file__).with_name("golden.json")
+METHODS = ("el2n", "grand", "forgetting", "cumulative_pl", "aum")
+SHOWN = 40
+
+
+def machine() -> str:
+    """What the last bits depend on."""
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    processor = names[0].partition(": ")[2] if names else platform.processor()
+    return f"{processor}, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}"
+
+
+def scores() -> dict[str, list[float]]:
+    """The first scores of every method, from two small networks on digits, in one thread."""
+    data = prune_kit.load_data("digits")
+    config = TrainConfig(model="convnet", epochs=3, batch_size=64, learning_rate=0.05, crop_padding=1)
+    inputs = [RunInputs(data, config, seed, ONE_THREAD) for seed in (0, 1)]
+    request = Request(2, minibatches=True, sweeps=frozenset({2}), weights=frozenset({2}))
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Runs(execute(inputs, [request] * 2, Path(folder)).runs, 0, ONE_THREAD)
+        columns = [score_column(data, runs, method, 2, False, {}) for method in METHODS]
+    rows = data.rows.training[:SHOWN]
+    return {column.name: [float(value) for value in column.values[rows]] for column in columns}
+
+
+def test_the_golden_run_gives_its_numbers() -> None:
+    golden = json.loads(GOLDEN.read_text())
+    found = scores()
+    assert found.keys() == golden["scores"].keys()
+    exact = golden["machine"] == machine()
+    for name, values in found.items():
+        if exact:
+            assert values == golden["scores"][name], name
+        else:
+            np.testing.assert_allclose(values, golden["scores"][name], rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(json.dumps({"machine": machine(), "scores": scores()}, indent=1) + "\n")
