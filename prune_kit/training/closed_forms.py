@@ -22,7 +22,8 @@ Form = Callable[..., Squares]  # (layer, its input, the gradient at its output, 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 ELEMENT_PRICE = 16  # of reading and writing one number, in multiplications of a matrix product; fitted on a Xeon
-CHUNK_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}  # of temporaries: on a CPU they should stay in its cache
+# Of temporaries. On one CPU thread 1 to 64 MiB cost the same; on a busy machine many small pieces wait for each other.
+CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 256 * 2**20}
 
 
 def linear(layer: nn.Linear, inputs: torch.Tensor, gradient: torch.Tensor, examples: int) -> Squares:

@@ -37,6 +37,7 @@ def execute(
 
     Raises what `recorder.complete` raises. When a run fails or the user interrupts, the others keep what they have.
     """
+    runs_folder = runs_folder.absolute()  # a worker that is used again is still where this process was at its start
     work = [
         (number, run, request)
         for number, (run, request) in enumerate(zip(runs, requests, strict=True))

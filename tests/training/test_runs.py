@@ -131,6 +131,19 @@ def test_several_processes_give_the_bits_of_one(shapes: Dataset, tmp_path: Path)
     }
 
 
+def test_processes_that_are_used_again_write_where_the_user_is_now(
+    shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = replace(ONE_THREAD, jobs=2)
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        runs = [run_of(shapes, s, execution=two) for s in range(2)]
+        done = execute(runs, [Request(1, sweeps=frozenset({1}))] * 2, Path("runs"))
+        assert all((tmp_path / name / "runs" / run.key / "sweep-0001.npz").is_file() for run in runs)
+        assert all(len(run.sweep("l2_error", 1)) == len(shapes) for run in done.runs)
+
+
 def test_an_error_in_another_process_arrives_as_itself(shapes: Dataset, runs_folder: Path) -> None:
     wild = TINY.changed({"learning_rate": 1e5, "model": "mlp"})
     runs = [run_of(shapes, s, config=wild, execution=replace(ONE_THREAD, jobs=2)) for s in range(2)]
