@@ -173,7 +173,7 @@ def measure(name: str, contender: str, last: bool, device: torch.device, repeats
     other, _, _ = network(name, twin, last, device)  # Opacus changes its own
     step = CONTENDERS[contender](other, x, y)
     step()  # loads libraries
-    memory = peak_bytes(step, device)
+    memory = statistics.median(peak_bytes(step, device) for _ in range(min(repeats, 5)))
     base = plain(model, x, y)
     base()
     clock, processor, seconds = [], [], []

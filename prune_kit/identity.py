@@ -20,13 +20,14 @@ from prune_kit.errors import FileError, IdentityError
 TRAIN, HELD_OUT = 0, 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Rows:
     """The N rows of a data source, without their images.
 
     `id` (N,) UTF-8 bytes; `digest` (N,) uint64; `label` (N,) int64, the labels in use; `role` (N,) uint8, 0 for a
     training row and 1 for one held out as test; `true_label` (N,) int64 or None; `data` the specification that the rows
-    came from; `options` what else it takes to load them again ({"image_size": 64}, {"labels_file": "noisy.npy"}).
+    came from; `options` what else it takes to load them again ({"image_size": 64}, {"labels_file": "noisy.npy"});
+    `test_fingerprint` that of the source's own test set, "" where the held-out rows play it.
     """
 
     id: np.ndarray
@@ -37,9 +38,13 @@ class Rows:
     data: str
     true_label: np.ndarray | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    test_fingerprint: str = ""
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def __repr__(self) -> str:
+        return f"Rows({len(self):,} rows of {self.data}, {len(self.training):,} train)"
 
     @cached_property
     def fingerprint(self) -> str:
@@ -76,15 +81,27 @@ def fingerprint(digest: np.ndarray, label: np.ndarray) -> str:
 
 
 def check_same(given: Rows, expected: Rows, given_name: str, expected_name: str, remedy: str = "") -> None:
-    """Raise IdentityError, which says how they differ, unless both are the same examples under the same labels.
+    """Raise IdentityError, which says how they differ, unless both are the same examples, labels, sizes and test set.
 
     `remedy` says what the user can do about another data set, order or label.
     """
     if given.fingerprint != expected.fingerprint:
         reason = explain_difference(given, expected)
-        raise IdentityError(
-            ". ".join(filter(None, [f"{given_name} is not the data of {expected_name}: {reason}", remedy]))
-        )
+    elif given.test_fingerprint != expected.test_fingerprint or not np.array_equal(given.role, expected.role):
+        reason = f"the same examples, but {_test_of(given)} against {_test_of(expected)}"
+    elif given.options.get("image_size") != expected.options.get("image_size"):
+        sizes = (rows.options.get("image_size", "no --image-size") for rows in (given, expected))
+        reason = "the same images, but resized otherwise: {} against {}".format(*sizes)
+    else:
+        return
+    message = f"{given_name} is not the data of {expected_name}: {reason}"
+    raise IdentityError(f"{message}. {remedy}" if remedy else message)
+
+
+def _test_of(rows: Rows) -> str:
+    if rows.test_fingerprint:
+        return f"a test set of its own ({rows.test_fingerprint[:8]})"
+    return f"{int((rows.role == HELD_OUT).sum()):,} rows held out as test"
 
 
 def explain_difference(given: Rows, expected: Rows) -> str:
@@ -129,6 +146,7 @@ def write_rows(file: h5py.File, rows: Rows, *, with_role: bool = True) -> None:
     file.attrs["data"] = rows.data
     file.attrs["data_options"] = json.dumps(rows.options)
     file.attrs["fingerprint"] = rows.fingerprint
+    file.attrs["test_fingerprint"] = rows.test_fingerprint
     file.attrs["class_names"] = json.dumps(rows.class_names)
     files.write_text_dataset(file, "id", rows.id)
     file["digest"] = rows.digest.astype(np.uint64)
@@ -150,6 +168,7 @@ def read_rows(file: h5py.File, role: np.ndarray | None = None) -> Rows:
         class_names=tuple(json.loads(file.attrs["class_names"])),
         data=str(file.attrs["data"]),
         options=json.loads(file.attrs["data_options"]),
+        test_fingerprint=str(file.attrs["test_fingerprint"]),
     )
     lengths = {len(rows.id), len(rows.digest), len(rows.label), len(rows.role)}
     if len(lengths) != 1 or rows.fingerprint != file.attrs["fingerprint"]:

@@ -19,7 +19,7 @@ import numpy as np
 from prune_kit import catalog
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.spec import load_data
-from prune_kit.errors import OptionError
+from prune_kit.errors import IdentityError, OptionError
 from prune_kit.identity import Rows, check_same
 from prune_kit.outcomes import Outcome, Outcomes
 from prune_kit.progress import Listener, nobody
@@ -70,7 +70,7 @@ def score(
     from prune_kit.training.protocols import score_epoch
     from prune_kit.training.runs import RunInputs
 
-    table = table or ScoreTable(data.rows, {}, test_fingerprint=data.test.fingerprint)
+    table = table or ScoreTable(data.rows, {})
     check_same(data.rows, table.rows, f"the data {data.rows.data}", "the score table", "--fresh starts the table anew")
     settled = scored_with(table)
     runs = table_runs(table) or DEFAULT_RUNS if runs is None else runs
@@ -152,7 +152,7 @@ def retrain(
     selections: Selection | Mapping[str, Selection],
     *,
     runs: int = 4,
-    baseline: Iterable[str] = BASELINES,
+    baseline: str | Iterable[str] = BASELINES,
     budget: str = "steps",
     model: str | None = None,
     config: "TrainConfig | None" = None,
@@ -188,7 +188,8 @@ def retrain(
     seed = RETRAIN_SEED if seed is None else seed
     _check_seed(seed)
     seeds = range(seed, seed + runs)
-    groups = retrain_groups(data, named, list(baseline), seeds)
+    names = baseline.split(",") if isinstance(baseline, str) else list(baseline)
+    groups = retrain_groups(data, named, names, seeds)
     execution = resolve_execution(
         device, precision, jobs=jobs, threads=earlier.get("threads"), networks=runs * len(groups)
     )
@@ -221,13 +222,14 @@ def retrain(
     return Outcomes(tuple(rows), data.fingerprint, data.rows.data)
 
 
-def export(selection: Selection, path: str | Path, *, format: str = "txt", what: str | None = None) -> Path:
+def export(selection: Selection, path: str | Path, *, format: str | None = None, what: str | None = None) -> Path:
     """Write the index list of a selection for other people's training code; indices are row numbers of the source.
 
-    `what` is "keep" (the default) or "drop"; csv and parquet, which tell the two apart, list every row unless it is
-    given. Raises OptionError, FileError. Returns the path.
+    `format` is a module of `exporters`; left out, the ending of `path` says it, else it is txt. `what` is "keep" (the
+    default) or "drop"; csv and parquet, which tell the two apart, list every row unless it is given. Raises
+    OptionError, FileError. Returns the path.
     """
-    module = catalog.load(EXPORTERS, format, "format")
+    module = catalog.load(EXPORTERS, format or format_of(Path(path)) or "txt", "format")
     if what not in (None, "keep", "drop"):
         raise OptionError(f"--what {what!r} is unknown; expected keep or drop")
     if what is None and module.WHOLE_TABLE:
@@ -260,7 +262,14 @@ def align(data: Dataset, selections: Mapping[str, Selection]) -> tuple[Dataset, 
     """
     aligned = {name: selection.aligned_to(data.rows) for name, selection in selections.items()}
     rows = next(iter(aligned.values())).rows
+    if data.outside_test is None and len(rows.training) == len(rows):
+        raise IdentityError(f"{data.name} has no test set, and the selection held none of its rows out to test on")
     return replace(data, rows=rows), aligned
+
+
+def format_of(path: Path) -> str | None:
+    """The format that the ending of a path names, if any."""
+    return path.suffix[1:] if path.suffix[1:] in catalog.module_names(EXPORTERS) else None
 
 
 def export_path(stem: Path, format: str, what: str | None) -> Path:

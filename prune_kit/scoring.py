@@ -71,7 +71,8 @@ def is_there(table: ScoreTable, column: Column, seeds: tuple[int, ...]) -> bool:
 def request_for(columns: list[Column], observe: str) -> "Request | None":
     """What the runs must record for these columns; None where no column needs a network.
 
-    At an epoch for which a clean sweep or the weights are needed both are kept, so that the other costs no training.
+    The signals of the minibatches are free, so they are always recorded; at an epoch for which a clean sweep or the
+    weights are needed both are kept. So another method costs no training later.
     """
     from prune_kit.training.runs import Request
 
@@ -81,12 +82,7 @@ def request_for(columns: list[Column], observe: str) -> "Request | None":
     clean = frozenset(epoch for needs, epoch in trained if needs != "minibatches")
     cumulative = max((epoch for needs, epoch in trained if needs == "minibatches"), default=0)
     every = frozenset(range(1, cumulative + 1)) if observe == "sweep" else frozenset()
-    return Request(
-        max(epoch for _, epoch in trained),
-        minibatches=cumulative > 0 and observe == "minibatches",
-        sweeps=clean | every,
-        weights=clean,
-    )
+    return Request(max(epoch for _, epoch in trained), minibatches=True, sweeps=clean | every, weights=clean)
 
 
 def score_column(

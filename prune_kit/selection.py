@@ -19,7 +19,7 @@ KEPT, DROPPED_EASY, DROPPED_HARD, DROPPED_NOISY, DROPPED_OTHER, HELD_OUT_REASON 
 MADE_BY = "prune-kit select"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Selection:
     """A pruned subset of the training rows.
 
@@ -35,6 +35,9 @@ class Selection:
     score: np.ndarray | None = None
     scored_with: dict[str, Any] = field(default_factory=dict)
     created: str = field(default_factory=lambda: now())
+
+    def __repr__(self) -> str:
+        return f"Selection({self.describe()})"
 
     @cached_property
     def index(self) -> Int[np.ndarray, "K"]:

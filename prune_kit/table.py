@@ -18,7 +18,7 @@ EXTRAS = ("per_run", "votes", "never_learned", "probability")
 MADE_BY = "prune-kit score"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ScoreColumn:
     """One score (N,) float32 of every row, with its direction and everything that made it.
 
@@ -38,20 +38,25 @@ class ScoreColumn:
     companion: bool = False
     extras: dict[str, np.ndarray] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"ScoreColumn({self.name}, {len(self.values):,} rows, {self.runs} runs)"
+
     @property
     def runs(self) -> int:
         """How many runs it averages."""
         return len(self.seeds)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ScoreTable:
     """Scores by column name, over `rows`. Selectors read `hardness`, never a raw column."""
 
     rows: Rows
     columns: dict[str, ScoreColumn]
     created: str = field(default_factory=lambda: now())
-    test_fingerprint: str = ""
+
+    def __repr__(self) -> str:
+        return f"ScoreTable({', '.join(self.columns)}; {self.rows!r})"
 
     def column(self, by: str | None = None) -> ScoreColumn:
         """The column named `by`; without a name the only one there is, companions apart.
@@ -81,7 +86,6 @@ class ScoreTable:
         attributes = {
             "created": self.created,
             "prune_kit_version": version(),
-            "test_fingerprint": self.test_fingerprint,
         }
         with files.writing_hdf5(Path(path), "scores", attributes) as file:
             write_rows(file, self.rows)
@@ -101,7 +105,6 @@ class ScoreTable:
                 rows=read_rows(file),
                 columns={name: _read_column(file, name, extras) for name in names},
                 created=str(file.attrs["created"]),
-                test_fingerprint=str(file.attrs["test_fingerprint"]),
             )
         for name, column in table.columns.items():
             if column.values.shape != (len(table.rows),):

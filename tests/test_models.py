@@ -72,5 +72,10 @@ def test_a_network_that_cannot_be_built_is_refused(name: str, message: str) -> N
     assert message in str(caught.value)
 
 
+def test_a_network_that_does_not_take_such_images_is_refused_before_anything_is_trained() -> None:
+    with pytest.raises(ModelError, match="torchvision:alexnet does not take 8x8x3 images"):
+        build("torchvision:alexnet", (8, 8, 3))
+
+
 def test_every_listed_name_is_of_a_family() -> None:
     assert models.model_names() == ["convnet", "mlp", "resnet18", "resnet50", "timm:", "torchvision:"]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,51 @@ def test_shuffled_data_is_refused_until_it_is_aligned(selection: Selection, work
     fitted, aligned = align(shuffled, {"selection": selection})
     assert sorted(order[aligned["selection"].index]) == selection.index.tolist()
     assert retrain(fitted, aligned, runs=1, baseline=[], jobs=1, workdir=workdir).rows[0].kept == 38
+
+
+def test_another_test_set_or_size_of_the_same_examples_is_refused(table: ScoreTable, selection: Selection) -> None:
+    data = shapes_data()
+    assert data.outside_test is not None
+    alone = from_arrays(data.images, data.labels, name="alone", spec="alone")
+    other = from_arrays(
+        data.images, data.labels, name="other", spec="other",
+        test_images=data.outside_test.images[:9], test_label=data.outside_test.label[:9],
+    )  # fmt: skip
+    for given in (alone, other):
+        with pytest.raises(IdentityError, match="the same examples, but"):
+            score(given, "input_norm", table=table)
+        with pytest.raises(IdentityError, match="the same examples, but"):
+            retrain(given, selection)
+    resized = replace(data, rows=replace(data.rows, options={"image_size": 4}))
+    with pytest.raises(IdentityError, match="resized otherwise: 4 against no --image-size"):
+        score(resized, "input_norm", table=table)
+
+
+def test_aligning_onto_data_without_any_test_rows_is_refused(selection: Selection) -> None:
+    data = shapes_data()
+    alone = from_arrays(data.images, data.labels, name="alone", spec="alone")
+    with pytest.raises(IdentityError, match="has no test set"):
+        align(alone, {"selection": selection})
+
+
+def test_another_method_later_trains_nothing_even_if_the_first_needed_no_minibatches(
+    shapes: Dataset, tmp_path: Path
+) -> None:
+    first = score(shapes, "el2n", epoch=1, runs=1, config=TINY, workdir=tmp_path)
+    heard = Listened()
+    score(shapes, "aum,forgetting,grand", epoch=1, table=first, workdir=tmp_path, progress=heard)
+    assert [step.what for step in heard.steps if step.what.startswith("network")] == []
+
+
+def test_an_export_is_written_as_its_name_ends(selection: Selection, tmp_path: Path) -> None:
+    prune_kit.export(selection, tmp_path / "keep.npy")
+    assert np.load(tmp_path / "keep.npy").tolist() == selection.index.tolist()
+
+
+def test_values_print_as_one_line(table: ScoreTable, selection: Selection, shapes: Dataset) -> None:
+    for value in (table, selection, shapes, table.rows, table.columns["el2n@2"]):
+        assert len(repr(value)) < 250
+        assert "\n" not in repr(value)
 
 
 def test_labels_of_the_file_are_used_again(tmp_path: Path) -> None:

@@ -95,7 +95,14 @@ def test_the_file_has_the_layout_of_the_design(selection, path):
     assert attributes.pop("column") == "el2n@20"
     assert attributes.pop("fingerprint") == selection.rows.fingerprint
     assert attributes.pop("data") == selection.rows.data
-    assert set(attributes) == {"class_names", "created", "prune_kit_version", "data_options", "scored_with"}
+    assert set(attributes) == {
+        "class_names",
+        "created",
+        "prune_kit_version",
+        "data_options",
+        "scored_with",
+        "test_fingerprint",
+    }
 
 
 @pytest.mark.parametrize(("name", "told"), [("label", "fingerprint"), ("digest", "fingerprint"), ("index", "index"),

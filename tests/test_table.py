@@ -28,6 +28,7 @@ def table():
         class_names=("a", "b", "größe", "d"),
         true_label=rng.integers(0, C, N),
         options={"labels_file": "/data/noisy.npy"},
+        test_fingerprint="abc",
     )
 
     def numbers(*shape):
@@ -54,7 +55,7 @@ def table():
         column_of(np.where(rng.random(N) < 0.5, np.nan, np.inf), name="cscore", extras={"votes": never_learned}),
         column_of(numbers(N), name="input_norm", companion=True),
     ]
-    return ScoreTable(rows, {column.name: column for column in columns}, test_fingerprint="abc")
+    return ScoreTable(rows, {column.name: column for column in columns})
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_a_table_comes_back_with_every_extra_and_its_columns_in_their_order(tabl
         assert_same_column(found.columns[name], column)
     assert found.columns["forgetting@20"].runs == 3
     assert found.created == table.created
-    assert found.test_fingerprint == "abc"
+    assert found.rows.test_fingerprint == "abc"
     for field in ("id", "digest", "label", "role", "true_label"):
         np.testing.assert_array_equal(getattr(found.rows, field), getattr(table.rows, field))
     assert (found.rows.class_names, found.rows.data, found.rows.options, found.rows.fingerprint) == (

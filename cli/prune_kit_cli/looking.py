@@ -35,7 +35,7 @@ def demo(
     windows = [f"   {name}: {selection.describe()}" for name, selection in done.selections.items()]
     screen.result(
         {"outcomes": render.outcomes_json(done.outcomes), "index_list": target, "kept": len(half.index)},
-        "\n1. Ten networks were trained for 20 epochs, and every example was scored by how wrong they are about it",
+        "\n1. Ten networks were trained for 20 of 40 epochs; every example was scored by how wrong they are about it",
         render.score_table(done.table, list(done.table.columns)),
         "\n2. Windows over the sorted scores were selected",
         *windows,
@@ -76,6 +76,8 @@ def reproduce(
         f"{expectation.check}, measured {value:.3f}"
         for expectation, value, holds in done.verdicts
     ]
+    if not done.recipe.expect:
+        lines = ["This recipe states no expectation to check."]
     if scale == "smoke":
         lines = [
             "smoke scale: digits, a small network, 10 epochs, 2 seeds. "
@@ -89,7 +91,7 @@ def reproduce(
 
 
 def info(
-    file: Annotated[Path | None, typer.Argument(help="One of our files [default: all in the workdir].")] = None,
+    file: Annotated[Path | None, typer.Argument(help="One of our files (default: all in the workdir).")] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
@@ -166,10 +168,17 @@ def _reproduce(
     screen.trained(follow.networks)
     done.table.write(folder / work.SCORES)
     for name, selection in done.selections.items():
-        selection.write(folder / f"{name.replace(' ', '-')}.h5")
+        selection.write(folder / _file_of(name))
     done.outcomes.write(folder / work.OUTCOMES)
-    screen.note("wrote", f"{render.path_of(folder)}: scores.h5, {len(done.selections)} selection(s), outcomes.h5")
+    screen.note(
+        "wrote",
+        f"{render.path_of(folder)}: scores.h5, {', '.join(_file_of(name) for name in done.selections)}, outcomes.h5",
+    )
     return done
+
+
+def _file_of(selection: str) -> str:
+    return f"{selection.replace(' ', '-')}.h5"
 
 
 def _describe(path: Path) -> tuple[dict[str, Any], list[Any]]:

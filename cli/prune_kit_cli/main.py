@@ -72,7 +72,7 @@ def exit_code(words: list[str]) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):  # only the command line parser's own errors have it
             raise
-        message = " ".join(error.format_message().split()).rstrip(".")
+        message = " ".join(error.format_message().split()).rstrip(".?")
         _error(f"{message}. See: prune-kit {_command(words)}--help")
         return USER_ERROR
     if code == INTERRUPTED:  # newer typers turn the interrupt into this exit code themselves

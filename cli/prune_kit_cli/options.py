@@ -42,7 +42,7 @@ Precision = Annotated[
     str, typer.Option("--precision", help="auto, fp32 or bf16; auto is fp32 on a CPU, bf16 on a GPU.")
 ]
 Jobs = Annotated[
-    int | None, typer.Option("--jobs", metavar="J", help="Networks trained at once [default: one per core].")
+    int | None, typer.Option("--jobs", metavar="J", help="Networks trained at once (default: one per core).")
 ]
 Selections = Annotated[
     list[Path] | None, typer.Option("--selection", metavar="FILE", help="A selection file. Repeatable.")

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -192,15 +193,16 @@ def path_of(path: Path) -> str:
 
 
 def _lines(screen: Screen) -> Callable[[Progress], None]:
-    """One line per finished piece, with the time that is left for the others."""
-    started, finished = time.monotonic(), 0
+    """One line per finished piece, with the time that is left for the others of its kind."""
+    started: dict[int, float] = {}  # when the first sign of a kind of pieces came, by how many of them there are
+    finished: Counter[int] = Counter()
 
     def show(step: Progress) -> None:
-        nonlocal finished
+        since = started.setdefault(step.of, time.monotonic())
         if step.done == step.total:
-            finished += 1
-            left = (time.monotonic() - started) / finished * (step.of - finished)
-            ending = f"; about {left:.0f} s left" if left > 0 else ""
+            finished[step.of] += 1
+            left = (time.monotonic() - since) / finished[step.of] * (step.of - finished[step.of])
+            ending = f"; about {left:.0f} s left" if step.of > 1 and left >= 1 else ""
             screen.note("", f"{step.what}: {step.note or 'done'}{ending}")
 
     return show

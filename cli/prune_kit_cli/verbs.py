@@ -3,6 +3,8 @@
 What a command needs is imported inside it, so that `--help` answers at once.
 """
 
+import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -22,20 +24,20 @@ def score(
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option("--method", metavar="NAME", help="One or more of `prune-kit list methods` [default: el2n]."),
+        typer.Option("--method", metavar="NAME", help="One or more of `prune-kit list methods` (default: el2n)."),
     ] = None,
     epoch: Annotated[
         list[str] | None,
         typer.Option("--epoch", metavar="T", help="Score after T finished epochs; takes a list. 0 is untrained."),
     ] = None,
     runs: Annotated[
-        int | None, typer.Option("--runs", metavar="R", help="Networks to average over [default: 10].")
+        int | None, typer.Option("--runs", metavar="R", help="Networks to average over (default: 10).")
     ] = None,
     model: o.Model = None,
     recipe: o.Recipe = None,
     train: o.Train = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="S", help="The first network's seed [default: 0].")
+        int | None, typer.Option("--seed", metavar="S", help="The first network's seed (default: 0).")
     ] = None,
     observe: Annotated[
         str | None,
@@ -114,9 +116,9 @@ def score(
     )
     path = render.path_of(target)
     screen.note("wrote", path if made else f"nothing: {path} has every column asked for")
-    trained = [name for name, column in scored.columns.items() if column.runs]
-    by = f"--by {trained[0]} " if len(trained) > 1 else ""
-    screen.note("next", f"prune-kit select {by}--keep 0.5 --offset 0.02")
+    own = [name for name, column in scored.columns.items() if not column.companion]
+    by = f"--by {own[0]} " if len(own) > 1 else ""
+    screen.note("next", f"prune-kit select {by}--keep 0.5 --offset 0.02{_there(workdir)}")
 
 
 def select(
@@ -125,18 +127,18 @@ def select(
     keep: o.Keep = 0.5,
     offset: Annotated[
         float | None,
-        typer.Option("--offset", metavar="F", help="The share to skip at one end of the ranking [default: 0]."),
+        typer.Option("--offset", metavar="F", help="The share to skip at one end of the ranking (default: 0)."),
     ] = None,
     offset_from: Annotated[
-        str | None, typer.Option("--offset-from", metavar="hard|easy", help="Which end is skipped [default: hard].")
+        str | None, typer.Option("--offset-from", metavar="hard|easy", help="Which end is skipped (default: hard).")
     ] = None,
     per_class: Annotated[
         bool | None, typer.Option("--per-class", help="Apply the rule inside each class.", show_default=False)
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="For --rule random [default: 0].")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="For --rule random (default: 0).")] = None,
     scores: Annotated[Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to write [default: WORKDIR/selection.h5].")
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/selection.h5).")
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
@@ -179,7 +181,9 @@ def select(
         screen.warn(
             f"less than half of the average share is kept of: {names}. --per-class keeps the same share of each"
         )
-    screen.note("next", "prune-kit retrain   (does accuracy hold?), or prune-kit export --format txt")
+    again = f"{f' --selection {render.path_of(out)}' if out else ''}{_there(workdir)}"
+    screen.note("next", f"prune-kit retrain{again}   (does accuracy hold?)")
+    screen.note("", f"prune-kit export{again} --format txt")
 
 
 def retrain(
@@ -191,12 +195,12 @@ def retrain(
     ] = False,
     runs: Annotated[int, typer.Option("--runs", metavar="R", help="Seeds per selection.")] = 4,
     baseline: Annotated[
-        str, typer.Option("--baseline", help="What to compare with: full, random, both, or none.")
+        str, typer.Option("--baseline", help="What to compare with: full,random or one of them, or none.")
     ] = "full,random",
     budget: Annotated[
         str, typer.Option("--budget", help="steps: as many steps as the full data takes; or epochs.")
     ] = "steps",
-    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="The first seed [default: 1000].")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")] = None,
     model: o.Model = None,
     recipe: o.Recipe = None,
     train: o.Train = None,
@@ -214,6 +218,7 @@ def retrain(
     Example: prune-kit retrain --runs 4
     """
     from prune_kit import pipeline
+    from prune_kit.outcomes import Outcomes
     from prune_kit_cli import render, work
 
     screen, target = render.Screen(as_json, quiet), workdir / work.OUTCOMES
@@ -242,6 +247,12 @@ def retrain(
             progress=follow,
         )
     screen.trained(follow.networks)
+    if target.is_file():
+        gone = {row.selection for row in Outcomes.read(target).rows} - {row.selection for row in outcomes.rows}
+        if gone:
+            screen.warn(
+                f"{render.path_of(target)} no longer holds: {', '.join(sorted(gone))} (their networks are cached)"
+            )
     outcomes.write(target)
     screen.result(
         {"file": target, "budget": budget, "outcomes": render.outcomes_json(outcomes)},
@@ -249,20 +260,25 @@ def retrain(
         *render.outcome_sentence(outcomes),
     )
     screen.note("wrote", render.path_of(target))
-    screen.note("next", "prune-kit export --format txt")
+    screen.note("next", f"prune-kit export --format txt{_there(workdir)}")
 
 
 def export(
     selection: Annotated[
         Path | None, typer.Option("--selection", metavar="FILE", help="The selection to write out.")
     ] = None,
-    format: Annotated[str, typer.Option("--format", metavar="NAME", help="txt, npy, json, csv or parquet.")] = "txt",
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="NAME", help="txt, npy, json, csv or parquet (default: as --out ends, or txt)."
+        ),
+    ] = None,
     what: Annotated[
         str | None,
-        typer.Option("--what", metavar="keep|drop", help="Which rows [default: keep; csv and parquet list all]."),
+        typer.Option("--what", metavar="keep|drop", help="Which rows (default: keep; csv and parquet list all)."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="PATH", help="Where to write [default: in the workdir].")
+        Path | None, typer.Option("--out", metavar="PATH", help="Where to write (default: in the workdir).")
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
@@ -282,6 +298,7 @@ def export(
     if len(found) > 1:
         raise OptionError(f"which selection? Say --selection FILE, one of: {', '.join(map(render.path_of, found))}")
     chosen = Selection.read(found[0])
+    format = format or (pipeline.format_of(out) if out else None) or "txt"
     target = pipeline.export(
         chosen, out or pipeline.export_path(workdir / found[0].stem, format, what), format=format, what=what
     )
@@ -289,3 +306,9 @@ def export(
         {"file": target, "format": format, "what": what, "kept": len(chosen.index), "dropped": len(chosen.dropped)},
         f"wrote {render.path_of(target)}: {pipeline.export_sentence(chosen, format, what)}",
     )
+
+
+def _there(workdir: Path) -> str:
+    """The words that lead the next command to the same workdir."""
+    usual = Path(os.environ.get("PRUNE_KIT_WORKDIR", o.DEFAULT_WORKDIR))
+    return "" if workdir == usual else f" --workdir {shlex.quote(str(workdir))}"

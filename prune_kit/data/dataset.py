@@ -31,7 +31,7 @@ class TestSet:
         return identity.fingerprint(self.digest, self.label)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Images uint8 (N, H, W, C), in memory or memory-mapped, and their `rows`; row i is row i of the source.
 
@@ -47,6 +47,9 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.describe()})"
 
     @property
     def labels(self) -> Int[np.ndarray, "N"]:
@@ -175,6 +178,7 @@ def from_arrays(
         role=role,
         class_names=tuple(class_names),
         data=spec,
+        test_fingerprint="" if test is None else test.fingerprint,
     )
     if len(rows.id) != len(images):
         raise DataError(f"{name}: {len(rows.id):,} ids for {len(images):,} images")

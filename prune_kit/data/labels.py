@@ -1,4 +1,4 @@
-"""Label files: one integer per row of the source, as `.npy` or as CSV with a column `label`."""
+"""Label files: one integer per row of the source, as `.npy` or as CSV with the column `label`, and `index` or `id`."""
 
 import csv
 import zipfile
@@ -9,11 +9,11 @@ import numpy as np
 from prune_kit.errors import DataError
 
 
-def read_labels(path: Path) -> np.ndarray:
-    """The labels in a file, in the order of its rows.
+def read_labels(path: Path, ids: np.ndarray) -> np.ndarray:
+    """The labels in a file, in the order of the source's rows, whose ids (N,) are UTF-8 bytes.
 
-    A CSV's column `index`, where there is one, must count 0, 1, 2, ...
-    Raises DataError when the file is neither, or its labels are no integers.
+    A CSV's lines find their rows by the column `index` or `id`; with neither they stand in the order of the rows.
+    Raises DataError when the file is none of these, its labels are no integers, or a line's row is not there.
     """
     if path.suffix == ".npy":
         try:
@@ -33,9 +33,31 @@ def read_labels(path: Path) -> np.ndarray:
         if not lines or "label" not in lines[0]:
             raise DataError(f"{path} has no column 'label'; its first line must name the columns")
         try:
-            if "index" in lines[0] and [int(line["index"]) for line in lines] != list(range(len(lines))):
-                raise DataError(f"{path}: the column 'index' must count 0, 1, 2, ... without a gap")
-            return np.array([int(line["label"]) for line in lines], dtype=np.int64)
+            ordered = np.empty(len(lines), dtype=np.int64)
+            ordered[_rows_of(lines, ids, path)] = [int(line["label"]) for line in lines]
+            return ordered
         except (TypeError, ValueError, OverflowError) as error:
-            raise DataError(f"{path} holds a label that is no integer: {error}") from error
+            raise DataError(f"{path} holds a label or an index that is no integer: {error}") from error
     raise DataError(f"{path} is no label file that is known here; expected .npy or .csv")
+
+
+def _rows_of(lines: list[dict[str, str]], ids: np.ndarray, path: Path) -> list[int]:
+    """The row that each line of a CSV speaks of."""
+    if "index" in lines[0]:
+        rows = [int(line["index"]) for line in lines]
+    elif "id" in lines[0]:
+        places = {identity.decode("utf-8"): row for row, identity in enumerate(ids)}
+        unknown = [line["id"] for line in lines if line["id"] not in places]
+        if unknown:
+            raise DataError(
+                f"{path} speaks of {unknown[0]!r}, which is no id of the data, such as {next(iter(places))!r}"
+            )
+        rows = [places[line["id"]] for line in lines]
+    else:
+        return list(range(len(lines)))
+    if sorted(rows) != list(range(len(lines))):
+        raise DataError(f"{path} must speak of every row once; it has {len(lines):,} lines for {len(set(rows)):,} rows")
+    for line, row in zip(lines, rows, strict=True):
+        if "id" in line and row < len(ids) and line["id"] != ids[row].decode("utf-8"):
+            raise DataError(f"{path} calls row {row} {line['id']!r}; in the data it is {ids[row].decode('utf-8')!r}")
+    return rows

@@ -34,7 +34,7 @@ def load_data(
         if not location and name != "digits":
             raise OptionError(f"--data {spec!r} names no place; write {name}:PATH")
         spec = f"{name}:{location}" if location else name
-    elif "." in name and location.isidentifier():
+    elif location.isidentifier() and ("." in name or Path(f"{name}.py").is_file()):
         source, location = "function", spec
     else:
         raise catalog.unknown("data source", name, [*source_names(), FUNCTION])
@@ -49,4 +49,4 @@ def load_data(
     path = Path(labels).expanduser().absolute()
     if not path.is_file():
         raise DataError(f"there is no labels file {path}")
-    return data.relabelled(read_labels(path), str(path))
+    return data.relabelled(read_labels(path, data.ids), str(path))

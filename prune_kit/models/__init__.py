@@ -42,7 +42,25 @@ def build(name: str, *, shape: tuple[int, int, int], classes: int, seed: int) ->
     family = _family(name)
     with seeded(seed, "initialisation"):
         model: nn.Module = family.build(name, shape=shape, classes=classes)
+    _try(name, model, shape)
     return model
+
+
+def _try(name: str, model: "nn.Module", shape: tuple[int, int, int]) -> None:
+    """Raise ModelError unless the network takes images of this shape."""
+    import torch
+
+    height, width, channels = shape
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, channels, height, width))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{name} does not take {height}x{width}x{channels} images: {reason}") from error
+    finally:
+        model.train(training)
 
 
 def penultimate(name: str, model: "nn.Module", inputs: "torch.Tensor") -> "torch.Tensor":

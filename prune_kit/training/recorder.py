@@ -71,12 +71,12 @@ class _Run:
 
     def go(self) -> None:
         self._resume()
-        started = time.monotonic() - self.seconds
+        began, images_seen = time.monotonic(), 0
+        started = began - self.seconds
         self._observe()
         while self.epoch < self.request.last_epoch:
-            epoch_start = time.monotonic()
             presented, loss = self._train_epoch()
-            now = time.monotonic()
+            now, images_seen = time.monotonic(), images_seen + presented
             self.seconds = now - started
             self._observe()
             last = self.epoch == self.request.last_epoch
@@ -85,7 +85,7 @@ class _Run:
                 (self.folder / "state.safetensors").unlink(missing_ok=True)  # nothing goes on from the end
             elif last or since > min(STATE_INTERVAL, self.save_seconds / STATE_SHARE):
                 self._save_state()
-            note = f"loss {loss:.3f}, {presented / (now - epoch_start):,.0f} images/s"
+            note = f"loss {loss:.3f}, {images_seen / (now - began):,.0f} images/s"
             if last:
                 self._finish()
                 note = f"{note}, {self.seconds:.1f} s"

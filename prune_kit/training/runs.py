@@ -186,7 +186,10 @@ class RecordedRun:
         path = self.folder / f"{kind}-{epoch:04}.npz"
         if not path.is_file():
             raise RunError(f"the run of seed {self.seed} recorded no {kind} signals at epoch {epoch}")
-        return files.read_array(path, name)
+        try:
+            return files.read_array(path, name)
+        except FileError as error:
+            raise FileError(f"{error}. Remove that file, and the run records it again") from error
 
 
 def missing(inputs: RunInputs, request: Request, runs_folder: Path) -> list[str]:

@@ -174,15 +174,24 @@ def test_a_labels_file_is_put_over_the_data(tmp_path):
 
 # label files
 
+IDS = np.array([b"a", b"b", b"c"])
+
 
 @pytest.mark.parametrize(
     "text",
-    ["label\n2\n0\n1\n", "index,label\n0,2\n1,0\n2,1\n", "\ufeffindex,label,note\r\n0,2,a\r\n1,0,b\r\n2,1,c\r\n"],
+    [
+        "label\n2\n0\n1\n",
+        "index,label\n0,2\n1,0\n2,1\n",
+        "index,label\n2,1\n0,2\n1,0\n",
+        "id,label\nc,1\na,2\nb,0\n",
+        "label,id,index\n1,c,2\n2,a,0\n0,b,1\n",
+        "\ufeffindex,label,note\r\n0,2,a\r\n1,0,b\r\n2,1,c\r\n",
+    ],
 )
 def test_a_csv_gives_its_column_label(tmp_path, text):
     path = tmp_path / "labels.csv"
     path.write_text(text, "utf-8", newline="")
-    assert read_labels(path).tolist() == [2, 0, 1]
+    assert read_labels(path, IDS).tolist() == [2, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -190,11 +199,14 @@ def test_a_csv_gives_its_column_label(tmp_path, text):
     [
         (b"", "has no column 'label'"),
         (b"a,b\n1,2\n", "has no column 'label'"),
-        (b"index,label\n1,0\n0,1\n", "the column 'index' must count"),
-        (b"label\nx\n", "a label that is no integer"),
-        (b"label\n1.5\n", "a label that is no integer"),
-        (b"index,label\n0,1\n1\n", "a label that is no integer"),
-        (b"label\n" + b"9" * 30 + b"\n", "a label that is no integer"),
+        (b"index,label\n1,0\n1,1\n", "must speak of every row once; it has 2 lines for 1 rows"),
+        (b"id,label\na,0\na,1\n", "must speak of every row once"),
+        (b"id,label\nd,0\n", "speaks of 'd', which is no id of the data, such as 'a'"),
+        (b"index,id,label\n0,b,0\n1,a,1\n", "calls row 0 'b'; in the data it is 'a'"),
+        (b"label\nx\n", "a label or an index that is no integer"),
+        (b"label\n1.5\n", "a label or an index that is no integer"),
+        (b"index,label\n0,1\n1\n", "a label or an index that is no integer"),
+        (b"label\n" + b"9" * 30 + b"\n", "a label or an index that is no integer"),
         (b"label\n\xff\xfe\n", "cannot be read as CSV"),
     ],
 )
@@ -202,26 +214,26 @@ def test_a_csv_without_labels_says_what_is_wrong(tmp_path, content, reason):
     path = tmp_path / "labels.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=rf"labels\.csv:? .*{reason}"):
-        read_labels(path)
+        read_labels(path, IDS)
 
 
 def test_a_npy_that_holds_no_plain_array_is_refused(tmp_path):
     path = tmp_path / "labels.npy"
     np.save(path, np.array([None, {}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="is no array of labels"):
-        read_labels(path)
+        read_labels(path, IDS)
     path.write_bytes(b"hello")
     with pytest.raises(DataError, match="is no array of labels"):
-        read_labels(path)
+        read_labels(path, IDS)
     path.write_bytes(b"")
     with pytest.raises(DataError, match="is no array of labels"):
-        read_labels(path)
+        read_labels(path, IDS)
     with path.open("wb") as file:
         np.savez(file, a=np.zeros(3))
     with pytest.raises(DataError, match=r"is an \.npz file under another name"):
-        read_labels(path)
+        read_labels(path, IDS)
 
 
 def test_another_kind_of_file_is_no_label_file(tmp_path):
     with pytest.raises(DataError, match=r"expected \.npy or \.csv"):
-        read_labels(tmp_path / "labels.txt")
+        read_labels(tmp_path / "labels.txt", IDS)
