@@ -51,9 +51,10 @@ def columns_for(methods: list[str], epochs: list[int], last: int) -> dict[Column
         first = 1 if needs == "minibatches" else 0
         for epoch in epochs:
             if not first <= epoch <= last:
+                longer = f", or lengthen it: --train epochs={epoch}" if epoch > last else ""
                 raise OptionError(
                     f"--epoch {epoch} is out of range for {method}: the protocol has epochs {first} to {last}. "
-                    f"Choose one of them, or lengthen it: --train epochs={max(epoch, 1)}"
+                    f"Choose one of them{longer}"
                 )
             columns[method, epoch] = False
     for method in methods:

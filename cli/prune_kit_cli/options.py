@@ -47,3 +47,46 @@ Jobs = Annotated[
 Selections = Annotated[
     list[Path] | None, typer.Option("--selection", metavar="FILE", help="A selection file. Repeatable.")
 ]
+
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE",
+        help="Other labels for the same rows: npy, or csv with `label` and `index` or `id`.",
+    ),
+]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(
+        "--image-size",
+        metavar="PIXELS",
+        help="The side to which a folder's images are resized (default: as they are, or 64 where sizes differ).",
+    ),
+]
+Method = Annotated[
+    list[str] | None,
+    typer.Option("--method", metavar="NAME", help="One or more of `prune-kit list methods` (default: el2n)."),
+]
+Epoch = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--epoch",
+        metavar="T",
+        help="Score after T finished epochs; takes a list; 0 is untrained (default: 20; MNIST and alike: 10).",
+    ),
+]
+Observe = Annotated[
+    str | None,
+    typer.Option("--observe", help="Cumulative scores from the minibatches (free), or from a sweep after each epoch."),
+]
+Offset = Annotated[
+    float | None,
+    typer.Option("--offset", metavar="F", help="The share to skip at one end of the ranking (default: 0)."),
+]
+OffsetFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--offset-from", metavar="hard|easy", help="The end that is skipped, and kept next to (default: hard)."
+    ),
+]

@@ -15,21 +15,10 @@ from prune_kit_cli import options as o
 
 def score(
     data: o.Data = None,
-    labels: Annotated[
-        Path | None, typer.Option("--labels", metavar="FILE", help="Other labels for the same rows (npy or csv).")
-    ] = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option("--image-size", metavar="PIXELS", help="The side to which a folder's images are resized."),
-    ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option("--method", metavar="NAME", help="One or more of `prune-kit list methods` (default: el2n)."),
-    ] = None,
-    epoch: Annotated[
-        list[str] | None,
-        typer.Option("--epoch", metavar="T", help="Score after T finished epochs; takes a list. 0 is untrained."),
-    ] = None,
+    labels: o.Labels = None,
+    image_size: o.ImageSize = None,
+    method: o.Method = None,
+    epoch: o.Epoch = None,
     runs: Annotated[
         int | None, typer.Option("--runs", metavar="R", help="Networks to average over (default: 10).")
     ] = None,
@@ -39,10 +28,7 @@ def score(
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="S", help="The first network's seed (default: 0).")
     ] = None,
-    observe: Annotated[
-        str | None,
-        typer.Option("--observe", help="Cumulative scores from minibatches (free) or a clean sweep each epoch."),
-    ] = None,
+    observe: o.Observe = None,
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     jobs: o.Jobs = None,
@@ -125,13 +111,8 @@ def select(
     by: o.By = None,
     rule: Annotated[str, typer.Option("--rule", metavar="NAME", help="One of `prune-kit list rules`.")] = "window",
     keep: o.Keep = 0.5,
-    offset: Annotated[
-        float | None,
-        typer.Option("--offset", metavar="F", help="The share to skip at one end of the ranking (default: 0)."),
-    ] = None,
-    offset_from: Annotated[
-        str | None, typer.Option("--offset-from", metavar="hard|easy", help="Which end is skipped (default: hard).")
-    ] = None,
+    offset: o.Offset = None,
+    offset_from: o.OffsetFrom = None,
     per_class: Annotated[
         bool | None, typer.Option("--per-class", help="Apply the rule inside each class.", show_default=False)
     ] = None,
