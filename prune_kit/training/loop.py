@@ -11,7 +11,7 @@ from prune_kit.training import images, schedule
 from prune_kit.training.config import TrainConfig
 from prune_kit.training.images import DeviceImages
 
-SWEEP_BATCH = 1000
+SWEEP_BATCH = {"cpu": 250, "cuda": 2000}  # on a CPU larger ones only take memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +100,9 @@ def sweep(model: nn.Module, pictures: DeviceImages, precision: str) -> torch.Ten
     model.eval()
     device = pictures.pixels.device
     with torch.inference_mode(), autocast(device, precision):
-        starts = range(0, len(pictures.pixels), SWEEP_BATCH)
-        return torch.cat([model(pictures.batch(slice(start, start + SWEEP_BATCH))).float() for start in starts])
+        size = SWEEP_BATCH[device.type]
+        starts = range(0, len(pictures.pixels), size)
+        return torch.cat([model(pictures.batch(slice(start, start + size))).float() for start in starts])
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -95,6 +95,6 @@ def test_a_sweep_leaves_batch_norm_alone_and_does_not_depend_on_its_batch(
     loop.train_epoch(model, loop.optimizer_for(model, TINY), work, 1)
     state = copy.deepcopy(model.state_dict())
     whole = loop.sweep(model, work.images, "fp32")
-    monkeypatch.setattr(loop, "SWEEP_BATCH", 10)
+    monkeypatch.setattr(loop, "SWEEP_BATCH", {"cpu": 10})
     torch.testing.assert_close(loop.sweep(model, work.images, "fp32"), whole)
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
