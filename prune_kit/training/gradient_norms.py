@@ -50,12 +50,12 @@ def per_example_gradient_norms(
         return _norms(chosen, copied, inputs, labels)
 
 
-def data_gradient_norms(model: nn.Module, data: Dataset, execution: Execution) -> Float[np.ndarray, "N"]:
+def data_gradient_norms(model: nn.Module, data: Dataset, execution: Execution) -> tuple[Float[np.ndarray, "N"], str]:
     """`per_example_gradient_norms` of every row of `data`, float32, as the training would present them unaugmented.
 
     The batch is as large as the memory allows, and halved when it does not. With precision bf16 the passes run under
-    autocast if that changes no norm of the first batch by 1% or more. Raises RunError as the function above, and when
-    a single example does not fit into memory.
+    autocast if that changes no norm of the first batch by 1% or more. The second value says in which `arithmetic` they
+    were computed. Raises RunError as the function above, and when a single example does not fit into memory.
     """
     keep_freed_memory()
     device = torch.device(execution.device)
@@ -64,22 +64,29 @@ def data_gradient_norms(model: nn.Module, data: Dataset, execution: Execution) -
     copied = working_copy(model).to(device).to(memory_format=torch.channels_last)
     size = min(_batch_size(copied, pictures.batch(slice(0, 1)), labels[:1]), len(data))
     chosen = gradient_plan.plan(copied, pictures.batch(slice(0, size)))
-    precision, blocks, start = execution.precision, [], 0
+    precision, start = execution.precision, 0
+    # not a list of batches: small arrays that stay between large ones that go would make the heap grow
+    norms = np.empty(len(data), dtype=np.float32)
     while start < len(data):
         rows, failure = slice(start, start + size), None
         batch = pictures.batch(rows)
         try:
             if start == 0:
                 precision = _accepted_precision(chosen, copied, batch, labels[rows], precision)
-            norms = _norms(chosen, copied, batch, labels[rows], precision)
+            norms[rows] = _norms(chosen, copied, batch, labels[rows], precision).float().cpu().numpy()
         except (RuntimeError, MemoryError) as error:
             failure = error.with_traceback(None)  # whose frames would hold on to the memory
         if failure is not None:
             size = halved(size, failure)
             continue
-        blocks.append(norms.float().cpu().numpy())
         start += size
-    return np.concatenate(blocks)
+    return norms, arithmetic(precision, device)
+
+
+def arithmetic(precision: str, device: torch.device) -> str:
+    """In words, what a pass in `precision` computes in: "bf16", "fp32", or on a GPU "fp32 (TF32 allowed)"."""
+    tf32 = device.type == "cuda" and (torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32)
+    return f"{precision} (TF32 allowed)" if precision == "fp32" and tf32 else precision
 
 
 def _ordinary(tensor: torch.Tensor) -> torch.Tensor:

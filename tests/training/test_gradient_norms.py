@@ -189,9 +189,9 @@ def test_the_data_pass_equals_single_examples_whatever_the_batch(
     data = shapes_data()
     pictures = images.on_device(data.images, *images.normalisation(data), torch.device("cpu"))
     expected = one_by_one(model, pictures.batch(slice(None)), torch.from_numpy(data.labels)).numpy()
-    np.testing.assert_allclose(data_gradient_norms(model, data, ONE_THREAD), expected, rtol=1e-4)
+    np.testing.assert_allclose(data_gradient_norms(model, data, ONE_THREAD)[0], expected, rtol=1e-4)
     monkeypatch.setitem(gradient_norms.LARGEST_BATCH, "cpu", 10)
-    np.testing.assert_allclose(data_gradient_norms(model, data, ONE_THREAD), expected, rtol=1e-4)
+    np.testing.assert_allclose(data_gradient_norms(model, data, ONE_THREAD)[0], expected, rtol=1e-4)
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,9 +203,9 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(model: nn.Module, mon
             raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
         return honest(chosen, copied, inputs, *rest)  # type: ignore[arg-type]
 
-    expected = data_gradient_norms(model, data, ONE_THREAD)
+    expected = data_gradient_norms(model, data, ONE_THREAD)[0]
     monkeypatch.setattr(gradient_norms, "_norms", forgetful)
-    np.testing.assert_allclose(data_gradient_norms(model, data, ONE_THREAD), expected, rtol=1e-5)
+    np.testing.assert_allclose(data_gradient_norms(model, data, ONE_THREAD)[0], expected, rtol=1e-5)
     assert sizes[:4] == [77, 38, 19, 9] and set(sizes[3:-1]) == {9}
 
 
@@ -228,9 +228,22 @@ def test_the_batch_is_as_large_as_the_memory_allows(model: nn.Module, monkeypatc
 def test_bf16_is_taken_only_where_it_hardly_changes_a_norm(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     data = shapes_data()
     half = Execution(device="cpu", precision="bf16", threads=1)
-    exact = data_gradient_norms(model, data, ONE_THREAD)
+    exact, arithmetic = data_gradient_norms(model, data, ONE_THREAD)
+    assert arithmetic == "fp32"
     monkeypatch.setattr(gradient_norms, "BF16_ERROR", 0.0)
-    np.testing.assert_array_equal(data_gradient_norms(model, data, half), exact)
+    refused, arithmetic = data_gradient_norms(model, data, half)
+    assert arithmetic == "fp32"
+    np.testing.assert_array_equal(refused, exact)
     monkeypatch.setattr(gradient_norms, "BF16_ERROR", 1.0)
-    coarse = data_gradient_norms(model, data, half)
+    coarse, arithmetic = data_gradient_norms(model, data, half)
+    assert arithmetic == "bf16"
     assert 0 < np.abs(coarse / exact - 1).max() < 0.2
+
+
+def test_the_arithmetic_names_tf32_where_a_gpu_may_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = torch.device("cuda")
+    assert gradient_norms.arithmetic("fp32", torch.device("cpu")) == "fp32"
+    assert gradient_norms.arithmetic("fp32", gpu) == "fp32 (TF32 allowed)"  # torch's default for convolutions
+    assert gradient_norms.arithmetic("bf16", gpu) == "bf16"
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    assert gradient_norms.arithmetic("fp32", gpu) == "fp32"
