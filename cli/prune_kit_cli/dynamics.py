@@ -1,0 +1,113 @@
+"""The commands about learning: dynamics, of an ensemble or two; weak-learners, as probes of difficulty."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prune_kit_cli import options as o
+
+if TYPE_CHECKING:
+    from prune_kit.table import ScoreTable
+
+
+def dynamics(
+    a: Annotated[
+        Path | None, typer.Argument(metavar="A", help="A score table, or a workdir (default: this workdir).")
+    ] = None,
+    b: Annotated[
+        Path | None,
+        typer.Argument(metavar="B", help="That of other networks on the same data, to be matched with A."),
+    ] = None,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """Do all networks learn the same examples, in the same order?
+
+    Reads consistency columns (prune-kit score --method consistency --epoch 1,2,3,5,10,20). For each epoch: the mean
+    accuracy of the networks, the share of examples that all of them or none of them have right, and the bimodality of
+    consistency (0 for two values only, 0.8 for a uniform spread, 2 for a normal one). With B, epochs of equal accuracy
+    are matched, and the consistency of the two there is correlated.
+
+    Example: prune-kit dynamics convnet-work mlp-work
+    """
+    from prune_kit import dynamics as ensembles
+    from prune_kit_cli import render, render_dynamics
+
+    screen = render.Screen(as_json, quiet)
+    tables = {path: _table(path) for path in [a or workdir, *([b] if b else [])]}
+    epochs = {render.path_of(path): ensembles.dynamics(table) for path, table in tables.items()}
+    values, shown = render_dynamics.epochs_json(epochs), render_dynamics.epochs_shown(epochs)
+    if b and a:
+        matches = ensembles.matched_epochs(tables[a], tables[b])
+        order = ensembles.order_correlation(tables[a], tables[b])
+        values |= render_dynamics.matches_json(matches, order)
+        shown += render_dynamics.matches_shown(matches, order)
+    screen.result(values, *shown)
+
+
+def weak_learners(
+    by: o.By = None,
+    learners: Annotated[
+        str | None,
+        typer.Option(
+            "--learners",
+            metavar="LIST",
+            help="Of adaboost, svm, knn, perceptron, tree, forest, naive_bayes (default: all).",
+        ),
+    ] = None,
+    stages: Annotated[
+        str | None,
+        typer.Option("--stages", metavar="LIST", help="Numbers of classifiers in AdaBoost (default: 1,2,5,10,20,50)."),
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", metavar="N", help="Fit on, and judge on, at most so many.")] = 5000,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Draws the rows, and seeds the learners.")] = 0,
+    data: o.DataAgain = None,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", metavar="FILE", help="The score table (default: the one in the workdir).")
+    ] = None,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """Do classifiers that know little know what networks learn first?
+
+    Fits them on the pixels of training rows, and gives their accuracy on the easy, the middle and the hard third of the
+    test examples by a score (default: the latest learning_speed, else consistency), or of other training rows where
+    the score has no test examples; and how AdaBoost's order of learning goes with the networks'.
+
+    Example: prune-kit weak-learners --learners adaboost,knn
+    """
+    from prune_kit import pipeline
+    from prune_kit.table import ScoreTable
+    from prune_kit.weak_learners import STAGES, probe
+    from prune_kit_cli import render, render_dynamics, work
+
+    screen = render.Screen(as_json, quiet)
+    table = ScoreTable.read(scores or workdir / work.SCORES)
+    with screen.progress() as follow:
+        loaded = pipeline.load_again(table.rows, data, progress=follow)
+    found = probe(
+        loaded,
+        table,
+        by=by,
+        learners=learners.split(",") if learners else None,
+        stages=work.numbers([stages] if stages else None, "--stages") or STAGES,
+        rows=rows,
+        seed=seed,
+    )
+    screen.note("fitted", f"on {found.fitted:,} training rows; judged on {found.judged:,} {found.where}")
+    if found.tied > 1 / 3:
+        screen.warn(
+            f"{found.tied:.0%} of them have the same {found.by}, so chance decides which of those fall into which third"
+        )
+    screen.result(render_dynamics.probes_json(found), *render_dynamics.probes_shown(found))
+
+
+def _table(path: Path) -> "ScoreTable":
+    """The score table at `path`, or in that folder."""
+    from prune_kit.table import ScoreTable
+    from prune_kit_cli import work
+
+    return ScoreTable.read(path / work.SCORES if path.is_dir() or not path.suffix else path)
