@@ -1,0 +1,73 @@
+"""The command `compare`: how far rankings agree, and how many runs are enough."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prune_kit_cli import options as o
+
+SOURCE = "A score table, FILE.h5 or FILE.h5:COLUMN, or published scores (npz, npy, csv)"
+
+
+def compare(
+    a: Annotated[str | None, typer.Argument(metavar="A", help=f"{SOURCE}; default: the table of the workdir.")] = None,
+    b: Annotated[
+        str | None, typer.Argument(metavar="B", help="Another; left out, A's columns are compared with each other.")
+    ] = None,
+    align: Annotated[
+        bool, typer.Option("--align", help="Match the rows by content; joins relabelled tables too.")
+    ] = False,
+    harder: Annotated[
+        str, typer.Option("--harder", metavar="higher|lower", help="Which published scores mean harder examples.")
+    ] = "lower",
+    top: Annotated[
+        float, typer.Option("--top", metavar="F", help="The share that counts as the hardest, and as the easiest.")
+    ] = 0.1,
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", metavar="B", help="Resamples behind the intervals; 0 for no intervals.")
+    ] = 200,
+    enough: Annotated[
+        float, typer.Option("--enough", metavar="RHO", help="The Spearman that two independent means must reach.")
+    ] = 0.95,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Of the resamples and of the splits of runs.")] = 0,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", metavar="FILE", help="Draw it: a name that ends in .png or .svg.")
+    ] = None,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """Do two scores call the same examples hard? And how many runs make a score stable?
+
+    Compares columns of score tables with each other, or with published scores, by rank: Spearman, Kendall, and the
+    share of the hardest and of the easiest examples that two have in common.
+
+    Example: prune-kit compare scores.h5:el2n@20 cifar10-cscores.npz
+    """
+    from prune_kit import pipeline
+    from prune_kit_cli import render, render_compare, work
+
+    screen = render.Screen(as_json, quiet)
+    if picture is not None:
+        from prune_kit import figures
+
+        figures.check_picture(picture)
+    found = pipeline.compare(
+        a or workdir / work.SCORES,
+        b,
+        top=top,
+        bootstrap=bootstrap,
+        enough=enough,
+        harder=harder,
+        align=align,
+        seed=seed,
+    )
+    screen.note("compared", render_compare.files_line(found))
+    for note in found.notes:
+        screen.note("", note)
+    if picture is not None:
+        figures.draw_comparison(found, picture)
+    screen.result(found.values() | {"harder": harder, "picture": picture}, *render_compare.shown(found))
+    if picture is not None:
+        screen.note("wrote", render.path_of(picture))

@@ -1,0 +1,102 @@
+"""How a comparison is printed: a table of agreements, a table of stabilities, a sentence for each column."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from prune_kit.agreement import Estimate
+from prune_kit.comparison import Comparison
+from prune_kit.joining import Ranking
+from prune_kit_cli.render import path_of
+
+
+def files_line(found: Comparison) -> str:
+    """What was compared with what, and over how many rows."""
+    names = [path_of(Path(origin)) for origin in found.origins]
+    return f"{' with '.join(names)}, over {int(found.rows.sum()):,} training rows"
+
+
+def shown(found: Comparison) -> list[Any]:
+    """Everything that goes to stdout."""
+    items: list[Any] = []
+    if found.pairs:
+        items += [_agreement_table(found), _legend(found)]
+    if any(stability.measured for stability in found.stabilities):
+        items += ["", _stability_table(found)]
+    return [*items, "", *found.sentences()] if found.stabilities else items
+
+
+def _agreement_table(found: Comparison) -> Table:
+    """A line per pair of rankings, each number with its interval."""
+    ends = _percent(found.top)
+    view = Table("A", "B", "Spearman", "Kendall", f"hardest {ends}", f"easiest {ends}", box=None, header_style="bold")
+    differing = len({agreement.rows for agreement in found.agreements}) > 1
+    if differing:
+        view.add_column("rows")
+    for (one, other), agreement in zip(found.pairs, found.agreements, strict=True):
+        view.add_row(
+            _name(one),
+            _name(other),
+            _correlation(agreement.spearman),
+            _correlation(agreement.kendall),
+            _share(agreement.hardest),
+            _share(agreement.easiest),
+            *([f"{agreement.rows:,}"] if differing else []),
+        )
+    return view
+
+
+def _legend(found: Comparison) -> str:
+    """What the numbers are."""
+    marked = any(ranking.companion for pair in found.pairs for ranking in pair)
+    companion = "* a companion, scored along with another column.\n" if marked else ""
+    intervals = (
+        f"95 % intervals from {found.bootstrap} resamples of the examples (seed {found.seed}), Kendall's asymptotic"
+        if found.bootstrap
+        else "no intervals (--bootstrap 0)"
+    )
+    return (
+        f"{companion}Correlations of hardness: positive where both call the same examples hard. Of the ends, the share "
+        f"in common: {_percent(found.top)} by chance. {intervals[0].upper()}{intervals[1:]}."
+    )
+
+
+def _stability_table(found: Comparison) -> Table:
+    """For each column and number k of runs, how means over k runs agree."""
+    sizes = sorted({size for stability in found.stabilities for size in stability.sizes})
+    view = Table("mean of so many runs", "with", *map(str, sizes), box=None, header_style="bold")
+    for stability in found.stabilities:
+        if stability.measured is None:
+            continue
+        kinds = {
+            "as many other runs": stability.independent,
+            f"the mean of all {stability.runs}": stability.with_all,
+        }
+        for number, (kind, values) in enumerate(kinds.items()):
+            known = dict(zip(stability.sizes, values, strict=True))
+            cells = (f"{known[size]:.3f}" if not math.isnan(known.get(size, math.nan)) else "" for size in sizes)
+            view.add_row(Text(stability.column if number == 0 else ""), kind, *cells)
+    return view
+
+
+def _name(ranking: Ranking) -> Text:
+    return Text(f"{ranking.name} *" if ranking.companion else ranking.name)
+
+
+def _correlation(estimate: Estimate) -> str:
+    if math.isnan(estimate.value):
+        return "-"
+    interval = "" if math.isnan(estimate.low) else f" [{estimate.low:.3f}, {estimate.high:.3f}]"
+    return f"{estimate.value:.3f}{interval}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _share(estimate: Estimate) -> str:
+    interval = "" if math.isnan(estimate.low) else f" [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+    return f"{100 * estimate.value:.0f} %{interval}"

@@ -1,0 +1,152 @@
+"""Pictures of a comparison, drawn by matplotlib's objects: no window, no global state, PNG or SVG by the file's name.
+
+Colours: cividis and RdBu for values, Okabe and Ito's palette for lines; all can be told apart without seeing hues.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+from scipy import stats
+
+from prune_kit import files
+from prune_kit.comparison import Comparison
+from prune_kit.errors import OptionError
+from prune_kit.stability import Stability
+
+FORMATS = (".png", ".svg")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vP*"
+CELLS = 50  # a side at most; squares, since hexagons leave gaps where a score has few values
+
+
+def check_picture(path: Path) -> None:
+    """Raise OptionError for a file name that says no format, before anything is computed."""
+    if path.suffix not in FORMATS:
+        raise OptionError(f"--picture {path}: expected a name that ends in {' or '.join(FORMATS)}")
+
+
+def draw_comparison(comparison: Comparison, path: Path) -> Path:
+    """Draw the agreements, and beside them the stabilities where there are any. Raises OptionError, FileError."""
+    check_picture(path)
+    curves = [found for found in comparison.stabilities if found.measured]
+    draw_pairs, width, height = _pairs_panel(comparison)
+    widths = [inches for inches in (width, 6.4 if curves else 0.0) if inches]
+    if not widths:
+        raise OptionError(f"--picture {path}: there is nothing to draw; one column, of one run")
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)  # inches; square panels need them for their labels
+    figure = Figure(figsize=(sum(widths), height), layout=layout)
+    panels = list(figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0])
+    if comparison.pairs:
+        draw_pairs(panels[0], comparison)
+    if curves:
+        _draw_stabilities(panels[-1], curves)
+    with files.replacing(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "prune_kit"}):
+        figure.savefig(temporary, format=path.suffix[1:], dpi=150, metadata=_metadata(path))
+    return path
+
+
+def _pairs_panel(comparison: Comparison) -> tuple[Callable[[Axes, Comparison], None], float, float]:
+    """What draws the agreements, and the width and height that it takes, in inches; no width for no pairs."""
+    if len(comparison.pairs) < 2:
+        return _draw_pair, 5.6 * len(comparison.pairs), 5.2
+    across, down = ({pair[side].name for pair in comparison.pairs} for side in (0, 1))
+    return _draw_matrix, 4.0 + 0.75 * len(across), max(5.0, 2.6 + 0.5 * len(down))
+
+
+def _metadata(path: Path) -> dict[str, str | None]:
+    return {"Date": None} if path.suffix == ".svg" else {}  # the same numbers make the same file
+
+
+def _draw_pair(axes: Axes, comparison: Comparison) -> None:
+    """The density of the examples over the percentiles of both rankings."""
+    [(one, other)], [found], top = comparison.pairs, comparison.agreements, comparison.top
+    scored = comparison.rows & np.isfinite(one.hardness) & np.isfinite(other.hardness)
+    x, y = (100 * (stats.rankdata(r.hardness[scored]) - 0.5) / scored.sum() for r in (one, other))
+    bins = int(np.clip(np.sqrt(scored.sum()) / 2, 10, CELLS))
+    square = ((0.0, 100.0), (0.0, 100.0))
+    cells = axes.hist2d(x, y, bins=bins, range=square, cmin=1, cmap="cividis", norm=LogNorm())[3]
+    axes.figure.colorbar(cells, ax=axes, label=f"examples per cell ({bins} x {bins} cells)", shrink=0.8)
+    axes.set(xlabel=f"{one.name}: percentile of hardness", ylabel=f"{other.name}: percentile of hardness")
+    axes.set_aspect("equal")
+    rho = found.spearman
+    interval = "" if np.isnan(rho.low) else f" [{rho.low:.3f}, {rho.high:.3f}]"
+    axes.set_title(
+        f"{one.name} and {other.name}: Spearman {rho.value:.3f}{interval}\n"
+        f"{100 * found.hardest.value:.0f} % of the hardest {100 * top:g} % are the same, of {found.rows:,} examples",
+        fontsize=10,
+    )
+
+
+def _draw_matrix(axes: Axes, comparison: Comparison) -> None:
+    """Spearman's correlation of each pair, as colour and number."""
+    across = list(dict.fromkeys(one.name for one, _ in comparison.pairs))
+    down = list(dict.fromkeys(other.name for _, other in comparison.pairs))
+    matrix = np.full((len(down), len(across)), np.nan)
+    for (one, other), found in zip(comparison.pairs, comparison.agreements, strict=True):
+        matrix[down.index(other.name), across.index(one.name)] = found.spearman.value
+    image = axes.imshow(matrix, cmap="RdBu", vmin=-1, vmax=1)
+    for (row, column), value in np.ndenumerate(matrix):
+        if not np.isnan(value):
+            axes.text(
+                column, row, f"{value:.2f}", ha="center", va="center", color="white" if abs(value) > 0.6 else "black"
+            )
+    axes.set_xticks(range(len(across)), across, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(down)), down)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.figure.colorbar(image, ax=axes, label="Spearman of hardness", shrink=0.7)
+    if len(set(comparison.origins)) == 2:
+        axes.set(xlabel=comparison.origins[0], ylabel=comparison.origins[1])
+    axes.set_title(_extremes(comparison), fontsize=10)
+
+
+def _draw_stabilities(axes: Axes, curves: list[Stability]) -> None:
+    """Spearman over the number of runs averaged, against independent runs and against the mean of all."""
+    for number, found in enumerate(curves):
+        color, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+        axes.plot(found.sizes, found.independent, "-", label=found.column, color=color, marker=marker, markersize=4)
+        axes.plot(found.sizes, found.with_all, ":", alpha=0.6, color=color, marker=marker, markersize=4)
+    bar = curves[0].bar
+    axes.axhline(bar, color="grey", linewidth=0.8)
+    beside = axes.get_yaxis_transform()  # x in shares of the panel, y in its values
+    axes.text(1.01, bar, f"{bar:g}\nasked for", transform=beside, color="grey", fontsize=8, va="center")
+    axes.plot([], [], "-", color="grey", label="with as many other runs")
+    axes.plot([], [], ":", color="grey", label="with the mean of all runs")
+    axes.set(xlabel="runs averaged", ylabel="Spearman", ylim=(None, 1.01))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    axes.set_title(_stability_title(curves), fontsize=10)
+
+
+def _extremes(comparison: Comparison) -> str:
+    """Which pair agrees most, and which least."""
+    found = [
+        (agreement.spearman.value, f"{one.name} and {other.name}")
+        for (one, other), agreement in zip(comparison.pairs, comparison.agreements, strict=True)
+        if not np.isnan(agreement.spearman.value)
+    ]
+    if not found:
+        return "No pair can be ranked"
+    most, least = max(found), min(found)
+    return f"{most[1]} agree most ({most[0]:.3f}),\n{least[1]} least ({least[0]:.3f})"
+
+
+def _stability_title(curves: list[Stability]) -> str:
+    reached = [found for found in curves if found.enough is not None]
+    if len(curves) == 1:
+        [found] = curves
+        needed = found.enough or found.predicted
+        many = "no known number of" if needed is None else f"{'' if found.enough else 'about '}{needed}"
+        return f"{found.column}: two means without a run in common\nagree at {found.bar:g} from {many} runs each on"
+    return (
+        f"{len(reached)} of {len(curves)} scores reach {curves[0].bar:g} within the runs at hand\n"
+        "(agreement of two means without a run in common)"
+    )

@@ -1,0 +1,133 @@
+"""Score files of other people: `.npz` with `scores` and `labels` (the C-score authors' format), `.npy`, CSV.
+
+Row i of such a file is row i of the source's training data; nothing in it says so but the labels, so where there are
+labels they must match row by row.
+"""
+
+import csv
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from prune_kit.errors import FileError, IdentityError
+from prune_kit.identity import Rows
+
+SUFFIXES = (".npz", ".npy", ".csv")
+UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+
+
+def read_published(path: Path, rows: Rows, *, align: bool = False) -> np.ndarray:
+    """The scores (N,) float64 in a file, as they are written, for `rows`; NaN for rows that a CSV does not list.
+
+    A CSV has the column `score`, and `index` or `id` (else its lines stand in the order of the rows), perhaps `label`.
+    With `align`, labels may also be the true ones of a relabelled table. Raises FileError for a file that is none of
+    these, IdentityError when its rows or labels are not those of the table.
+    """
+    if path.suffix == ".csv":
+        return _read_csv(path, rows, align)
+    try:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            arrays = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {"scores": loaded}
+    except UNREADABLE as error:
+        raise FileError(f"{path} cannot be read as {path.suffix[1:]}: {' '.join(str(error).split())}") from error
+    needed = ("scores", "labels") if path.suffix == ".npz" else ("scores",)
+    lacking = [name for name in needed if name not in arrays]
+    if lacking:
+        raise FileError(f"{path} has no {' and no '.join(lacking)}; it has: {', '.join(arrays) or 'nothing'}")
+    scores = _numbers(arrays["scores"], "scores", path, rows)
+    if "labels" in arrays:
+        _check_labels(_numbers(arrays["labels"], "labels", path, rows), np.arange(len(rows)), path, rows, align)
+    return scores
+
+
+def _numbers(values: np.ndarray, name: str, path: Path, rows: Rows) -> np.ndarray:
+    if values.dtype.kind not in "iuf":
+        raise FileError(f"{path}: {name} are {values.dtype}, not numbers")
+    if values.ndim != 1:
+        raise FileError(f"{path}: {name} have the shape {values.shape}; expected one number per row, ({len(rows)},)")
+    if len(values) != len(rows):
+        raise IdentityError(
+            f"{path} has {len(values):,} {name}, but {rows.data} has {len(rows):,} rows; "
+            "a published file must score the same training set, in the same order"
+        )
+    return values.astype(np.float64)
+
+
+def _check_labels(labels: np.ndarray, where: np.ndarray, path: Path, rows: Rows, align: bool) -> None:
+    """Raise IdentityError unless `labels` are those of the rows `where`."""
+    wrong = np.flatnonzero(labels != rows.label[where])
+    if not len(wrong):
+        return
+    truly = rows.true_label is not None and np.array_equal(labels, rows.true_label[where])
+    if truly and align:
+        return
+    first = wrong[0]
+    remedy = (
+        "They are the true labels of a relabelled data set: --align joins the two"
+        if truly
+        else "It is of other data, or in another order"
+    )
+    raise IdentityError(
+        f"{path} is not of the data of the score table ({rows.data}): {len(wrong):,} of {len(labels):,} labels differ, "
+        f"the first in row {where[first]} ({labels[first]:g} against {rows.label[where[first]]}). {remedy}"
+    )
+
+
+def _read_csv(path: Path, rows: Rows, align: bool) -> np.ndarray:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # -sig: Excel writes a mark before the first word
+            lines = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise FileError(f"{path} cannot be read as CSV: {' '.join(str(error).split())}") from error
+    if not lines or "score" not in lines[0]:
+        raise FileError(f"{path} has no column 'score'; its first line must name the columns")
+    where = _places(lines, path, rows)
+    scores = np.full(len(rows), np.nan)
+    scores[where] = [_number(line, "score", number, path) for number, line in enumerate(lines, start=2)]
+    if "label" in lines[0]:
+        labels = np.array([_number(line, "label", number, path) for number, line in enumerate(lines, start=2)])
+        _check_labels(labels, where, path, rows, align)
+    return scores
+
+
+def _places(lines: list[dict[str, str]], path: Path, rows: Rows) -> np.ndarray:
+    """The row that each line of a CSV speaks of."""
+    if "index" in lines[0]:
+        numbers = np.array([_number(line, "index", number, path) for number, line in enumerate(lines, start=2)])
+        strange = np.flatnonzero(~((numbers >= 0) & (numbers < len(rows)) & (numbers == np.floor(numbers))))
+        if len(strange):
+            given = lines[strange[0]]["index"]
+            raise IdentityError(f"{path} speaks of index {given}; {rows.data} has the rows 0 to {len(rows) - 1}")
+        where = numbers.astype(np.int64)
+    elif "id" in lines[0]:
+        known = {identity.decode("utf-8"): row for row, identity in enumerate(rows.id)}
+        unknown = [line["id"] for line in lines if line["id"] not in known]
+        if unknown:
+            raise IdentityError(
+                f"{path} speaks of {unknown[0]!r}, which is no id of {rows.data}, such as {next(iter(known))!r}"
+            )
+        where = np.array([known[line["id"]] for line in lines])
+    elif len(lines) != len(rows):
+        raise IdentityError(
+            f"{path} has {len(lines):,} lines for {len(rows):,} rows of {rows.data}; add a column 'index' or 'id'"
+        )
+    else:
+        return np.arange(len(rows))
+    times = np.bincount(where)
+    if times.max() > 1:
+        raise FileError(f"{path} speaks of row {times.argmax()} more than once")
+    return where
+
+
+def _number(line: dict[str, str], column: str, number: int, path: Path) -> float:
+    """One number of a line; an empty score is none (NaN). Raises FileError."""
+    text = line[column]
+    if column == "score" and text == "":
+        return float("nan")
+    try:
+        return float(text)
+    except (TypeError, ValueError) as error:  # TypeError: the line is too short to have this column
+        raise FileError(f"{path}, line {number}: {column} {text!r} is no number") from error
