@@ -38,7 +38,7 @@ def read_labels(path: Path, ids: np.ndarray) -> np.ndarray:
             return ordered
         except (TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{path} holds a label or an index that is no integer: {error}") from error
-    raise DataError(f"{path} is no label file that is known here; expected .npy or .csv")
+    raise DataError(f"{path} is no label file that is known here; expected .npy, .csv or .h5")
 
 
 def _rows_of(lines: list[dict[str, str]], ids: np.ndarray, path: Path) -> list[int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from prune_kit import catalog
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.labels import read_labels
+from prune_kit.data.noise import NoisyLabels
 from prune_kit.errors import DataError, OptionError
 from prune_kit.progress import Listener, nobody
 
@@ -23,7 +24,8 @@ def load_data(
 ) -> Dataset:
     """Load the data set that `spec` names.
 
-    `labels` is a file of other labels (npy or csv), put over the data's own, which are kept as `true_labels`.
+    `labels` is a file of other labels (npy, csv, or what `corrupt` wrote), put over the data's own, which are kept as
+    `true_labels`.
     `image_size` is the side, in pixels, to which a folder's images are resized. Raises OptionError for a specification
     that names nothing, DataError for data that cannot be read.
     """
@@ -49,4 +51,6 @@ def load_data(
     path = Path(labels).expanduser().absolute()
     if not path.is_file():
         raise DataError(f"there is no labels file {path}")
+    if path.suffix in (".h5", ".hdf5"):
+        return NoisyLabels.read(path).over(data, path)
     return data.relabelled(read_labels(path, data.ids), str(path))

@@ -235,5 +235,5 @@ def test_a_npy_that_holds_no_plain_array_is_refused(tmp_path):
 
 
 def test_another_kind_of_file_is_no_label_file(tmp_path):
-    with pytest.raises(DataError, match=r"expected \.npy or \.csv"):
+    with pytest.raises(DataError, match=r"expected \.npy, \.csv or \.h5"):
         read_labels(tmp_path / "labels.txt", IDS)

@@ -1,0 +1,142 @@
+"""Planted label noise: the kinds of it, and the label file (`labels.h5`) that remembers the truth.
+
+Every kind changes training rows only; rows that play the test set keep their labels.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from prune_kit import catalog, files
+from prune_kit.data.dataset import Dataset
+from prune_kit.errors import DataError, OptionError
+from prune_kit.identity import Rows, check_same, read_rows, write_rows
+
+MADE_BY = "prune-kit corrupt"
+Noise = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class NoisyLabels:
+    """Labels with planted errors. `rows` carry them as `label` and the right ones as `true_label`.
+
+    `touched` (N,) says which rows the noise was applied to; some kinds leave a touched label right. `parameters` say
+    what was planted: kind, rate, seed.
+    """
+
+    rows: Rows
+    touched: Bool[np.ndarray, "N"]
+    parameters: dict[str, Any]
+
+    @property
+    def wrong(self) -> Int[np.ndarray, "W"]:
+        """The rows whose label is not the right one, ascending."""
+        assert self.rows.true_label is not None
+        return np.flatnonzero(self.rows.label != self.rows.true_label)
+
+    def over(self, data: Dataset, path: Path) -> Dataset:
+        """The data under these labels. Raises IdentityError when they were planted in other data."""
+        assert self.rows.true_label is not None
+        planted_in = replace(self.rows, label=self.rows.true_label)
+        check_same(data.rows, planted_in, f"the data {data.rows.data}", f"the labels {path}")
+        return data.relabelled(self.rows.label, str(path))
+
+    def write(self, path: str | Path) -> None:
+        """Write the label file, whole or not at all. Raises FileError."""
+        with files.writing_hdf5(Path(path), "labels", {"parameters": json.dumps(self.parameters)}) as file:
+            write_rows(file, self.rows)
+            file["touched"] = self.touched
+
+    @classmethod
+    def read(cls, path: str | Path) -> "NoisyLabels":
+        """Read a label file. Raises FileError when it is absent, damaged, of another kind or version."""
+        with files.reading_hdf5(Path(path), "labels", MADE_BY) as file:
+            return cls(read_rows(file), file["touched"][()], json.loads(file.attrs["parameters"]))
+
+
+def uniform(label: Int[np.ndarray, "n"], classes: int, chance: np.random.Generator) -> Int[np.ndarray, "n"]:
+    """A label drawn from all classes, the right one among them. Source: Zhang et al. 2017, section 2.1."""
+    return chance.integers(0, classes, len(label))
+
+
+def permute(label: Int[np.ndarray, "n"], classes: int, chance: np.random.Generator) -> Int[np.ndarray, "n"]:
+    """The labels permuted among the rows, so that every class keeps its total. Source: Data Diet, appendix B.3."""
+    return chance.permutation(label)
+
+
+def flip(label: Int[np.ndarray, "n"], classes: int, chance: np.random.Generator) -> Int[np.ndarray, "n"]:
+    """Another class for certain, any of them with the same chance."""
+    return (label + chance.integers(1, classes, len(label))) % classes
+
+
+def pair(label: Int[np.ndarray, "n"], classes: int, chance: np.random.Generator) -> Int[np.ndarray, "n"]:
+    """The next class, and the first after the last."""
+    return (label + 1) % classes
+
+
+KINDS: dict[str, Noise] = {"uniform": uniform, "permute": permute, "flip": flip, "pair": pair}
+
+
+def transition(
+    label: Int[np.ndarray, "n"], matrix: Float[np.ndarray, "C C"], chance: np.random.Generator
+) -> Int[np.ndarray, "n"]:
+    """A label drawn for each row with the chances in its class's row of `matrix`."""
+    drawn: np.ndarray = (chance.random(len(label))[:, None] > matrix.cumsum(axis=1)[label][:, :-1]).sum(axis=1)
+    return drawn
+
+
+def read_matrix(path: Path, classes: int) -> Float[np.ndarray, "C C"]:
+    """A transition matrix from `.npy`, or from text with numbers in rows. Raises OptionError when it is none."""
+    try:
+        if path.suffix == ".npy":
+            with path.open("rb") as file:
+                matrix = np.asarray(np.load(file, allow_pickle=False), dtype=float)
+        else:
+            matrix = np.loadtxt(path, delimiter="," if "," in path.read_text("utf-8") else None, ndmin=2)
+    except (OSError, ValueError, EOFError) as error:
+        raise OptionError(f"--matrix {path} cannot be read as numbers: {error}") from error
+    if matrix.shape != (classes, classes):
+        raise OptionError(f"--matrix {path} is {matrix.shape}; expected ({classes}, {classes}), a row per class")
+    if not (matrix >= 0).all() or not np.allclose(matrix.sum(axis=1), 1, atol=1e-6):
+        raise OptionError(f"--matrix {path}: every row must hold shares from 0 to 1 that add up to 1")
+    return matrix
+
+
+def plant(
+    data: Dataset, kind: str, *, rate: float | None = None, matrix: np.ndarray | None = None, seed: int = 0
+) -> NoisyLabels:
+    """Plant label noise of a kind in `rate` of the training rows, drawn at random; or by a transition `matrix`.
+
+    Raises OptionError for an unknown kind or a rate out of range, DataError when the labels are planted already.
+    """
+    if data.true_labels is not None:
+        raise DataError(
+            f"{data.name} has planted or replaced labels already ({data.rows.options.get('labels_file')}); noise is "
+            "planted in the original labels only"
+        )
+    chance = np.random.default_rng(seed)
+    rows, label = data.rows.training, data.labels.copy()
+    touched = np.zeros(len(data), dtype=bool)
+    if kind == "matrix":
+        if matrix is None or rate is not None:
+            raise OptionError("--kind matrix takes --matrix FILE, and no --rate")
+        label[rows] = transition(label[rows], matrix, chance)
+        touched = label != data.labels
+    elif kind in KINDS:
+        if rate is None or matrix is not None:
+            raise OptionError(f"--kind {kind} takes --rate F, and no --matrix")
+        if not 0 <= rate <= 1:
+            raise OptionError(f"--rate {rate:g} is out of range; it is a share, 0 to 1")
+        chosen = np.sort(chance.choice(rows, round(rate * len(rows)), replace=False))
+        label[chosen] = KINDS[kind](label[chosen], data.classes, chance)
+        touched[chosen] = True
+    else:
+        raise catalog.unknown("noise", kind, [*KINDS, "matrix"])
+    planted = data.rows.relabelled(label, data.labels)
+    described = {"kind": kind, "rate": rate, "matrix": None if matrix is None else matrix.tolist(), "seed": seed}
+    return NoisyLabels(planted, touched, described)
