@@ -15,7 +15,6 @@ import argparse
 import ctypes
 import importlib.util
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -30,6 +29,8 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from this_machine import machine
+
 from prune_kit import models
 from prune_kit.training import gradient_norms, gradient_plan
 from prune_kit.training.memory import keep_freed_memory
@@ -221,18 +222,6 @@ def resident(kind: str) -> float:
     """This process's memory in bytes: `VmRSS` now, `VmHWM` at its peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(float(line.split()[1]) * 1024 for line in lines if line.startswith(kind))
-
-
-def machine(device: torch.device) -> str:
-    """What the figures were taken on."""
-    if device.type == "cuda":
-        return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return (
-        f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
 
 
 def main() -> None:
