@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prune_kit.data.spec import load_data
     from prune_kit.errors import PruneKitError
     from prune_kit.outcomes import Outcomes
-    from prune_kit.pipeline import export, retrain, score, select
+    from prune_kit.pipeline import compare, export, retrain, score, select
     from prune_kit.selection import Selection
     from prune_kit.table import ScoreColumn, ScoreTable
     from prune_kit.training.config import TrainConfig
@@ -31,6 +31,7 @@ _HOMES = {
     "ScoreTable": "table",
     "Selection": "selection",
     "TrainConfig": "training.config",
+    "compare": "pipeline",
     "export": "pipeline",
     "load_data": "data.spec",
     "per_example_gradient_norms": "training.gradient_norms",
@@ -47,6 +48,7 @@ __all__ = [
     "ScoreTable",
     "Selection",
     "TrainConfig",
+    "compare",
     "export",
     "load_data",
     "per_example_gradient_norms",

@@ -63,7 +63,8 @@ def _measure(left: str, minus: str | None, table: ScoreTable, outcomes: Outcomes
         from scipy.stats import spearmanr
 
         rows = table.rows.training
-        return float(spearmanr(*(table.hardness(ranks[name].strip())[rows] for name in ("first", "second"))).statistic)
+        hardness = np.stack([table.hardness(ranks[name].strip())[rows] for name in ("first", "second")])
+        return float(spearmanr(*hardness[:, np.isfinite(hardness).all(axis=0)]).statistic)
     lines = {line.name: line for line in outcomes.summaries()}
     if left not in lines:
         raise catalog.unknown("outcome", left, lines, RecipeError)

@@ -141,8 +141,8 @@ def aligned_rows(given: Rows, expected: Rows, given_name: str, expected_name: st
     return rows
 
 
-def write_rows(file: h5py.File, rows: Rows, *, with_role: bool = True) -> None:
-    """Store `rows` at the top of an HDF5 file."""
+def write_rows(file: h5py.Group, rows: Rows, *, with_role: bool = True) -> None:
+    """Store `rows` at the top of an HDF5 file, or in a group of it."""
     file.attrs["data"] = rows.data
     file.attrs["data_options"] = json.dumps(rows.options)
     file.attrs["fingerprint"] = rows.fingerprint
@@ -157,7 +157,7 @@ def write_rows(file: h5py.File, rows: Rows, *, with_role: bool = True) -> None:
         file["true_label"] = rows.true_label.astype(np.int64)
 
 
-def read_rows(file: h5py.File, role: np.ndarray | None = None) -> Rows:
+def read_rows(file: h5py.Group, role: np.ndarray | None = None) -> Rows:
     """Read what `write_rows` stored. Raises FileError when the rows are not the ones that were fingerprinted."""
     rows = Rows(
         id=file["id"][()],
@@ -172,7 +172,9 @@ def read_rows(file: h5py.File, role: np.ndarray | None = None) -> Rows:
     )
     lengths = {len(rows.id), len(rows.digest), len(rows.label), len(rows.role)}
     if len(lengths) != 1 or rows.fingerprint != file.attrs["fingerprint"]:
-        raise FileError(f"{file.filename} is damaged: its rows are not the ones that it was written for (fingerprint)")
+        raise FileError(
+            f"{file.file.filename} is damaged: its rows are not the ones that it was written for (fingerprint)"
+        )
     return rows
 
 

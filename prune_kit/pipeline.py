@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prune_kit import catalog
+from prune_kit import catalog, exporters
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.spec import load_data
 from prune_kit.errors import IdentityError, OptionError
@@ -25,12 +25,13 @@ from prune_kit.outcomes import Outcome, Outcomes
 from prune_kit.progress import Listener, nobody
 from prune_kit.retraining import BASELINES, retrain_groups
 from prune_kit.scorers import Runs
-from prune_kit.scoring import columns_for, is_there, method_names, request_for, score_column
+from prune_kit.scoring import lacking_columns, method_names, needs, request_for, score_column
 from prune_kit.selection import Selection
 from prune_kit.settled import check_settled, scored_with, table_runs, training_config
 from prune_kit.table import ScoreTable
 
 if TYPE_CHECKING:
+    from prune_kit.comparison import Comparison
     from prune_kit.training.config import TrainConfig
 
 SELECTORS, EXPORTERS = "prune_kit.selectors", "prune_kit.exporters"
@@ -56,14 +57,16 @@ def score(
     table: ScoreTable | None = None,
     workdir: str | Path = DEFAULT_WORKDIR,
     progress: Listener = nobody,
+    **options: Any,
 ) -> ScoreTable:
     """Train `runs` networks, as far as they are not in the cache, and score every example by every method.
 
     One training serves all methods and epochs. `config` is the protocol, `model` replaces its network; left out, they
     are those of the data set, 10 runs from seed 0, observed in the minibatches. `table` is an earlier table of the same
-    data, and then its protocol stands: what it holds is not computed again, more `runs` extend it. Rows held out as
-    test score NaN. Raises OptionError, ModelError, RunError; TableError when `table` was made otherwise, IdentityError
-    when it is of other data.
+    data, and then its protocol stands: what it holds is not computed again, more `runs` (or `folds`) extend it.
+    `options` are the methods' own, such as `ratios` and `folds` of cscore. Rows held out as test score NaN. Raises
+    OptionError, ModelError, RunError; TableError when `table` was made otherwise, IdentityError when it is of other
+    data.
     """
     from prune_kit.training.config import resolve_execution
     from prune_kit.training.executor import execute
@@ -83,7 +86,6 @@ def score(
         raise catalog.unknown("observation", observe, OBSERVATIONS)
     config = training_config(data, settled, config, model)
     epochs = [score_epoch(data, config)] if epoch is None else [epoch] if isinstance(epoch, int) else list(epoch)
-    wanted = columns_for(method_names(methods), epochs, config.epochs)
     execution = resolve_execution(
         device,
         settled.get("precision", "auto") if precision == "auto" else precision,
@@ -100,14 +102,29 @@ def score(
     }
     check_settled(settled, parameters)
     seeds = range(seed, seed + max(runs, table_runs(table)))
-    todo = {column: companion for column, companion in wanted.items() if not is_there(table, column, tuple(seeds))}
-    request = request_for(list(todo), observe)
+    given = {name: value for name, value in options.items() if value is not None}
+    todo, chosen = lacking_columns(table, method_names(methods), epochs, config.epochs, given, tuple(seeds))
+    request = request_for(list(todo), observe, chosen)
     inputs = [RunInputs(data, config, s, execution) for s in seeds] if request else []
     requests = [request] * len(inputs) if request else []
-    executed = execute(inputs, requests, Path(workdir) / "runs", progress, [f"seed {s}" for s in seeds])
-    recorded = Runs(executed.runs, seed, execution, observe, progress)
-    made = [score_column(data, recorded, *column, companion, parameters) for column, companion in todo.items()]
-    return table.with_columns(made)
+    executed = execute(inputs, requests, Path(workdir) / "runs", progress)
+    holdout = None
+    by_folds = [method for method, _ in todo if needs(method, chosen.get(method, {})) == "folds"]
+    if by_folds:
+        from prune_kit.training.folds import complete_folds, fold_execution
+
+        asked = chosen[by_folds[0]]
+        networks = len(asked["ratios"]) * asked["folds"]
+        where = fold_execution(device, precision, jobs, networks, table.columns.get(by_folds[0]))
+        folder = Path(workdir) / "runs"
+        holdout = complete_folds(data, config, seed, folder, **asked, execution=where, progress=progress)
+    recorded = Runs(executed.runs, seed, execution, observe, progress, holdout)
+    made = [
+        score_column(data, recorded, *column, companion, parameters, chosen.get(column[0], {}))
+        for column, companion in todo.items()
+    ]
+    scored = table.with_columns(made)
+    return replace(scored, test_rows=data.test_rows) if any(column.test for column in made) else scored
 
 
 def select(
@@ -229,7 +246,7 @@ def export(selection: Selection, path: str | Path, *, format: str | None = None,
     default) or "drop"; csv and parquet, which tell the two apart, list every row unless it is given. Raises
     OptionError, FileError. Returns the path.
     """
-    module = catalog.load(EXPORTERS, format or format_of(Path(path)) or "txt", "format")
+    module = catalog.load(EXPORTERS, format or exporters.format_of(Path(path)) or "txt", "format")
     if what not in (None, "keep", "drop"):
         raise OptionError(f"--what {what!r} is unknown; expected keep or drop")
     if what is None and module.WHOLE_TABLE:
@@ -239,6 +256,31 @@ def export(selection: Selection, path: str | Path, *, format: str | None = None,
     path = Path(path)
     module.export(selection, index, path)
     return path
+
+
+def compare(
+    a: ScoreTable | str | Path,
+    b: ScoreTable | str | Path | None = None,
+    *,
+    top: float = 0.1,
+    bootstrap: int = 200,
+    enough: float = 0.95,
+    harder: str = "lower",
+    align: bool = False,
+    seed: int = 0,
+) -> "Comparison":
+    """How far rankings of the same examples agree, and how many runs make one stable.
+
+    `a` and `b` are score tables, "scores.h5:COLUMN", or published files (npz, npy, csv), of which `harder` says whether
+    higher or lower numbers are harder; without `b`, the columns of `a` are compared among themselves. `top` is the
+    share that counts as the hardest and the easiest, `enough` the rank correlation asked of two independent means.
+    Raises FileError, TableError, OptionError; IdentityError for other examples, unless `align` can match them.
+    """
+    from prune_kit import comparison, joining
+
+    _check_seed(seed)
+    joined = joining.join(a, b, harder=harder, align=align)
+    return comparison.compared(joined, top=top, bootstrap=bootstrap, seed=seed, enough=enough)
 
 
 def load_again(
@@ -265,26 +307,6 @@ def align(data: Dataset, selections: Mapping[str, Selection]) -> tuple[Dataset, 
     if data.outside_test is None and len(rows.training) == len(rows):
         raise IdentityError(f"{data.name} has no test set, and the selection held none of its rows out to test on")
     return replace(data, rows=rows), aligned
-
-
-def format_of(path: Path) -> str | None:
-    """The format that the ending of a path names, if any."""
-    return path.suffix[1:] if path.suffix[1:] in catalog.module_names(EXPORTERS) else None
-
-
-def export_path(stem: Path, format: str, what: str | None) -> Path:
-    """Where an export goes when nobody says: beside the selection, named for what it holds."""
-    module = catalog.load(EXPORTERS, format, "format")
-    word = "" if module.WHOLE_TABLE and what is None else f"-{what or 'keep'}"
-    return stem.with_name(f"{stem.name}{word}{module.SUFFIX}")
-
-
-def export_sentence(selection: Selection, format: str, what: str | None) -> str:
-    """What an exported file holds, in words."""
-    if what is None and catalog.load(EXPORTERS, format, "format").WHOLE_TABLE:
-        return f"all {len(selection.rows):,} rows of {selection.rows.data}, {len(selection.index):,} of them kept"
-    index = selection.dropped if what == "drop" else selection.index
-    return f"the {len(index):,} rows to {what or 'keep'}, as row numbers of {selection.rows.data}"
 
 
 def _check_seed(seed: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Progress:
     """One step of a long piece of work: `done` of `total` units of `what`; `note` says how it goes.
 
-    `of` is how many such pieces there are in all.
+    `of` is how many such pieces there are in all, and `networks` how many networks this one trains, 0 for other work.
     """
 
     what: str
@@ -16,6 +16,7 @@ class Progress:
     total: int
     note: str = ""
     of: int = 1
+    networks: int = 0
 
 
 Listener = Callable[[Progress], None]

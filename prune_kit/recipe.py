@@ -1,7 +1,8 @@
 """Recipes: one TOML file per experiment of a paper, turned into plain arguments of the verbs.
 
 Sections: `[data]`, `[train]` (a TrainConfig), `[score]`, `[select]`, `[retrain]`, `[seeds]`, and `[[expect]]` blocks,
-each a paper's claim with one comparison that checks it. This is the only file that knows recipes.
+each a paper's claim with one comparison that checks it. Without `[select]` and `[retrain]` a recipe only scores. This
+is the only file that knows recipes.
 """
 
 import tomllib
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
     from prune_kit.training.config import TrainConfig
 
+SCORE_OPTIONS = ("ratios", "folds", "sampling", "space", "threshold", "bn")
 KEYS = {
     "": {"title", "paper", "data", "train", "score", "select", "retrain", "seeds", "expect"},
     "data": {"source"},
-    "score": {"methods", "epochs", "runs", "observe"},
+    "score": {"methods", "epochs", "runs", "observe", *SCORE_OPTIONS},
     "select": {"rule", "by", "keep", "offset", "offset_from", "per_class"},
     "retrain": {"runs", "baseline", "budget"},
     "seeds": {"score", "retrain"},
@@ -40,7 +42,7 @@ NEEDED = {
     "expect": {"claim", "where", "check"},
 }
 SCALES = ("full", "smoke")
-SMOKE_EPOCHS, SMOKE_RUNS = 10, 2
+SMOKE_EPOCHS, SMOKE_RUNS, SMOKE_FOLDS, SMOKE_RATIOS = 10, 2, 2, (30, 70)
 
 
 @dataclass(frozen=True)
@@ -137,12 +139,16 @@ def reproduce(
         observe=recipe.score.get("observe"),
         config=recipe.train,
         seed=recipe.seeds["score"],
+        **{name: _plain(recipe.score[name]) for name in SCORE_OPTIONS if name in recipe.score},
         **where,
     )
     selections = {name: pipeline.select(table, **options) for name, options in _grid(recipe.select).items()}
-    outcomes = pipeline.retrain(
-        loaded, selections, config=recipe.train, seed=recipe.seeds["retrain"], **recipe.retrain, **where
-    )
+    if selections:
+        outcomes = pipeline.retrain(
+            loaded, selections, config=recipe.train, seed=recipe.seeds["retrain"], **recipe.retrain, **where
+        )
+    else:
+        outcomes = Outcomes((), loaded.fingerprint, loaded.rows.data)
     verdicts = [] if scale == "smoke" else [judge(e, table, outcomes) for e in recipe.expect]
     return Reproduction(recipe, table, selections, outcomes, tuple(verdicts))
 
@@ -168,6 +174,8 @@ def smoke(recipe: Recipe) -> Recipe:
             "milestones": milestones,
         }
     )
+    epochs = sorted({shrink(epoch) for epoch in recipe.score["epochs"]})
+    folds = {"ratios": SMOKE_RATIOS, "folds": SMOKE_FOLDS} if "folds" in recipe.score else {}
     by = recipe.select.get("by", [])
     shrunk = [shrink_column(name) for name in ([by] if isinstance(by, str) else by)]
     return Recipe(
@@ -176,7 +184,7 @@ def smoke(recipe: Recipe) -> Recipe:
         paper=recipe.paper,
         source="digits",
         train=train,
-        score={**recipe.score, "epochs": sorted({shrink(e) for e in recipe.score["epochs"]}), "runs": SMOKE_RUNS},
+        score={**recipe.score, "epochs": epochs, "runs": SMOKE_RUNS, **folds},
         select={**recipe.select, "by": shrunk} if shrunk else recipe.select,
         retrain={**recipe.retrain, "runs": SMOKE_RUNS},
         seeds=recipe.seeds,
@@ -187,6 +195,8 @@ def _parse(path: Path, content: dict[str, Any]) -> Recipe:
     from prune_kit.training.config import TrainConfig
 
     _check_keys(path, "", content)
+    if "select" not in content and "retrain" not in content:
+        content = {**content, "select": {}, "retrain": {}}
     for section in ("data", "train", "score", "select", "retrain", "seeds"):
         if not isinstance(content.get(section), dict):
             raise RecipeError(f"{path} has no section [{section}]")
@@ -228,7 +238,12 @@ def _check_keys(path: Path, section: str, content: Mapping[str, Any]) -> None:
 
 
 def _grid(select: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """One selection per combination of the lists in `by`, `keep` and `offset`; a single one is called "selection"."""
+    """One selection per combination of the lists in `by`, `keep` and `offset`; a single one is called "selection".
+
+    None without any option.
+    """
+    if not select:
+        return {}
     lists = {
         key: value if isinstance(value, list) else [value]
         for key, value in select.items()
@@ -244,3 +259,8 @@ def _grid(select: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _cell_word(key: str, value: Any) -> str:
     return str(value) if key == "by" else f"{key} {value:g}"
+
+
+def _plain(value: Any) -> Any:
+    """TOML's lists as the tuples that options are."""
+    return tuple(value) if isinstance(value, list) else value

@@ -1,15 +1,15 @@
 """From the methods asked for to score columns: which there must be, what the runs must record, the averages."""
 
 import time
-from collections.abc import Sequence
-from types import ModuleType
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from prune_kit import catalog
 from prune_kit.data.dataset import Dataset
-from prune_kit.errors import OptionError
+from prune_kit.errors import OptionError, TableError
 from prune_kit.identity import TRAIN
 from prune_kit.scorers import Runs
 from prune_kit.table import ScoreColumn, ScoreTable
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from prune_kit.training.runs import Request
 
 SCORERS = "prune_kit.scorers"
+WITHOUT_RUNS = ("nothing", "folds")
+WITHOUT_EPOCH = (*WITHOUT_RUNS, "threshold")
+CUMULATIVE = ("minibatches", "every sweep")
+GROWING = "folds"  # the option that may be raised later: more of them extend a column
 Column = tuple[str, int | None]  # method, epoch
 
 
@@ -40,15 +44,54 @@ def _scorer(method: str) -> ModuleType:
     return catalog.load(SCORERS, method, "method")
 
 
-def columns_for(methods: list[str], epochs: list[int], last: int) -> dict[Column, bool]:
+def options_for(methods: list[str], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The options that each method is scored with: its defaults, changed by those given.
+
+    Raises OptionError for an option that none of the methods takes, or a value that does not fit.
+    """
+    chosen = {}
+    for method in methods:
+        module = _scorer(method)
+        chosen[method] = {name: given.get(name, value) for name, value in getattr(module, "OPTIONS", {}).items()}
+        if hasattr(module, "check_options"):
+            module.check_options(**chosen[method])
+    taken = {name for options in chosen.values() for name in options}
+    for name in given:
+        if name not in taken:
+            takers = [m for m in catalog.module_names(SCORERS) if name in getattr(_scorer(m), "OPTIONS", {})]
+            raise OptionError(
+                f"--{name.replace('_', '-')} is for --method {' or '.join(takers)}"
+                if takers
+                else f"unknown scoring option {name!r}"
+            )
+    return chosen
+
+
+def needs(method: str, options: Mapping[str, Any]) -> str:
+    """What a method needs the runs to have recorded, one of `scorers`' words."""
+    module = _scorer(method)
+    found: str = module.needs(**options) if hasattr(module, "needs") else module.NEEDS
+    return found
+
+
+def grown_to(table: ScoreTable, options: dict[str, dict[str, Any]]) -> None:
+    """Raise the number of folds asked for to what a column of the table has already: fewer keep what is there."""
+    for method, chosen in options.items():
+        if GROWING in chosen and method in table.columns:
+            chosen[GROWING] = max(chosen[GROWING], table.columns[method].parameters[GROWING])
+
+
+def columns_for(
+    methods: list[str], epochs: list[int], last: int, options: Mapping[str, Mapping[str, Any]]
+) -> dict[Column, bool]:
     """The columns that methods and epochs ask for; True for a companion that nobody named, behind the others."""
     columns: dict[Column, bool] = {}
     for method in methods:
-        needs = _scorer(method).NEEDS
-        if needs == "nothing":
+        needed = needs(method, options.get(method, {}))
+        if needed in WITHOUT_EPOCH:
             columns[method, None] = False
             continue
-        first = 1 if needs == "minibatches" else 0
+        first = 1 if needed in CUMULATIVE else 0
         for epoch in epochs:
             if not first <= epoch <= last:
                 longer = f", or lengthen it: --train epochs={epoch}" if epoch > last else ""
@@ -63,62 +106,142 @@ def columns_for(methods: list[str], epochs: list[int], last: int) -> dict[Column
     return columns
 
 
-def is_there(table: ScoreTable, column: Column, seeds: tuple[int, ...]) -> bool:
-    """Whether the table has the column, from just these seeds."""
-    found = table.columns.get(column_name(column))
-    return found is not None and (_scorer(column[0]).NEEDS == "nothing" or found.seeds == seeds)
+def is_there(table: ScoreTable, column: Column, seeds: tuple[int, ...], options: Mapping[str, Any]) -> bool:
+    """Whether the table has the column, from just these seeds and, where it counts folds, from as many.
+
+    Raises TableError when the table has it, scored with other options.
+    """
+    method, name = column[0], column_name(column)
+    found = table.columns.get(name)
+    if found is None:
+        return False
+    defaults = getattr(_scorer(method), "OPTIONS", {})  # an option younger than the table stood at its default
+    had = {key: found.parameters.get(key, _plain(defaults[key])) for key in options}
+    differing = [
+        f"{key} {_plain(value)} (the table has {had[key]})"
+        for key, value in options.items()
+        if key != GROWING and _plain(value) != had[key]
+    ]
+    if differing:
+        raise TableError(
+            f"{name} is there already, scored otherwise: {'; '.join(differing)}. "
+            "Give --fresh to start the table anew, or another --workdir"
+        )
+    if GROWING in options:
+        return bool(found.parameters[GROWING] == options[GROWING])
+    return needs(method, options) == "nothing" or found.seeds == seeds
 
 
-def request_for(columns: list[Column], observe: str) -> "Request | None":
-    """What the runs must record for these columns; None where no column needs a network.
+def lacking_columns(
+    table: ScoreTable,
+    methods: list[str],
+    epochs: list[int],
+    last: int,
+    given: Mapping[str, Any],
+    seeds: tuple[int, ...],
+) -> tuple[dict[Column, bool], dict[str, dict[str, Any]]]:
+    """The columns asked for that the table lacks, True for a companion; and the options by method.
+
+    Raises OptionError for an option or an epoch out of range, TableError for one scored with other options.
+    """
+    options = options_for(methods, given)
+    grown_to(table, options)
+    columns = columns_for(methods, epochs, last, options)
+    return {
+        column: companion
+        for column, companion in columns.items()
+        if not is_there(table, column, seeds, options.get(column[0], {}))
+    }, options
+
+
+def request_for(columns: list[Column], observe: str, options: Mapping[str, Mapping[str, Any]]) -> "Request | None":
+    """What the runs must record for these columns; None where no column needs a network of that kind.
 
     The signals of the minibatches are free, so they are always recorded; at an epoch for which a clean sweep or the
     weights are needed both are kept. So another method costs no training later.
     """
     from prune_kit.training.runs import Request
 
-    trained = [(_scorer(method).NEEDS, epoch) for method, epoch in columns if epoch is not None]
-    if not trained:
+    trained = [(needs(method, options.get(method, {})), epoch) for method, epoch in columns if epoch is not None]
+    thresholds = frozenset(
+        options[method]["threshold"] for method, _ in columns if needs(method, options.get(method, {})) == "threshold"
+    )
+    if not trained and not thresholds:
         return None
-    clean = frozenset(epoch for needs, epoch in trained if needs != "minibatches")
-    cumulative = max((epoch for needs, epoch in trained if needs == "minibatches"), default=0)
-    every = frozenset(range(1, cumulative + 1)) if observe == "sweep" else frozenset()
-    return Request(max(epoch for _, epoch in trained), minibatches=True, sweeps=clean | every, weights=clean)
+    clean = frozenset(epoch for needed, epoch in trained if needed in ("sweep", "checkpoint"))
+    cumulative = max((epoch for needed, epoch in trained if needed == "minibatches" and observe == "sweep"), default=0)
+    swept = max((epoch for needed, epoch in trained if needed == "every sweep"), default=0)
+    every = frozenset(range(1, max(cumulative, swept) + 1))
+    last = max((epoch for _, epoch in trained), default=0)
+    return Request(last, minibatches=True, sweeps=clean | every, weights=clean, thresholds=thresholds)
 
 
 def score_column(
-    data: Dataset, runs: Runs, method: str, epoch: int | None, companion: bool, parameters: dict[str, Any]
+    data: Dataset,
+    runs: Runs,
+    method: str,
+    epoch: int | None,
+    companion: bool,
+    parameters: dict[str, Any],
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> ScoreColumn:
-    """Score every example by one method, average over the runs, and say what made it."""
+    """Score every example by one method, average over the runs (or what it averages over), and say what made it."""
     module = _scorer(method)
+    needed = needs(method, options)
     started = time.monotonic()
-    scores = module.score(data, runs, epoch=epoch)
+    scores = module.score(data, runs, epoch=epoch, **options)
     seconds = time.monotonic() - started
     extras: dict[str, np.ndarray] = {}
-    if epoch is not None:
-        seconds += sum(run.outcome()["seconds"] for run in runs.recorded)
-        extras = _extras(module, data, runs, scores, epoch)
-        scores = np.mean(scores, axis=0, dtype=np.float64)
+    test: dict[str, np.ndarray] = {}
+    own: dict[str, Any] = {"seed": runs.seed}
+    if needed != "nothing":
+        extras = _extras(module, data, runs, scores, epoch, options)
+        scores = _combined(module, scores)
+        seconds += runs.holdout.seconds if needed == "folds" else sum(run.outcome()["seconds"] for run in runs.recorded)
+        own = dict(parameters) if epoch is None else {**parameters, "epoch": epoch}
+    if hasattr(module, "score_test"):
+        found = module.score_test(data, runs, epoch=epoch, **options).astype(np.float32)
+        test = {"scores": _combined(module, found).astype(np.float32)} | ({"per_run": found} if found.ndim == 2 else {})
+    if hasattr(module, "provenance"):
+        own |= module.provenance(runs, epoch=epoch, **options)
     return ScoreColumn(
         name=column_name((method, epoch)),
         values=np.where(data.rows.role == TRAIN, scores, np.nan).astype(np.float32),
         method=method,
         harder="higher" if module.HIGHER_MEANS == "harder" else "lower",
-        parameters={"seed": runs.seed} if epoch is None else {**parameters, "epoch": epoch},
-        seeds=() if epoch is None else tuple(run.seed for run in runs.recorded),
+        parameters=own | {name: _plain(value) for name, value in options.items()},
+        seeds=() if needed in WITHOUT_RUNS else tuple(run.seed for run in runs.recorded),
         seconds=seconds,
         companion=companion,
         extras=extras,
+        test=test,
     )
 
 
-def _extras(module: ModuleType, data: Dataset, runs: Runs, per_run: np.ndarray, epoch: int) -> dict[str, np.ndarray]:
-    """What is kept beside a column: the scores of each run, and what the method adds."""
-    extras = {"per_run": np.where(data.rows.role == TRAIN, per_run, np.nan).astype(np.float32)}
-    if hasattr(module, "never_learned"):
-        extras["never_learned"] = module.never_learned(per_run, epoch).astype(np.int32)
-    if getattr(module, "KEEPS_PROBABILITY", False):
+def _combined(module: ModuleType, scores: np.ndarray) -> np.ndarray:
+    """The column (N,) of what the runs have (R, N): the mean, or the sum where the method counts runs."""
+    if scores.ndim == 1:
+        return scores
+    total: np.ndarray = scores.sum(axis=0, dtype=np.float64)
+    return total if getattr(module, "COUNTS_RUNS", False) else total / len(scores)
+
+
+def _extras(
+    module: ModuleType, data: Dataset, runs: Runs, scores: np.ndarray, epoch: int | None, options: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """What is kept beside a column: what it averages, and what the method adds."""
+    kind = getattr(module, "AVERAGES", "per_run")
+    extras: dict[str, np.ndarray] = {}
+    if scores.ndim == 2:
+        extras[kind] = np.where(data.rows.role == TRAIN, scores, np.nan).astype(np.float32)
+    if hasattr(module, "beside"):
+        extras |= module.beside(data, runs, scores, epoch=epoch, **options)
+    if epoch is not None and getattr(module, "KEEPS_PROBABILITY", False):
         averaged = [probability for run in runs.recorded if (probability := run.probability(epoch)) is not None]
         if len(averaged) == len(runs.recorded):
             extras["probability"] = np.mean(averaged, axis=0).astype(np.float16)
     return extras
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

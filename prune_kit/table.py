@@ -14,7 +14,8 @@ from prune_kit import catalog, files
 from prune_kit.errors import FileError, TableError
 from prune_kit.identity import Rows, read_rows, write_rows
 
-EXTRAS = ("per_run", "votes", "never_learned", "probability")
+EXTRAS = ("per_run", "per_ratio", "per_ratio_votes", "votes", "never_learned", "probability")
+TEST = ("scores", "per_run")
 MADE_BY = "prune-kit score"
 
 
@@ -23,8 +24,9 @@ class ScoreColumn:
     """One score (N,) float32 of every row, with its direction and everything that made it.
 
     NaN where an example has no score (rows held out as test). `harder` is "higher" or "lower". `extras` are arrays kept
-    beside it: `per_run` (R, N), `never_learned` (N,), `probability` (N, C). A `companion` was scored along with another
-    column and is never chosen by itself.
+    beside it: `per_run` (R, N), `per_ratio` and `per_ratio_votes` (S, N), `votes` and `never_learned` (N,),
+    `probability` (N, C). `test` holds the same score of the test examples where it has them: `scores` (M,), `per_run`
+    (R, M). A `companion` was scored along with another column and is never chosen by itself.
     """
 
     name: str
@@ -37,6 +39,7 @@ class ScoreColumn:
     created: str = field(default_factory=lambda: now())
     companion: bool = False
     extras: dict[str, np.ndarray] = field(default_factory=dict)
+    test: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"ScoreColumn({self.name}, {len(self.values):,} rows, {self.runs} runs)"
@@ -49,11 +52,15 @@ class ScoreColumn:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ScoreTable:
-    """Scores by column name, over `rows`. Selectors read `hardness`, never a raw column."""
+    """Scores by column name, over `rows`. Selectors read `hardness`, never a raw column.
+
+    `test_rows` are the M test examples, where a column scores those too.
+    """
 
     rows: Rows
     columns: dict[str, ScoreColumn]
     created: str = field(default_factory=lambda: now())
+    test_rows: Rows | None = None
 
     def __repr__(self) -> str:
         return f"ScoreTable({', '.join(self.columns)}; {self.rows!r})"
@@ -92,10 +99,14 @@ class ScoreTable:
             scores = file.create_group("scores", track_order=True)  # columns keep the order in which they were scored
             for column in self.columns.values():
                 _write_column(file, scores, column)
+            if self.test_rows is not None:
+                write_rows(file.require_group("test"), self.test_rows)
 
     @classmethod
-    def read(cls, path: str | Path, *, only: Iterable[str] | None = None, extras: bool = True) -> "ScoreTable":
-        """Read a table; `only` some columns, and without `extras` (per-run values, probabilities) where not needed.
+    def read(
+        cls, path: str | Path, *, only: Iterable[str] | None = None, extras: bool | tuple[str, ...] = True
+    ) -> "ScoreTable":
+        """Read a table; `only` some columns, and some or none of the `extras` (per-run values, probabilities).
 
         Raises FileError when the file is absent, damaged, of another kind or version.
         """
@@ -105,6 +116,7 @@ class ScoreTable:
                 rows=read_rows(file),
                 columns={name: _read_column(file, name, extras) for name in names},
                 created=str(file.attrs["created"]),
+                test_rows=read_rows(file["test"]) if "test" in file and "id" in file["test"] else None,
             )
         for name, column in table.columns.items():
             if column.values.shape != (len(table.rows),):
@@ -141,10 +153,16 @@ def _write_column(file: h5py.File, scores: h5py.Group, column: ScoreColumn) -> N
         dataset.attrs["companion"] = True
     for kind, values in column.extras.items():
         assert kind in EXTRAS
-        file.create_dataset(f"{kind}/{column.name}", data=values)
+        kept = file.create_dataset(f"{kind}/{column.name}", data=values)
+        if kind.startswith("per_ratio"):
+            kept.attrs["ratios"] = column.parameters["ratios"]
+    for kind, values in column.test.items():
+        assert kind in TEST
+        file.create_dataset(f"test/{kind}/{column.name}", data=values)
 
 
-def _read_column(file: h5py.File, name: str, extras: bool) -> ScoreColumn:
+def _read_column(file: h5py.File, name: str, extras: bool | tuple[str, ...]) -> ScoreColumn:
+    kinds = extras if isinstance(extras, tuple) else EXTRAS if extras else ()
     dataset = file["scores"][name]
     attributes = dataset.attrs
     return ScoreColumn(
@@ -157,5 +175,10 @@ def _read_column(file: h5py.File, name: str, extras: bool) -> ScoreColumn:
         seconds=float(attributes["seconds"]),
         created=str(attributes["created"]),
         companion=bool(attributes.get("companion", False)),
-        extras={kind: file[kind][name][()] for kind in EXTRAS if kind in file and name in file[kind]} if extras else {},
+        extras=_kept(file, kinds, name),
+        test=_kept(file["test"], TEST, name) if extras is True and "test" in file else {},
     )
+
+
+def _kept(group: h5py.Group, kinds: tuple[str, ...], name: str) -> dict[str, np.ndarray]:
+    return {kind: group[kind][name][()] for kind in kinds if kind in group and name in group[kind]}

@@ -14,14 +14,28 @@ import torch
 
 import prune_kit
 from prune_kit.scorers import Runs
-from prune_kit.scoring import score_column
+from prune_kit.scoring import options_for, score_column
 from prune_kit.training.config import TrainConfig
 from prune_kit.training.executor import execute
 from prune_kit.training.runs import Request, RunInputs
 from tests.conftest import ONE_THREAD
 
 GOLDEN = Path(__file__).with_name("golden.json")
-METHODS = ("el2n", "grand", "forgetting", "cumulative_pl", "aum")
+METHODS = (
+    "el2n",
+    "grand",
+    "forgetting",
+    "cumulative_pl",
+    "aum",
+    "density",
+    "density_same",
+    "density_signed",
+    "lof",
+    "consistency",
+    "consensus",
+    "learning_speed",
+    "difficulty",
+)
 SHOWN = 40
 
 
@@ -37,10 +51,13 @@ def scores() -> dict[str, list[float]]:
     data = prune_kit.load_data("digits")
     config = TrainConfig(model="convnet", epochs=3, batch_size=64, learning_rate=0.05, crop_padding=1)
     inputs = [RunInputs(data, config, seed, ONE_THREAD) for seed in (0, 1)]
-    request = Request(2, minibatches=True, sweeps=frozenset({2}), weights=frozenset({2}))
+    request = Request(
+        2, minibatches=True, sweeps=frozenset({1, 2}), weights=frozenset({2}), thresholds=frozenset({0.5})
+    )
     with tempfile.TemporaryDirectory() as folder:
         runs = Runs(execute(inputs, [request] * 2, Path(folder)).runs, 0, ONE_THREAD)
-        columns = [score_column(data, runs, method, 2, False, {}) for method in METHODS]
+        options = options_for(list(METHODS), {})
+        columns = [score_column(data, runs, method, 2, False, {}, options[method]) for method in METHODS]
     rows = data.rows.training[:SHOWN]
     return {column.name: [float(value) for value in column.values[rows]] for column in columns}
 

@@ -10,16 +10,17 @@ from hypothesis.extra.numpy import arrays
 
 from prune_kit.errors import FileError, TableError
 from prune_kit.files import FORMAT_VERSION
-from prune_kit.table import EXTRAS, ScoreColumn, ScoreTable
+from prune_kit.identity import Rows
+from prune_kit.table import EXTRAS, TEST, ScoreColumn, ScoreTable
 from tests.small_tables import column_of, rows_of, table_of
 
-N, R, C = 12, 3, 4
+N, R, C, S, M = 12, 3, 4, 2, 5
 PAGE = 4096
 
 
 @pytest.fixture
 def table():
-    """Four columns, not in the order of their names, with everything that can stand beside a score."""
+    """Five columns, not in the order of their names, with everything that can stand beside a score."""
     rng = np.random.default_rng(0)
     rows = rows_of(
         rng.integers(0, C, N),
@@ -52,10 +53,17 @@ def table():
             seeds=(7, 8, 9),
             extras={"per_run": numbers(R, N), "probability": probability},
         ),
-        column_of(np.where(rng.random(N) < 0.5, np.nan, np.inf), name="cscore", extras={"votes": never_learned}),
+        column_of(
+            np.where(rng.random(N) < 0.5, np.nan, np.inf),
+            name="cscore",
+            parameters={"ratios": [30, 70]},
+            extras={"per_ratio": numbers(S, N), "per_ratio_votes": np.ones((S, N), np.int32), "votes": never_learned},
+        ),
+        column_of(numbers(N), name="consistency@3", test={"scores": numbers(M), "per_run": numbers(R, M)}),
         column_of(numbers(N), name="input_norm", companion=True),
     ]
-    return ScoreTable(rows, {column.name: column for column in columns})
+    test_rows = Rows(rows.id[:M], rows.digest[:M], rows.label[:M], np.ones(M, np.uint8), rows.class_names, rows.data)
+    return ScoreTable(rows, {column.name: column for column in columns}, test_rows=test_rows)
 
 
 @pytest.fixture
@@ -67,11 +75,13 @@ def path(tmp_path, table):
 
 def assert_same_column(found, expected):
     for field in fields(ScoreColumn):
-        if field.name not in ("values", "extras"):
+        if field.name not in ("values", "extras", "test"):
             assert getattr(found, field.name) == getattr(expected, field.name), field.name
     arrays = {"values": (found.values, expected.values)}
     assert list(found.extras) == [kind for kind in EXTRAS if kind in expected.extras]
     arrays |= {kind: (values, expected.extras[kind]) for kind, values in found.extras.items()}
+    assert set(found.test) == set(expected.test)
+    arrays |= {f"test {kind}": (values, expected.test[kind]) for kind, values in found.test.items()}
     for given_array, expected_array in arrays.values():
         np.testing.assert_array_equal(given_array, expected_array, strict=True)
 
@@ -81,11 +91,12 @@ def assert_same_column(found, expected):
 
 def test_a_table_comes_back_with_every_extra_and_its_columns_in_their_order(table, path):
     found = ScoreTable.read(path)
-    assert list(found.columns) == ["forgetting@20", "cumulative_pl@20", "cscore", "input_norm"]
+    assert list(found.columns) == ["forgetting@20", "cumulative_pl@20", "cscore", "consistency@3", "input_norm"]
     for name, column in table.columns.items():
         assert_same_column(found.columns[name], column)
     assert found.columns["forgetting@20"].runs == 3
     assert found.created == table.created
+    assert found.test_rows.fingerprint == table.test_rows.fingerprint
     assert found.rows.test_fingerprint == "abc"
     for field in ("id", "digest", "label", "role", "true_label"):
         np.testing.assert_array_equal(getattr(found.rows, field), getattr(table.rows, field))
@@ -123,7 +134,7 @@ def test_some_columns_can_be_read_and_the_extras_left(table, path):
 def test_the_file_has_the_layout_of_the_design(table, path):
     with h5py.File(path) as file:
         assert set(file) == {
-            "id", "digest", "role", "label", "true_label", "scores", "per_run", "votes", "never_learned", "probability",
+            "id", "digest", "role", "label", "true_label", "scores", "test", *EXTRAS,
         }  # fmt: skip
         attributes = dict(file.attrs)
         assert attributes.pop("format") == "prune_kit.scores"
@@ -152,7 +163,16 @@ def test_the_file_has_the_layout_of_the_design(table, path):
             assert dataset.attrs["runs"] == len(column.seeds)
         assert [name for name in file["scores"] if "companion" in file["scores"][name].attrs] == ["input_norm"]
         extras = {f"{kind}/{name}": (d.dtype, d.shape) for kind in EXTRAS for name, d in file[kind].items()}
+        tested = {f"{kind}/{name}": (d.dtype, d.shape) for kind in TEST for name, d in file["test"][kind].items()}
+        assert tested == {
+            "scores/consistency@3": (np.float32, (M,)),
+            "per_run/consistency@3": (np.float32, (R, M)),
+        }
+        assert set(file["test"]) == {"id", "digest", "label", "role", *TEST}
+        assert file["per_ratio/cscore"].attrs["ratios"].tolist() == [30, 70]
         assert extras == {
+            "per_ratio/cscore": (np.float32, (S, N)),
+            "per_ratio_votes/cscore": (np.int32, (S, N)),
             "per_run/forgetting@20": (np.float32, (R, N)),
             "per_run/cumulative_pl@20": (np.float32, (R, N)),
             "votes/cscore": (np.int32, (N,)),

@@ -83,9 +83,11 @@ def reproduce(
             "smoke scale: digits, a small network, 10 epochs, 2 seeds. "
             "These figures show that it runs; they mean nothing."
         ]
+    names = list(done.table.columns)
     screen.result(
         {"recipe": name, "scale": scale, "outcomes": render.outcomes_json(done.outcomes), "verdicts": verdicts},
-        render.outcome_table(done.outcomes),
+        render.outcome_table(done.outcomes) if done.outcomes.rows else render.score_table(done.table, names),
+        *render.error_lines(done.table, names),
         *lines,
     )
 
@@ -169,11 +171,11 @@ def _reproduce(
     done.table.write(folder / work.SCORES)
     for name, selection in done.selections.items():
         selection.write(folder / _file_of(name))
-    done.outcomes.write(folder / work.OUTCOMES)
-    screen.note(
-        "wrote",
-        f"{render.path_of(folder)}: scores.h5, {', '.join(_file_of(name) for name in done.selections)}, outcomes.h5",
-    )
+    written = [work.SCORES, *(_file_of(name) for name in done.selections)]
+    if done.outcomes.rows:
+        done.outcomes.write(folder / work.OUTCOMES)
+        written.append(work.OUTCOMES)
+    screen.note("wrote", f"{render.path_of(folder)}: {', '.join(written)}")
     return done
 
 
@@ -187,6 +189,7 @@ def _describe(path: Path) -> tuple[dict[str, Any], list[Any]]:
 
     from prune_kit import files
     from prune_kit.outcomes import Outcomes
+    from prune_kit.scorers.cscore import typical_error
     from prune_kit.selection import Selection
     from prune_kit.table import ScoreTable
     from prune_kit_cli import render
@@ -196,14 +199,16 @@ def _describe(path: Path) -> tuple[dict[str, Any], list[Any]]:
         head = {name: _attribute(value) for name, value in file.attrs.items()}
     title = Text(f"{render.path_of(path)}: {kind}, made {head.get('created')} from {head.get('data')}", style="bold")
     if kind == "scores":
-        table = ScoreTable.read(path, extras=False)
+        table = ScoreTable.read(path, extras=("per_ratio", "per_ratio_votes"))
+        names = list(table.columns)
         columns = {
             name: {"harder": c.harder, "runs": c.runs, "seconds": c.seconds, "companion": c.companion, **c.parameters}
+            | ({"standard_error": typical_error(c)} if "per_ratio" in c.extras else {})
             for name, c in table.columns.items()
         }
         counts = f"{len(table.rows):,} rows, {len(table.rows.training):,} of them train"
         return {**head, "rows": len(table.rows), "columns": columns}, [
-            title, counts, render.score_table(table, list(table.columns)),
+            title, counts, render.score_table(table, names), *render.error_lines(table, names),
         ]  # fmt: skip
     if kind == "selection":
         selection = Selection.read(path)

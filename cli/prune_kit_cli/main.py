@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from prune_kit.errors import PruneKitError
-from prune_kit_cli import looking, verbs
+from prune_kit_cli import cleaning, comparing, dynamics, looking, scoring, verbs
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -41,16 +41,20 @@ def prune_kit(
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    verbs.score,
+    scoring.score,
     verbs.select,
     verbs.retrain,
     verbs.export,
+    cleaning.corrupt,
+    comparing.compare,
+    dynamics.dynamics,
+    dynamics.weak_learners,
     looking.demo,
     looking.reproduce,
     looking.info,
 )
 for command in COMMANDS:
-    app.command()(command)
+    app.command(command.__name__.replace("_", "-"))(command)
 app.command("list")(looking.list_)
 
 
@@ -81,7 +85,7 @@ def exit_code(words: list[str]) -> int:
 
 
 def _error(message: str) -> None:
-    from prune_kit_cli.render import error_line  # here, since --help does without numpy
+    from prune_kit_cli.screen import error_line  # here, since --help does without numpy
 
     error_line(message)
 

@@ -90,3 +90,34 @@ OffsetFrom = Annotated[
         "--offset-from", metavar="hard|easy", help="The end that is skipped, and kept next to (default: hard)."
     ),
 ]
+
+Bn = Annotated[
+    str | None,
+    typer.Option(
+        "--bn", metavar="running|calibrated",
+        help="grand: batch norm by its running statistics, or recomputed by one pass (default: running).",
+    ),
+]  # fmt: skip
+Ratios = Annotated[
+    str | None,
+    typer.Option(
+        "--ratios", metavar="LIST", help="cscore: percents to train on (default: 10,20,30,40,50,60,70,80,90)."
+    ),
+]
+Folds = Annotated[
+    int | None, typer.Option("--folds", metavar="K", help="cscore: networks per ratio; more extend (default: 20).")
+]
+Sampling = Annotated[
+    str | None,
+    typer.Option("--sampling", metavar="balanced|uniform", help="cscore: how subsets are drawn (default: balanced)."),
+]
+Space = Annotated[
+    str | None,
+    typer.Option(
+        "--space", metavar="pixels|hidden", help="density*, lof: of pixels, or the last hidden layer (default: hidden)."
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option("--threshold", metavar="F", help="difficulty: stop at this training accuracy (default: 0.5)."),
+]

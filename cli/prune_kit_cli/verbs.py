@@ -1,110 +1,14 @@
-"""The verbs of the main line: score, select, retrain, export.
+"""The verbs of the main line after score: select, retrain, export.
 
 What a command needs is imported inside it, so that `--help` answers at once.
 """
 
-import os
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from prune_kit_cli import options as o
-
-
-def score(
-    data: o.Data = None,
-    labels: o.Labels = None,
-    image_size: o.ImageSize = None,
-    method: o.Method = None,
-    epoch: o.Epoch = None,
-    runs: Annotated[
-        int | None, typer.Option("--runs", metavar="R", help="Networks to average over (default: 10).")
-    ] = None,
-    model: o.Model = None,
-    recipe: o.Recipe = None,
-    train: o.Train = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="S", help="The first network's seed (default: 0).")
-    ] = None,
-    observe: o.Observe = None,
-    device: o.Device = "auto",
-    precision: o.Precision = "auto",
-    jobs: o.Jobs = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start the score table anew; finished runs are still used.")
-    ] = False,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
-    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
-) -> None:
-    """Train a few networks for a few epochs and score every example by them.
-
-    One training serves every method. Without --data, the embedded data set `digits` is used. grand@0 is offered since
-    the papers ask for it, but it mostly measures the image's norm and prunes worse than random: use epoch 10 or later.
-
-    Example: prune-kit score --method el2n,forgetting --epoch 20
-    """
-    from prune_kit import pipeline
-    from prune_kit.data.spec import load_data
-    from prune_kit.settled import scored_with
-    from prune_kit.table import ScoreTable
-    from prune_kit_cli import render, work
-
-    screen, target = render.Screen(as_json, quiet), workdir / work.SCORES
-    earlier = ScoreTable.read(target) if target.exists() and not (fresh and data) else None
-    table = None if fresh else earlier
-    with screen.progress() as follow:
-        if earlier and labels is None:
-            loaded = pipeline.load_again(earlier.rows, data, image_size=image_size, progress=follow)
-        else:
-            spec = data or (earlier.rows.data if earlier else "digits")
-            loaded = load_data(spec, labels=labels, image_size=image_size, progress=follow)
-            if spec == "digits" and data is None:
-                screen.warn("no --data given: using digits, 1,797 real images that come with scikit-learn")
-        screen.note("data", loaded.describe())
-        if loaded.preparation:
-            screen.note("", loaded.preparation)
-        config = work.protocol(loaded, scored_with(table) if table else {}, recipe, model, train)
-        screen.note("protocol", config.describe())
-        scored = pipeline.score(
-            loaded,
-            method or "el2n",
-            epoch=work.numbers(epoch, "--epoch"),
-            runs=runs,
-            config=config,
-            seed=seed,
-            device=device,
-            precision=precision,
-            jobs=jobs,
-            observe=observe,
-            table=table,
-            workdir=workdir,
-            progress=follow,
-        )
-    made = [name for name, column in scored.columns.items() if table is None or table.columns.get(name) is not column]
-    screen.trained(follow.networks)
-    for name in made:
-        if name == "grand@0":
-            screen.warn("grand@0 is close to the image's norm (compare input_norm) and prunes worse than random")
-    if made:
-        scored.write(target)
-    screen.result(
-        {
-            "file": target,
-            "made": made,
-            "columns": list(scored.columns),
-            "trained": follow.networks,
-            "fingerprint": loaded.fingerprint,
-        },
-        render.score_table(scored, made or list(scored.columns)),
-    )
-    path = render.path_of(target)
-    screen.note("wrote", path if made else f"nothing: {path} has every column asked for")
-    own = [name for name, column in scored.columns.items() if not column.companion]
-    by = f"--by {own[0]} " if len(own) > 1 else ""
-    screen.note("next", f"prune-kit select {by}--keep 0.5 --offset 0.02{_there(workdir)}")
 
 
 def select(
@@ -162,7 +66,7 @@ def select(
         screen.warn(
             f"less than half of the average share is kept of: {names}. --per-class keeps the same share of each"
         )
-    again = f"{f' --selection {render.path_of(out)}' if out else ''}{_there(workdir)}"
+    again = f"{f' --selection {render.path_of(out)}' if out else ''}{work.there(workdir)}"
     screen.note("next", f"prune-kit retrain{again}   (does accuracy hold?)")
     screen.note("", f"prune-kit export{again} --format txt")
 
@@ -241,7 +145,7 @@ def retrain(
         *render.outcome_sentence(outcomes),
     )
     screen.note("wrote", render.path_of(target))
-    screen.note("next", f"prune-kit export --format txt{_there(workdir)}")
+    screen.note("next", f"prune-kit export --format txt{work.there(workdir)}")
 
 
 def export(
@@ -269,7 +173,7 @@ def export(
 
     Example: prune-kit export --format txt
     """
-    from prune_kit import pipeline
+    from prune_kit import exporters, pipeline
     from prune_kit.errors import OptionError
     from prune_kit.selection import Selection
     from prune_kit_cli import render, work
@@ -279,17 +183,11 @@ def export(
     if len(found) > 1:
         raise OptionError(f"which selection? Say --selection FILE, one of: {', '.join(map(render.path_of, found))}")
     chosen = Selection.read(found[0])
-    format = format or (pipeline.format_of(out) if out else None) or "txt"
+    format = format or (exporters.format_of(out) if out else None) or "txt"
     target = pipeline.export(
-        chosen, out or pipeline.export_path(workdir / found[0].stem, format, what), format=format, what=what
+        chosen, out or exporters.export_path(workdir / found[0].stem, format, what), format=format, what=what
     )
     screen.result(
         {"file": target, "format": format, "what": what, "kept": len(chosen.index), "dropped": len(chosen.dropped)},
-        f"wrote {render.path_of(target)}: {pipeline.export_sentence(chosen, format, what)}",
+        f"wrote {render.path_of(target)}: {exporters.export_sentence(chosen, format, what)}",
     )
-
-
-def _there(workdir: Path) -> str:
-    """The words that lead the next command to the same workdir."""
-    usual = Path(os.environ.get("PRUNE_KIT_WORKDIR", o.DEFAULT_WORKDIR))
-    return "" if workdir == usual else f" --workdir {shlex.quote(str(workdir))}"

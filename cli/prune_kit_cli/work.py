@@ -1,5 +1,7 @@
 """From words to values: where each stage finds its predecessor's file, and which protocol the options ask for."""
 
+import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,12 +10,13 @@ from prune_kit.errors import FileError, OptionError
 from prune_kit.selection import Selection
 from prune_kit.settled import training_config
 from prune_kit.table import ScoreTable
+from prune_kit_cli.options import DEFAULT_WORKDIR
 
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
     from prune_kit.training.config import TrainConfig
 
-SCORES, SELECTION, OUTCOMES = "scores.h5", "selection.h5", "outcomes.h5"
+SCORES, SELECTION, OUTCOMES, LABELS = "scores.h5", "selection.h5", "outcomes.h5", "labels.h5"
 
 
 def read_scores(workdir: Path, path: Path | None = None) -> ScoreTable:
@@ -63,3 +66,9 @@ def protocol(
         if not equals:
             raise OptionError(f"--train {key!r} must have the form KEY=VALUE, such as epochs=10")
     return config.changed({key: value for key, _, value in pairs})
+
+
+def there(workdir: Path) -> str:
+    """The words that lead the next command to the same workdir."""
+    usual = Path(os.environ.get("PRUNE_KIT_WORKDIR", DEFAULT_WORKDIR))
+    return "" if workdir == usual else f" --workdir {shlex.quote(str(workdir))}"

@@ -96,6 +96,13 @@ class Dataset:
         label = self.rows.label if self.rows.true_label is None else self.rows.true_label
         return TestSet(self.images[held_out], label[held_out], self.rows.id[held_out], self.rows.digest[held_out])
 
+    @property
+    def test_rows(self) -> Rows:
+        """The test examples without their images, as rows of their own."""
+        test = self.test
+        role = np.full(len(test.label), HELD_OUT, dtype=np.uint8)
+        return Rows(test.id, test.digest, test.label, role, self.class_names, self.rows.data)
+
     def relabelled(self, label: Int[np.ndarray, "N"], labels_file: str) -> "Dataset":
         """The same examples under other labels; the present ones become `true_labels`.
 

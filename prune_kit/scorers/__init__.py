@@ -1,8 +1,15 @@
-"""One file per score: `score(data, runs, *, epoch) -> array`, (R, N) where each run has its own, else (N,).
+"""One file per score: `score(data, runs, *, epoch, **options) -> array`, (R, N) where each run has its own, else (N,).
 
 A module says `HIGHER_MEANS` ("harder" or "easier") and what it `NEEDS` the runs to have recorded: "nothing", a clean
-"sweep" at the epoch, a "checkpoint" of it, or the "minibatches" up to it. `COMPANIONS` are methods scored along with
-it. The pipeline averages over runs and adds the provenance.
+"sweep" at the epoch, a "checkpoint" of it, the "minibatches" up to it, "every sweep" up to it, a clean pass when the
+training accuracy reaches its option `threshold` ("threshold"), or the "folds" of holdout validation. Where the need
+depends on an option, `needs(**options)` says it instead. It may also have `OPTIONS`, its keyword options with their
+defaults, and `check_options(**options)`, which raises OptionError; `COMPANIONS`, methods scored along with it;
+`AVERAGES`, the name of the table's array that its first axis becomes ("per_run" unless it says otherwise);
+`COUNTS_RUNS`, True where the column is the sum over the runs and not their mean;
+`beside(data, runs, scores, *, epoch, **options)`, more arrays for the table;
+`score_test(data, runs, *, epoch, **options) -> (R, M) or (M,)`, the same score of the test examples;
+`provenance(runs, *, epoch, **options)`, what else made it. The pipeline averages over the first axis and adds the rest.
 """
 
 from collections.abc import Callable
@@ -11,24 +18,37 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prune_kit.errors import RunError
 from prune_kit.progress import Listener, Progress, nobody
 
 if TYPE_CHECKING:
     from prune_kit.training.config import Execution
-    from prune_kit.training.runs import RecordedRun
+    from prune_kit.training.folds import Holdout
+    from prune_kit.training.runs import Computed, RecordedRun
 
 
 @dataclass(frozen=True, eq=False)
 class Runs:
-    """The R recorded runs that a score may use; `seed` is the first one's. `observe` is "minibatches" or "sweep"."""
+    """The R recorded runs that a score may use; `seed` is the first one's. `observe` is "minibatches" or "sweep".
+
+    `fold_results` are the networks of holdout validation, where a method needs them.
+    """
 
     recorded: "tuple[RecordedRun, ...]"
     seed: int
     execution: "Execution"
     observe: str = "minibatches"
     progress: Listener = nobody
+    fold_results: "Holdout | None" = None
 
-    def each(self, name: str, compute: Callable[["RecordedRun"], np.ndarray]) -> np.ndarray:
+    @property
+    def holdout(self) -> "Holdout":
+        """The networks of holdout validation. Raises RunError where there are none."""
+        if self.fold_results is None:
+            raise RunError("no folds of holdout validation were trained")
+        return self.fold_results
+
+    def each(self, name: str, compute: Callable[["RecordedRun"], "Computed"]) -> np.ndarray:
         """What `compute` gives for each run, stacked (R, N), and kept in the run's folder under `name`.
 
         Runs that lack it are computed in as many processes as networks are trained, so `compute` must be a module's

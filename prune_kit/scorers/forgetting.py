@@ -4,7 +4,7 @@ Paper: Toneva et al. 2019, https://arxiv.org/abs/1812.05159, section 3.
 """
 
 import numpy as np
-from jaxtyping import Float, Int, Int8
+from jaxtyping import Float, Int8, Int32
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.scorers import Runs
@@ -23,9 +23,16 @@ def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
     return np.stack(counts)
 
 
-def never_learned(per_run: Float[np.ndarray, "R N"], epoch: int) -> Int[np.ndarray, "N"]:
+def beside(
+    data: Dataset, runs: Runs, per_run: Float[np.ndarray, "R N"], *, epoch: int
+) -> dict[str, Int32[np.ndarray, "N"]]:
     """In how many runs each example was never learned."""
-    counts: np.ndarray = (per_run == epoch).sum(axis=0)
+    return {"never_learned": never_learned(per_run, epoch)}
+
+
+def never_learned(per_run: Float[np.ndarray, "R N"], epoch: int) -> Int32[np.ndarray, "N"]:
+    """How many of the runs count an example as never learned, which is when they count `epoch` itself."""
+    counts: np.ndarray = (per_run == epoch).sum(axis=0).astype(np.int32)
     return counts
 
 

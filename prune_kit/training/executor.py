@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from prune_kit.progress import Listener, Progress, nobody
-from prune_kit.training.recorder import complete
+from prune_kit.training.recorder import EpochListener, complete
 from prune_kit.training.runs import RecordedRun, Request, RunInputs, missing
 
 POLL_SECONDS = 0.2
@@ -26,6 +26,15 @@ class Executed:
     trained: int
 
 
+@dataclass(frozen=True)
+class Task:
+    """A piece of training: `work` is a module's function, or a `functools.partial` of one, that takes a listener."""
+
+    name: str
+    work: Callable[[EpochListener], None]
+    networks: int = 1
+
+
 def execute(
     runs: list[RunInputs],
     requests: list[Request],
@@ -38,44 +47,50 @@ def execute(
     Raises what `recorder.complete` raises. When a run fails or the user interrupts, the others keep what they have.
     """
     runs_folder = runs_folder.absolute()  # a worker that is used again is still where this process was at its start
-    work = [
-        (number, run, request)
-        for number, (run, request) in enumerate(zip(runs, requests, strict=True))
+    named = labels or [f"seed {run.seed}" for run in runs]
+    tasks = [
+        Task(f"{number} of {len(runs)} ({name})", partial(complete, run, request, runs_folder))
+        for number, (run, request, name) in enumerate(zip(runs, requests, named, strict=True), start=1)
         if missing(run, request, runs_folder)
     ]
-    named = labels or [f"seed {run.seed}" for run in runs]
-    jobs = min(runs[0].execution.jobs if runs else 1, len(work))
+    run_tasks(tasks, runs[0].execution.jobs if runs else 1, listener)
+    return Executed(tuple(RecordedRun(run, runs_folder / run.key) for run in runs), len(tasks))
+
+
+def run_tasks(tasks: list[Task], jobs: int, listener: Listener) -> None:
+    """Run all tasks, `jobs` at a time, each in a process of its own where that is more than one.
+
+    Raises what a task raises.
+    """
 
     def tell(number: int, epoch: int, epochs: int, note: str) -> None:
-        listener(Progress(f"network {number + 1} of {len(runs)} ({named[number]})", epoch, epochs, note, len(work)))
+        task = tasks[number]
+        noun = "network" if task.networks == 1 else "networks"
+        listener(Progress(f"{noun} {task.name}", epoch, epochs, note, len(tasks), task.networks))
 
-    if jobs <= 1:
-        for number, run, request in work:
-            complete(run, request, runs_folder, lambda *how, number=number: tell(number, *how))
-    else:
-        _in_processes(work, runs_folder, jobs, tell)
-    recorded = tuple(RecordedRun(run, runs_folder / run.key) for run in runs)
-    return Executed(recorded, len(work))
+    if min(jobs, len(tasks)) > 1:
+        _in_processes(tasks, jobs, tell)
+        return
+    for number, task in enumerate(tasks):
+        task.work(partial(tell, number))
 
 
-def _in_processes(work: list[tuple[int, RunInputs, Request]], runs_folder: Path, jobs: int, tell: Tell) -> None:
+def _in_processes(tasks: list[Task], jobs: int, tell: Tell) -> None:
     """joblib's processes need no `if __name__ == "__main__"` in the user's script."""
     from joblib import Parallel, delayed
 
     with TemporaryDirectory(prefix="prune-kit-") as folder, _following(Path(folder), tell):
-        tasks = (
-            delayed(_complete_elsewhere)(*item, runs_folder, Path(folder) / f"{item[0]}", os.getpid()) for item in work
+        work = (
+            delayed(_elsewhere)(task.work, Path(folder) / f"{number}", os.getpid()) for number, task in enumerate(tasks)
         )
-        Parallel(n_jobs=jobs, backend="loky")(tasks)
+        Parallel(n_jobs=min(jobs, len(tasks)), backend="loky")(work)
 
 
-def _complete_elsewhere(
-    number: int, run: RunInputs, request: Request, runs_folder: Path, diary: Path, parent: int
-) -> None:
-    """Complete a run in a worker process, which tells its progress by appending lines to `diary`."""
+def _elsewhere(work: Callable[[EpochListener], None], diary: Path, parent: int) -> None:
+    """Do a task in a worker process, which tells its progress by appending lines to `diary`."""
     _leave_with(parent)
     with diary.open("a", buffering=1) as lines:
-        complete(run, request, runs_folder, lambda epoch, epochs, note: print(epoch, epochs, note, file=lines))
+        work(lambda epoch, epochs, note: print(epoch, epochs, note, file=lines))
 
 
 @cache

@@ -28,8 +28,16 @@ class DeviceImages:
         return self.normalised(self.pixels[rows])
 
     def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """uint8 (B, H, W, C) to float32 (B, C, H, W): the mean subtracted, divided by the standard deviation."""
-        return pixels.to(torch.float32).sub_(self.mean).div_(self.deviation).permute(0, 3, 1, 2)
+        """uint8 (B, H, W, C) to (B, C, H, W) in the constants' type: the mean subtracted, divided by the deviation."""
+        return pixels.to(self.mean.dtype).sub_(self.mean).div_(self.deviation).permute(0, 3, 1, 2)
+
+    def prepared(self) -> "PreparedImages":
+        """All images normalised now, for trainings that show each of them many times."""
+        count, (height, width, channels) = len(self.pixels), self.pixels.shape[1:]
+        images = torch.empty(count, channels, height, width, dtype=self.mean.dtype, device=self.pixels.device)
+        for start in range(0, count, BLOCK):
+            images[start : start + BLOCK] = self.batch(slice(start, start + BLOCK))
+        return PreparedImages(images)
 
     def augmented_batch(self, rows: torch.Tensor, draws: "Draws") -> torch.Tensor:
         """As `batch`, each image shifted within its black border and perhaps mirrored, as `draws` says."""
@@ -45,6 +53,17 @@ class DeviceImages:
         columns = draws.right[:, None] + mirrored
         images = torch.arange(len(rows), device=pixels.device)
         return self.normalised(pixels[images[:, None, None], lines[:, :, None], columns[:, None, :]])
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImages:
+    """Normalised images (N, C, H, W) on a device, four bytes a number."""
+
+    images: torch.Tensor
+
+    def batch(self, rows: torch.Tensor) -> torch.Tensor:
+        """The images of `rows`."""
+        return self.images.index_select(0, rows)
 
 
 @dataclass(frozen=True, eq=False)

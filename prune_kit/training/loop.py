@@ -1,5 +1,6 @@
 """The only training loop, and the clean pass that observes a network between epochs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -54,12 +55,18 @@ def optimizer_for(model: nn.Module, config: TrainConfig) -> torch.optim.SGD:
 
 
 def train_epoch(
-    model: nn.Module, optimizer: torch.optim.SGD, training: Training, epoch: int, logits: torch.Tensor | None = None
+    model: nn.Module,
+    optimizer: torch.optim.SGD,
+    training: Training,
+    epoch: int,
+    logits: torch.Tensor | None = None,
+    after_step: Callable[[int], None] | None = None,
 ) -> int:
     """Train epoch number `epoch` (1 is the first), and return how many examples were presented.
 
     The order and the augmentation depend on (seed, epoch) alone, so that an epoch can be repeated or resumed at.
     The logits of every example, before the step that uses them, go to its row of `logits` (N, C), where given.
+    `after_step`, where given, is told the number of finished steps after each; it may look, and must touch nothing.
     """
     config, device = training.config, training.labels.device
     draws_from = chance.generator(training.seed, "epoch", epoch)
@@ -81,7 +88,7 @@ def train_epoch(
             )
             with autocast(device, training.precision):
                 output = model(batch)
-            output = output.float()
+            output = output.to(batch.dtype)
             if logits is not None:
                 logits[rows] = output.detach()
             loss = functional.cross_entropy(output, training.labels[rows])
@@ -92,17 +99,25 @@ def train_epoch(
                     config, first_step + number, training.total_steps, training.epoch_steps
                 )
             optimizer.step()
+            if after_step is not None:
+                after_step(first_step + number + 1)
     return sum(stop - start for start, stop in bounds)
 
 
-def sweep(model: nn.Module, pictures: DeviceImages, precision: str) -> torch.Tensor:
-    """The logits (N, C), float32, of all images, in eval mode and without augmentation."""
+def sweep(model: nn.Module, pictures: DeviceImages, precision: str, rows: torch.Tensor | None = None) -> torch.Tensor:
+    """The logits (N, C), float32, of all images or of `rows`, in eval mode and without augmentation."""
     model.eval()
     device = pictures.pixels.device
+    count, size = len(pictures.pixels) if rows is None else len(rows), SWEEP_BATCH[device.type]
+    logits = torch.empty(0)
     with torch.inference_mode(), autocast(device, precision):
-        size = SWEEP_BATCH[device.type]
-        starts = range(0, len(pictures.pixels), size)
-        return torch.cat([model(pictures.batch(slice(start, start + size))).float() for start in starts])
+        for start in range(0, count, size):
+            part = slice(start, min(start + size, count))
+            output = model(pictures.batch(part if rows is None else rows[part]))
+            if start == 0:  # one array, filled: small ones kept between large ones would split the heap
+                logits = torch.empty(count, output.shape[1], device=device)
+            logits[part] = output
+    return logits
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -1,6 +1,7 @@
 """Training a run into its folder: epoch by epoch, so that it can stop anywhere and go on."""
 
 import io
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,17 @@ from safetensors.torch import save
 from prune_kit import files
 from prune_kit.errors import RunError
 from prune_kit.training import images, loop, memory, signals
-from prune_kit.training.runs import RecordedRun, Request, RunInputs, build_model, missing, read_tensors
+from prune_kit.training.runs import (
+    RecordedRun,
+    Request,
+    RunInputs,
+    build_model,
+    missing,
+    read_tensors,
+    threshold_file,
+)
 from prune_kit.training.threads import using_threads
+from prune_kit.training.threshold import Watch
 
 STATE_INTERVAL, STATE_SHARE = 60.0, 0.05  # save the state every minute, or as often as saving costs 5% of the time
 
@@ -62,6 +72,9 @@ class _Run:
         self.test_labels = torch.from_numpy(data.test.label).to(device)
         self.model = build_model(inputs).to(device).to(memory_format=torch.channels_last)
         self.optimizer = loop.optimizer_for(self.model, inputs.config)
+        lacking_thresholds = {value for value in request.thresholds if threshold_file(value) in self.lacking}
+        self.watch = Watch(self.model, self.training, lacking_thresholds)
+        self.last_epoch = _last_epoch(inputs, request, folder) if "finished.json" in lacking else request.last_epoch
         self.epoch, self.seconds = 0, 0.0
         summed = (len(data), data.classes) if request.minibatches else (0, 0)
         self.probability_sum = torch.zeros(summed, device=device)
@@ -74,12 +87,12 @@ class _Run:
         began, images_seen = time.monotonic(), 0
         started = began - self.seconds
         self._observe()
-        while self.epoch < self.request.last_epoch:
+        while not self._done:
             presented, loss = self._train_epoch()
             now, images_seen = time.monotonic(), images_seen + presented
             self.seconds = now - started
             self._observe()
-            last = self.epoch == self.request.last_epoch
+            last = self._done
             since = now - self.saved_at
             if self.epoch == self.training.epochs:
                 (self.folder / "state.safetensors").unlink(missing_ok=True)  # nothing goes on from the end
@@ -89,16 +102,25 @@ class _Run:
             if last:
                 self._finish()
                 note = f"{note}, {self.seconds:.1f} s"
-            self.listener(self.epoch, self.request.last_epoch, note)
+            ahead = self.training.epochs if self.watch.unreached else self.last_epoch
+            self.listener(self.epoch, self.epoch if last else ahead, note)
         if not (self.folder / "finished.json").is_file():
             self._finish()
-            self.listener(self.epoch, self.request.last_epoch, "recorded")
+            self.listener(self.epoch, self.epoch, "recorded")
+
+    @property
+    def _done(self) -> bool:
+        """Whether every epoch asked for has ended, and every threshold was reached or the protocol is at its end."""
+        looking = self.watch.unreached and self.epoch < self.training.epochs
+        return self.epoch >= self.last_epoch and not looking
 
     def _train_epoch(self) -> tuple[int, float]:
         """One epoch; its signals are written before the epoch counts as finished."""
         labels = self.training.labels
         logits = torch.full((len(labels), self.inputs.data.classes), torch.nan, device=labels.device)
-        presented = loop.train_epoch(self.model, self.optimizer, self.training, self.epoch + 1, logits)
+        # nothing is called after a step where nothing is looked for
+        watching = {"after_step": self.watch.after_step} if self.watch.unreached else {}
+        presented = loop.train_epoch(self.model, self.optimizer, self.training, self.epoch + 1, logits, **watching)
         self.epoch += 1
         probability = logits.softmax(1)
         seen = ~logits[:, 0].isnan()
@@ -114,12 +136,15 @@ class _Run:
             self.probability_sum += probability.nan_to_num_(0.0)
             self.presentations += seen
             self._write_arrays(f"minibatch-{self.epoch:04}.npz", lambda: signals.statistics(logits, labels))
+        for threshold, found in self.watch.take(at_the_end=self.epoch == self.training.epochs).items():
+            files.write_arrays(self.folder / threshold_file(threshold), found)
         return presented, loss
 
     def _observe(self) -> None:
         """Record what is asked for at the epoch that has just ended."""
         epoch, precision = self.epoch, self.training.precision
-        wanted_test = epoch == self.request.last_epoch or epoch in self.request.sweeps
+        asked_test = self.request.test and epoch == self.request.last_epoch
+        wanted_test = self._done or asked_test or epoch in self.request.sweeps
         if epoch in self.request.sweeps:
             self._write_arrays(
                 f"sweep-{epoch:04}.npz",
@@ -161,7 +186,8 @@ class _Run:
                 tensors[f"momentum.{name}"] = state["momentum_buffer"]
         if self.sums_complete:
             tensors |= {"probability_sum": self.probability_sum, "presentations": self.presentations}
-        metadata = {"epoch": str(self.epoch), "seconds": repr(self.seconds)}
+        unreached = json.dumps(sorted(self.watch.unreached))  # watched for in every epoch so far
+        metadata = {"epoch": str(self.epoch), "seconds": repr(self.seconds), "unreached": unreached}
         _write_tensors(self.folder / "state.safetensors", _own(tensors), metadata)
         self.saved_epoch, self.saved_at = self.epoch, time.monotonic()
         self.save_seconds = self.saved_at - started
@@ -174,8 +200,9 @@ class _Run:
         tensors, metadata = read_tensors(path)
         epoch = int(metadata["epoch"])
         self.saved_epoch = epoch
-        wanted = self.request.files()
-        if epoch > min((wanted[name] for name in self.lacking if name in wanted), default=self.request.last_epoch):
+        unreached = json.loads(metadata.get("unreached", "[]"))
+        wanted = self.request.files() | {threshold_file(value): epoch for value in unreached}
+        if epoch > min((wanted[name] for name in self.lacking if name in wanted), default=self.last_epoch):
             return
         self.model.load_state_dict(_part(tensors, "model."))
         momentum = _part(tensors, "momentum.")
@@ -198,6 +225,13 @@ class _Run:
         steps = min(self.epoch * self.inputs.member_epoch_steps, self.inputs.total_steps)
         outcome = {"epoch": self.epoch, "steps": steps, "seconds": self.seconds, "test_accuracy": float(correct.mean())}
         files.write_json(path, outcome)
+
+
+def _last_epoch(inputs: RunInputs, request: Request, folder: Path) -> int:
+    """The epoch at which a run ends that has recorded everything: where it found its last threshold, or later."""
+    steps = [RecordedRun(inputs, folder).reached(threshold)[0] for threshold in request.thresholds]
+    epochs = [inputs.epochs if step is None else -(-step // inputs.member_epoch_steps) for step in steps]
+    return max(request.last_epoch, *epochs, 0)
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

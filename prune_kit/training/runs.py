@@ -4,6 +4,7 @@
     minibatch-0001.npz       signals of epoch 1, every row, from the training minibatches
     sweep-0020.npz           signals of all rows after epoch 20, from a clean pass
     test-0020.npz            the same for the test examples
+    threshold-0.5.npz        signals of all rows after the first step at which half of the training examples were right
     weights-0020.safetensors the network after epoch 20
     probability-0020.npy     each row's training-time probabilities, averaged over the epochs up to 20
     state.safetensors        what training goes on from: weights, momentum, sums, the last finished epoch
@@ -20,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import torch
@@ -33,6 +35,7 @@ from prune_kit.training import schedule
 from prune_kit.training.config import Execution, TrainConfig
 
 RUN_FORMAT = 1
+Computed = np.ndarray | dict[str, np.ndarray]  # one array, or several by their names
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +109,8 @@ class RunInputs:
 class Request:
     """What a run must have recorded: signals of the `minibatches` up to `last_epoch`, clean `sweeps`, `weights`.
 
-    With `test`, the test set's signals at `last_epoch` too.
+    With `test`, the test set's signals at `last_epoch` too. Each of the `thresholds`, in (0, 1], asks for a clean sweep
+    at the first step at which the training accuracy reaches it, be it after `last_epoch`.
     """
 
     last_epoch: int
@@ -114,13 +118,15 @@ class Request:
     test: bool = False
     sweeps: frozenset[int] = field(default_factory=frozenset)
     weights: frozenset[int] = field(default_factory=frozenset)
+    thresholds: frozenset[float] = field(default_factory=frozenset)
 
     def files(self) -> dict[str, int]:
         """The files that must be there, each with the latest epoch from whose end it can still be made."""
         wanted = {f"test-{self.last_epoch:04}.npz": self.last_epoch} if self.test else {}
         if self.minibatches:
             wanted |= {f"minibatch-{epoch:04}.npz": epoch - 1 for epoch in range(1, self.last_epoch + 1)}
-        wanted |= {f"sweep-{epoch:04}.npz": epoch for epoch in self.sweeps}
+        wanted |= {f"{kind}-{epoch:04}.npz": epoch for kind in ("sweep", "test") for epoch in self.sweeps}
+        wanted |= {threshold_file(threshold): 0 for threshold in self.thresholds}  # every step must have been watched
         return wanted | {f"weights-{epoch:04}.safetensors": epoch for epoch in self.weights}
 
 
@@ -143,6 +149,25 @@ class RecordedRun:
     def test(self, name: str, epoch: int) -> np.ndarray:
         """A clean-pass signal (M,) of the test examples after `epoch`."""
         return self._read("test", name, epoch)
+
+    def at_threshold(self, name: str, threshold: float) -> np.ndarray | None:
+        """A clean-pass signal (N,) of the first step at which the training accuracy was `threshold`; None for never.
+
+        Raises RunError if it was not watched for.
+        """
+        step, _ = self.reached(threshold)
+        return None if step is None else _read_signal(self.folder / threshold_file(threshold), name)
+
+    def reached(self, threshold: float) -> tuple[int | None, float]:
+        """The first step at which the training accuracy was `threshold`, and how high it was; never: None, the last.
+
+        Raises RunError if it was not watched for.
+        """
+        path = self.folder / threshold_file(threshold)
+        if not path.is_file():
+            raise RunError(f"the run of seed {self.seed} did not watch for a training accuracy of {threshold:g}")
+        step = int(_read_signal(path, "step"))
+        return None if step < 0 else step, float(_read_signal(path, "accuracy"))
 
     def minibatches(self, name: str, epochs: int) -> np.ndarray:
         """A signal (T, N) of the training minibatches of epochs 1 .. `epochs`."""
@@ -170,12 +195,23 @@ class RecordedRun:
         """Whether `once` has kept something under `name`."""
         return (self.folder / f"{name}.npz").is_file()
 
-    def once(self, name: str, compute: Callable[["RecordedRun"], np.ndarray]) -> np.ndarray:
-        """What `compute` gives for this run, kept in its folder under `name`, so that it is computed once."""
+    def once(self, name: str, compute: Callable[["RecordedRun"], Computed]) -> np.ndarray:
+        """What `compute` gives for this run, kept in its folder under `name`, so that it is computed once.
+
+        Where that is several arrays, `values` is the one returned, and `beside` gives the others.
+        """
         path = self.folder / f"{name}.npz"
         if not self.has(name):
-            files.write_arrays(path, {"values": compute(self)})
+            computed = compute(self)
+            files.write_arrays(path, computed if isinstance(computed, dict) else {"values": computed})
         return files.read_array(path, "values")
+
+    def beside(self, name: str, array: str) -> np.ndarray | None:
+        """Another array that `once` has kept under `name`; None when it was computed without it."""
+        path = self.folder / f"{name}.npz"
+        with ZipFile(path) as kept:
+            there = f"{array}.npy" in kept.namelist()
+        return files.read_array(path, array) if there else None
 
     def outcome(self) -> dict[str, Any]:
         """What `finished.json` says: epoch, steps, seconds, test_accuracy."""
@@ -186,10 +222,12 @@ class RecordedRun:
         path = self.folder / f"{kind}-{epoch:04}.npz"
         if not path.is_file():
             raise RunError(f"the run of seed {self.seed} recorded no {kind} signals at epoch {epoch}")
-        try:
-            return files.read_array(path, name)
-        except FileError as error:
-            raise FileError(f"{error}. Remove that file, and the run records it again") from error
+        return _read_signal(path, name)
+
+
+def threshold_file(threshold: float) -> str:
+    """The name of the file that is recorded when the training accuracy reaches `threshold`."""
+    return f"threshold-{float(threshold)}.npz"
 
 
 def missing(inputs: RunInputs, request: Request, runs_folder: Path) -> list[str]:
@@ -203,6 +241,13 @@ def build_model(inputs: RunInputs) -> nn.Module:
     """The untrained network of a run, on the CPU."""
     data = inputs.data
     return models.build(inputs.config.model, shape=data.shape, classes=data.classes, seed=inputs.seed)
+
+
+def _read_signal(path: Path, name: str) -> np.ndarray:
+    try:
+        return files.read_array(path, name)
+    except FileError as error:
+        raise FileError(f"{error}. Remove that file, and the run records it again") from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

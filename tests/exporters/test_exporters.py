@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from prune_kit import catalog, pipeline
+from prune_kit import catalog, exporters, pipeline
 from prune_kit.errors import FileError, OptionError
 from prune_kit.exporters import COLUMNS
 from prune_kit.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT, REASONS
@@ -111,7 +111,7 @@ def test_what_was_there_stays_when_a_file_cannot_be_written(selection, tmp_path,
 @every_format
 def test_the_name_of_a_file_says_what_it_holds(tmp_path, format):
     whole = catalog.load(pipeline.EXPORTERS, format, "format").WHOLE_TABLE
-    names = [pipeline.export_path(tmp_path / "selection", format, what).name for what in (None, "keep", "drop")]
+    names = [exporters.export_path(tmp_path / "selection", format, what).name for what in (None, "keep", "drop")]
     first = f"selection.{format}" if whole else f"selection-keep.{format}"
     assert names == [first, f"selection-keep.{format}", f"selection-drop.{format}"]
 

@@ -11,7 +11,7 @@ from prune_kit import catalog
 from prune_kit.data.dataset import Dataset
 from prune_kit.pipeline import score
 from prune_kit.scorers import Runs
-from prune_kit.scoring import SCORERS
+from prune_kit.scoring import SCORERS, WITHOUT_EPOCH, WITHOUT_RUNS, needs, options_for
 from prune_kit.table import ScoreTable
 from prune_kit.training.images import normalisation
 from prune_kit.training.recorder import complete
@@ -113,16 +113,18 @@ def test_input_norm_is_the_norm_of_what_networks_receive(shapes: Dataset, runs: 
 def test_every_method_obeys_the_contract(method: str, shapes: Dataset, table: ScoreTable) -> None:
     module = catalog.load(SCORERS, method, "method")
     assert module.HIGHER_MEANS in ("harder", "easier")
-    assert module.NEEDS in ("nothing", "sweep", "checkpoint", "minibatches")
-    name = method if module.NEEDS == "nothing" else f"{method}@{EPOCH}"
+    needed = needs(method, options_for([method], {})[method])
+    assert needed in ("nothing", "sweep", "checkpoint", "minibatches", "every sweep", "threshold", "folds")
+    name = method if needed in WITHOUT_EPOCH else f"{method}@{EPOCH}"
     column = table.columns[name]
     assert column.values.shape == (len(shapes),)
     assert column.values.dtype == np.float32
     assert np.isfinite(column.values).all()
     assert column.harder == ("higher" if module.HIGHER_MEANS == "harder" else "lower")
-    if module.NEEDS != "nothing":
-        assert column.seeds == (0, 1)
-        np.testing.assert_allclose(column.extras["per_run"].mean(axis=0), column.values, rtol=1e-5)
+    assert column.seeds == (() if needed in WITHOUT_RUNS else (0, 1))
+    if "per_run" in column.extras:
+        over_runs = np.sum if getattr(module, "COUNTS_RUNS", False) else np.mean
+        np.testing.assert_allclose(over_runs(column.extras["per_run"], axis=0), column.values, rtol=1e-5)
 
 
 def test_the_averaged_probabilities_stand_beside_cumulative_pl(shapes: Dataset, table: ScoreTable) -> None:

@@ -1,0 +1,216 @@
+"""What C-scores cost: network-epochs per second, ours against a plain loop, and whether bf16 changes the scores.
+
+    python benchmarks/cscore.py --data mnist:DIR                 speed, as `prune-kit score --method cscore` trains
+    python benchmarks/cscore.py --data mnist:DIR --ways          one process: one network at a time, or several batched
+    python benchmarks/cscore.py --data mnist:DIR --agreement     rank correlations within and between precisions
+
+The plain loop trains the same networks one after the other: float32 tensors in memory, an nn.Module, autograd, the
+default SGD, all cores for one network. Both train on half of the rows and then classify the rest. On a GPU,
+`--device cuda --paper` times 9 ratios x 200 folds x 10 epochs.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import combinations, product
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch.nn import functional
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from this_machine import machine
+
+from prune_kit import models
+from prune_kit.data.dataset import Dataset
+from prune_kit.data.spec import load_data
+from prune_kit.training import ensemble, folds, images, loop, memory, schedule
+from prune_kit.training.config import Execution, TrainConfig, resolve_execution
+from prune_kit.training.subsets import held_out_sets
+
+EPOCHS, RATIO = 10, 50
+AGREEMENT_RATIOS, AGREEMENT_FOLDS, AGREEMENT_EPOCHS = (30, 70), 6, 5
+PAPER_RATIOS, PAPER_FOLDS, PAPER_EPOCHS = tuple(range(10, 100, 10)), 200, 10
+
+
+def protocol(model: str, epochs: int) -> TrainConfig:
+    """The authors' MNIST script, or the same for another network."""
+    return TrainConfig(
+        model=model, epochs=epochs, batch_size=128, nesterov=False, weight_decay=0.0, schedule="constant",
+        learning_rate=0.1 if model == "mlp" else 0.05,
+    )  # fmt: skip
+
+
+def plain(data: Dataset, config: TrainConfig, device: torch.device, networks: int) -> float:
+    """Seconds for `networks` networks, one after the other, as anyone would write it."""
+    mean, deviation = images.normalisation(data)
+    x = (torch.from_numpy(data.images).float() - torch.tensor(mean).float()) / torch.tensor(deviation).float()
+    x, y = x.permute(0, 3, 1, 2).contiguous().to(device), torch.from_numpy(data.labels).to(device)
+    started = time.perf_counter()
+    for seed in range(networks):
+        torch.manual_seed(seed)
+        (held_out,) = held_out_sets(data.rows.training, RATIO, 1, seed=seed, sampling="uniform")
+        members = torch.from_numpy(np.setdiff1d(data.rows.training, held_out)).to(device)
+        model = models.build(config.model, shape=data.shape, classes=data.classes, seed=seed).to(device)
+        optimizer = torch.optim.SGD(model.parameters(), lr=config.learning_rate, momentum=config.momentum)
+        for _ in range(config.epochs):
+            for rows in members[torch.randperm(len(members), device=device)].split(config.batch_size):
+                optimizer.zero_grad()
+                functional.cross_entropy(model(x[rows]), y[rows]).backward()
+                optimizer.step()
+        with torch.no_grad():
+            asked = torch.from_numpy(held_out).to(device)
+            sum(int((model(x[rows]).argmax(1) == y[rows]).sum()) for rows in asked.split(1000))
+    return time.perf_counter() - started
+
+
+def ours(data: Dataset, config: TrainConfig, execution: Execution, networks: int) -> float:
+    """Seconds for `networks` folds, trained as `score` trains them, their files included."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        holdout = folds.complete_folds(
+            data, config, 0, Path(folder), ratios=(RATIO,), folds=networks, sampling="balanced", execution=execution
+        )
+        holdout.votes()
+        return time.perf_counter() - started
+
+
+def speed(data: Dataset, model: str, device: str, repeats: int) -> None:
+    """Network-epochs per second, in turns."""
+    config = protocol(model, EPOCHS)
+    cores = torch.get_num_threads()
+    counts = {"plain loop, fp32": 1, "ours, fp32": 4 * cores, "ours, bf16": 4 * cores}
+    where = {name[-4:]: resolve_execution(device, name[-4:], networks=100) for name in counts}
+    contenders: dict[str, Callable[[int], float]] = {
+        "plain loop, fp32": lambda n: plain(data, config, torch.device(device), n),
+        "ours, fp32": lambda n: ours(data, config, where["fp32"], n),
+        "ours, bf16": lambda n: ours(data, config, where["bf16"], n),
+    }
+    for name, run in contenders.items():
+        run(where[name[-4:]].jobs if "ours" in name else 1)  # the processes start, the caches fill
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(repeats):
+        for name, run in contenders.items():
+            rates[name].append(counts[name] * EPOCHS / run(counts[name]))
+    print(f"\n{model}, {data.name}, {RATIO} % of {len(data.rows.training):,} rows, batch {config.batch_size}")
+    print(f"{'':24}{'network-epochs/s':>18}{'of the plain loop':>20}")
+    for name, found in rates.items():
+        ratios = [mine / base for mine, base in zip(found, rates["plain loop, fp32"], strict=True)]
+        print(f"{name:24}{statistics.median(found):>18.3f}{statistics.median(ratios):>19.2f}x")
+
+
+def ways(data: Dataset, model: str, device: torch.device, repeats: int) -> None:
+    """In one process, with one thread on a CPU: what batching several networks gains."""
+    torch.set_num_threads(1)
+    memory.keep_freed_memory()
+    config = protocol(model, 1)
+    pictures = images.on_device(data.images, *images.normalisation(data), device)
+    labels = torch.from_numpy(data.labels).to(device)
+    rows = torch.from_numpy(data.rows.training[:6400]).to(device)
+    steps = schedule.steps_per_epoch(len(rows), config.batch_size, drop_last=False)
+
+    def network(seed: int) -> torch.nn.Module:
+        return models.build(model, shape=data.shape, classes=data.classes, seed=seed)
+
+    def alone(precision: str) -> float:
+        trained = network(0).to(device).to(memory_format=torch.channels_last)
+        training = loop.Training(pictures, labels, rows, config, 0, steps, steps, precision)
+        started = time.perf_counter()
+        loop.train_epoch(trained, loop.optimizer_for(trained, config), training, 1)
+        return 1 / (time.perf_counter() - started)
+
+    def together(precision: str, count: int, by_hand: bool) -> float:
+        stacked = ensemble.stack([network(seed) for seed in range(count)], device, precision, by_hand=by_hand)
+        members = rows.expand(count, -1)
+        started = time.perf_counter()
+        ensemble.train_epoch(stacked, pictures, labels, members, list(range(count)), config, 1)
+        return count / (time.perf_counter() - started)
+
+    tried: dict[str, Callable[[], float]] = {}
+    by_hand = bool(ensemble.perceptron_layers(network(0)))
+    for precision in ("fp32", "bf16"):
+        tried[f"the usual loop, {precision}"] = lambda p=precision: alone(p)
+        for count in (1, 4, 16):
+            if by_hand:
+                tried[f"by hand, {count} at once, {precision}"] = lambda p=precision, n=count: together(p, n, True)
+            if count > 1:
+                tried[f"torch.func, {count} at once, {precision}"] = lambda p=precision, n=count: together(p, n, False)
+    for run in tried.values():
+        run()
+    rates: dict[str, list[float]] = {name: [] for name in tried}
+    for _ in range(repeats):
+        for name, run in tried.items():
+            rates[name].append(run())
+    base = rates["the usual loop, fp32"]
+    print(f"\n{model}, {len(rows):,} rows, one process, {torch.get_num_threads()} thread")
+    for name, found in rates.items():
+        ratio = statistics.median(mine / other for mine, other in zip(found, base, strict=True))
+        print(f"{name:32}{statistics.median(found):>10.3f} network-epochs/s{ratio:>8.2f}x")
+
+
+def agreement(data: Dataset, device: str) -> None:
+    """Spearman between C-scores of disjoint seeds, within fp32 and between fp32 and bf16."""
+    config = protocol("mlp", AGREEMENT_EPOCHS)
+    scores: dict[tuple[str, int], np.ndarray] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for precision, seed in product(("fp32", "bf16"), range(3)):
+            holdout = folds.complete_folds(
+                data, config, seed + 100 * (precision == "bf16"), Path(folder), ratios=AGREEMENT_RATIOS,
+                folds=AGREEMENT_FOLDS, sampling="balanced",
+                execution=resolve_execution(device, precision, networks=100),
+            )  # fmt: skip
+            asked, right = holdout.votes()
+            scores[precision, seed] = (right / asked).mean(axis=0)
+            print(f"{precision}, seed {seed}: mean C-score {scores[precision, seed].mean():.4f}", flush=True)
+    for one, other in (("fp32", "fp32"), ("fp32", "bf16"), ("bf16", "bf16")):
+        pairs = combinations(range(3), 2) if one == other else product(range(3), range(3))
+        found = [spearmanr(scores[one, a], scores[other, b]).statistic for a, b in pairs]
+        print(f"{one} with {other}: Spearman {np.mean(found):.4f} ({min(found):.4f} to {max(found):.4f})")
+
+
+def paper(data: Dataset, device: str, precision: str) -> None:
+    """The paper's MNIST experiment, whole."""
+    execution = resolve_execution(device, precision, networks=len(PAPER_RATIOS) * PAPER_FOLDS)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        holdout = folds.complete_folds(
+            data, protocol("mlp", PAPER_EPOCHS), 0, Path(folder), ratios=PAPER_RATIOS, folds=PAPER_FOLDS,
+            sampling="uniform", execution=execution,
+        )  # fmt: skip
+        asked, right = holdout.votes()
+        print(f"9 ratios x 200 folds x 10 epochs, {precision}: {time.perf_counter() - started:.1f} s, "
+              f"mean C-score {(right / asked).mean():.4f}")  # fmt: skip
+
+
+def main() -> None:
+    """Print the machine and the tables asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="digits", help="mnist:DIR, as for prune-kit score")
+    parser.add_argument("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--model", action="append", help="default: mlp")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--ways", action="store_true")
+    parser.add_argument("--agreement", action="store_true")
+    parser.add_argument("--paper", action="store_true")
+    given = parser.parse_args()
+    data, device = load_data(given.data), torch.device(given.device)
+    print(f"{machine(device)}; medians of {given.repeats}")
+    for model in given.model or ["mlp"]:
+        if given.ways:
+            ways(data, model, device, given.repeats)
+        elif not given.agreement and not given.paper:
+            speed(data, model, given.device, given.repeats)
+    if given.agreement:
+        agreement(data, given.device)
+    if given.paper:
+        for precision in ("bf16", "fp32"):
+            paper(data, given.device, precision)
+
+
+if __name__ == "__main__":
+    main()

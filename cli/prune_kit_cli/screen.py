@@ -1,0 +1,171 @@
+"""Where words go: results to stdout, notes and progress to stderr."""
+
+import json
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.text import Text
+
+from prune_kit.progress import Progress
+
+LABEL_WIDTH = 10
+MOST_LINES = 20
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Where the words go: `as_json` keeps stdout for one object, `quiet` keeps stderr for errors."""
+
+    as_json: bool
+    quiet: bool
+
+    def note(self, label: str, text: str) -> None:
+        """A line on stderr: what is being done, with what."""
+        if not self.quiet:
+            _stderr().print(Text(f"{label:<{LABEL_WIDTH}}", style="dim").append(text, style="not dim"), soft_wrap=True)
+
+    def trained(self, networks: int) -> None:
+        """How many networks a verb had to train."""
+        self.note(
+            "trained", count_of(networks, "network") if networks else "nothing: every run that this needs is there"
+        )
+
+    def warn(self, text: str) -> None:
+        """A line on stderr that should be read."""
+        if not self.quiet:
+            _stderr().print(
+                Text(f"{'note':<{LABEL_WIDTH}}", style="yellow").append(text, style="not yellow"), soft_wrap=True
+            )
+
+    def result(self, value: Mapping[str, Any], *shown: Any) -> None:
+        """The result on stdout: as JSON, or as the tables and lines `shown`."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(_plain(value)) + "\n")
+        elif not self.quiet:
+            console = Console(highlight=False)
+            if not console.is_terminal:
+                console = Console(highlight=False, width=120)
+            for item in shown:
+                console.print(item, soft_wrap=isinstance(item, str | Text), markup=False)
+
+    @contextmanager
+    def progress(self) -> "Iterator[Follower]":
+        """A listener for long work: bars on a terminal, one line per finished item elsewhere."""
+        console = _stderr()
+        if self.quiet:
+            yield Follower(lambda _: None)
+        elif console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}", style="dim"),
+            )
+            with Bars(*columns, console=console, transient=True) as bars:
+                yield Follower(_bars(bars, self))
+        else:
+            yield Follower(_lines(self))
+
+
+class Follower:
+    """A listener that also counts the networks that were finished while it listened."""
+
+    def __init__(self, show: Callable[[Progress], None]) -> None:
+        self.show = show
+        self.networks = 0
+
+    def __call__(self, step: Progress) -> None:
+        self.networks += step.networks * (step.done == step.total)
+        self.show(step)
+
+
+def error_line(message: str) -> None:
+    """The one line on stderr that an error gets."""
+    _stderr().print(Text("error: ", style="bold red").append(message, style="not bold default"), soft_wrap=True)
+
+
+def _lines(screen: Screen) -> Callable[[Progress], None]:
+    """One line per finished piece, with the time that is left for the others of its kind."""
+    started: dict[int, float] = {}  # when the first sign of a kind of pieces came, by how many of them there are
+    finished: Counter[int] = Counter()
+
+    def show(step: Progress) -> None:
+        since = started.setdefault(step.of, time.monotonic())
+        if step.done == step.total:
+            finished[step.of] += 1
+            left = (time.monotonic() - since) / finished[step.of] * (step.of - finished[step.of])
+            ending = f"; about {left:.0f} s left" if step.of > 1 and left >= 1 else ""
+            if _worth_a_line(finished[step.of], step.of):
+                screen.note("", f"{step.what}: {step.note or 'done'}{ending}")
+
+    return show
+
+
+def _worth_a_line(finished: int, of: int) -> bool:
+    """Of many pieces only some are told, the first and the last among them."""
+    return finished in (1, of) or finished % max(of // MOST_LINES, 1) == 0
+
+
+def _bars(bars: Bars, screen: Screen) -> Callable[[Progress], None]:
+    """A bar per piece in work, and one for all of them, whose time left is that of the whole."""
+    tasks: dict[str, TaskID] = {}
+    shares: dict[str, float] = {}
+    finished: Counter[int] = Counter()
+    whole: list[TaskID] = []
+
+    def show(step: Progress) -> None:
+        if step.of > 1:
+            shares[step.what] = step.done / step.total
+            if not whole:
+                whole.append(bars.add_task("all", total=step.of, note=""))
+            bars.update(whole[0], completed=sum(shares.values()), total=step.of)
+        if step.done == step.total:
+            if step.what in tasks:
+                bars.remove_task(tasks.pop(step.what))
+            finished[step.of] += 1
+            if step.note and _worth_a_line(finished[step.of], step.of):
+                screen.note("", f"{step.what}: {step.note}")
+            return
+        if step.what not in tasks:
+            tasks[step.what] = bars.add_task(escape(step.what), total=step.total, note="")
+        bars.update(tasks[step.what], completed=step.done, note=escape(step.note))
+
+    return show
+
+
+def _plain(value: Any) -> Any:
+    """JSON values: arrays to lists, paths to text, NaN (which JSON lacks) to null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, Path):
+        return str(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@cache
+def _stderr() -> Console:
+    """One console for notes and bars, so that a note never tears a bar."""
+    return Console(stderr=True, highlight=False)
+
+
+def count_of(number: int, noun: str) -> str:
+    """`1 network`, `2 networks`."""
+    return f"{number:,} {noun}" + "s" * (number != 1)

@@ -1,0 +1,118 @@
+"""cscore: how often networks that never saw an example get it right, averaged over sizes of the training set.
+
+Paper: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, equation 2 and algorithm 1.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from prune_kit import catalog
+from prune_kit.data.dataset import Dataset
+from prune_kit.errors import OptionError
+from prune_kit.identity import Rows
+from prune_kit.scorers import Runs
+from prune_kit.table import ScoreColumn
+
+HIGHER_MEANS = "easier"
+NEEDS = "folds"
+AVERAGES = "per_ratio"
+OPTIONS: dict[str, Any] = {"ratios": (10, 20, 30, 40, 50, 60, 70, 80, 90), "folds": 20, "sampling": "balanced"}
+
+
+def check_options(*, ratios: tuple[int, ...], folds: int, sampling: str) -> None:
+    """Raise OptionError unless ratios are percents 1 to 99 without repeats, and there is a fold to train."""
+    from prune_kit.training.subsets import SAMPLINGS
+
+    if not ratios or not all(1 <= ratio <= 99 for ratio in ratios) or len(set(ratios)) < len(ratios):
+        given = ",".join(map(str, ratios))
+        raise OptionError(f"--ratios {given} is out of range; expected percents from 1 to 99, each once, such as 30,70")
+    if folds < 1:
+        raise OptionError(f"--folds {folds} is out of range; at least 1")
+    if sampling not in SAMPLINGS:
+        raise catalog.unknown("sampling", sampling, SAMPLINGS)
+
+
+def score(
+    data: Dataset, runs: Runs, *, epoch: None, ratios: tuple[int, ...], folds: int, sampling: str
+) -> Float[np.ndarray, "S N"]:
+    """For each ratio the share of the networks that held an example out and then classified it right.
+
+        C_s(x, y) = mean over the networks r with (x, y) not in D_r, |D_r| = s n, of 1[f_r(x) = y]        in [0, 1]
+
+    The column is the unweighted mean over the ratios s; one ratio alone is the paper's point estimate. An example that
+    no network held out at some ratio is NaN there, and so in the column.
+    """
+    asked, right = runs.holdout.votes()
+    shares: np.ndarray = np.divide(right, asked, out=np.full(asked.shape, np.nan), where=asked > 0)
+    return shares
+
+
+def beside(
+    data: Dataset, runs: Runs, shares: Float[np.ndarray, "S N"], *, epoch: None, **options: Any
+) -> dict[str, np.ndarray]:
+    """The votes behind every share (S, N) and in all (N,), and the held-out probabilities (N, C)."""
+    asked, _ = runs.holdout.votes()
+    kept = {"per_ratio_votes": asked, "votes": asked.sum(axis=0, dtype=np.int32)}
+    probability = runs.holdout.probability()
+    return kept if probability is None else {**kept, "probability": probability.astype(np.float16)}
+
+
+def provenance(runs: Runs, *, epoch: None, **options: Any) -> dict[str, Any]:
+    """The arithmetic and the threads of the folds, which are not those of the runs, and their mean test accuracy."""
+    holdout = runs.holdout
+    return {
+        "fold_precision": holdout.execution.precision,
+        "fold_threads": holdout.execution.threads,
+        "test_accuracy": [round(float(value), 6) for value in holdout.test_accuracy().mean(axis=1)],
+    }
+
+
+def standard_error(column: ScoreColumn) -> Float[np.ndarray, "N"]:
+    """The standard error of every example's score, in [0, 0.5]; NaN where some ratio has fewer than two votes.
+
+        e_i^2 = 1/S^2 sum_s p_si (1 - p_si) / (v_si - 1)
+
+    with p the share right and v the votes of example i at ratio s: the unbiased estimate of the variance of a mean of
+    independent votes.
+    """
+    shares, votes = column.extras["per_ratio"].astype(np.float64), column.extras["per_ratio_votes"]
+    variance = np.divide(shares * (1 - shares), votes - 1, out=np.full(shares.shape, np.nan), where=votes > 1)
+    errors: np.ndarray = np.sqrt(np.maximum(variance, 0).sum(axis=0)) / len(shares)
+    return errors
+
+
+def typical_error(column: ScoreColumn) -> float:
+    """The root of the mean squared `standard_error` over the examples that have one; NaN where none has."""
+    errors = standard_error(column)
+    known = errors[~np.isnan(errors)]
+    return float(np.sqrt((known**2).mean())) if len(known) else math.nan
+
+
+def shortfall(column: ScoreColumn, rows: Rows) -> str:
+    """Which training rows lack a vote and how many folds would give every row one; "" where none does."""
+    lacking = column.extras["per_ratio_votes"][:, rows.training] == 0
+    if not lacking.any():
+        return ""
+    ratios, folds = column.parameters["ratios"], column.parameters["folds"]
+    where = ", ".join(f"{ratio} %" for ratio, row in zip(ratios, lacking, strict=True) if row.any())
+    needed = max(folds_needed(ratio, len(rows.training), column.parameters["sampling"]) for ratio in ratios)
+    about = "" if column.parameters["sampling"] == "balanced" else "about "
+    return (
+        f"{int(lacking.any(axis=0).sum()):,} of {len(rows.training):,} training rows have no score (NaN): no network "
+        f"held them out at {where}. {about}{max(needed - folds, 1)} more folds give every row a vote: "
+        f"--folds {max(needed, folds + 1)}"
+    )
+
+
+def folds_needed(ratio: int, count: int, sampling: str) -> int:
+    """How many folds give each of `count` rows a vote when `ratio` percent are trained on.
+
+    Exact for balanced sampling; for uniform sampling the number at which half a row is expected to lack one.
+    """
+    held_out = 1 - round(count * ratio / 100) / count
+    if sampling == "balanced":
+        return math.ceil(1 / held_out - 1e-9)
+    return math.ceil(math.log(0.5 / count) / math.log(1 - held_out))

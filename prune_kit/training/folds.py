@@ -1,0 +1,328 @@
+"""Holdout validation: networks trained on a part of the rows, asked about the rest. Trained once, kept, extended.
+
+    runs/<key>/inputs.json                       everything the key is the hash of, readable
+    runs/<key>/ratio-70-folds-0000-0000.npz      what the networks of these folds said of the rows they did not see
+    runs/<key>/in-work/...                       long trainings that are under way
+
+Every fold is a function of its inputs, so folds may be added, and an interrupted command goes on with the next one.
+"""
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache, partial
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from prune_kit import chance, files, models
+from prune_kit.data.dataset import Dataset
+from prune_kit.errors import RunError, TableError
+from prune_kit.progress import Listener, nobody
+from prune_kit.table import ScoreColumn
+from prune_kit.training import ensemble, images, loop, memory
+from prune_kit.training.config import Execution, TrainConfig, resolve_execution
+from prune_kit.training.executor import Task, run_tasks
+from prune_kit.training.images import DeviceImages, PreparedImages
+from prune_kit.training.recorder import EpochListener, complete
+from prune_kit.training.runs import RecordedRun, Request, RunInputs
+from prune_kit.training.subsets import held_out_sets
+from prune_kit.training.threads import using_threads
+
+FOLD_FORMAT = 1
+PROBABILITY_CLASSES = 100  # with more, the probabilities of the held-out rows would fill disks
+PREPARED_BYTES = 2**28  # images are normalised once for all folds where that takes no more in each process
+LARGEST_GROUP = {"cpu": 1, "cuda": 256}  # on a CPU batching networks gains nothing: benchmarks/cscore.py
+
+
+@dataclass(frozen=True, eq=False)
+class Holdout:
+    """The networks of holdout validation: `folds` at each of the `ratios`, percents of the rows trained on.
+
+    Two are equal when their folds are the same networks, however many of them each speaks of.
+    """
+
+    data: Dataset
+    config: TrainConfig
+    execution: Execution
+    seed: int
+    sampling: str
+    ratios: tuple[int, ...]
+    folds: int
+    runs_folder: Path
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Holdout) and self.folder == other.folder
+
+    def __hash__(self) -> int:
+        return hash(self.folder)
+
+    @cached_property
+    def inputs(self) -> dict[str, Any]:
+        """What every fold is a function of, with its ratio and number, as JSON values."""
+        common = RunInputs(self.data, self.config, self.seed, self.execution).describe()
+        by_hand = bool(ensemble.perceptron_layers(self.network(0)))
+        return {**common, "format": FOLD_FORMAT, "sampling": self.sampling, "by_hand": by_hand}
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the folds are kept."""
+        text = json.dumps(self.inputs, sort_keys=True)
+        return self.runs_folder / blake2b(text.encode(), digest_size=12).hexdigest()
+
+    def kept(self) -> dict[tuple[int, int], tuple[Path, int]]:
+        """Where (ratio, fold) is kept: the file, and its place in it."""
+        found = {}
+        for path in sorted(self.folder.glob("ratio-*-folds-*.npz")):
+            _, ratio, _, first, last = path.stem.split("-")
+            for place, fold in enumerate(range(int(first), int(last) + 1)):
+                found[int(ratio), fold] = (path, place)
+        return found
+
+    def votes(self) -> tuple[np.ndarray, np.ndarray]:
+        """How often each row was held out, and how often it was then classified right: both int32 (S, N)."""
+        asked, right = np.zeros((2, len(self.ratios), len(self.data)), dtype=np.int32)
+        kept = self.kept()
+        for s, ratio in enumerate(self.ratios):
+            for fold in range(self.folds):
+                path, place = kept[ratio, fold]
+                asked[s] += np.unpackbits(files.read_array(path, "held_out")[place], count=len(self.data))
+                right[s] += np.unpackbits(files.read_array(path, "right")[place], count=len(self.data))
+        return asked, right
+
+    def probability(self) -> np.ndarray | None:
+        """The probabilities (N, C) that networks gave rows they had not seen, averaged over the votes; NaN without any.
+
+        None where there are too many classes to keep them.
+        """
+        if self.data.classes > PROBABILITY_CLASSES:
+            return None
+        total, count = np.zeros((len(self.data), self.data.classes)), np.zeros((len(self.data), 1))
+        for (ratio, fold), (path, place) in sorted(self.kept().items()):
+            if ratio in self.ratios and fold < self.folds:
+                rows = np.flatnonzero(np.unpackbits(files.read_array(path, "held_out")[place], count=len(self.data)))
+                total[rows] += files.read_array(path, "probability")[place]
+                count[rows] += 1
+        return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+    @property
+    def seconds(self) -> float:
+        """What all folds took, in seconds of their processes."""
+        paths = {path for (ratio, fold), (path, _) in self.kept().items() if ratio in self.ratios and fold < self.folds}
+        return float(sum(files.read_array(path, "seconds") for path in sorted(paths)))
+
+    def test_accuracy(self) -> np.ndarray:
+        """The test accuracy (S, k) of every network."""
+        kept = self.kept()
+        return np.array(
+            [[_at(kept[ratio, fold], "test_accuracy") for fold in range(self.folds)] for ratio in self.ratios]
+        )
+
+    def groups(self) -> list[tuple[int, range]]:
+        """What is still to be trained: (ratio, folds), the folds of a group at once, first folds first."""
+        kept, size = self.kept(), self._group_size()
+        found: list[tuple[int, range]] = []
+        for ratio in self.ratios:
+            group = range(0)
+            for fold in range(self.folds):
+                if (ratio, fold) in kept:
+                    continue
+                if fold == group.stop and len(group) in range(1, size):
+                    found.pop()
+                    group = range(group.start, fold + 1)
+                else:
+                    group = range(fold, fold + 1)
+                found.append((ratio, group))
+        return sorted(found, key=lambda group: (group[1].start, group[0]))
+
+    def network_seed(self, ratio: int, fold: int) -> int:
+        """The seed of one network."""
+        return chance.derived_seed(self.seed, f"fold at {ratio} percent", fold)
+
+    def network(self, seed: int) -> torch.nn.Module:
+        """An untrained network, on the CPU."""
+        return models.build(self.config.model, shape=self.data.shape, classes=self.data.classes, seed=seed)
+
+    def _group_size(self) -> int:
+        """How many networks train at once: as many as half of the free memory holds, where batching pays at all."""
+        device = torch.device(self.execution.device)
+        largest = LARGEST_GROUP[device.type]
+        if largest == 1 or not self.inputs["by_hand"]:
+            return 1
+        weights = sum(parameter.numel() for parameter in self.network(0).parameters())
+        free, _ = torch.cuda.mem_get_info(device)
+        return max(min(largest, int(free / 2 / (6 * 4 * weights))), 1)
+
+
+def complete_folds(
+    data: Dataset,
+    config: TrainConfig,
+    seed: int,
+    runs_folder: Path,
+    *,
+    ratios: tuple[int, ...],
+    folds: int,
+    sampling: str,
+    execution: Execution,
+    progress: Listener = nobody,
+) -> Holdout:
+    """Train the folds that are not there yet, and give all of them.
+
+    Every network passes `config.epochs` times over its own rows. Raises RunError when a training diverges, FileError
+    when the cache cannot be written.
+    """
+    holdout = Holdout(data, config, execution, seed, sampling, ratios, folds, runs_folder.absolute())
+    groups = holdout.groups()
+    if groups and not (holdout.folder / "inputs.json").is_file():
+        files.write_json(holdout.folder / "inputs.json", holdout.inputs)
+    rows = data.rows.training
+    sets = {r: held_out_sets(rows, r, folds, seed=seed, sampling=sampling) for r in ratios}
+    tasks = []
+    for ratio, group in groups:
+        held_out = [sets[ratio][fold] for fold in group]
+        tasks.append(Task(_name(ratio, group), partial(_train_group, holdout, ratio, group, held_out), len(group)))
+    run_tasks(tasks, min(execution.jobs, len(tasks)), progress)
+    shutil.rmtree(holdout.folder / "in-work", ignore_errors=True)
+    _shown.cache_clear()
+    return holdout
+
+
+def fold_execution(
+    device: str, precision: str, jobs: int | None, networks: int, earlier: ScoreColumn | None
+) -> Execution:
+    """Where `networks` folds train: as many at once as there are cores, as those of an `earlier` column did.
+
+    Left open, the precision is bf16 also on a CPU with matrix units for it: C-scores are then made in less than half
+    the time, and agree with those in fp32 as well as those of other seeds do (benchmarks/RESULTS.md).
+
+    Raises TableError when that one was made with another precision.
+    """
+    settled = earlier.parameters if earlier else {}
+    if precision == "auto":
+        precision = settled.get("fold_precision") or _open_precision(device)
+    execution = resolve_execution(device, precision, jobs=jobs, threads=settled.get("fold_threads"), networks=networks)
+    if settled and settled["fold_precision"] != execution.precision:
+        raise TableError(
+            f"the folds of the table were trained in {settled['fold_precision']}, not {execution.precision}. "
+            "Give --fresh to start the table anew, or another --workdir"
+        )
+    return execution
+
+
+def _open_precision(device: str) -> str:
+    return "bf16" if not resolve_execution(device).device.startswith("cuda") and has_bf16_units() else "auto"
+
+
+@cache
+def has_bf16_units() -> bool:
+    """Whether this CPU multiplies matrices in bf16 by units of its own (AMX), as Linux tells."""
+    info = Path("/proc/cpuinfo")
+    return info.is_file() and " amx_bf16" in info.read_text("utf-8", "replace")
+
+
+def _name(ratio: int, group: range) -> str:
+    folds = f"fold {group[0] + 1}" if len(group) == 1 else f"folds {group[0] + 1} to {group[-1] + 1}"
+    return f"{folds} at {ratio} %"
+
+
+def _at(kept: tuple[Path, int], name: str) -> Any:
+    path, place = kept
+    return files.read_array(path, name)[place]
+
+
+def _train_group(
+    holdout: Holdout, ratio: int, group: range, held_out: list[np.ndarray], listener: EpochListener
+) -> None:
+    """Train the folds of a group, and keep what they say of the rows that each has not seen, and of the test set."""
+    memory.keep_freed_memory()
+    started, data = time.monotonic(), holdout.data
+    train = _together if holdout.inputs["by_hand"] else _alone
+    with using_threads(holdout.execution.threads):
+        logits, test_logits = train(holdout, [holdout.network_seed(ratio, fold) for fold in group], held_out, listener)
+    if not bool(logits.isfinite().all()):
+        rate = holdout.config.learning_rate
+        raise RunError(
+            f"training diverged: {_name(ratio, group)}, the outputs are no longer finite. "
+            f"Lower the learning rate (it is {rate:g}): --train learning_rate={rate / 4:g}"
+        )
+    mask, right = np.zeros((2, len(group), len(data)), dtype=bool)
+    for place, (rows, predicted) in enumerate(zip(held_out, logits.argmax(2).cpu().numpy(), strict=True)):
+        mask[place, rows] = True
+        right[place, rows] = predicted == data.labels[rows]
+    accuracy = (test_logits.argmax(2).cpu().numpy() == data.test.label).mean(axis=1)
+    seconds = time.monotonic() - started
+    arrays = {
+        "held_out": np.packbits(mask, axis=1),
+        "right": np.packbits(right, axis=1),
+        "test_accuracy": accuracy,
+        "seconds": np.array(seconds),
+    }
+    if data.classes <= PROBABILITY_CLASSES:
+        arrays["probability"] = logits.softmax(2).to(torch.float16).cpu().numpy()
+    files.write_arrays(holdout.folder / f"ratio-{ratio}-folds-{group[0]:04}-{group[-1]:04}.npz", arrays)
+    epochs = holdout.config.epochs
+    listener(epochs, epochs, f"test accuracy {100 * accuracy.mean():.2f} %, {seconds:.1f} s")
+
+
+def _together(
+    holdout: Holdout, seeds: list[int], held_out: list[np.ndarray], listener: EpochListener
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Train G networks in one batched computation: their logits (G, h, C), and (G, M, C) of the test set."""
+    data, config, device = holdout.data, holdout.config, torch.device(holdout.execution.device)
+    shown, test_pictures = _shown(holdout)
+    labels = torch.from_numpy(data.labels).to(device)
+    members = torch.from_numpy(np.stack([_rest(data, rows) for rows in held_out])).to(device)
+    networks = ensemble.stack([holdout.network(seed) for seed in seeds], device, holdout.execution.precision)
+    for epoch in range(1, config.epochs + 1):
+        ensemble.train_epoch(networks, shown, labels, members, seeds, config, epoch)
+        if epoch < config.epochs:
+            listener(epoch, config.epochs, "")
+    every = torch.arange(len(data.test.label), device=device).expand(len(seeds), -1)
+    asked = torch.from_numpy(np.stack(held_out)).to(device)
+    return ensemble.sweep(networks, shown, asked), ensemble.sweep(networks, test_pictures, every)
+
+
+def _alone(
+    holdout: Holdout, seeds: list[int], held_out: list[np.ndarray], listener: EpochListener
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One network by the usual loop, which goes on where it was interrupted; the logits are as `_together` gives."""
+    data, epochs = holdout.data, holdout.config.epochs
+    (seed,), (rows,) = seeds, held_out
+    members = _rest(data, rows)
+    inputs = RunInputs(data, holdout.config, seed, holdout.execution, members, len(members))
+    folder = holdout.folder / "in-work"
+    request = Request(epochs, weights=frozenset({epochs}))
+    complete(inputs, request, folder, lambda epoch, of, note: None if epoch == of else listener(epoch, of, note))
+    run = RecordedRun(inputs, folder / inputs.key)
+    device, precision = torch.device(holdout.execution.device), holdout.execution.precision
+    network = run.model(epochs).to(device).to(memory_format=torch.channels_last)
+    pictures, test_pictures = _pictures(data, device)
+    asked = loop.sweep(network, pictures, precision, torch.from_numpy(rows).to(device))
+    tested = loop.sweep(network, test_pictures, precision)
+    shutil.rmtree(run.folder)
+    return asked[None], tested[None]
+
+
+@lru_cache(maxsize=1)
+def _shown(holdout: Holdout) -> tuple[DeviceImages | PreparedImages, DeviceImages]:
+    """The images, prepared where they fit and none is augmented, and the test images: the same for all folds."""
+    data, device = holdout.data, torch.device(holdout.execution.device)
+    pictures, test_pictures = _pictures(data, device)
+    augmented = holdout.config.crop_padding > 0 or holdout.config.flip
+    fits = data.images.size * torch.float32.itemsize <= PREPARED_BYTES
+    return pictures.prepared() if fits and not augmented else pictures, test_pictures
+
+
+def _pictures(data: Dataset, device: torch.device) -> tuple[DeviceImages, DeviceImages]:
+    """The images and the test images on the device, normalised by the constants of the training set."""
+    constants = images.normalisation(data)
+    return images.on_device(data.images, *constants, device), images.on_device(data.test.images, *constants, device)
+
+
+def _rest(data: Dataset, rows: np.ndarray) -> np.ndarray:
+    """The training rows that are not among `rows`, ascending."""
+    return np.setdiff1d(data.rows.training, rows, assume_unique=True)

@@ -1,0 +1,184 @@
+"""Holdout validation: kept fold by fold, extended, resumed to the same bits."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prune_kit.data.dataset import Dataset
+from prune_kit.errors import OptionError, RunError, TableError
+from prune_kit.pipeline import score
+from prune_kit.progress import Progress
+from prune_kit.scorers import cscore
+from prune_kit.table import ScoreTable
+from prune_kit.training import folds
+from prune_kit.training.config import Execution, TrainConfig
+from prune_kit.training.folds import Holdout, complete_folds
+from tests.conftest import ONE_THREAD, TINY, shapes_data
+
+MLP = TrainConfig(model="mlp", epochs=2, batch_size=16, learning_rate=0.05, schedule="constant")
+RATIOS = (30, 70)
+
+
+def trained(data: Dataset, folder: Path, config: TrainConfig = MLP, **changes: Any) -> Holdout:
+    options: dict[str, Any] = {"ratios": RATIOS, "folds": 3, "sampling": "balanced", "execution": ONE_THREAD} | changes
+    return complete_folds(data, config, 0, folder, **options)
+
+
+def scored(data: Dataset, workdir: Path, config: TrainConfig = MLP, **options: Any) -> ScoreTable:
+    given: dict[str, Any] = {"ratios": RATIOS, "folds": 3, "config": config, "jobs": 1, "precision": "fp32"} | options
+    return score(data, "cscore", workdir=workdir, **given)
+
+
+def same_bits(one: ScoreTable, other: ScoreTable) -> bool:
+    a, b = one.columns["cscore"], other.columns["cscore"]
+    arrays = [(a.values, b.values), *((a.extras[kind], b.extras[kind]) for kind in a.extras)]
+    return all(x.tobytes() == y.tobytes() for x, y in arrays)
+
+
+class Stop(Exception):
+    """Stands for whatever ends a command in the middle."""
+
+
+def stopping_after(finished: int) -> Any:
+    count = 0
+
+    def listen(step: Progress) -> None:
+        nonlocal count
+        if step.networks and step.done == step.total:
+            count += 1
+            if count == finished:
+                raise Stop
+
+    return listen
+
+
+@pytest.mark.parametrize("config", [MLP, TINY], ids=["mlp", "convnet"])
+def test_a_command_interrupted_after_any_fold_and_repeated_gives_the_same_bits(shapes, tmp_path, config):
+    whole = scored(shapes, tmp_path / "whole", config)
+    for finished in range(1, 6):
+        workdir = tmp_path / f"{finished}"
+        with pytest.raises(Stop):
+            scored(shapes, workdir, config, progress=stopping_after(finished))
+        assert same_bits(scored(shapes, workdir, config), whole)
+        assert not list(workdir.glob("runs/*/in-work"))
+
+
+def test_more_folds_train_only_what_is_not_there(shapes, tmp_path):
+    few = scored(shapes, tmp_path, folds=2)
+    heard: list[Progress] = []
+    more = scored(shapes, tmp_path, folds=4, table=few, progress=heard.append)
+    assert sum(step.networks for step in heard if step.done == step.total) == 4  # two folds more at two ratios
+    assert same_bits(more, scored(shapes, tmp_path / "anew", folds=4))
+    assert same_bits(scored(shapes, tmp_path, folds=2, table=more), more)  # fewer keep what is there
+
+
+def test_other_ratios_sampling_or_precision_than_the_table_has_are_refused(shapes, tmp_path):
+    table = scored(shapes, tmp_path)
+    for changes, told in (
+        ({"ratios": (50,)}, r"ratios \[50\] \(the table has \[30, 70\]\)"),
+        ({"sampling": "uniform"}, r"sampling uniform \(the table has balanced\)"),
+    ):
+        with pytest.raises(TableError, match=told):
+            scored(shapes, tmp_path, table=table, **changes)
+    with pytest.raises(TableError, match="the folds of the table were trained in fp32, not bf16"):
+        folds.fold_execution("cpu", "bf16", 1, 6, table.columns["cscore"])
+
+
+def test_no_network_is_asked_about_a_row_that_it_was_trained_on(shapes, tmp_path, monkeypatch):
+    seen = []
+    train = folds.ensemble.train_epoch
+
+    def spy(networks, pictures, labels, members, *others):
+        seen.append(members.numpy().copy())
+        train(networks, pictures, labels, members, *others)
+
+    monkeypatch.setattr(folds.ensemble, "train_epoch", spy)
+    holdout = trained(shapes, tmp_path, folds=1)
+    for members, ratio in zip(seen[:: MLP.epochs], RATIOS, strict=True):
+        path, _ = holdout.kept()[ratio, 0]
+        asked = np.unpackbits(np.load(path)["held_out"][0], count=len(shapes)).astype(bool)
+        assert sorted([*members[0], *np.flatnonzero(asked)]) == list(range(len(shapes)))
+        assert len(members[0]) == round(len(shapes) * ratio / 100)
+
+
+def test_rows_that_play_the_test_set_are_neither_trained_on_nor_asked(tmp_path):
+    from prune_kit.data.dataset import from_arrays
+
+    with_test = shapes_data()
+    data = from_arrays(with_test.images, with_test.labels, name="shapes", spec="shapes")
+    table = scored(data, tmp_path, folds=2)
+    column, held_out = table.columns["cscore"], data.rows.role == 1
+    assert held_out.any()
+    assert np.isnan(column.values[held_out]).all()
+    assert not column.extras["votes"][held_out].any()
+    assert np.isfinite(column.values[~held_out]).sum() > 0
+
+
+def test_several_processes_give_the_bits_of_one(shapes, tmp_path):
+    assert same_bits(scored(shapes, tmp_path / "one"), scored(shapes, tmp_path / "two", jobs=2))
+
+
+def test_groups_take_neighbouring_folds_and_leave_out_what_is_kept(shapes, tmp_path, monkeypatch):
+    trained(shapes, tmp_path, folds=1)
+    monkeypatch.setattr(Holdout, "_group_size", lambda _: 3)
+    rest = Holdout(shapes, MLP, ONE_THREAD, 0, "balanced", RATIOS, 6, tmp_path)
+    assert rest.groups() == [(30, range(1, 4)), (70, range(1, 4)), (30, range(4, 6)), (70, range(4, 6))]
+
+
+def test_a_group_of_networks_says_what_each_of_them_says_alone(shapes, tmp_path, monkeypatch):
+    one_by_one = trained(shapes, tmp_path / "alone").probability()
+    monkeypatch.setattr(Holdout, "_group_size", lambda _: 3)
+    at_once = trained(shapes, tmp_path / "together")
+    assert [path.name for path in sorted(at_once.folder.glob("*.npz"))] == [
+        "ratio-30-folds-0000-0002.npz",
+        "ratio-70-folds-0000-0002.npz",
+    ]
+    np.testing.assert_allclose(at_once.probability(), one_by_one, atol=2e-3)  # kept as float16
+
+
+def test_a_training_that_diverges_is_named(shapes, tmp_path):
+    with pytest.raises(RunError, match=r"training diverged: fold 1 at 30 %, .* Lower the learning rate"):
+        trained(shapes, tmp_path, MLP.changed({"learning_rate": 1e5}), folds=1)
+
+
+def test_the_folds_of_another_seed_are_other_networks(shapes, tmp_path):
+    one, other = scored(shapes, tmp_path), scored(shapes, tmp_path, seed=7)
+    assert not np.array_equal(one.columns["cscore"].values, other.columns["cscore"].values)
+
+
+def test_the_table_says_how_its_folds_were_trained(shapes, tmp_path):
+    parameters = scored(shapes, tmp_path).columns["cscore"].parameters
+    assert parameters["ratios"] == [30, 70]
+    assert parameters["folds"] == 3
+    assert (parameters["sampling"], parameters["fold_precision"]) == ("balanced", "fp32")
+    assert parameters["fold_threads"] >= 1
+    assert len(parameters["test_accuracy"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"ratios": (0, 50)}, "--ratios 0,50 is out of range; expected percents from 1 to 99"),
+        ({"ratios": (50, 50)}, "--ratios 50,50 is out of range"),
+        ({"ratios": ()}, "--ratios  is out of range"),
+        ({"folds": 0}, "--folds 0 is out of range"),
+        ({"sampling": "balance"}, "unknown sampling 'balance'. Did you mean 'balanced'"),
+        ({"space": "pixels"}, "--space is for --method density"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_refused(shapes, tmp_path, options, told):
+    with pytest.raises(OptionError) as caught:
+        scored(shapes, tmp_path, **options)
+    assert told in str(caught.value)
+
+
+def test_one_process_trains_one_network_per_core() -> None:
+    found = folds.fold_execution("cpu", "fp32", 2, 180, None)
+    assert isinstance(found, Execution)
+    assert found.jobs == 2
+
+
+def test_cscore_options_have_the_defaults_of_the_paper() -> None:
+    assert cscore.OPTIONS["ratios"] == (10, 20, 30, 40, 50, 60, 70, 80, 90)
