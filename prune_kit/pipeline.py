@@ -8,7 +8,6 @@ is one module of `scorers`, `selectors`, `exporters`; its name is the module's.
 """
 
 import inspect
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,9 +20,9 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.data.spec import load_data
 from prune_kit.errors import IdentityError, OptionError
 from prune_kit.identity import Rows, check_same
-from prune_kit.outcomes import Outcome, Outcomes
+from prune_kit.outcomes import Outcomes
 from prune_kit.progress import Listener, nobody
-from prune_kit.retraining import BASELINES, retrain_groups
+from prune_kit.retraining import BASELINES, outcome_of, retrain_groups
 from prune_kit.scorers import Runs
 from prune_kit.scoring import lacking_columns, method_names, needs, request_for, score_column
 from prune_kit.selection import Selection
@@ -221,22 +220,8 @@ def retrain(
     labels = [f"{name}, seed {s}" for name, s, _ in plan]
     executed = execute(inputs, requests, Path(workdir) / "runs", progress, labels)
     described = {**asdict(config), "budget": budget, "precision": execution.precision, "threads": execution.threads}
-    rows = []
-    for (name, s, _), run in zip(plan, executed.runs, strict=True):
-        outcome = run.outcome()
-        rows.append(
-            Outcome(
-                selection=name,
-                seed=s,
-                kept=len(run.inputs.rows),
-                test_accuracy=outcome["test_accuracy"],
-                steps=outcome["steps"],
-                epochs=outcome["steps"] / run.inputs.member_epoch_steps,
-                seconds=outcome["seconds"],
-                config=json.dumps(described),
-            )
-        )
-    return Outcomes(tuple(rows), data.fingerprint, data.rows.data)
+    rows = tuple(outcome_of(name, run, described) for (name, _, _), run in zip(plan, executed.runs, strict=True))
+    return Outcomes(rows, data.fingerprint, data.rows.data)
 
 
 def export(selection: Selection, path: str | Path, *, format: str | None = None, what: str | None = None) -> Path:

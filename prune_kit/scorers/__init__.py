@@ -23,7 +23,7 @@ from prune_kit.progress import Listener, Progress, nobody
 
 if TYPE_CHECKING:
     from prune_kit.training.config import Execution
-    from prune_kit.training.folds import Holdout
+    from prune_kit.training.holdout import Holdout
     from prune_kit.training.runs import Computed, RecordedRun
 
 

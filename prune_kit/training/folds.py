@@ -1,25 +1,14 @@
-"""Holdout validation: networks trained on a part of the rows, asked about the rest. Trained once, kept, extended.
+"""Holdout validation: networks trained on a part of the rows, asked about the rest; each is trained once."""
 
-    runs/<key>/inputs.json                       everything the key is the hash of, readable
-    runs/<key>/ratio-70-folds-0000-0000.npz      what the networks of these folds said of the rows they did not see
-    runs/<key>/in-work/...                       long trainings that are under way
-
-Every fold is a function of its inputs, so folds may be added, and an interrupted command goes on with the next one.
-"""
-
-import json
 import shutil
 import time
-from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache, partial
-from hashlib import blake2b
+from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from prune_kit import chance, files, models
+from prune_kit import files
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import RunError, TableError
 from prune_kit.progress import Listener, nobody
@@ -27,135 +16,14 @@ from prune_kit.table import ScoreColumn
 from prune_kit.training import ensemble, images, loop, memory
 from prune_kit.training.config import Execution, TrainConfig, resolve_execution
 from prune_kit.training.executor import Task, run_tasks
+from prune_kit.training.holdout import PROBABILITY_CLASSES, Holdout
 from prune_kit.training.images import DeviceImages, PreparedImages
 from prune_kit.training.recorder import EpochListener, complete
 from prune_kit.training.runs import RecordedRun, Request, RunInputs
 from prune_kit.training.subsets import held_out_sets
 from prune_kit.training.threads import using_threads
 
-FOLD_FORMAT = 1
-PROBABILITY_CLASSES = 100  # with more, the probabilities of the held-out rows would fill disks
 PREPARED_BYTES = 2**28  # images are normalised once for all folds where that takes no more in each process
-LARGEST_GROUP = {"cpu": 1, "cuda": 256}  # on a CPU batching networks gains nothing: benchmarks/cscore.py
-
-
-@dataclass(frozen=True, eq=False)
-class Holdout:
-    """The networks of holdout validation: `folds` at each of the `ratios`, percents of the rows trained on.
-
-    Two are equal when their folds are the same networks, however many of them each speaks of.
-    """
-
-    data: Dataset
-    config: TrainConfig
-    execution: Execution
-    seed: int
-    sampling: str
-    ratios: tuple[int, ...]
-    folds: int
-    runs_folder: Path
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Holdout) and self.folder == other.folder
-
-    def __hash__(self) -> int:
-        return hash(self.folder)
-
-    @cached_property
-    def inputs(self) -> dict[str, Any]:
-        """What every fold is a function of, with its ratio and number, as JSON values."""
-        common = RunInputs(self.data, self.config, self.seed, self.execution).describe()
-        by_hand = bool(ensemble.perceptron_layers(self.network(0)))
-        return {**common, "format": FOLD_FORMAT, "sampling": self.sampling, "by_hand": by_hand}
-
-    @cached_property
-    def folder(self) -> Path:
-        """Where the folds are kept."""
-        text = json.dumps(self.inputs, sort_keys=True)
-        return self.runs_folder / blake2b(text.encode(), digest_size=12).hexdigest()
-
-    def kept(self) -> dict[tuple[int, int], tuple[Path, int]]:
-        """Where (ratio, fold) is kept: the file, and its place in it."""
-        found = {}
-        for path in sorted(self.folder.glob("ratio-*-folds-*.npz")):
-            _, ratio, _, first, last = path.stem.split("-")
-            for place, fold in enumerate(range(int(first), int(last) + 1)):
-                found[int(ratio), fold] = (path, place)
-        return found
-
-    def votes(self) -> tuple[np.ndarray, np.ndarray]:
-        """How often each row was held out, and how often it was then classified right: both int32 (S, N)."""
-        asked, right = np.zeros((2, len(self.ratios), len(self.data)), dtype=np.int32)
-        kept = self.kept()
-        for s, ratio in enumerate(self.ratios):
-            for fold in range(self.folds):
-                path, place = kept[ratio, fold]
-                asked[s] += np.unpackbits(files.read_array(path, "held_out")[place], count=len(self.data))
-                right[s] += np.unpackbits(files.read_array(path, "right")[place], count=len(self.data))
-        return asked, right
-
-    def probability(self) -> np.ndarray | None:
-        """The probabilities (N, C) that networks gave rows they had not seen, averaged over the votes; NaN without any.
-
-        None where there are too many classes to keep them.
-        """
-        if self.data.classes > PROBABILITY_CLASSES:
-            return None
-        total, count = np.zeros((len(self.data), self.data.classes)), np.zeros((len(self.data), 1))
-        for (ratio, fold), (path, place) in sorted(self.kept().items()):
-            if ratio in self.ratios and fold < self.folds:
-                rows = np.flatnonzero(np.unpackbits(files.read_array(path, "held_out")[place], count=len(self.data)))
-                total[rows] += files.read_array(path, "probability")[place]
-                count[rows] += 1
-        return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
-
-    @property
-    def seconds(self) -> float:
-        """What all folds took, in seconds of their processes."""
-        paths = {path for (ratio, fold), (path, _) in self.kept().items() if ratio in self.ratios and fold < self.folds}
-        return float(sum(files.read_array(path, "seconds") for path in sorted(paths)))
-
-    def test_accuracy(self) -> np.ndarray:
-        """The test accuracy (S, k) of every network."""
-        kept = self.kept()
-        return np.array(
-            [[_at(kept[ratio, fold], "test_accuracy") for fold in range(self.folds)] for ratio in self.ratios]
-        )
-
-    def groups(self) -> list[tuple[int, range]]:
-        """What is still to be trained: (ratio, folds), the folds of a group at once, first folds first."""
-        kept, size = self.kept(), self._group_size()
-        found: list[tuple[int, range]] = []
-        for ratio in self.ratios:
-            group = range(0)
-            for fold in range(self.folds):
-                if (ratio, fold) in kept:
-                    continue
-                if fold == group.stop and len(group) in range(1, size):
-                    found.pop()
-                    group = range(group.start, fold + 1)
-                else:
-                    group = range(fold, fold + 1)
-                found.append((ratio, group))
-        return sorted(found, key=lambda group: (group[1].start, group[0]))
-
-    def network_seed(self, ratio: int, fold: int) -> int:
-        """The seed of one network."""
-        return chance.derived_seed(self.seed, f"fold at {ratio} percent", fold)
-
-    def network(self, seed: int) -> torch.nn.Module:
-        """An untrained network, on the CPU."""
-        return models.build(self.config.model, shape=self.data.shape, classes=self.data.classes, seed=seed)
-
-    def _group_size(self) -> int:
-        """How many networks train at once: as many as half of the free memory holds, where batching pays at all."""
-        device = torch.device(self.execution.device)
-        largest = LARGEST_GROUP[device.type]
-        if largest == 1 or not self.inputs["by_hand"]:
-            return 1
-        weights = sum(parameter.numel() for parameter in self.network(0).parameters())
-        free, _ = torch.cuda.mem_get_info(device)
-        return max(min(largest, int(free / 2 / (6 * 4 * weights))), 1)
 
 
 def complete_folds(
@@ -227,11 +95,6 @@ def has_bf16_units() -> bool:
 def _name(ratio: int, group: range) -> str:
     folds = f"fold {group[0] + 1}" if len(group) == 1 else f"folds {group[0] + 1} to {group[-1] + 1}"
     return f"{folds} at {ratio} %"
-
-
-def _at(kept: tuple[Path, int], name: str) -> Any:
-    path, place = kept
-    return files.read_array(path, name)[place]
 
 
 def _train_group(

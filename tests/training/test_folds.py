@@ -14,7 +14,8 @@ from prune_kit.scorers import cscore
 from prune_kit.table import ScoreTable
 from prune_kit.training import folds
 from prune_kit.training.config import Execution, TrainConfig
-from prune_kit.training.folds import Holdout, complete_folds
+from prune_kit.training.folds import complete_folds
+from prune_kit.training.holdout import Holdout
 from tests.conftest import ONE_THREAD, TINY, shapes_data
 
 MLP = TrainConfig(model="mlp", epochs=2, batch_size=16, learning_rate=0.05, schedule="constant")
