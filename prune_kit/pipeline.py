@@ -24,7 +24,7 @@ from prune_kit.outcomes import Outcomes
 from prune_kit.progress import Listener, nobody
 from prune_kit.retraining import BASELINES, outcome_of, retrain_groups
 from prune_kit.scorers import Runs
-from prune_kit.scoring import lacking_columns, method_names, needs, request_for, score_column
+from prune_kit.scoring import check_epoch_and_runs, lacking_columns, method_names, needs, request_for, score_column
 from prune_kit.selection import Selection
 from prune_kit.settled import check_settled, scored_with, table_runs, training_config
 from prune_kit.table import ScoreTable
@@ -75,6 +75,7 @@ def score(
     table = table or ScoreTable(data.rows, {})
     check_same(data.rows, table.rows, f"the data {data.rows.data}", "the score table", "--fresh starts the table anew")
     settled = scored_with(table)
+    runs_given = runs is not None
     runs = table_runs(table) or DEFAULT_RUNS if runs is None else runs
     seed = settled.get("seed", 0) if seed is None else seed
     observe = settled.get("observe", OBSERVATIONS[0]) if observe is None else observe
@@ -102,7 +103,9 @@ def score(
     check_settled(settled, parameters)
     seeds = range(seed, seed + max(runs, table_runs(table)))
     given = {name: value for name, value in options.items() if value is not None}
-    todo, chosen = lacking_columns(table, method_names(methods), epochs, config.epochs, given, tuple(seeds))
+    names = method_names(methods)
+    check_epoch_and_runs(names, given, epoch=epoch is not None, runs=runs_given)
+    todo, chosen = lacking_columns(table, names, epochs, config.epochs, given, tuple(seeds))
     request = request_for(list(todo), observe, chosen)
     inputs = [RunInputs(data, config, s, execution) for s in seeds] if request else []
     requests = [request] * len(inputs) if request else []

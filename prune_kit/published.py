@@ -32,7 +32,8 @@ def read_published(path: Path, rows: Rows, *, align: bool = False) -> np.ndarray
             loaded = np.load(file, allow_pickle=False)
             arrays = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {"scores": loaded}
     except UNREADABLE as error:
-        raise FileError(f"{path} cannot be read as {path.suffix[1:]}: {' '.join(str(error).split())}") from error
+        reason = "it is none, or holds Python objects" if "pickle" in str(error) else " ".join(str(error).split())
+        raise FileError(f"{path} cannot be read as {path.suffix[1:]}: {reason}") from error
     needed = ("scores", "labels") if path.suffix == ".npz" else ("scores",)
     lacking = [name for name in needed if name not in arrays]
     if lacking:

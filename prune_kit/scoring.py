@@ -60,7 +60,7 @@ def options_for(methods: list[str], given: Mapping[str, Any]) -> dict[str, dict[
         if name not in taken:
             takers = [m for m in catalog.module_names(SCORERS) if name in getattr(_scorer(m), "OPTIONS", {})]
             raise OptionError(
-                f"--{name.replace('_', '-')} is for --method {' or '.join(takers)}"
+                f"--{name.replace('_', '-')} is for --method {','.join(takers)}"
                 if takers
                 else f"unknown scoring option {name!r}"
             )
@@ -72,6 +72,20 @@ def needs(method: str, options: Mapping[str, Any]) -> str:
     module = _scorer(method)
     found: str = module.needs(**options) if hasattr(module, "needs") else module.NEEDS
     return found
+
+
+def check_epoch_and_runs(methods: list[str], given: Mapping[str, Any], *, epoch: bool, runs: bool) -> None:
+    """Raise OptionError where an epoch or runs were asked for, and every method trains folds, which have neither."""
+    options = options_for(methods, given)
+    if any(needs(method, options[method]) != "folds" for method in methods):
+        return
+    names = " and ".join(methods)
+    if epoch:
+        raise OptionError(
+            f"--epoch is not for {names}: its networks train to the end of the protocol; --train epochs=N"
+        )
+    if runs:
+        raise OptionError(f"--runs is not for {names}: it counts networks by --folds")
 
 
 def grown_to(table: ScoreTable, options: dict[str, dict[str, Any]]) -> None:

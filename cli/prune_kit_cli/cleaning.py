@@ -53,6 +53,8 @@ def corrupt(
     chances = read_matrix(matrix, loaded.classes) if matrix else None
     share = 0.2 if rate is None and kind != "matrix" else rate
     planted = plant(loaded, kind, rate=share, matrix=chances, seed=seed)
+    if target.exists():
+        screen.warn(f"{render.path_of(target)} is replaced; a score table made with the old labels stays as it is")
     planted.write(target)
     touched, wrong, count = int(planted.touched.sum()), len(planted.wrong), len(loaded.rows.training)
     screen.result(

@@ -188,6 +188,7 @@ def _describe(path: Path) -> tuple[dict[str, Any], list[Any]]:
     from rich.text import Text
 
     from prune_kit import files
+    from prune_kit.data.noise import NoisyLabels
     from prune_kit.outcomes import Outcomes
     from prune_kit.scorers.cscore import typical_error
     from prune_kit.selection import Selection
@@ -215,6 +216,13 @@ def _describe(path: Path) -> tuple[dict[str, Any], list[Any]]:
         shares = dict(zip(selection.rows.class_names, selection.class_shares(), strict=True))
         values = {**head, "rows": len(selection.rows), "kept": len(selection.index), "class_shares": shares}
         return values, [title, selection.describe(), render.class_table(selection)]
+    if kind == "labels":
+        noisy = NoisyLabels.read(path)
+        touched, wrong = int(noisy.touched.sum()), len(noisy.wrong)
+        said = ", ".join(f"{key} {value}" for key, value in noisy.parameters.items() if value is not None)
+        return {**head, **noisy.parameters, "touched": touched, "wrong": wrong}, [
+            title, f"{said}: {touched:,} of {len(noisy.rows.training):,} training rows touched, {wrong:,} labels wrong",
+        ]  # fmt: skip
     if kind == "outcomes":
         outcomes = Outcomes.read(path)
         return {**head, "outcomes": render.outcomes_json(outcomes)}, [

@@ -80,7 +80,7 @@ def exit_code(words: list[str]) -> int:
         _error(f"{message}. See: prune-kit {_command(words)}--help")
         return USER_ERROR
     if code == INTERRUPTED:  # newer typers turn the interrupt into this exit code themselves
-        _error(f"interrupted. Finished epochs are kept; to go on: prune-kit {shlex.join(words)}")
+        _error(f"interrupted. Finished epochs and folds are kept; to go on: prune-kit {shlex.join(words)}")
     return code
 
 

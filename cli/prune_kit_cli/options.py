@@ -39,7 +39,11 @@ Train = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Precision = Annotated[
-    str, typer.Option("--precision", help="auto, fp32 or bf16; auto is fp32 on a CPU, bf16 on a GPU.")
+    str,
+    typer.Option(
+        "--precision",
+        help="auto, fp32 or bf16; auto is bf16 on a GPU, else fp32; for cscore also bf16 on CPUs with AMX.",
+    ),
 ]
 Jobs = Annotated[
     int | None, typer.Option("--jobs", metavar="J", help="Networks trained at once (default: one per core).")

@@ -51,8 +51,9 @@ def error_lines(table: ScoreTable, names: list[str]) -> list[str]:
         column = table.columns[name]
         if "per_ratio" in column.extras:
             error = cscore.typical_error(column)
-            said = "takes two votes at every ratio" if math.isnan(error) else f"{error:.3f} (root mean square)"
-            lines.append(f"{name}: the standard error of an example's score {'is ' * (not math.isnan(error))}{said}")
+            said = "takes two votes at every ratio" if math.isnan(error) else f"is {error:.3f} (root mean square)"
+            behind = f"{_networks_behind(column)} networks in {column.parameters['fold_precision']}"
+            lines.append(f"{name}: {behind}; the standard error of an example's score {said}")
             lines += [f"{name}: {text}" for text in [cscore.shortfall(column, table.rows)] if text]
     return lines
 

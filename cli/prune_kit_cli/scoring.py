@@ -49,6 +49,8 @@ def score(
 
     Example: prune-kit score --method el2n,forgetting --epoch 20
     """
+    import numpy as np
+
     from prune_kit import pipeline
     from prune_kit.data.spec import load_data
     from prune_kit.settled import scored_with
@@ -95,7 +97,7 @@ def score(
     made = [name for name, column in scored.columns.items() if table is None or table.columns.get(name) is not column]
     screen.trained(follow.networks)
     for name in made:
-        if name == "grand@0":
+        if name == "grand@0" and scored.columns[name].parameters["bn"] == "running":
             screen.warn("grand@0 is close to the image's norm (compare input_norm) and prunes worse than random")
     if made:
         scored.write(target)
@@ -113,5 +115,8 @@ def score(
     path = render.path_of(target)
     screen.note("wrote", path if made else f"nothing: {path} has every column asked for")
     own = [name for name, column in scored.columns.items() if not column.companion]
-    by = f"--by {own[0]} " if len(own) > 1 else ""
-    screen.note("next", f"prune-kit select {by}--keep 0.5 --offset 0.02{work.there(workdir)}")
+    whole = [n for n in own if not np.isnan(scored.columns[n].values[scored.rows.training]).any()]
+    if whole:
+        best = next((name for name in made if name in whole), whole[0])
+        by = f"--by {best} " if len(own) > 1 else ""
+        screen.note("next", f"prune-kit select {by}--keep 0.5 --offset 0.02{work.there(workdir)}")

@@ -16,6 +16,7 @@ from prune_kit import catalog, files
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import DataError, OptionError
 from prune_kit.identity import Rows, check_same, read_rows, write_rows
+from prune_kit.table import now, version
 
 MADE_BY = "prune-kit corrupt"
 Noise = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
@@ -48,7 +49,8 @@ class NoisyLabels:
 
     def write(self, path: str | Path) -> None:
         """Write the label file, whole or not at all. Raises FileError."""
-        with files.writing_hdf5(Path(path), "labels", {"parameters": json.dumps(self.parameters)}) as file:
+        attributes = {"parameters": json.dumps(self.parameters), "created": now(), "prune_kit_version": version()}
+        with files.writing_hdf5(Path(path), "labels", attributes) as file:
             write_rows(file, self.rows)
             file["touched"] = self.touched
 

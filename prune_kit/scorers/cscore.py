@@ -66,7 +66,7 @@ def provenance(runs: Runs, *, epoch: None, **options: Any) -> dict[str, Any]:
     return {
         "fold_precision": holdout.execution.precision,
         "fold_threads": holdout.execution.threads,
-        "test_accuracy": [round(float(value), 6) for value in holdout.test_accuracy().mean(axis=1)],
+        "test_accuracy_by_ratio": [round(float(value), 6) for value in holdout.test_accuracy().mean(axis=1)],
     }
 
 
@@ -99,7 +99,7 @@ def shortfall(column: ScoreColumn, rows: Rows) -> str:
     ratios, folds = column.parameters["ratios"], column.parameters["folds"]
     where = ", ".join(f"{ratio} %" for ratio, row in zip(ratios, lacking, strict=True) if row.any())
     needed = max(folds_needed(ratio, len(rows.training), column.parameters["sampling"]) for ratio in ratios)
-    about = "" if column.parameters["sampling"] == "balanced" else "about "
+    about = "" if column.parameters["sampling"] == "balanced" else "About "
     return (
         f"{int(lacking.any(axis=0).sum()):,} of {len(rows.training):,} training rows have no score (NaN): no network "
         f"held them out at {where}. {about}{max(needed - folds, 1)} more folds give every row a vote: "

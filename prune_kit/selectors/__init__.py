@@ -29,9 +29,16 @@ def ranking(table: ScoreTable, by: str | None) -> Int[np.ndarray, "n"]:
     if len(unknown):
         raise TableError(
             f"{table.column(by).name} has no score (NaN) for {len(unknown):,} of {len(rows):,} training rows, "
-            f"the first is row {rows[unknown[0]]}; choose another column"
+            f"the first is row {rows[unknown[0]]}; {_remedy(table, by)}"
         )
     return rows[np.lexsort((rows, table.rows.digest[rows], hardness))]
+
+
+def _remedy(table: ScoreTable, by: str | None) -> str:
+    """What helps where rows lack a score: folds of holdout validation may be added."""
+    if "folds" not in table.column(by).parameters:
+        return "choose another column"
+    return "add folds (prune-kit info says how many), or choose another column"
 
 
 def count_kept(keep: float, count: int, of: str = "") -> int:

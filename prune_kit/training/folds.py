@@ -23,6 +23,7 @@ from prune_kit.training.runs import RecordedRun, Request, RunInputs
 from prune_kit.training.subsets import held_out_sets
 from prune_kit.training.threads import using_threads
 
+FOLD_THREADS = 1  # whatever --jobs says, so that it does not change the networks
 PREPARED_BYTES = 2**28  # images are normalised once for all folds where that takes no more in each process
 
 
@@ -72,7 +73,9 @@ def fold_execution(
     settled = earlier.parameters if earlier else {}
     if precision == "auto":
         precision = settled.get("fold_precision") or _open_precision(device)
-    execution = resolve_execution(device, precision, jobs=jobs, threads=settled.get("fold_threads"), networks=networks)
+    execution = resolve_execution(
+        device, precision, jobs=jobs, threads=settled.get("fold_threads", FOLD_THREADS), networks=networks
+    )
     if settled and settled["fold_precision"] != execution.precision:
         raise TableError(
             f"the folds of the table were trained in {settled['fold_precision']}, not {execution.precision}. "

@@ -155,7 +155,7 @@ def test_the_table_says_how_its_folds_were_trained(shapes, tmp_path):
     assert parameters["folds"] == 3
     assert (parameters["sampling"], parameters["fold_precision"]) == ("balanced", "fp32")
     assert parameters["fold_threads"] >= 1
-    assert len(parameters["test_accuracy"]) == 2
+    assert len(parameters["test_accuracy_by_ratio"]) == 2
 
 
 @pytest.mark.parametrize(
