@@ -34,7 +34,7 @@ from prune_kit.training.config import Execution, TrainConfig, resolve_execution
 from prune_kit.training.subsets import held_out_sets
 
 EPOCHS, RATIO = 10, 50
-AGREEMENT_RATIOS, AGREEMENT_FOLDS, AGREEMENT_EPOCHS = (30, 70), 6, 5
+AGREEMENT_RATIOS, AGREEMENT_FOLDS, AGREEMENT_EPOCHS = (30,), 6, 5
 PAPER_RATIOS, PAPER_FOLDS, PAPER_EPOCHS = tuple(range(10, 100, 10)), 200, 10
 
 

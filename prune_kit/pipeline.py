@@ -93,6 +93,8 @@ def score(
         threads=settled.get("threads"),
         networks=runs,
     )
+    if precision == "auto":  # a table's settled precision is no wish for gradients in it
+        execution = replace(execution, gradient_precision="fp32")
     parameters = {
         "config": asdict(config),
         "seed": seed,

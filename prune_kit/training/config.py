@@ -90,12 +90,15 @@ class Execution:
     """Where and how a training runs: `device` "cpu" or "cuda:0", `precision`, CPU `threads`, and `jobs` at once.
 
     Device kind, precision and threads can change the last bits of a result, so they are part of a run's inputs.
+    `gradient_precision` is that of gradient norms, which are measured and not trained with: fp32 unless bf16 was asked
+    for in so many words.
     """
 
     device: str
     precision: str
     threads: int
     jobs: int = 1
+    gradient_precision: str = "fp32"
 
 
 def resolve_execution(
@@ -113,6 +116,7 @@ def resolve_execution(
     earlier run settled it, stays. Raises OptionError for a device that is not there.
     """
     device = _resolve_device(device)
+    gradient_precision = "fp32" if precision == "auto" else precision
     if precision == "auto":
         precision = "fp32" if device == "cpu" else "bf16"
     if precision not in PRECISIONS:
@@ -123,7 +127,13 @@ def resolve_execution(
         jobs = max(at_once, 1) if device == "cpu" else 1
     if jobs < 1:
         raise OptionError(f"--jobs {jobs} is out of range; at least 1")
-    return Execution(device=device, precision=precision, threads=threads or max(cores // jobs, 1), jobs=jobs)
+    return Execution(
+        device=device,
+        precision=precision,
+        threads=threads or max(cores // jobs, 1),
+        jobs=jobs,
+        gradient_precision=gradient_precision,
+    )
 
 
 def _resolve_device(device: str) -> str:

@@ -53,9 +53,9 @@ def per_example_gradient_norms(
 def data_gradient_norms(model: nn.Module, data: Dataset, execution: Execution) -> tuple[Float[np.ndarray, "N"], str]:
     """`per_example_gradient_norms` of every row of `data`, float32, as the training would present them unaugmented.
 
-    The batch is as large as the memory allows, and halved when it does not. With precision bf16 the passes run under
-    autocast if that changes no norm of the first batch by 1% or more. The second value says in which `arithmetic` they
-    were computed. Raises RunError as the function above, and when a single example does not fit into memory.
+    The batch is as large as the memory allows, and halved when it does not. With gradient precision bf16 the passes run
+    under autocast if that changes no norm of the first batch by 1% or more. The second value says in which `arithmetic`
+    they were computed. Raises RunError as the function above, and when a single example does not fit into memory.
     """
     keep_freed_memory()
     device = torch.device(execution.device)
@@ -64,7 +64,7 @@ def data_gradient_norms(model: nn.Module, data: Dataset, execution: Execution) -
     copied = working_copy(model).to(device).to(memory_format=torch.channels_last)
     size = min(_batch_size(copied, pictures.batch(slice(0, 1)), labels[:1]), len(data))
     chosen = gradient_plan.plan(copied, pictures.batch(slice(0, size)))
-    precision, start = execution.precision, 0
+    precision, start = execution.gradient_precision, 0
     # not a list of batches: small arrays that stay between large ones that go would make the heap grow
     norms = np.empty(len(data), dtype=np.float32)
     while start < len(data):

@@ -16,6 +16,7 @@ from prune_kit.pipeline import score
 from prune_kit.scorers import Runs, grand
 from prune_kit.table import ScoreTable
 from prune_kit.training import gradient_norms, images
+from prune_kit.training.config import resolve_execution
 from prune_kit.training.gradient_norms import per_example_gradient_norms
 from prune_kit.training.recorder import complete
 from prune_kit.training.runs import RecordedRun, Request, RunInputs
@@ -38,7 +39,7 @@ def calibrated(shapes: Dataset, workdir: Path, table: ScoreTable) -> ScoreTable:
 
 
 def untrained(shapes: Dataset, folder: Path, **execution: str) -> Runs:
-    """Two runs in fp32 or, with precision="bf16", in bf16."""
+    """Two runs in fp32, or in the precisions given."""
     recorded = []
     for seed in (0, 1):
         inputs = RunInputs(shapes, TINY, seed, replace(ONE_THREAD, **execution))  # type: ignore[arg-type]
@@ -111,7 +112,7 @@ def test_the_arithmetic_is_recorded_also_when_the_norms_were_kept_before(
 def test_the_arithmetic_of_runs_that_differ_is_counted(
     shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = untrained(shapes, tmp_path, precision="bf16")
+    runs = untrained(shapes, tmp_path, precision="bf16", gradient_precision="bf16")
     for run, allowed in zip(runs.recorded, (0.0, 1.0), strict=True):
         monkeypatch.setattr(gradient_norms, "BF16_ERROR", allowed)
         grand.score(shapes, replace(runs, recorded=(run,)), epoch=0)
@@ -126,3 +127,15 @@ def test_norms_kept_before_the_arithmetic_was_are_still_read(shapes: Dataset, tm
         files.write_arrays(run.folder / "grand-0000.npz", {"values": np.ones(len(shapes), dtype=np.float32)})
     assert (grand.score(shapes, runs, epoch=0) == 1).all()
     assert grand.provenance(runs, epoch=0) == {"gradient_precision": "unrecorded"}
+
+
+def test_norms_are_taken_in_bf16_only_where_it_was_asked_for_in_so_many_words() -> None:
+    assert resolve_execution("cpu", "auto").gradient_precision == "fp32"
+    assert resolve_execution("cpu", "bf16").gradient_precision == "bf16"
+
+
+def test_a_table_trained_in_bf16_takes_later_norms_in_fp32(shapes: Dataset, tmp_path: Path) -> None:
+    options = {"epoch": 1, "runs": 1, "config": TINY, "jobs": 1, "workdir": tmp_path}
+    table = score(shapes, "el2n", precision="bf16", **options)
+    later = score(shapes, "grand", table=table, **options).columns["grand@1"].parameters
+    assert (later["precision"], later["gradient_precision"]) == ("bf16", "fp32")

@@ -227,7 +227,7 @@ def test_the_batch_is_as_large_as_the_memory_allows(model: nn.Module, monkeypatc
 
 def test_bf16_is_taken_only_where_it_hardly_changes_a_norm(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     data = shapes_data()
-    half = Execution(device="cpu", precision="bf16", threads=1)
+    half = Execution(device="cpu", precision="bf16", threads=1, gradient_precision="bf16")
     exact, arithmetic = data_gradient_norms(model, data, ONE_THREAD)
     assert arithmetic == "fp32"
     monkeypatch.setattr(gradient_norms, "BF16_ERROR", 0.0)
