@@ -19,7 +19,7 @@ from prune_kit.training import images, loop, schedule
 from prune_kit.training.config import TrainConfig
 from prune_kit.training.images import DeviceImages, PreparedImages
 
-PERCEPTRON_SWEEP = 2000  # images at a time; smaller ones would pack the weights again and again
+PERCEPTRON_SWEEP = 500  # images of each network at a time, however many networks: the bits depend on it
 
 Tensors = dict[str, torch.Tensor]
 LogitsOf = Callable[[torch.Tensor], torch.Tensor]  # (B, ...) or (G, B, ...) -> (G, B, C)
@@ -118,8 +118,7 @@ def sweep(
 ) -> Float[torch.Tensor, "G h C"]:
     """The logits of each network on its own `rows`, float32, in eval mode and without augmentation."""
     networks.template.eval()
-    at_once = PERCEPTRON_SWEEP if networks.linear else loop.SWEEP_BATCH[rows.device.type]
-    size = max(at_once // len(rows), 1)
+    size = PERCEPTRON_SWEEP if networks.linear else max(loop.SWEEP_BATCH[rows.device.type] // len(rows), 1)
     logits_of = _perceptron_logits if networks.linear else _functional_logits
     with torch.inference_mode():
         blocks = [logits_of(networks, _batch(pictures, part)).float() for part in torch.split(rows, size, dim=1)]
@@ -150,7 +149,7 @@ def _descend(networks: Stack, gradients: Tensors, config: TrainConfig, learning_
 
 def _product(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """The products (G, n, m) of matrices (G, n, k) and (G, k, m)."""
-    if len(one) == 1:  # on a CPU, only products of single matrices are made in bf16
+    if len(one) == 1:  # on a CPU, a batch of one would not be multiplied by the units for bf16
         return torch.mm(one[0], other[0]).unsqueeze(0)
     return torch.bmm(one, other)
 

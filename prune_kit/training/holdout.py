@@ -25,7 +25,7 @@ from prune_kit.training.runs import RunInputs
 
 FOLD_FORMAT = 1
 PROBABILITY_CLASSES = 100  # with more, the probabilities of the held-out rows would fill disks
-LARGEST_GROUP = {"cpu": 1, "cuda": 256}  # on a CPU batching networks gains nothing: benchmarks/cscore.py
+LARGEST_GROUP = {"cpu": 4, "cuda": 256}  # on a CPU more than four gain nothing: benchmarks/cscore.py --ways
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +113,9 @@ class Holdout:
 
     def groups(self) -> list[tuple[int, range]]:
         """What is still to be trained: (ratio, folds), the folds of a group at once, first folds first."""
-        kept, size = self.kept(), self._group_size()
+        kept = self.kept()
+        lacking = sum((ratio, fold) not in kept for ratio in self.ratios for fold in range(self.folds))
+        size = max(min(self._group_size(), lacking // self.execution.jobs), 1)  # no process is to stand idle
         found: list[tuple[int, range]] = []
         for ratio in self.ratios:
             group = range(0)
@@ -140,8 +142,10 @@ class Holdout:
         """How many networks train at once: as many as half of the free memory holds, where batching pays at all."""
         device = torch.device(self.execution.device)
         largest = LARGEST_GROUP[device.type]
-        if largest == 1 or not self.inputs["by_hand"]:
+        if not self.inputs["by_hand"]:
             return 1
+        if device.type == "cpu":
+            return largest
         weights = sum(parameter.numel() for parameter in self.network(0).parameters())
         free, _ = torch.cuda.mem_get_info(device)
         return max(min(largest, int(free / 2 / (6 * 4 * weights))), 1)

@@ -55,10 +55,16 @@ def stopping_after(finished: int) -> Any:
     return listen
 
 
+@pytest.mark.parametrize("size", [1, 2])
 @pytest.mark.parametrize("config", [MLP, TINY], ids=["mlp", "convnet"])
-def test_a_command_interrupted_after_any_fold_and_repeated_gives_the_same_bits(shapes, tmp_path, config):
-    whole = scored(shapes, tmp_path / "whole", config)
-    for finished in range(1, 6):
+def test_a_command_interrupted_after_any_fold_and_repeated_gives_the_same_bits(
+    shapes, tmp_path, config, size, monkeypatch
+):
+    whole = scored(shapes, tmp_path / "whole", config)  # whose folds train in groups of three, where they can
+    if config is TINY and size == 2:
+        pytest.skip("convnets train one by one")
+    monkeypatch.setattr(Holdout, "_group_size", lambda _: size)
+    for finished in range(1, 6 // size):
         workdir = tmp_path / f"{finished}"
         with pytest.raises(Stop):
             scored(shapes, workdir, config, progress=stopping_after(finished))
@@ -129,6 +135,7 @@ def test_groups_take_neighbouring_folds_and_leave_out_what_is_kept(shapes, tmp_p
 
 
 def test_a_group_of_networks_says_what_each_of_them_says_alone(shapes, tmp_path, monkeypatch):
+    monkeypatch.setattr(Holdout, "_group_size", lambda _: 1)
     one_by_one = trained(shapes, tmp_path / "alone").probability()
     monkeypatch.setattr(Holdout, "_group_size", lambda _: 3)
     at_once = trained(shapes, tmp_path / "together")
