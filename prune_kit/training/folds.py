@@ -65,8 +65,8 @@ def fold_execution(
 ) -> Execution:
     """Where `networks` folds train: as many at once as there are cores, as those of an `earlier` column did.
 
-    Left open, the precision is bf16 also on a CPU with matrix units for it: C-scores are then made in less than half
-    the time, and agree with those in fp32 as well as those of other seeds do (benchmarks/RESULTS.md).
+    Left open, the precision is bf16 also on a CPU with matrix units for it: it is 1.4 times as fast there as fp32, and
+    its C-scores agree with those in fp32 as well as those of other seeds do (benchmarks/RESULTS.md).
 
     Raises TableError when that one was made with another precision.
     """
