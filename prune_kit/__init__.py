@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
     from prune_kit.data.spec import load_data
     from prune_kit.errors import PruneKitError
+    from prune_kit.label_issues import find_label_issues
     from prune_kit.outcomes import Outcomes
-    from prune_kit.pipeline import compare, export, retrain, score, select
+    from prune_kit.pipeline import clean, compare, export, retrain, score, select
+    from prune_kit.removal import Removal
     from prune_kit.selection import Selection
     from prune_kit.table import ScoreColumn, ScoreTable
     from prune_kit.training.config import TrainConfig
@@ -27,12 +29,15 @@ _HOMES = {
     "Dataset": "data.dataset",
     "Outcomes": "outcomes",
     "PruneKitError": "errors",
+    "Removal": "removal",
     "ScoreColumn": "table",
     "ScoreTable": "table",
     "Selection": "selection",
     "TrainConfig": "training.config",
+    "clean": "pipeline",
     "compare": "pipeline",
     "export": "pipeline",
+    "find_label_issues": "label_issues",
     "load_data": "data.spec",
     "per_example_gradient_norms": "training.gradient_norms",
     "retrain": "pipeline",
@@ -44,12 +49,15 @@ __all__ = [
     "Dataset",
     "Outcomes",
     "PruneKitError",
+    "Removal",
     "ScoreColumn",
     "ScoreTable",
     "Selection",
     "TrainConfig",
+    "clean",
     "compare",
     "export",
+    "find_label_issues",
     "load_data",
     "per_example_gradient_norms",
     "retrain",

@@ -16,17 +16,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prune_kit import catalog, exporters
+from prune_kit.cleaning import judge
 from prune_kit.data.dataset import Dataset
+from prune_kit.data.labels import write_labels
+from prune_kit.data.noise import planted
 from prune_kit.data.spec import load_data
 from prune_kit.errors import IdentityError, OptionError
 from prune_kit.identity import Rows, check_same
 from prune_kit.outcomes import Outcomes
 from prune_kit.progress import Listener, nobody
-from prune_kit.retraining import BASELINES, outcome_of, retrain_groups
+from prune_kit.removal import Removal, as_selection
+from prune_kit.retraining import BASELINES, outcome_of, relabelled_data, retrain_groups
 from prune_kit.scorers import Runs
-from prune_kit.scoring import check_epoch_and_runs, lacking_columns, method_names, needs, request_for, score_column
+from prune_kit.scoring import check_use, folds_for, lacking_columns, method_names, needs, request_for, score_column
 from prune_kit.selection import Selection
-from prune_kit.settled import check_settled, scored_with, table_runs, training_config
+from prune_kit.settled import check_settled, scored_with, settled_probes, table_runs, trained_with, training_config
 from prune_kit.table import ScoreTable
 
 if TYPE_CHECKING:
@@ -53,6 +57,7 @@ def score(
     precision: str = "auto",
     jobs: int | None = None,
     observe: str | None = None,
+    probes: float | None = None,
     table: ScoreTable | None = None,
     workdir: str | Path = DEFAULT_WORKDIR,
     progress: Listener = nobody,
@@ -63,9 +68,10 @@ def score(
     One training serves all methods and epochs. `config` is the protocol, `model` replaces its network; left out, they
     are those of the data set, 10 runs from seed 0, observed in the minibatches. `table` is an earlier table of the same
     data, and then its protocol stands: what it holds is not computed again, more `runs` (or `folds`) extend it.
-    `options` are the methods' own, such as `ratios` and `folds` of cscore. Rows held out as test score NaN. Raises
-    OptionError, ModelError, RunError; TableError when `table` was made otherwise, IdentityError when it is of other
-    data.
+    `probes` is the share of the training rows that every network sees under a planted wrong label, drawn from `seed`
+    and kept as `probe_label`: `clean` calibrates its cut by them. `options` are the methods' own, such as `ratios` and
+    `folds` of cscore. Rows held out as test score NaN. Raises OptionError, ModelError, RunError; TableError when
+    `table` was made otherwise, IdentityError when it is of other data.
     """
     from prune_kit.training.config import resolve_execution
     from prune_kit.training.executor import execute
@@ -88,46 +94,37 @@ def score(
     epochs = [score_epoch(data, config)] if epoch is None else [epoch] if isinstance(epoch, int) else list(epoch)
     execution = resolve_execution(
         device,
-        settled.get("precision", "auto") if precision == "auto" else precision,
+        precision,
         jobs=jobs,
         threads=settled.get("threads"),
         networks=runs,
+        settled_precision=settled.get("precision", "auto"),
     )
-    if precision == "auto":  # a table's settled precision is no wish for gradients in it
-        execution = replace(execution, gradient_precision="fp32")
-    parameters = {
-        "config": asdict(config),
-        "seed": seed,
-        "observe": observe,
-        "precision": execution.precision,
-        "threads": execution.threads,
-    }
+    share = settled.get("probes") if probes is None else probes
+    parameters = trained_with(config, execution, seed=seed, observe=observe, probes=share)
     check_settled(settled, parameters)
     seeds = range(seed, seed + max(runs, table_runs(table)))
     given = {name: value for name, value in options.items() if value is not None}
     names = method_names(methods)
-    check_epoch_and_runs(names, given, epoch=epoch is not None, runs=runs_given)
+    check_use(names, given, epoch=epoch is not None, runs=runs_given, probes=probes is not None)
     todo, chosen = lacking_columns(table, names, epochs, config.epochs, given, tuple(seeds))
-    request = request_for(list(todo), observe, chosen)
-    inputs = [RunInputs(data, config, s, execution) for s in seeds] if request else []
+    probe_label = settled_probes(table, share, seed)
+    seen = data if probe_label is None else planted(data, probe_label)
+    request, folder = request_for(list(todo), observe, chosen), Path(workdir) / "runs"
+    inputs = [RunInputs(seen, config, s, execution) for s in seeds] if request else []
     requests = [request] * len(inputs) if request else []
-    executed = execute(inputs, requests, Path(workdir) / "runs", progress)
-    holdout = None
-    by_folds = [method for method, _ in todo if needs(method, chosen.get(method, {})) == "folds"]
-    if by_folds:
-        from prune_kit.training.folds import complete_folds, fold_execution
-
-        asked = chosen[by_folds[0]]
-        networks = len(asked["ratios"]) * asked["folds"]
-        where = fold_execution(device, precision, jobs, networks, table.columns.get(by_folds[0]))
-        folder = Path(workdir) / "runs"
-        holdout = complete_folds(data, config, seed, folder, **asked, execution=where, progress=progress)
+    executed = execute(inputs, requests, folder, progress)
+    holdout = folds_for(
+        todo, chosen, table, seen, config, seed, folder,
+        device=device, precision=precision, jobs=jobs, progress=progress,
+    )  # fmt: skip
     recorded = Runs(executed.runs, seed, execution, observe, progress, holdout)
-    made = [
-        score_column(data, recorded, *column, companion, parameters, chosen.get(column[0], {}))
-        for column, companion in todo.items()
-    ]
-    scored = table.with_columns(made)
+    made = []
+    for (method, at), companion in todo.items():
+        chosen_for = chosen.get(method, {})
+        judged = data if needs(method, chosen_for) == "nothing" else seen  # without a network no planted label counts
+        made.append(score_column(judged, recorded, method, at, companion, parameters, chosen_for))
+    scored = replace(table.with_columns(made), probe_label=probe_label)
     return replace(scored, test_rows=data.test_rows) if any(column.test for column in made) else scored
 
 
@@ -168,13 +165,39 @@ def select(
     )
 
 
+def clean(
+    table: ScoreTable,
+    *,
+    by: str | None = None,
+    remove: float | None = None,
+    cut: str | None = None,
+    per_class: bool = False,
+    holdout: bool = False,
+    probability: np.ndarray | None = None,
+    seed: int = 0,
+) -> Removal:
+    """List the rows whose labels look wrong, most suspect first, with the label that each should have.
+
+    `by` is the column that ranks: left out, the latest cumulative_pl. `remove` lists that share of the rows; without it
+    `cut`, a module of `cuts`, finds how many are wrong: left out, it is "probes" where labels were planted while scoring
+    (which gives the noise rate with an interval), else "argmax" where the column has probabilities, else "mixture".
+    `per_class` cuts within each class. `holdout` judges by networks that never saw an example (the folds of cscore),
+    `probability` (N, C) by probabilities of your own. True labels are never looked at. Raises OptionError, TableError,
+    DataError.
+    """
+    return judge(
+        table, by=by, remove=remove, cut=cut, per_class=per_class, holdout=holdout, probability=probability, seed=seed
+    ).removal()
+
+
 def retrain(
     data: Dataset,
-    selections: Selection | Mapping[str, Selection],
+    selections: Selection | Removal | Mapping[str, Selection | Removal],
     *,
     runs: int = 4,
     baseline: str | Iterable[str] = BASELINES,
     budget: str = "steps",
+    relabel: bool = False,
     model: str | None = None,
     config: "TrainConfig | None" = None,
     seed: int | None = None,
@@ -189,7 +212,9 @@ def retrain(
     Seeds `seed` (default 1000) .. `seed + runs - 1` are used for each, so that differences can be paired; a random
     subset is drawn anew for every seed. With `budget="steps"` every training takes as many steps as the full data
     would, with "epochs" as many epochs. The protocol is `config`, else the one that the first selection was scored
-    with, else the data set's. Raises OptionError, RunError; IdentityError when a selection is of other data.
+    with, else the data set's. A removal stands for the rows that it leaves. With `relabel`, `<name>-relabelled` is one
+    more training for each removal: on all rows, under the labels that it suggests where they are clear, tested on the
+    labels as they are. Raises OptionError, RunError; IdentityError when a selection is of other data.
     """
     from prune_kit.training.config import resolve_execution
     from prune_kit.training.executor import execute
@@ -199,11 +224,14 @@ def retrain(
         raise OptionError(f"--runs {runs} is out of range; at least 1")
     if budget not in ("steps", "epochs"):
         raise OptionError(f"--budget {budget!r} is unknown; expected steps or epochs")
-    named = {"selection": selections} if isinstance(selections, Selection) else dict(selections)
-    for name, selection in named.items():
-        check_same(
-            data.rows, selection.rows, f"the data {data.rows.data}", f"selection {name!r}", "--align re-maps the rows"
-        )
+    if isinstance(selections, Selection):
+        selections = {"selection": selections}
+    elif isinstance(selections, Removal):
+        selections = {"removal": selections}
+    named = dict(selections)
+    for name, chosen in named.items():
+        kind = "removal" if isinstance(chosen, Removal) else "selection"
+        check_same(data.rows, chosen.rows, f"the data {data.rows.data}", f"{kind} {name!r}", "--align re-maps the rows")
     earlier = next((s.scored_with for s in named.values() if s.scored_with), {})
     config = training_config(data, earlier, config, model)
     seed = RETRAIN_SEED if seed is None else seed
@@ -211,31 +239,50 @@ def retrain(
     seeds = range(seed, seed + runs)
     names = baseline.split(",") if isinstance(baseline, str) else list(baseline)
     groups = retrain_groups(data, named, names, seeds)
+    relabelled = relabelled_data(data, named) if relabel else {}
     execution = resolve_execution(
-        device, precision, jobs=jobs, threads=earlier.get("threads"), networks=runs * len(groups)
+        device, precision, jobs=jobs, threads=earlier.get("threads"), networks=runs * (len(groups) + len(relabelled))
     )
-    plan = [(name, s, members[s]) for name, members in groups.items() for s in seeds]
+    plan = [(name, s, data, members[s]) for name, members in groups.items() for s in seeds]
+    plan += [(name, s, under, None) for name, under in relabelled.items() for s in seeds]
     inputs = [
         RunInputs(
-            data, config, s, execution, members, len(members) if budget == "epochs" and members is not None else None
+            under, config, s, execution, members, len(members) if budget == "epochs" and members is not None else None
         )
-        for _, s, members in plan
+        for _, s, under, members in plan
     ]
     requests = [Request(run.epochs, test=True) for run in inputs]
-    labels = [f"{name}, seed {s}" for name, s, _ in plan]
+    labels = [f"{name}, seed {s}" for name, s, _, _ in plan]
     executed = execute(inputs, requests, Path(workdir) / "runs", progress, labels)
     described = {**asdict(config), "budget": budget, "precision": execution.precision, "threads": execution.threads}
-    rows = tuple(outcome_of(name, run, described) for (name, _, _), run in zip(plan, executed.runs, strict=True))
+    rows = tuple(outcome_of(name, run, described) for (name, *_), run in zip(plan, executed.runs, strict=True))
     return Outcomes(rows, data.fingerprint, data.rows.data)
 
 
-def export(selection: Selection, path: str | Path, *, format: str | None = None, what: str | None = None) -> Path:
+def export(
+    selection: Selection | Removal,
+    path: str | Path,
+    *,
+    format: str | None = None,
+    what: str | None = None,
+    relabel: bool = False,
+) -> Path:
     """Write the index list of a selection for other people's training code; indices are row numbers of the source.
 
     `format` is a module of `exporters`; left out, the ending of `path` says it, else it is txt. `what` is "keep" (the
-    default) or "drop"; csv and parquet, which tell the two apart, list every row unless it is given. Raises
-    OptionError, FileError. Returns the path.
+    default) or "drop"; csv and parquet, which tell the two apart, list every row unless it is given. A removal stands
+    for its complement: the rows to drop are those on its list. With `relabel` a removal's labels are written instead,
+    to .npy or .csv: of every row, the suggested one where that is clear, else the given one. Raises OptionError,
+    FileError. Returns the path.
     """
+    if relabel:
+        if not isinstance(selection, Removal):
+            raise OptionError("--relabel needs a removal, which prune-kit clean writes; a selection suggests no labels")
+        if format is not None or what is not None:
+            raise OptionError("--relabel writes labels and no list of rows, so it takes no --format and no --what")
+        write_labels(Path(path), selection.rows, selection.relabelled())
+        return Path(path)
+    selection = as_selection(selection)
     module = catalog.load(EXPORTERS, format or exporters.format_of(Path(path)) or "txt", "format")
     if what not in (None, "keep", "drop"):
         raise OptionError(f"--what {what!r} is unknown; expected keep or drop")
@@ -287,8 +334,10 @@ def load_again(
     return loaded
 
 
-def align(data: Dataset, selections: Mapping[str, Selection]) -> tuple[Dataset, dict[str, Selection]]:
-    """The selections re-mapped, by content, onto the rows of `data`; and `data` under their labels and held-out part.
+def align(
+    data: Dataset, selections: Mapping[str, Selection | Removal]
+) -> tuple[Dataset, dict[str, Selection | Removal]]:
+    """The selections and removals re-mapped, by content, onto the rows of `data`; and it under their labels and roles.
 
     For the same examples in another order, a subset, or a superset. Raises IdentityError when nothing is in common.
     """

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
     from prune_kit.training.config import TrainConfig
 
-SCORE_OPTIONS = ("ratios", "folds", "sampling", "space", "threshold", "bn")
+SCORE_OPTIONS = ("probes", "ratios", "folds", "sampling", "space", "threshold", "bn")
 KEYS = {
     "": {"title", "paper", "data", "train", "score", "select", "retrain", "seeds", "expect"},
     "data": {"source"},
@@ -201,6 +201,8 @@ def _parse(path: Path, content: dict[str, Any]) -> Recipe:
         if not isinstance(content.get(section), dict):
             raise RecipeError(f"{path} has no section [{section}]")
         _check_keys(path, section, content[section])
+    if "probes" in content["score"] and content["select"]:
+        raise RecipeError(f"{path}: [score] probes are for `clean`; a table with planted labels takes no [select]")
     blocks = content.get("expect", [])
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
         raise RecipeError(f"{path}: expectations are written as blocks, each under [[expect]]")

@@ -1,6 +1,7 @@
-"""What is trained to judge selections: their own rows, all rows, and random rows of the same number."""
+"""What is trained to judge selections and removals: the rows they leave, all rows, random rows, suggested labels."""
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from prune_kit import catalog
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import OptionError
 from prune_kit.outcomes import FULL, Outcome, is_baseline, random_name
+from prune_kit.removal import Removal, as_selection
 from prune_kit.selection import Selection
 from prune_kit.selectors.random import random_part
 
@@ -19,9 +21,12 @@ BASELINES = ("full", "random")
 
 
 def retrain_groups(
-    data: Dataset, named: dict[str, Selection], baseline: list[str], seeds: range
+    data: Dataset, named: Mapping[str, Selection | Removal], baseline: list[str], seeds: range
 ) -> dict[str, dict[int, np.ndarray | None]]:
-    """What is trained under which name: for each seed its members, None for all training rows. Raises OptionError."""
+    """What is trained under which name: for each seed its members, None for all training rows.
+
+    A removal stands for its complement. Raises OptionError.
+    """
     taken = [name for name in named if is_baseline(name)]
     if taken:
         raise OptionError(
@@ -34,14 +39,40 @@ def retrain_groups(
     if "full" in baseline:
         groups[FULL] = dict.fromkeys(seeds)
     training = data.rows.training
-    for name, selection in named.items():
-        whole = len(selection.index) == len(training)
-        groups[name] = dict.fromkeys(seeds, None if whole else selection.index)
+    for name, chosen in named.items():
+        index = as_selection(chosen).index
+        kept, whole = len(index), len(index) == len(training)
+        if not kept:
+            raise OptionError(f"{name!r} leaves none of {len(training):,} training rows; there is nothing to train on")
+        groups[name] = dict.fromkeys(seeds, None if whole else index)
         if "random" in baseline and not whole:
-            kept = len(selection.index)
             draws = {s: np.random.default_rng([s, 3]) for s in seeds}
             groups.setdefault(random_name(kept), {s: random_part(training, kept, draws[s]) for s in seeds})
     return groups
+
+
+def relabelled_data(data: Dataset, named: Mapping[str, Selection | Removal]) -> dict[str, Dataset]:
+    """For each removal all of the data under its suggested labels, named `<removal>-relabelled`.
+
+    The test set keeps its labels. Raises OptionError when there is no removal, or one has no clear suggestion.
+    """
+    removals = {name: chosen for name, chosen in named.items() if isinstance(chosen, Removal)}
+    if not removals:
+        raise OptionError(
+            f"--relabel needs a removal, which prune-kit clean writes; given are selections: {', '.join(named)}"
+        )
+    relabelled = {}
+    for name, removal in removals.items():
+        if not removal.clear.any():
+            raise OptionError(
+                f"removal {name!r} has no clear suggestion among its {len(removal.index):,} rows, so there is nothing "
+                "to relabel; leave --relabel out, or that removal"
+            )
+        group = f"{name}-relabelled"
+        if group in named:
+            raise OptionError(f"selection {group!r} has the name of what --relabel trains; rename it")
+        relabelled[group] = data.relabelled(removal.relabelled(), f"the suggestions of {name}")
+    return relabelled
 
 
 def outcome_of(name: str, run: "RecordedRun", described: dict[str, Any]) -> Outcome:

@@ -1,7 +1,8 @@
 """From the methods asked for to score columns: which there must be, what the runs must record, the averages."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,13 @@ from prune_kit import catalog
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import OptionError, TableError
 from prune_kit.identity import TRAIN
+from prune_kit.progress import Listener
 from prune_kit.scorers import Runs
 from prune_kit.table import ScoreColumn, ScoreTable
 
 if TYPE_CHECKING:
+    from prune_kit.training.config import TrainConfig
+    from prune_kit.training.holdout import Holdout
     from prune_kit.training.runs import Request
 
 SCORERS = "prune_kit.scorers"
@@ -74,12 +78,18 @@ def needs(method: str, options: Mapping[str, Any]) -> str:
     return found
 
 
-def check_epoch_and_runs(methods: list[str], given: Mapping[str, Any], *, epoch: bool, runs: bool) -> None:
-    """Raise OptionError where an epoch or runs were asked for, and every method trains folds, which have neither."""
+def check_use(methods: list[str], given: Mapping[str, Any], *, epoch: bool, runs: bool, probes: bool) -> None:
+    """Raise OptionError where none of the methods has a use for an epoch, for runs or for probes that were asked for.
+
+    Folds have no epochs and no runs; what needs no network sees no planted label.
+    """
     options = options_for(methods, given)
-    if any(needs(method, options[method]) != "folds" for method in methods):
-        return
+    needed = {needs(method, options[method]) for method in methods}
     names = " and ".join(methods)
+    if probes and needed == {"nothing"}:
+        raise OptionError(f"--probes is not for {names}: without a network, nothing is trained on planted labels")
+    if needed != {"folds"}:
+        return
     if epoch:
         raise OptionError(
             f"--epoch is not for {names}: its networks train to the end of the protocol; --train epochs=N"
@@ -188,6 +198,35 @@ def request_for(columns: list[Column], observe: str, options: Mapping[str, Mappi
     every = frozenset(range(1, max(cumulative, swept) + 1))
     last = max((epoch for _, epoch in trained), default=0)
     return Request(last, minibatches=True, sweeps=clean | every, weights=clean, thresholds=thresholds)
+
+
+def folds_for(
+    columns: Iterable[Column],
+    options: Mapping[str, Mapping[str, Any]],
+    table: ScoreTable,
+    data: Dataset,
+    config: "TrainConfig",
+    seed: int,
+    runs_folder: Path,
+    *,
+    device: str,
+    precision: str,
+    jobs: int | None,
+    progress: Listener,
+) -> "Holdout | None":
+    """The networks of holdout validation behind these columns, trained where they lack; None where none needs them.
+
+    Raises TableError when those of the table have another precision, and what training raises.
+    """
+    method = next((method for method, _ in columns if needs(method, options.get(method, {})) == "folds"), None)
+    if method is None:
+        return None
+    from prune_kit.training.folds import complete_folds, fold_execution
+
+    asked = options[method]
+    networks = len(asked["ratios"]) * asked["folds"]
+    where = fold_execution(device, precision, jobs, networks, table.columns.get(method))
+    return complete_folds(data, config, seed, runs_folder, **asked, execution=where, progress=progress)
 
 
 def score_column(

@@ -1,13 +1,17 @@
 """What an earlier stage settled, and a later one keeps to: the protocol and the circumstances of the trainings."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from prune_kit.data.dataset import Dataset
+from prune_kit.data.noise import draw_probes
 from prune_kit.errors import TableError
 from prune_kit.table import ScoreTable
 
 if TYPE_CHECKING:
-    from prune_kit.training.config import TrainConfig
+    from prune_kit.training.config import Execution, TrainConfig
 
 
 def scored_with(table: ScoreTable) -> dict[str, Any]:
@@ -18,6 +22,18 @@ def scored_with(table: ScoreTable) -> dict[str, Any]:
 def table_runs(table: ScoreTable) -> int:
     """How many runs stand behind the widest column of a table."""
     return max((column.runs for column in table.columns.values()), default=0)
+
+
+def settled_probes(table: ScoreTable, share: float | None, seed: int) -> np.ndarray | None:
+    """The planted labels (N,) that networks train on: those of the table, else drawn from `seed`; None for no share.
+
+    `share` is what `check_settled` has let pass. Raises OptionError when it is out of range or makes no probe.
+    """
+    if share is None:
+        return None
+    if scored_with(table) and table.probe_label is not None:
+        return table.probe_label  # not drawn again: another numpy may draw others
+    return draw_probes(table.rows, share, seed)
 
 
 def training_config(
@@ -32,12 +48,26 @@ def training_config(
     return config.changed({"model": model}) if model else config
 
 
+def trained_with(
+    config: "TrainConfig", execution: "Execution", *, seed: int, observe: str, probes: float | None
+) -> dict[str, Any]:
+    """The parameters of trainings, as columns record them. `probes`, the share planted wrong, only where there are."""
+    parameters = {
+        "config": asdict(config),
+        "seed": seed,
+        "observe": observe,
+        "precision": execution.precision,
+        "threads": execution.threads,
+    }
+    return parameters if probes is None else {**parameters, "probes": probes}
+
+
 def check_settled(settled: dict[str, Any], now: dict[str, Any]) -> None:
     """One table, one protocol: refuse another one, and say what differs."""
     if not settled:
         return
-    before, after = ({**p, **p["config"]} for p in (settled, now))
-    names = ("seed", "observe", "precision", *now["config"])
+    before, after = ({"probes": "none", **p, **p["config"]} for p in (settled, now))
+    names = ("seed", "observe", "precision", "probes", *now["config"])
     differing = [f"{n} {after[n]} (the table has {before[n]})" for n in names if _plain(before[n]) != _plain(after[n])]
     if differing:
         raise TableError(

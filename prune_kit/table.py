@@ -12,11 +12,12 @@ import numpy as np
 
 from prune_kit import catalog, files
 from prune_kit.errors import FileError, TableError
-from prune_kit.identity import Rows, read_rows, write_rows
+from prune_kit.identity import TRAIN, Rows, read_rows, write_rows
 
 EXTRAS = ("per_run", "per_ratio", "per_ratio_votes", "votes", "never_learned", "probability")
 TEST = ("scores", "per_run")
 MADE_BY = "prune-kit score"
+NO_PROBE = -1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,16 +55,23 @@ class ScoreColumn:
 class ScoreTable:
     """Scores by column name, over `rows`. Selectors read `hardness`, never a raw column.
 
-    `test_rows` are the M test examples, where a column scores those too.
+    `test_rows` are the M test examples, where a column scores those too. `probe_label` (N,) int64 are the wrong labels
+    that were planted while scoring, NO_PROBE where a row was trained on under its own; None where none were planted.
     """
 
     rows: Rows
     columns: dict[str, ScoreColumn]
     created: str = field(default_factory=lambda: now())
     test_rows: Rows | None = None
+    probe_label: np.ndarray | None = None
 
     def __repr__(self) -> str:
         return f"ScoreTable({', '.join(self.columns)}; {self.rows!r})"
+
+    @property
+    def probes(self) -> np.ndarray:
+        """The row numbers whose labels were planted wrong while scoring, ascending; none where nothing was planted."""
+        return np.flatnonzero([] if self.probe_label is None else self.probe_label != NO_PROBE)
 
     def column(self, by: str | None = None) -> ScoreColumn:
         """The column named `by`; without a name the only one there is, companions apart.
@@ -96,6 +104,8 @@ class ScoreTable:
         }
         with files.writing_hdf5(Path(path), "scores", attributes) as file:
             write_rows(file, self.rows)
+            if self.probe_label is not None:
+                file["probe_label"] = self.probe_label.astype(np.int64)
             scores = file.create_group("scores", track_order=True)  # columns keep the order in which they were scored
             for column in self.columns.values():
                 _write_column(file, scores, column)
@@ -112,11 +122,13 @@ class ScoreTable:
         """
         with files.reading_hdf5(Path(path), "scores", MADE_BY) as file:
             names = list(file["scores"]) if only is None else [name for name in only if name in file["scores"]]
+            rows = read_rows(file)
             table = cls(
-                rows=read_rows(file),
+                rows=rows,
                 columns={name: _read_column(file, name, extras) for name in names},
                 created=str(file.attrs["created"]),
                 test_rows=read_rows(file["test"]) if "test" in file and "id" in file["test"] else None,
+                probe_label=_read_probe_label(file, rows) if "probe_label" in file else None,
             )
         for name, column in table.columns.items():
             if column.values.shape != (len(table.rows),):
@@ -159,6 +171,24 @@ def _write_column(file: h5py.File, scores: h5py.Group, column: ScoreColumn) -> N
     for kind, values in column.test.items():
         assert kind in TEST
         file.create_dataset(f"test/{kind}/{column.name}", data=values)
+
+
+def _read_probe_label(file: h5py.File, rows: Rows) -> np.ndarray:
+    """The planted labels (N,). Raises FileError unless each is a wrong label, in range, of a training row."""
+    label = np.asarray(file["probe_label"][()])
+    if label.shape != (len(rows),) or label.dtype != np.int64:
+        raise FileError(
+            f"{file.filename} is damaged: probe_label is {label.dtype} {label.shape} for {len(rows):,} rows"
+        )
+    in_range = (label >= 0) & (label < len(rows.class_names))
+    wrong = (label != NO_PROBE) & ~(in_range & (label != rows.label) & (rows.role == TRAIN))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise FileError(
+            f"{file.filename} is damaged: in row {row}, of label {rows.label[row]}, probe_label {label[row]} is not "
+            "another class of a training row"
+        )
+    return label
 
 
 def _read_column(file: h5py.File, name: str, extras: bool | tuple[str, ...]) -> ScoreColumn:

@@ -1,9 +1,10 @@
-"""Small score tables and selections, made on the spot."""
+"""Small score tables, selections and removals, made on the spot."""
 
 import numpy as np
 
 from prune_kit.files import text_array
 from prune_kit.identity import Rows
+from prune_kit.removal import Removal
 from prune_kit.selection import KEPT, Selection
 from prune_kit.table import ScoreColumn, ScoreTable
 
@@ -46,6 +47,23 @@ def selection_of(reason, *, label=None, rows=None, **fields):
         rule=fields.pop("rule", "window"),
         parameters=fields.pop("parameters", {"keep": 0.5}),
         column=fields.pop("column", "el2n@20"),
+        **fields,
+    )
+
+
+def removal_of(index, suggested, *, clear=None, suspicion=None, label=None, rows=None, **fields):
+    """A removal of these rows, in this order; suggestions are clear, but for -1, unless said otherwise."""
+    suggested = np.asarray(suggested, dtype=np.int64)
+    if suspicion is None:
+        suspicion = np.linspace(1, 0.5, len(suggested))
+    return Removal(
+        rows=rows or rows_of(label),
+        index=np.asarray(index, dtype=np.int64),
+        suspicion=np.asarray(suspicion, dtype=np.float32),
+        suggested_label=suggested,
+        clear=np.asarray(suggested >= 0 if clear is None else clear, dtype=bool),
+        cut_method=fields.pop("cut_method", "probes"),
+        column=fields.pop("column", "cumulative_pl@20"),
         **fields,
     )
 

@@ -162,6 +162,17 @@ def test_a_check_of_what_is_not_trained_is_refused_before_anything_is_trained(wr
     assert f"unknown outcome in the check {check!r}" in refusal(write("el2n@20 keep 0.5 - full > -1.0", check))
 
 
+def test_probes_are_for_a_recipe_that_only_scores(write):
+    anchor = "epochs = [0, 20, 200]"
+    path = write(anchor, f"{anchor}\nprobes = 0.02")
+    assert "mine.toml: [score] probes are for `clean`" in refusal(path)
+    text = path.read_text()
+    path.write_text(text[: text.index("[select]")] + "[seeds]\nscore = 5\n")
+    found = load_recipe(path)
+    assert (found.score["probes"], found.select) == (0.02, {})
+    assert recipe.smoke(found).score["probes"] == 0.02
+
+
 def test_expectations_are_blocks(write):
     assert "each under [[expect]]" in refusal(write("[[expect]]", "[expect]"))
 

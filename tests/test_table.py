@@ -188,6 +188,56 @@ def test_no_true_label_stands_in_a_file_where_none_is_known(tmp_path):
     assert ScoreTable.read(tmp_path / "scores.h5").rows.true_label is None
 
 
+def some_probes(rows):
+    """The next class in every second training row, -1 elsewhere."""
+    chosen = rows.training[::2]
+    label = np.full(len(rows), -1, np.int64)
+    label[chosen] = (rows.label[chosen] + 1) % C
+    return label
+
+
+def test_planted_labels_come_back_beside_the_given_ones(table, tmp_path):
+    path, label = tmp_path / "probed.h5", some_probes(table.rows)
+    replace(table, probe_label=label).write(path)
+    with h5py.File(path) as file:
+        assert (file["probe_label"].dtype, file["probe_label"].shape) == (np.int64, (N,))
+    found = ScoreTable.read(path, extras=False)
+    np.testing.assert_array_equal(found.probe_label, label, strict=True)
+    np.testing.assert_array_equal(found.probes, table.rows.training[::2])
+    assert found.rows.fingerprint == table.rows.fingerprint
+    assert found.with_columns([column_of(np.zeros(N))]).probe_label is found.probe_label
+
+
+def test_no_planted_label_stands_in_a_file_where_none_was_planted(path):
+    with h5py.File(path) as file:
+        assert "probe_label" not in file
+    found = ScoreTable.read(path)
+    assert found.probe_label is None
+    assert found.probes.tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda rows, label: label[:-1], r"probe_label is int64 \(11,\) for 12 rows"),
+        (lambda rows, label: label.astype(float), r"probe_label is float64"),
+        (lambda rows, label: np.bytes_("none"), r"probe_label is \|S4 \(\)"),
+        (lambda rows, label: np.where(label == -1, -1, C), "is not another class of a training row"),
+        (lambda rows, label: np.where(label == -1, -2, label), "is not another class of a training row"),
+        (lambda rows, label: np.where(label == -1, -1, rows.label), "is not another class of a training row"),
+        (lambda rows, label: np.where(rows.role == 1, (rows.label + 1) % C, -1), "of a training row"),
+    ],
+)
+def test_planted_labels_that_cannot_be_are_noticed(table, tmp_path, spoil, told):
+    path, label = tmp_path / "probed.h5", some_probes(table.rows)
+    replace(table, probe_label=label).write(path)
+    with h5py.File(path, "r+") as file:
+        del file["probe_label"]
+        file["probe_label"] = spoil(table.rows, label)
+    with pytest.raises(FileError, match=f"{path} is damaged: .*{told}"):
+        ScoreTable.read(path)
+
+
 @pytest.mark.parametrize("name", ["label", "digest"])
 def test_rows_that_were_tampered_with_are_noticed(path, name):
     with h5py.File(path, "r+") as file:

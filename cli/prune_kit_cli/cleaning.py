@@ -1,14 +1,23 @@
-"""The verbs about labels: corrupt plants wrong ones.
+"""The verbs about labels: corrupt plants wrong ones, clean finds them.
 
 What the command needs is imported inside it, so that `--help` answers at once.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prune_kit_cli import options as o
+
+if TYPE_CHECKING:
+    from prune_kit.cleaning import Judgement
+    from prune_kit.removal import Removal
+    from prune_kit.table import ScoreTable
+    from prune_kit_cli.screen import Screen
+
+REVIEWED = 20  # how many to look at where nothing is removed
+LOST = 0.5  # of a class: it is named when it loses more
 
 
 def corrupt(
@@ -67,3 +76,190 @@ def corrupt(
     screen.note(
         "next", f"prune-kit score {spec}--labels {render.path_of(target)} --method cumulative_pl{work.there(workdir)}"
     )
+
+
+def clean(
+    by: o.By = None,
+    remove: Annotated[
+        float | None, typer.Option("--remove", metavar="F", help="The share that is wrong is known: list as many.")
+    ] = None,
+    auto: Annotated[
+        bool, typer.Option("--auto", help="Find how many are wrong (the default without --remove).")
+    ] = False,
+    cut: Annotated[
+        str | None,
+        typer.Option(
+            "--cut",
+            metavar="NAME",
+            help="How --auto finds it: probes (default after score --probes), argmax, joint or mixture.",
+        ),
+    ] = None,
+    per_class: Annotated[bool, typer.Option("--per-class", help="Cut within each class of given labels.")] = False,
+    holdout: Annotated[
+        bool, typer.Option("--holdout", help="Judge by networks that never saw the example (the folds of cscore).")
+    ] = False,
+    from_probs: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-probs", metavar="FILE", help="Your own probabilities: npy, a row per example of the data."
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="SPEC", help="With --from-probs and no score table: whose labels these are."),
+    ] = None,
+    labels: o.Labels = None,
+    protect_rare: Annotated[
+        float, typer.Option("--protect-rare", metavar="F", help="Name every class that loses more than this share.")
+    ] = LOST,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate", help="Where the true labels are known: how good is the list?")
+    ] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE", help="With --evaluate, draw the curve: ends in .png or .svg."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Of the resamples behind the interval.")] = 0,
+    scores: Annotated[Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/removal.h5).")
+    ] = None,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """Which labels are wrong, how many, and what should they be? A list to review or to remove.
+
+    Reads the score table and trains nothing. `score --method cumulative_pl --probes 0.02` first: planted labels show
+    where wrong ones fall, which gives the share of wrong labels with an interval, and the cut. Without them the cut
+    trusts the network. The true labels, where known, are read by --evaluate alone.
+
+    Example: prune-kit clean --auto
+    """
+    from prune_kit import cleaning
+    from prune_kit.errors import OptionError
+    from prune_kit_cli import render, render_removal, work
+
+    screen, target = render.Screen(as_json, quiet), out or workdir / work.REMOVAL
+    if auto and remove is not None:
+        raise OptionError("--auto finds the share, --remove is told it; give one of them")
+    if not 0 <= protect_rare <= 1:
+        raise OptionError(f"--protect-rare {protect_rare:g} is out of range; it is a share, 0 to 1")
+    if picture is not None:
+        from prune_kit import figures
+
+        figures.check_picture(picture)
+        if not evaluate:
+            raise OptionError("--picture draws the curve of --evaluate; give both")
+    table, probability = _judged(workdir, scores, from_probs, data, labels)
+    if evaluate and table.rows.true_label is None:
+        raise OptionError(
+            "--evaluate needs the true labels, and nothing says what they are: score with --labels FILE, "
+            "such as prune-kit corrupt writes"
+        )
+    judgement = cleaning.judge(
+        table, by=by, remove=remove, cut=cut, per_class=per_class, holdout=holdout, probability=probability, seed=seed
+    )
+    removal = judgement.removal()
+    removal.write(target)
+    values, shown = render_removal.removal_json(removal), render_removal.removal_shown(removal)
+    if evaluate:
+        found, tables = _evaluated(judgement, picture)
+        values["evaluation"] = found
+        shown += ["", *tables]
+    screen.result({"file": target, **values}, *shown)
+    screen.note("wrote", f"{render.path_of(target)}, and the list as {render.path_of(target.with_suffix('.csv'))}")
+    if picture is not None:
+        screen.note("wrote", render.path_of(picture))
+    _warn(screen, removal, protect_rare, table)
+    _next(screen, removal, out, workdir, trained=from_probs is None)
+
+
+def _judged(
+    workdir: Path, scores: Path | None, from_probs: Path | None, data: str | None, labels: Path | None
+) -> "tuple[ScoreTable, Any]":
+    """The score table, and the probabilities given; without a table, one without columns over the data named."""
+    from prune_kit.data.spec import load_data
+    from prune_kit.errors import OptionError
+    from prune_kit.table import ScoreTable
+    from prune_kit_cli import work
+
+    if from_probs is None:
+        if data or labels:
+            raise OptionError("--data and --labels are for --from-probs; a score table knows its own")
+        return ScoreTable.read(scores or workdir / work.SCORES, extras=("probability",)), None
+    probability = work.read_probabilities(from_probs)
+    if data or labels:
+        return ScoreTable(load_data(data or "digits", labels=labels).rows, {}), probability
+    return ScoreTable.read(scores or workdir / work.SCORES, extras=False), probability
+
+
+def _evaluated(judgement: "Judgement", picture: Path | None) -> tuple[dict[str, Any], list[Any]]:
+    """How good the list is, as JSON values and as tables; and the picture."""
+    from prune_kit.errors import OptionError
+    from prune_kit.evaluation import evaluate, evaluation_json
+    from prune_kit_cli.render_evaluation import evaluation_shown
+
+    rows, index, cut = judgement.rows, judgement.index, judgement.cut
+    assert rows.true_label is not None
+    found = evaluate(
+        suspicion=judgement.suspicion,
+        flagged=judgement.flagged,
+        label=rows.label[index],
+        true_label=rows.true_label[index],
+        suggested=judgement.suggested,
+        classes=len(rows.class_names),
+        noise_rate=(cut.noise_rate, cut.low, cut.high),
+    )
+    if picture is not None:
+        from prune_kit.evaluation_figure import draw_evaluation
+
+        if not found.wrong:
+            raise OptionError("--picture draws how wrong labels are found, and no label is wrong here; leave it out")
+        draw_evaluation(found, picture)
+    return evaluation_json(found, rows.class_names), evaluation_shown(found, rows.class_names)
+
+
+def _warn(screen: "Screen", removal: "Removal", protect_rare: float, table: "ScoreTable") -> None:
+    """What should be read before anything is removed."""
+    names = removal.rows.class_names
+    lost = [f"{names[c]} ({loss:.0%})" for c, loss in enumerate(removal.class_losses()) if loss > protect_rare]
+    if lost:
+        more = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
+        screen.warn(
+            f"classes that lose more than {protect_rare:.0%} of their rows: {', '.join(lost[:10])}{more}. Are they "
+            "rare rather than wrong? Review them before you remove"
+        )
+    unclear = int((~removal.clear & (removal.suggested_label >= 0)).sum())
+    if unclear:
+        screen.warn(
+            f"for {unclear:,} of {len(removal.index):,} listed rows no class fits: they may be ambiguous or rare"
+        )
+    if removal.cut_method == "argmax":
+        screen.warn(
+            "without planted labels the cut trusts the network, which disagrees with right labels too as long as it is "
+            "weak. For a calibrated cut and an interval: prune-kit score --probes 0.02, in another --workdir"
+        )
+    if removal.cut_method == "mixture":
+        screen.warn("two normal distributions find wrong labels in clean data too; review before you remove")
+    if removal.cut_method == "probes" and removal.noise_rate_low == 0:
+        screen.warn(
+            "hard examples alone could look like this: nothing says that any label is wrong. Review before you remove"
+        )
+
+
+def _next(screen: "Screen", removal: "Removal", out: Path | None, workdir: Path, *, trained: bool) -> None:
+    from prune_kit_cli import render, work
+
+    again = f"{f' --selection {render.path_of(out)}' if out else ''}{work.there(workdir)}"
+    if not len(removal.index):
+        share = max(REVIEWED / max(len(removal.rows.training), 1), 1e-4)
+        screen.note(
+            "next", f"prune-kit clean --remove {share:.2g}{work.there(workdir)}   (the most suspect, to review)"
+        )
+        return
+    if trained:
+        screen.note(
+            "next", f"prune-kit retrain{again} --relabel   (is it better without them, or with the suggestions?)"
+        )
+    screen.note("" if trained else "next", f"prune-kit export{again} --format txt")

@@ -98,7 +98,7 @@ def info(
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """Say what a file of ours holds: scores, a selection, outcomes.
+    """Say what a file of ours holds: scores, a selection, a removal, outcomes.
 
     Example: prune-kit info prune-kit-work/scores.h5
     """
@@ -115,16 +115,16 @@ def info(
 
 
 def list_(
-    what: Annotated[str, typer.Argument(metavar="data|models|methods|rules|formats|recipes", help="What to list.")],
+    what: Annotated[str, typer.Argument(metavar="data|models|methods|rules|cuts|formats|recipes", help="What to list.")],
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """List what there is: data sources, models, methods, rules, formats, recipes.
+    """List what there is: data sources, models, methods, rules, cuts (of clean), formats, recipes.
 
     Example: prune-kit list methods
     """
-    from prune_kit import catalog, pipeline, recipe, scoring
+    from prune_kit import catalog, cleaning, pipeline, recipe, scoring
     from prune_kit_cli import render
 
     lists: dict[str, Callable[[], dict[str, str]]] = {
@@ -132,6 +132,7 @@ def list_(
         "models": _model_entries,
         "methods": lambda: _entries(scoring.SCORERS),
         "rules": lambda: _entries(pipeline.SELECTORS),
+        "cuts": lambda: _entries(cleaning.CUTS),
         "formats": lambda: _entries(pipeline.EXPORTERS),
         "recipes": lambda: {name: recipe.load_recipe(name).title for name in recipe.recipe_names()},
     }
@@ -190,10 +191,11 @@ def _describe(path: Path) -> tuple[dict[str, Any], list[Any]]:
     from prune_kit import files
     from prune_kit.data.noise import NoisyLabels
     from prune_kit.outcomes import Outcomes
+    from prune_kit.removal import Removal
     from prune_kit.scorers.cscore import typical_error
     from prune_kit.selection import Selection
     from prune_kit.table import ScoreTable
-    from prune_kit_cli import render
+    from prune_kit_cli import render, render_removal
 
     with files.reading_hdf5(path) as file:
         kind = str(file.attrs["format"]).removeprefix("prune_kit.")
@@ -207,15 +209,20 @@ def _describe(path: Path) -> tuple[dict[str, Any], list[Any]]:
             | ({"standard_error": typical_error(c)} if "per_ratio" in c.extras else {})
             for name, c in table.columns.items()
         }
-        counts = f"{len(table.rows):,} rows, {len(table.rows.training):,} of them train"
-        return {**head, "rows": len(table.rows), "columns": columns}, [
-            title, counts, render.score_table(table, names), *render.error_lines(table, names),
+        counts = [f"{len(table.rows):,} rows, {len(table.rows.training):,} of them train"]
+        if len(table.probes):
+            counts.append(f"probes: {render.probes_sentence(table)}")
+        return {**head, "rows": len(table.rows), "probes": len(table.probes), "columns": columns}, [
+            title, *counts, render.score_table(table, names), *render.error_lines(table, names),
         ]  # fmt: skip
     if kind == "selection":
         selection = Selection.read(path)
         shares = dict(zip(selection.rows.class_names, selection.class_shares(), strict=True))
         values = {**head, "rows": len(selection.rows), "kept": len(selection.index), "class_shares": shares}
         return values, [title, selection.describe(), render.class_table(selection)]
+    if kind == "removal":
+        removal = Removal.read(path)
+        return {**head, **render_removal.removal_json(removal)}, [title, *render_removal.removal_shown(removal)]
     if kind == "labels":
         noisy = NoisyLabels.read(path)
         touched, wrong = int(noisy.touched.sum()), len(noisy.wrong)

@@ -45,6 +45,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     verbs.select,
     verbs.retrain,
     verbs.export,
+    cleaning.clean,
     cleaning.corrupt,
     comparing.compare,
     dynamics.dynamics,

@@ -49,7 +49,7 @@ Jobs = Annotated[
     int | None, typer.Option("--jobs", metavar="J", help="Networks trained at once (default: one per core).")
 ]
 Selections = Annotated[
-    list[Path] | None, typer.Option("--selection", metavar="FILE", help="A selection file. Repeatable.")
+    list[Path] | None, typer.Option("--selection", metavar="FILE", help="A selection or removal file. Repeatable.")
 ]
 
 Labels = Annotated[
@@ -95,6 +95,13 @@ OffsetFrom = Annotated[
     ),
 ]
 
+Probes = Annotated[
+    float | None,
+    typer.Option(
+        "--probes", metavar="F",
+        help="Plant wrong labels in this share of the rows while scoring, to calibrate `clean` (0.02 is enough).",
+    ),
+]  # fmt: skip
 Bn = Annotated[
     str | None,
     typer.Option(

@@ -42,6 +42,13 @@ def _networks_behind(column: ScoreColumn) -> str:
     return f"{len(column.parameters['ratios'])}x{folds}" if folds else str(column.runs or "-")
 
 
+def probes_sentence(table: ScoreTable) -> str:
+    """How many rows were trained on under a planted wrong label."""
+    return (
+        f"{len(table.probes):,} of {len(table.rows.training):,} training rows had a planted wrong label while scoring"
+    )
+
+
 def error_lines(table: ScoreTable, names: list[str]) -> list[str]:
     """For each column that averages votes, a line about its standard error and its missing votes."""
     from prune_kit.scorers import cscore

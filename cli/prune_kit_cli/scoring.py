@@ -26,6 +26,7 @@ def score(
         int | None, typer.Option("--seed", metavar="S", help="The first network's seed (default: 0).")
     ] = None,
     observe: o.Observe = None,
+    probes: o.Probes = None,
     bn: o.Bn = None,
     ratios: o.Ratios = None,
     folds: o.Folds = None,
@@ -84,6 +85,7 @@ def score(
             precision=precision,
             jobs=jobs,
             observe=observe,
+            probes=probes,
             table=table,
             workdir=workdir,
             progress=follow,
@@ -96,6 +98,8 @@ def score(
         )
     made = [name for name, column in scored.columns.items() if table is None or table.columns.get(name) is not column]
     screen.trained(follow.networks)
+    if len(scored.probes):
+        screen.note("probes", f"{render.probes_sentence(scored)}; the scores are for `clean`, not for `select`")
     for name in made:
         if name == "grand@0" and scored.columns[name].parameters["bn"] == "running":
             screen.warn("grand@0 is close to the image's norm (compare input_norm) and prunes worse than random")
@@ -107,6 +111,7 @@ def score(
             "made": made,
             "columns": list(scored.columns),
             "trained": follow.networks,
+            "probes": len(scored.probes),
             "fingerprint": loaded.fingerprint,
         },
         render.score_table(scored, made or list(scored.columns)),
@@ -116,7 +121,9 @@ def score(
     screen.note("wrote", path if made else f"nothing: {path} has every column asked for")
     own = [name for name, column in scored.columns.items() if not column.companion]
     whole = [n for n in own if not np.isnan(scored.columns[n].values[scored.rows.training]).any()]
-    if whole:
+    if len(scored.probes):
+        screen.note("next", f"prune-kit clean --auto{work.there(workdir)}")
+    elif whole:
         best = next((name for name in made if name in whole), whole[0])
         by = f"--by {best} " if len(own) > 1 else ""
         screen.note("next", f"prune-kit select {by}--keep 0.5 --offset 0.02{work.there(workdir)}")

@@ -76,7 +76,11 @@ def retrain(
     data: o.DataAgain = None,
     align: Annotated[
         bool,
-        typer.Option("--align", help="Match the rows by content where the data has another order, more or fewer rows."),
+        typer.Option(
+            "--align",
+            help="Match the rows by content where the data has another order, more or fewer rows. Rows that a "
+            "selection does not know are left out; a removal lets them stay.",
+        ),
     ] = False,
     runs: Annotated[int, typer.Option("--runs", metavar="R", help="Seeds per selection.")] = 4,
     baseline: Annotated[
@@ -85,6 +89,10 @@ def retrain(
     budget: Annotated[
         str, typer.Option("--budget", help="steps: as many steps as the full data takes; or epochs.")
     ] = "steps",
+    relabel: Annotated[
+        bool,
+        typer.Option("--relabel", help="For each removal train on all rows too, under the labels that it suggests."),
+    ] = False,
     seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")] = None,
     model: o.Model = None,
     recipe: o.Recipe = None,
@@ -98,7 +106,8 @@ def retrain(
 ) -> None:
     """Does accuracy hold? Train on the selection, on all data and on random subsets of the same size, and compare.
 
-    Without --selection, every selection in the workdir. Accuracies are those of the last epoch on the test set.
+    Without --selection, every selection and removal in the workdir; a removal is trained without the rows on its list.
+    Accuracies are those of the last epoch on the test set, whose labels nothing changes.
 
     Example: prune-kit retrain --runs 4
     """
@@ -123,6 +132,7 @@ def retrain(
             runs=runs,
             baseline=[] if baseline == "none" else [word for word in baseline.split(",") if word],
             budget=budget,
+            relabel=relabel,
             config=config,
             seed=seed,
             device=device,
@@ -150,7 +160,7 @@ def retrain(
 
 def export(
     selection: Annotated[
-        Path | None, typer.Option("--selection", metavar="FILE", help="The selection to write out.")
+        Path | None, typer.Option("--selection", metavar="FILE", help="The selection or removal to write out.")
     ] = None,
     format: Annotated[
         str | None,
@@ -165,29 +175,50 @@ def export(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="PATH", help="Where to write (default: in the workdir).")
     ] = None,
+    relabel: Annotated[
+        Path | None,
+        typer.Option(
+            "--relabel",
+            metavar="FILE",
+            help="Write no list, but the labels of all rows with a removal's clear suggestions put in: .npy or .csv.",
+        ),
+    ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
     """Write the index list for anybody's training code. An index is the row number in the source itself.
 
+    A removal stands for its complement: --what keep is the cleaned data, --what drop the rows on the list, ascending.
+
     Example: prune-kit export --format txt
     """
     from prune_kit import exporters, pipeline
     from prune_kit.errors import OptionError
-    from prune_kit.selection import Selection
-    from prune_kit_cli import render, work
+    from prune_kit.removal import Removal, as_selection
+    from prune_kit_cli import render, render_removal, work
 
     screen = render.Screen(as_json, quiet)
-    found = [selection] if selection else work.selection_files(workdir)
-    if len(found) > 1:
-        raise OptionError(f"which selection? Say --selection FILE, one of: {', '.join(map(render.path_of, found))}")
-    chosen = Selection.read(found[0])
+    source, chosen = work.one_selection(workdir, selection)
+    if isinstance(chosen, Removal):
+        work.check_not_the_list(relabel or out, source)
+    if relabel:
+        if out:
+            raise OptionError("--relabel FILE says where the labels go, and no list is written; leave out --out")
+        target = pipeline.export(chosen, relabel, format=format, what=what, relabel=True)
+        assert isinstance(chosen, Removal)
+        screen.result(
+            {"file": target, **render_removal.relabelled_json(chosen)},
+            f"wrote {render.path_of(target)}: {render_removal.relabelled_sentence(chosen)}",
+        )
+        return
     format = format or (exporters.format_of(out) if out else None) or "txt"
+    whole = "-rows" if isinstance(chosen, Removal) else ""  # the bare name with .csv is the removal's own list
+    kept = as_selection(chosen)
     target = pipeline.export(
-        chosen, out or exporters.export_path(workdir / found[0].stem, format, what), format=format, what=what
+        kept, out or exporters.export_path(workdir / source.stem, format, what, whole), format=format, what=what
     )
     screen.result(
-        {"file": target, "format": format, "what": what, "kept": len(chosen.index), "dropped": len(chosen.dropped)},
-        f"wrote {render.path_of(target)}: {exporters.export_sentence(chosen, format, what)}",
+        {"file": target, "format": format, "what": what, "kept": len(kept.index), "dropped": len(kept.dropped)},
+        f"wrote {render.path_of(target)}: {exporters.export_sentence(kept, format, what)}",
     )

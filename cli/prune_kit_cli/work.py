@@ -2,11 +2,15 @@
 
 import os
 import shlex
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from prune_kit import files
 from prune_kit.errors import FileError, OptionError
+from prune_kit.removal import Removal, csv_path
 from prune_kit.selection import Selection
 from prune_kit.settled import training_config
 from prune_kit.table import ScoreTable
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from prune_kit.training.config import TrainConfig
 
 SCORES, SELECTION, OUTCOMES, LABELS = "scores.h5", "selection.h5", "outcomes.h5", "labels.h5"
+REMOVAL = "removal.h5"
 
 
 def read_scores(workdir: Path, path: Path | None = None) -> ScoreTable:
@@ -25,20 +30,65 @@ def read_scores(workdir: Path, path: Path | None = None) -> ScoreTable:
 
 
 def selection_files(workdir: Path) -> list[Path]:
-    """Every selection file in the workdir."""
-    found = [path for path in sorted(workdir.glob("*.h5")) if files.kind_of(path) == "selection"]
+    """Every selection file in the workdir, and every removal file, which stands for its complement."""
+    found = [path for path in sorted(workdir.glob("*.h5")) if files.kind_of(path) in ("selection", "removal")]
     if not found:
-        raise FileError(f"there is no selection in {workdir}. Make one with: prune-kit select --keep 0.5")
+        raise FileError(
+            f"there is no selection in {workdir}. Make one with: prune-kit select --keep 0.5, "
+            "or a removal with: prune-kit clean"
+        )
     return found
 
 
-def read_selections(workdir: Path, given: list[Path] | None) -> dict[str, Selection]:
-    """The selections that were named, or all of the workdir, by the names of their files."""
+def one_selection(workdir: Path, given: Path | None) -> tuple[Path, Selection | Removal]:
+    """The selection or removal that was named, or the only one of the workdir, with its path.
+
+    Raises OptionError, which lists them, when there are several.
+    """
+    found = [given] if given else selection_files(workdir)
+    if len(found) > 1:
+        listed = [f"{path}{' (a removal)' * (files.kind_of(path) == 'removal')}" for path in found]
+        raise OptionError(f"which selection? Say --selection FILE, one of: {', '.join(listed)}")
+    return found[0], read_selection(found[0])
+
+
+def read_selection(path: Path) -> Selection | Removal:
+    """A selection or a removal, whichever the file is. Raises FileError when it is neither."""
+    with files.reading_hdf5(path, made_by="prune-kit select or clean") as file:
+        kind = str(file.attrs["format"])
+    if kind not in ("prune_kit.selection", "prune_kit.removal"):
+        raise FileError(
+            f"{path} is {kind}; expected prune_kit.selection or prune_kit.removal, which prune-kit select and "
+            "clean write"
+        )
+    return Removal.read(path) if kind == "prune_kit.removal" else Selection.read(path)
+
+
+def check_not_the_list(out: Path | None, removal: Path) -> None:
+    """Raise OptionError when `out` would replace the list of suspects that stands beside a removal."""
+    if out is not None and out.absolute() == csv_path(removal.absolute()):
+        raise OptionError(f"{out} is the list of suspects, most suspect first; write to another file than that")
+
+
+def read_selections(workdir: Path, given: list[Path] | None) -> dict[str, Selection | Removal]:
+    """The selections and removals that were named, or all of the workdir, by the names of their files."""
     paths = given or selection_files(workdir)
-    selections = {path.stem: Selection.read(path) for path in paths}
+    selections = {path.stem: read_selection(path) for path in paths}
     if len(selections) < len(paths):
         raise OptionError("two selection files have the same name; rename one, the outcomes are listed by it")
     return selections
+
+
+def read_probabilities(path: Path) -> np.ndarray:
+    """Probabilities (N, C) from an npy file, as a memory map. Raises FileError when it holds none."""
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise FileError(f"--from-probs {path} cannot be read as an npy array: {error}") from error
+    if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind != "f":
+        what = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else "an .npz file"
+        raise FileError(f"--from-probs {path} holds {what}; expected floats (N, C), as numpy.save writes them")
+    return found
 
 
 def numbers(texts: list[str] | None, option: str) -> list[int] | None:

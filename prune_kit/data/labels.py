@@ -1,12 +1,18 @@
 """Label files: one integer per row of the source, as `.npy` or as CSV with the column `label`, and `index` or `id`."""
 
 import csv
+import io
 import zipfile
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
-from prune_kit.errors import DataError
+from prune_kit import files
+from prune_kit.errors import DataError, OptionError
+from prune_kit.identity import Rows
+
+CSV_COLUMNS = ("index", "id", "label")
 
 
 def read_labels(path: Path, ids: np.ndarray) -> np.ndarray:
@@ -39,6 +45,25 @@ def read_labels(path: Path, ids: np.ndarray) -> np.ndarray:
         except (TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{path} holds a label or an index that is no integer: {error}") from error
     raise DataError(f"{path} is no label file that is known here; expected .npy, .csv or .h5")
+
+
+def write_labels(path: Path, rows: Rows, label: Int[np.ndarray, "N"]) -> None:
+    """Write a label for each of `rows`, by the ending of `path`: .npy, or .csv with the columns index, id, label.
+
+    `read_labels` takes either back. Raises OptionError for another ending, FileError.
+    """
+    if path.suffix == ".npy":
+        buffer = io.BytesIO()
+        np.save(buffer, label.astype(np.int64), allow_pickle=False)
+        files.write_bytes(path, buffer.getbuffer())
+    elif path.suffix == ".csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        writer.writerows((row, rows.id[row].decode("utf-8"), int(label[row])) for row in range(len(rows)))
+        files.write_bytes(path, text.getvalue().encode())
+    else:
+        raise OptionError(f"{path} does not say how to write labels; expected a name that ends in .npy or .csv")
 
 
 def _rows_of(lines: list[dict[str, str]], ids: np.ndarray, path: Path) -> list[int]:

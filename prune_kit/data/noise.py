@@ -1,6 +1,7 @@
 """Planted label noise: the kinds of it, and the label file (`labels.h5`) that remembers the truth.
 
-Every kind changes training rows only; rows that play the test set keep their labels.
+Every kind changes training rows only; rows that play the test set keep their labels. Probes are noise that is planted
+while scoring, in a few rows, so that `clean` can see where labels fall that are known to be wrong.
 """
 
 import json
@@ -16,9 +17,11 @@ from prune_kit import catalog, files
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import DataError, OptionError
 from prune_kit.identity import Rows, check_same, read_rows, write_rows
+from prune_kit.table import NO_PROBE as NO_PROBE
 from prune_kit.table import now, version
 
 MADE_BY = "prune-kit corrupt"
+PROBE_CHANCE = 50_101  # with the seed, a stream of its own: the held-out fifth and `random` draw from others
 Noise = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
 
@@ -142,3 +145,34 @@ def plant(
     planted = data.rows.relabelled(label, data.labels)
     described = {"kind": kind, "rate": rate, "matrix": None if matrix is None else matrix.tolist(), "seed": seed}
     return NoisyLabels(planted, touched, described)
+
+
+def draw_probes(rows: Rows, share: float, seed: int) -> Int[np.ndarray, "N"]:
+    """The label to plant in every row: another class in `share` of the training rows, NO_PROBE in all others.
+
+    round(share * n) of the n training rows, drawn without replacement; each of the C - 1 other classes with the same
+    chance. Raises OptionError when the share is not above 0 and below 0.5, or makes no probe.
+    """
+    training = rows.training
+    if not 0 < share < 0.5:
+        raise OptionError(
+            f"--probes {share:g} is out of range; it is a share of the training rows, above 0 and below 0.5. "
+            "Leave it out to plant none"
+        )
+    count = round(share * len(training))
+    if not count:
+        raise OptionError(
+            f"--probes {share:g} of {len(training):,} training rows makes none; "
+            f"the least is --probes {min(1 / max(len(training), 1), 0.49):.2g}"
+        )
+    chance = np.random.default_rng([seed, PROBE_CHANCE])
+    chosen = np.sort(chance.choice(training, count, replace=False))
+    label = np.full(len(rows), NO_PROBE, dtype=np.int64)
+    label[chosen] = flip(rows.label[chosen], len(rows.class_names), chance)
+    return label
+
+
+def planted(data: Dataset, probe_label: Int[np.ndarray, "N"]) -> Dataset:
+    """The data under the planted labels, its test set unchanged: what networks are trained on while probing."""
+    label = np.where(probe_label == NO_PROBE, data.labels, probe_label)
+    return replace(data, rows=data.rows.relabelled(label, data.true_labels))

@@ -39,10 +39,13 @@ def format_of(path: Path) -> str | None:
     return path.suffix[1:] if path.suffix[1:] in catalog.module_names(__name__) else None
 
 
-def export_path(stem: Path, format: str, what: str | None) -> Path:
-    """Where an export goes when nobody says: beside the selection, named for what it holds."""
+def export_path(stem: Path, format: str, what: str | None, whole: str = "") -> Path:
+    """Where an export goes when nobody says: beside the selection, named for what it holds.
+
+    `whole` is the word for a table of all rows, such as "-rows".
+    """
     module = catalog.load(__name__, format, "format")
-    word = "" if module.WHOLE_TABLE and what is None else f"-{what or 'keep'}"
+    word = whole if module.WHOLE_TABLE and what is None else f"-{what or 'keep'}"
     return stem.with_name(f"{stem.name}{word}{module.SUFFIX}")
 
 

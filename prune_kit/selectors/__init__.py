@@ -21,8 +21,13 @@ def ranking(table: ScoreTable, by: str | None) -> Int[np.ndarray, "n"]:
     """The training rows from easiest to hardest, sorted by (hardness, digest, row).
 
     The digest breaks ties, so that they never follow the order of the classes in a folder. Raises TableError when a
-    training row has no score.
+    training row has no score, or when wrong labels were planted while scoring.
     """
+    if table.probe_label is not None:
+        raise TableError(
+            f"the table was scored with {len(table.probes):,} probes, labels planted wrong for `clean`, "
+            "so its scores are not those of its labels. To prune, score again without --probes in another --workdir"
+        )
     rows = table.rows.training
     hardness = table.hardness(by)[rows]
     unknown = np.flatnonzero(np.isnan(hardness))

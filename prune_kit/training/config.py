@@ -108,15 +108,19 @@ def resolve_execution(
     jobs: int | None = None,
     threads: int | None = None,
     networks: int = 1,
+    settled_precision: str = "auto",
 ) -> Execution:
     """Turn "auto" into what this machine has, for training `networks` networks.
 
     Without `jobs`, a CPU trains as many networks at once as it has cores, and each gets an equal share of them: for the
-    small networks that CPUs train, this is faster than sharing the cores within one network. `threads`, where an
-    earlier run settled it, stays. Raises OptionError for a device that is not there.
+    small networks that CPUs train, this is faster than sharing the cores within one network. `threads` and
+    `settled_precision`, where an earlier run settled them, stay; the latter is no wish for gradients in it. Raises
+    OptionError for a device that is not there.
     """
     device = _resolve_device(device)
     gradient_precision = "fp32" if precision == "auto" else precision
+    if precision == "auto":
+        precision = settled_precision
     if precision == "auto":
         precision = "fp32" if device == "cpu" else "bf16"
     if precision not in PRECISIONS:

@@ -1,6 +1,7 @@
 """What every rule in the folder keeps to."""
 
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prune_kit import catalog, pipeline
-from prune_kit.errors import OptionError
+from prune_kit.errors import OptionError, TableError
 from prune_kit.selection import REASONS
 from tests.small_tables import table_of
 
@@ -72,6 +73,22 @@ def test_a_share_that_keeps_nothing_or_too_much_is_refused(rule, keep):
 def test_an_option_that_a_rule_does_not_take_is_refused_by_name(rule):
     with pytest.raises(OptionError, match=rf"--rule {rule} takes no --no-such; it takes --keep"):
         pipeline.select(some_table(0), rule=rule, no_such=1)
+
+
+@every_rule
+def test_a_rule_that_uses_scores_refuses_those_of_planted_labels(rule):
+    table = some_table(0)
+    probed = replace(table, probe_label=np.where(np.arange(30) % 10 == 1, (table.rows.label + 1) % 3, -1))
+    if not catalog.load(pipeline.SELECTORS, rule, "rule").USES_SCORES:
+        np.testing.assert_array_equal(
+            pipeline.select(probed, rule=rule).reason, pipeline.select(table, rule=rule).reason
+        )
+        return
+    with pytest.raises(TableError) as caught:
+        pipeline.select(probed, rule=rule, per_class=True)
+    assert "scored with 3 probes" in str(caught.value)
+    assert "score again without --probes in another --workdir" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_rule_is_refused_with_the_nearest():

@@ -1,0 +1,189 @@
+"""How a list of rows whose labels look wrong is printed."""
+
+import math
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from prune_kit.removal import NO_SUGGESTION, Removal
+from prune_kit_cli.render import SHOWN_CLASSES
+from prune_kit_cli.screen import count_of
+
+KNOWN_SHARE = "remove"  # the cut of clean --remove, whose rate is no estimate
+SHOWN_CONFUSIONS = SHOWN_SUSPECTS = 10
+UNKNOWN = "unknown"
+
+
+def removal_shown(removal: Removal) -> list[Any]:
+    """The whole of it: how many rows are listed, what that is expected to be worth, and the tables that are not empty.
+
+    The tables: which classes lose most, what is taken for what, the most suspect rows.
+    """
+    lines: list[Any] = [count_sentence(removal), rate_sentence(removal), expectation_sentence(removal)]
+    tables = (
+        (len(removal.index), loss_table(removal)),
+        (removal.clear.sum(), confusion_table(removal)),
+        (len(removal.index), suspects_table(removal)),
+    )
+    for number, table in tables:
+        lines += ["", table] if number else []
+    return lines
+
+
+def count_sentence(removal: Removal) -> str:
+    """How many rows are on the list, and how the cut was found."""
+    listed, training = len(removal.index), len(removal.rows.training)
+    share = _percent(listed / training) if training else UNKNOWN
+    where = f"{removal.column}, cut by {removal.cut_method}" if removal.column else f"cut by {removal.cut_method}"
+    least = "" if math.isnan(removal.cut) else f" at a suspicion of {removal.cut:.3f}"
+    return f"{listed:,} of {training:,} training rows ({share}) are listed as wrong: {where}{least}"
+
+
+def rate_sentence(removal: Removal) -> str:
+    """How many of the labels are wrong, as far as that was estimated."""
+    if math.isnan(removal.noise_rate):
+        return f"how many labels are wrong is unknown: {removal.cut_method} does not tell"
+    if removal.cut_method == KNOWN_SHARE:
+        return f"{_percent(removal.noise_rate)} of the labels are wrong as far as you say; nothing was estimated"
+    low, high = removal.noise_rate_low, removal.noise_rate_high
+    interval = "no interval" if math.isnan(low + high) else f"90 % interval {100 * low:.1f} to {_percent(high)}"
+    rate = "0 %" if removal.noise_rate == 0 else _percent(removal.noise_rate)
+    ending = "" if len(removal.index) else "; nothing is removed"
+    return f"about {rate} of the labels are wrong ({interval}){ending}"
+
+
+def expectation_sentence(removal: Removal) -> str:
+    """The precision and the recall that are expected of the list."""
+    least = "" if math.isnan(removal.precision_low) else f" (at least {_percent(removal.precision_low)})"
+    return (
+        f"expected of the list: precision {_percent(removal.precision)}{least}, the share of it that is wrong; "
+        f"recall {_percent(removal.recall)}, the share of the wrong labels that is on it"
+    )
+
+
+def loss_table(removal: Removal) -> Table:
+    """A line for each class that loses rows, the largest share first, up to SHOWN_CLASSES."""
+    names, losses = removal.rows.class_names, removal.class_losses()
+    listed = np.bincount(removal.label, minlength=len(names))
+    there = np.bincount(removal.rows.label[removal.rows.training], minlength=len(names))
+    view = Table("class", box=None, header_style="bold")
+    for heading in ("listed", "of rows", "share"):
+        view.add_column(heading, justify="right")
+    view.add_column("")
+    for number in _losing(removal)[:SHOWN_CLASSES]:
+        bar = Text("\u2588" * round(20 * losses[number]), style="cyan")
+        counts = (f"{listed[number]:,}", f"{there[number]:,}")
+        view.add_row(Text(names[number]), *counts, _percent(losses[number]), bar)
+    return view
+
+
+def confusion_table(removal: Removal) -> Table:
+    """The pairs of a given and a clearly better class, the most frequent first, up to SHOWN_CONFUSIONS."""
+    names = removal.rows.class_names
+    view = Table("given class", "suggested class", box=None, header_style="bold")
+    view.add_column("rows", justify="right")
+    for given, suggested, count in removal.confusions()[:SHOWN_CONFUSIONS]:
+        view.add_row(Text(names[given]), Text(names[suggested]), f"{count:,}")
+    return view
+
+
+def suspects_table(removal: Removal, count: int = SHOWN_SUSPECTS) -> Table:
+    """The `count` most suspect rows."""
+    view = Table("most suspect (id)", "index", "given class", "suggested class", "suspicion", box=None)
+    view.header_style = "bold"
+    for suspect in _suspects(removal, count):
+        view.add_row(
+            Text(suspect["id"]),
+            str(suspect["index"]),
+            Text(suspect["given"]),
+            Text(_suggestion(suspect)),
+            f"{suspect['suspicion']:.3f}",
+        )
+    return view
+
+
+def removal_json(removal: Removal) -> dict[str, Any]:
+    """All that is shown, as JSON values, all classes and confusions among them; NaN where a number is unknown."""
+    names = removal.rows.class_names
+    return {
+        "rows": len(removal.rows),
+        "training": len(removal.rows.training),
+        "removed": len(removal.index),
+        "kept": len(removal.selection.index),
+        "column": removal.column,
+        "cut_method": removal.cut_method,
+        "cut": removal.cut,
+        "noise_rate": removal.noise_rate,
+        "noise_rate_low": removal.noise_rate_low,
+        "noise_rate_high": removal.noise_rate_high,
+        "precision": removal.precision,
+        "precision_low": removal.precision_low,
+        "recall": removal.recall,
+        "parameters": removal.parameters,
+        **relabelled_json(removal),
+        "class_losses": dict(zip(names, removal.class_losses(), strict=True)),
+        "confusions": [
+            {"given": names[given], "suggested": names[suggested], "rows": count}
+            for given, suggested, count in removal.confusions()
+        ],
+        "suspects": _suspects(removal, SHOWN_SUSPECTS),
+    }
+
+
+def relabelled_sentence(removal: Removal) -> str:
+    """What the labels with the suggestions put in are, in words."""
+    counts = relabelled_json(removal)
+    text = (
+        f"a label for each of the {len(removal.rows):,} rows of {removal.rows.data}, {counts['relabelled']:,} changed"
+    )
+    if counts["no_class_fits"]:
+        text += f"; of {count_of(counts['no_class_fits'], 'listed row')} the label stays, since no class fits"
+    if counts["no_suggestion"]:
+        listed = count_of(counts["no_suggestion"], "listed row")
+        text += f"; of {listed} the label stays, since nothing is known of other classes"
+    return text
+
+
+def relabelled_json(removal: Removal) -> dict[str, int]:
+    """How many listed rows get another label, and how many keep theirs for want of a class that fits, or of any."""
+    unknown = removal.suggested_label == NO_SUGGESTION
+    return {
+        "relabelled": int(removal.clear.sum()),
+        "no_class_fits": int((~removal.clear & ~unknown).sum()),
+        "no_suggestion": int(unknown.sum()),
+    }
+
+
+def _losing(removal: Removal) -> list[int]:
+    """The classes that lose rows, the largest share first."""
+    losses = np.nan_to_num(removal.class_losses())
+    return [number for number in np.argsort(-losses, kind="stable").tolist() if losses[number] > 0]
+
+
+def _suspects(removal: Removal, count: int) -> list[dict[str, Any]]:
+    names, found = removal.rows.class_names, []
+    for place, row in enumerate(removal.index[:count].tolist()):
+        suggested = int(removal.suggested_label[place])
+        found.append(
+            {
+                "id": removal.rows.id[row].decode("utf-8"),
+                "index": row,
+                "given": names[removal.rows.label[row]],
+                "suggested": None if suggested == NO_SUGGESTION else names[suggested],
+                "clear": bool(removal.clear[place]),
+                "suspicion": float(removal.suspicion[place]),
+            }
+        )
+    return found
+
+
+def _suggestion(suspect: dict[str, Any]) -> str:
+    if suspect["suggested"] is None:
+        return UNKNOWN
+    return str(suspect["suggested"]) + ("" if suspect["clear"] else " (but no class fits)")
+
+
+def _percent(share: float) -> str:
+    return UNKNOWN if math.isnan(share) else f"{100 * share:.1f} %"

@@ -1,0 +1,224 @@
+"""Removals: the rows whose labels look wrong, what they should be, and their files (`removal.h5`, `removal.csv`)."""
+
+import csv
+import io
+import json
+import math
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from prune_kit import files
+from prune_kit.errors import FileError, OptionError
+from prune_kit.identity import HELD_OUT, TRAIN, Rows, aligned_rows, read_rows, write_rows
+from prune_kit.selection import DROPPED_NOISY, HELD_OUT_REASON, KEPT, Selection
+from prune_kit.table import now, version
+
+NO_SUGGESTION = -1
+CSV_COLUMNS = ("id", "index", "given_label", "suggested_label", "suspicion", "given_class", "suggested_class", "fit")
+FITS = {True: "another class is clearly better", False: "no class fits"}
+MADE_BY = "prune-kit clean"
+ESTIMATES = ("noise_rate", "noise_rate_low", "noise_rate_high", "precision", "precision_low", "recall")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Removal:
+    """The M rows whose labels are suspected, most suspect first, over the rows of a source.
+
+    `suspicion` (M,) float32 in [0, 1]; `suggested_label` (M,) int64, another class, or -1 where nothing is known of
+    other classes; `clear` (M,) whether the suggested one has more than half of the probability that the given leaves.
+
+    `noise_rate` is the estimated share of wrong labels among the training rows, between `noise_rate_low` and
+    `noise_rate_high` with 90 % confidence; `precision` and `recall` are those expected of the list, `precision_low` the
+    precision if only `noise_rate_low` of the labels are wrong. NaN where the cut does not tell. `cut` is the least
+    suspicion on the list, NaN for an empty one; `cut_method` how it was found. `column` is the score that it was made
+    from, `scored_with` its parameters.
+    """
+
+    rows: Rows
+    index: Int[np.ndarray, "M"]
+    suspicion: Float[np.ndarray, "M"]
+    suggested_label: Int[np.ndarray, "M"]
+    clear: Bool[np.ndarray, "M"]
+    cut_method: str
+    column: str
+    noise_rate: float = math.nan
+    noise_rate_low: float = math.nan
+    noise_rate_high: float = math.nan
+    precision: float = math.nan
+    precision_low: float = math.nan
+    recall: float = math.nan
+    parameters: dict[str, Any] = field(default_factory=dict)
+    scored_with: dict[str, Any] = field(default_factory=dict)
+    created: str = field(default_factory=lambda: now())
+
+    def __repr__(self) -> str:
+        return f"Removal({len(self.index):,} of {self.rows!r})"
+
+    @property
+    def cut(self) -> float:
+        """The least suspicion on the list, NaN for an empty list."""
+        return float(np.float32(self.suspicion[-1])) if len(self.suspicion) else math.nan  # float32, as in the file
+
+    @property
+    def label(self) -> Int[np.ndarray, "M"]:
+        """The given labels of the listed rows."""
+        given: np.ndarray = self.rows.label[self.index]
+        return given
+
+    @cached_property
+    def selection(self) -> Selection:
+        """The cleaned data: every training row that is not on the list."""
+        reason = np.full(len(self.rows), KEPT, dtype=np.uint8)
+        reason[self.rows.role == HELD_OUT] = HELD_OUT_REASON
+        reason[self.index] = DROPPED_NOISY
+        return Selection(
+            rows=self.rows,
+            reason=reason,
+            rule="clean",
+            parameters={**self.parameters, "cut_method": self.cut_method, "cut": self.cut},
+            column=self.column,
+            scored_with=self.scored_with,
+            created=self.created,
+        )
+
+    def relabelled(self) -> Int[np.ndarray, "N"]:
+        """The labels of all rows, with the suggestions that are clear in the place of the given ones."""
+        label = self.rows.label.copy()
+        label[self.index[self.clear]] = self.suggested_label[self.clear]
+        return label
+
+    def class_losses(self) -> Float[np.ndarray, "C"]:
+        """The share of each class's training rows that is on the list; NaN for a class without any."""
+        losses: np.ndarray = 1 - self.selection.class_shares()
+        return losses
+
+    def confusions(self) -> list[tuple[int, int, int]]:
+        """(given label, suggested label, how many rows) of the clear suggestions, the most frequent first."""
+        pairs = np.stack([self.label[self.clear], self.suggested_label[self.clear]], axis=1)
+        found, counts = np.unique(pairs, axis=0, return_counts=True)
+        order = np.lexsort((found[:, 1], found[:, 0], -counts))  # the last key is the first to count
+        return [(int(found[i, 0]), int(found[i, 1]), int(counts[i])) for i in order]
+
+    def aligned_to(self, rows: Rows) -> "Removal":
+        """The same list over `rows`, which hold the same examples in another order, more of them, or fewer.
+
+        As `Selection.aligned_to`, but examples that this removal does not know are not on the list, and so stay in its
+        complement. With other examples than before the estimates (`noise_rate`, `precision`, `recall`) are NaN. Raises
+        IdentityError when nothing is in common.
+        """
+        place = np.full(len(self.rows) + 1, -1)  # the last is for rows that are not known, whose source is -1
+        place[self.index] = np.arange(len(self.index))
+        source = aligned_rows(self.rows, rows, "the removal", "the data")
+        listed = np.flatnonzero(place[source] >= 0)
+        listed = listed[np.argsort(place[source[listed]])]
+        there = place[source[listed]]
+        aligned = replace(
+            self,
+            rows=self.selection.aligned_to(rows).rows,
+            index=listed,
+            suspicion=self.suspicion[there],
+            suggested_label=self.suggested_label[there],
+            clear=self.clear[there],
+        )
+        if len(rows) == len(self.rows) and (source >= 0).all():
+            return aligned
+        unknown: dict[str, Any] = dict.fromkeys(ESTIMATES, math.nan)
+        return replace(aligned, **unknown)
+
+    def write(self, path: str | Path) -> None:
+        """Write the removal, and beside it the same list as CSV, each whole or not at all.
+
+        Raises FileError; OptionError when the path is that of the CSV.
+        """
+        path = Path(path)
+        beside = csv_path(path)
+        attributes = {
+            "cut": self.cut,
+            "cut_method": self.cut_method,
+            **{name: getattr(self, name) for name in ESTIMATES},
+            "column": self.column,
+            "parameters": json.dumps(self.parameters),
+            "scored_with": json.dumps(self.scored_with),
+            "created": self.created,
+            "prune_kit_version": version(),
+        }
+        with files.writing_hdf5(path, "removal", attributes) as file:
+            write_rows(file, self.rows)
+            file["index"] = self.index.astype(np.int64)
+            file["suspicion"] = self.suspicion.astype(np.float32)
+            file["suggested_label"] = self.suggested_label.astype(np.int64)
+            file["clear"] = self.clear
+        files.write_bytes(beside, self._csv().encode())
+
+    def _csv(self) -> str:
+        names, text = self.rows.class_names, io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        for place, row in enumerate(self.index.tolist()):
+            given, suggested = int(self.rows.label[row]), int(self.suggested_label[place])
+            known = suggested != NO_SUGGESTION
+            writer.writerow(
+                (
+                    self.rows.id[row].decode("utf-8"),
+                    row,
+                    given,
+                    suggested if known else "",
+                    f"{self.suspicion[place]:.6f}",
+                    names[given],
+                    names[suggested] if known else "",
+                    FITS[bool(self.clear[place])] if known else "",
+                )
+            )
+        return text.getvalue()
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Removal":
+        """Read a removal. Raises FileError when the file is absent, damaged, of another kind or version."""
+        with files.reading_hdf5(Path(path), "removal", MADE_BY) as file:
+            rows = read_rows(file)
+            fields: dict[str, Any] = _read_list(file, rows)
+            fields |= {name: float(file.attrs[name]) for name in ESTIMATES}
+            fields |= {name: str(file.attrs[name]) for name in ("cut_method", "column", "created")}
+            fields |= {name: json.loads(file.attrs[name]) for name in ("parameters", "scored_with")}
+            return cls(rows=rows, **fields)
+
+
+def as_selection(chosen: Selection | Removal) -> Selection:
+    """The selection itself; of a removal, its complement."""
+    return chosen.selection if isinstance(chosen, Removal) else chosen
+
+
+def csv_path(path: Path) -> Path:
+    """Where the same list is written as CSV: beside the file, under its name."""
+    if path.suffix == ".csv":
+        raise OptionError(f"--out {path} is where the list goes as CSV; name the HDF5 file, such as removal.h5")
+    return path.with_suffix(".csv")
+
+
+def _read_list(file: h5py.File, rows: Rows) -> dict[str, Any]:
+    """The arrays of the list. Raises FileError unless they are what `Removal` says of them."""
+    expected = {"index": np.int64, "suspicion": np.float32, "suggested_label": np.int64, "clear": np.bool_}
+    arrays = {name: np.asarray(file[name][()]) for name in expected}
+    index, suspicion, suggested, clear = arrays.values()
+    for name, array in arrays.items():
+        if array.dtype != expected[name] or array.shape != (index.size,):
+            raise FileError(
+                f"{file.filename} is damaged: {name} is {array.dtype} {array.shape}; "
+                f"expected {np.dtype(expected[name])} ({index.size},), one per listed row"
+            )
+    training = ((index >= 0) & (index < len(rows))).all() and (rows.role[index] == TRAIN).all()
+    if not training or len(np.unique(index)) < len(index):
+        raise FileError(f"{file.filename} is damaged: its index is no list of training rows, each once")
+    if not ((suspicion >= 0) & (suspicion <= 1)).all() or (np.diff(suspicion) > 0).any():
+        raise FileError(f"{file.filename} is damaged: its suspicion does not fall from 1 to 0 along the list")
+    known = suggested != NO_SUGGESTION
+    another = (suggested >= 0) & (suggested < len(rows.class_names)) & (suggested != rows.label[index])
+    if not (another | ~known).all() or (clear & ~known).any():
+        raise FileError(f"{file.filename} is damaged: a suggested label in it is not another class of the data")
+    return arrays

@@ -1,0 +1,92 @@
+"""The cut that planted labels calibrate."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prune_kit.cuts import probes
+from prune_kit.cuts.probes import Ranking, even_part
+from prune_kit.errors import TableError
+from tests.cuts.evidence import f1, made_up
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.1, 0.25, 0.4])
+def test_the_rate_is_met_where_right_and_wrong_lie_apart(rate: float) -> None:
+    evidence, wrong = made_up(20_000, rate, 1000, apart=3.0, seed=1)
+    found = probes.find(evidence)
+    assert abs(found.noise_rate - wrong.mean()) < 0.02
+    assert found.low <= wrong.mean() <= found.high
+    assert f1(found.flagged, wrong) > 0.97
+
+
+def test_a_weak_network_gets_a_wide_interval_that_holds_the_truth() -> None:
+    strong, _ = made_up(20_000, 0.2, 1000, apart=3.0, seed=2)
+    weak, wrong = made_up(20_000, 0.2, 1000, apart=0.8, seed=2)
+    narrow, wide = probes.find(strong), probes.find(weak)
+    assert wide.low <= wrong.mean() <= wide.high
+    assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
+
+
+def test_noise_that_prefers_a_pair_of_classes_is_counted_though_it_is_less_suspect() -> None:
+    evidence, wrong = made_up(20_000, 0.2, 2000, apart=6.0, seed=3, pairs=True)
+    found = probes.find(evidence)
+    assert abs(found.noise_rate - wrong.mean()) < 0.02
+    assert f1(found.flagged, wrong) > 0.95
+
+
+@pytest.mark.parametrize("apart", [3.0, 1.5])
+def test_clean_labels_are_left_alone(apart: float) -> None:
+    evidence, _ = made_up(20_000, 0.0, 1000, apart=apart, seed=4)
+    found = probes.find(evidence)
+    assert found.low == 0 and not found.flagged.any() and np.isnan(found.precision)
+    assert found.noise_rate < (0.005 if apart == 3.0 else 0.1)
+
+
+def test_expected_precision_and_recall_are_those_that_come_true() -> None:
+    evidence, wrong = made_up(20_000, 0.2, 2000, apart=2.5, seed=5)
+    found = probes.find(evidence)
+    right = (found.flagged & wrong).sum()
+    assert found.precision == pytest.approx(right / found.flagged.sum(), abs=0.03)
+    assert found.recall == pytest.approx(right / wrong.sum(), abs=0.03)
+    assert found.precision_low <= found.precision
+
+
+def test_without_probabilities_the_score_alone_is_cut() -> None:
+    evidence, wrong = made_up(20_000, 0.2, 1000, apart=3.0, seed=6)
+    known = replace(evidence.probes, probability=None)
+    found = probes.find(replace(evidence, probability=None, probes=known))
+    assert abs(found.noise_rate - wrong.mean()) < 0.02 and f1(found.flagged, wrong) > 0.97
+
+
+def test_what_is_flagged_is_as_suspect_as_anything_that_is_not() -> None:
+    evidence, _ = made_up(5000, 0.2, 300, apart=1.5, seed=7)
+    found = probes.find(evidence)
+    assert evidence.suspicion[found.flagged].min() >= evidence.suspicion[~found.flagged].max()
+
+
+@pytest.mark.parametrize("count", [0, 19])
+def test_too_few_probes_are_refused(count: int) -> None:
+    evidence, _ = made_up(500, 0.2, 30, apart=2.0, seed=8)
+    few = evidence.probes.part(np.arange(30) < count) if count else None
+    with pytest.raises(TableError, match=rf"has {count} planted labels .* takes 20; score with --probes"):
+        probes.find(replace(evidence, probes=few))
+
+
+@given(st.floats(0, 1), st.sampled_from([4.0, 9.0, 35.0]), st.floats(10, 1e5))
+def test_the_even_part_of_a_density_is_found(even: float, power: float, total: float) -> None:
+    edges = np.linspace(0, 0.9, 19)
+    spread = np.diff(edges) / 0.9
+    grown = np.diff((edges / 0.9) ** (power + 1))
+    found = even_part(total * (even * spread + (1 - even) * grown), edges, 1e6, 1.0, 0.0)
+    assert found == pytest.approx(even * total / 0.9, rel=1e-3, abs=1e-3 * total)
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=60), st.lists(st.integers(0, 20), min_size=1, max_size=20))
+def test_a_ranking_counts_the_labels_in_front_of_every_probe(labels: list[int], planted: list[int]) -> None:
+    ranking = Ranking.of(np.array(labels, float), np.array(planted, float))
+    for place, level in enumerate(ranking.level):
+        assert ranking.between[: place + 1].sum() == sum(value >= level for value in labels)
+    assert sorted(ranking.order) == list(range(len(planted)))
