@@ -115,7 +115,7 @@ def write_text_dataset(group: h5py.Group, name: str, texts: np.ndarray) -> None:
 
 @contextmanager
 def reading_hdf5(
-    path: Path, kind: str | None = None, made_by: str = "prune-kit score, select, retrain or corrupt"
+    path: Path, kind: str | None = None, made_by: str = "prune-kit score, select, clean, retrain or corrupt"
 ) -> Iterator[h5py.File]:
     """Open one of our files, and refuse what is missing, damaged, of another kind, or of another version.
 

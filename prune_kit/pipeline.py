@@ -1,7 +1,7 @@
 """READ ME FIRST: the verbs, in the order in which they are used.
 
     data --> runs --> scores.h5 --> selection.h5 --> runs (again) --> outcomes.h5
-             score                  select           retrain                      export
+             score                  select, clean    retrain                      export
 
 Each verb is a function of what it is given; it reads and writes no file but the run cache. A method, a rule, a format
 is one module of `scorers`, `selectors`, `exporters`; its name is the module's.
@@ -178,9 +178,10 @@ def clean(
 ) -> Removal:
     """List the rows whose labels look wrong, most suspect first, with the label that each should have.
 
-    `by` is the column that ranks: left out, the latest cumulative_pl. `remove` lists that share of the rows; without it
-    `cut`, a module of `cuts`, finds how many are wrong: left out, it is "probes" where labels were planted while scoring
-    (which gives the noise rate with an interval), else "argmax" where the column has probabilities, else "mixture".
+    `by` is the column that ranks: left out, the latest cumulative_pl. `remove` lists that share of the rows by it;
+    without it `cut`, a module of `cuts`, finds how many are wrong: left out, it is "probes" where labels were planted
+    while scoring (which gives the noise rate with an interval), else "argmax" where the column has probabilities, else
+    "mixture". A cut by probabilities ranks by how far another class beats the given one.
     `per_class` cuts within each class. `holdout` judges by networks that never saw an example (the folds of cscore),
     `probability` (N, C) by probabilities of your own. True labels are never looked at. Raises OptionError, TableError,
     DataError.

@@ -202,7 +202,7 @@ def test_the_list_is_as_good_as_the_evidence_allows() -> None:
         ({"by": "aum@3"}, "unknown column 'aum@3'"),
         ({"by": "cumulative_pl@10", "probability": np.zeros((2, 2))}, "leave out --by and --holdout"),
         ({"probability": np.zeros((2, 2))}, r"shape \(2, 2\); expected \(4000, 5\)"),
-        ({"cut": "probes"}, "score with --probes 0.02"),
+        ({"cut": "probes"}, "score with --probes 0.05"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(how: dict[str, Any], message: str) -> None:

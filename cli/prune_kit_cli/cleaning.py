@@ -130,7 +130,7 @@ def clean(
 ) -> None:
     """Which labels are wrong, how many, and what should they be? A list to review or to remove.
 
-    Reads the score table and trains nothing. `score --method cumulative_pl --probes 0.02` first: planted labels show
+    Reads the score table and trains nothing. `score --method cumulative_pl --probes 0.05` first: planted labels show
     where wrong ones fall, which gives the share of wrong labels with an interval, and the cut. Without them the cut
     trusts the network. The true labels, where known, are read by --evaluate alone.
 
@@ -238,7 +238,7 @@ def _warn(screen: "Screen", removal: "Removal", protect_rare: float, table: "Sco
     if removal.cut_method == "argmax":
         screen.warn(
             "without planted labels the cut trusts the network, which disagrees with right labels too as long as it is "
-            "weak. For a calibrated cut and an interval: prune-kit score --probes 0.02, in another --workdir"
+            "weak. For a calibrated cut and an interval: prune-kit score --probes 0.05, in another --workdir"
         )
     if removal.cut_method == "mixture":
         screen.warn("two normal distributions find wrong labels in clean data too; review before you remove")

@@ -115,7 +115,9 @@ def info(
 
 
 def list_(
-    what: Annotated[str, typer.Argument(metavar="data|models|methods|rules|cuts|formats|recipes", help="What to list.")],
+    what: Annotated[
+        str, typer.Argument(metavar="data|models|methods|rules|cuts|formats|recipes", help="What to list.")
+    ],
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,

@@ -99,7 +99,7 @@ Probes = Annotated[
     float | None,
     typer.Option(
         "--probes", metavar="F",
-        help="Plant wrong labels in this share of the rows while scoring, to calibrate `clean` (0.02 is enough).",
+        help="Plant wrong labels in this share of the rows while scoring, to calibrate `clean` (0.05 is plenty).",
     ),
 ]  # fmt: skip
 Bn = Annotated[

@@ -115,7 +115,7 @@ def find(evidence: Evidence) -> Cut:
     if probes is None or count < LEAST_PROBES:
         raise TableError(
             f"the score table has {count} planted labels to calibrate by, and it takes {LEAST_PROBES}; score with "
-            "--probes 0.02 (in another --workdir, or with --fresh), or choose --cut argmax"
+            "--probes 0.05 (in another --workdir, or with --fresh), or choose --cut argmax"
         )
     chance = np.random.default_rng(evidence.seed)
     by_difference = Ranking.of(*_difference(evidence, probes))
