@@ -110,6 +110,11 @@ def join(a: Source, b: Source | None, *, harder: str, align: bool) -> Joined:
         if one.table is not base.table:
             source = _source_rows(one.table.rows, rows, one.origin, base.origin, align)
             notes += _aligned_notes(one.table.rows, rows, source, one.origin, base.origin)
+        if len(one.table.probes):
+            notes.append(
+                f"{one.origin}: {len(one.table.probes):,} rows were scored under planted labels (--probes), and count "
+                "with those scores"
+            )
         shared &= source >= 0
         counted &= one.table.rows.role[source] == TRAIN
         rankings = tuple(_ranking(column, source) for column in one.table.columns.values())

@@ -9,7 +9,7 @@ import pytest
 from prune_kit.cleaning import judge
 from prune_kit.cuts import probes
 from prune_kit.errors import DataError, OptionError, TableError
-from prune_kit.pipeline import clean
+from prune_kit.pipeline import clean, compare
 from prune_kit.removal import NO_SUGGESTION
 from prune_kit.table import NO_PROBE, ScoreTable
 from tests.cuts.evidence import CLASSES, f1, made_up
@@ -217,3 +217,9 @@ def test_scores_that_are_missing_and_probabilities_that_are_none_are_refused() -
     table, _ = scored(planted=0)
     with pytest.raises(DataError, match="row 0 of pred_probs adds up to 5"):
         clean(table, probability=np.ones((COUNT, CLASSES)))
+
+
+def test_a_comparison_says_that_labels_were_planted() -> None:
+    table, _ = scored()
+    found = compare(table, table, bootstrap=0)
+    assert any("300 rows were scored under planted labels" in note for note in found.notes)

@@ -74,7 +74,9 @@ def corrupt(
     screen.note("wrote", render.path_of(target))
     spec = f"--data {loaded.rows.data} " if data else ""
     screen.note(
-        "next", f"prune-kit score {spec}--labels {render.path_of(target)} --method cumulative_pl{work.there(workdir)}"
+        "next",
+        f"prune-kit score {spec}--labels {render.path_of(target)} --method cumulative_pl --probes 0.05"
+        f"{work.there(workdir)}",
     )
 
 

@@ -18,7 +18,7 @@ before was wrong and it hits the true one; how many of the weighted ones do is e
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int
 
 from prune_kit.cuts import Cut, Evidence, scaled
 from prune_kit.errors import TableError
@@ -32,6 +32,7 @@ INDIFFERENT = 2.0  # of log-likelihood: the steepest power that explains the pro
 DEPTHS = (0.90, 0.95)  # the fit ends here: beyond are mostly right labels
 SHALLOW_DEPTHS = (0.5, 0.7, 0.9)  # for the low end: there hard examples matter least
 DRAWS = 200  # of the bootstrap, and DRAWS // 5 in each round before the last
+HALVINGS = 40
 ROUNDS = 3  # in which the cut and the weights of the probes settle
 WEAK = 0.9  # expected F1 below which the network does not part right from wrong well
 NEGLIGIBLE = 0.1  # a low end below this share of the high end is none
@@ -63,44 +64,64 @@ class Ranking:
         reached = np.searchsorted(np.sort(-measure), -probes[order], side="right")
         return cls(order, probes[order], np.diff(reached, prepend=0), len(measure))
 
-    def rate(
-        self, weight: Float[np.ndarray, "b"], between: Int[np.ndarray, "b"], depth: float, least: float, slack: float
-    ) -> float:
-        """The even part of the density of labels over the weighted depth of the probes, up to `depth`."""
-        edges = np.linspace(0, depth, round(depth / BIN) + 1)
-        share = np.cumsum(weight[self.order])
-        if share[-1] == 0:  # a bootstrap sample without any probe that counts
-            return 0.0
-        middle = (share - weight[self.order] / 2) / share[-1]
-        found = np.histogram(middle, edges, weights=between)[0]
-        effective = float(share[-1] ** 2 / (weight**2).sum())
-        return even_part(found, edges, effective, least, slack) / self.count
+    def rates(
+        self,
+        weight: Float[np.ndarray, "b"],
+        chance: np.random.Generator,
+        draws: int,
+        depths: tuple[float, ...],
+        least: float = FIRM,
+        slack: float = INDIFFERENT,
+    ) -> Float[np.ndarray, "d"]:
+        """The even part of the density of labels over the depth of the weighted probes, in bootstrap samples of both.
+
+        Each sample looks down to one of the `depths`.
+        """
+        count, found = len(weight), np.zeros(draws)
+        which = chance.integers(0, len(depths), draws)
+        for place, depth in enumerate(depths):
+            edges = np.linspace(0, depth, round(depth / BIN) + 1)
+            samples = int((which == place).sum())
+            counts, effective = np.zeros((samples, len(edges) - 1)), np.ones(samples)
+            for sample in range(samples):
+                drawn = (weight * chance.multinomial(count, np.full(count, 1 / count)))[self.order]
+                share = np.cumsum(drawn)
+                if share[-1] > 0:  # else no probe that counts was drawn
+                    middle = (share - drawn / 2) / share[-1]
+                    counts[sample] = np.histogram(middle, edges, weights=chance.poisson(self.between))[0]
+                    effective[sample] = share[-1] ** 2 / (drawn**2).sum()
+            found[which == place] = even_part(counts, edges, effective, least, slack) / self.count
+        return found
 
 
 def even_part(
-    found: Num[np.ndarray, "k"], edges: Float[np.ndarray, "k+1"], effective: float, least: float, slack: float
-) -> float:
+    found: Float[np.ndarray, "d k"],
+    edges: Float[np.ndarray, "k+1"],
+    effective: Float[np.ndarray, "d"],
+    least: float,
+    slack: float,
+) -> Float[np.ndarray, "d"]:
     """How many labels per unit of depth are spread evenly, where the rest grows as a power of the depth.
 
-    `found` are the labels in each bin between `edges`, from 0 on. For every power from `least` on, the likeliest share
-    of the even part; of the powers, the largest whose likelihood is within `slack` of the best. The likelihood is
-    tempered, since the depth itself is known from `effective` probes only.
+    `found` are, for each of d samples, the labels in the bins between `edges`, from 0 on. For every power from `least`
+    on, the likeliest share of the even part; of the powers, the largest whose likelihood is within `slack` of the best.
+    The likelihood is tempered, since the depth itself is known from `effective` probes only.
     """
-    total, depth = found.sum(), edges[-1]
-    if total == 0:
-        return 0.0
+    depth, total = edges[-1], found.sum(axis=1)
     powers = POWERS[POWERS >= least]
     even = np.diff(edges) / depth
     grown = np.diff((edges / depth)[None, :] ** (powers[:, None] + 1), axis=1)
-    low, high = np.zeros((len(powers), 1)), np.ones((len(powers), 1))
-    for _ in range(40):  # the likelihood is concave in the share: halve the interval that holds its maximum
+    low, high = np.zeros((len(found), len(powers), 1)), np.ones((len(found), len(powers), 1))
+    for _ in range(HALVINGS):  # the likelihood is concave in the share: halve the interval that holds its maximum
         share = (low + high) / 2
-        rising = (found * (even - grown) / (share * even + (1 - share) * grown)).sum(axis=1, keepdims=True) > 0
-        low, high = np.where(rising, share, low), np.where(rising, high, share)
-    tempered = found / (1 + total / (effective * depth))
-    likelihood = (tempered * np.log(share * even + (1 - share) * grown)).sum(axis=1)
-    chosen = np.flatnonzero(likelihood >= likelihood.max() - slack)[-1]
-    return float(share[chosen, 0] * total / depth)
+        slope = (found[:, None, :] * (even - grown) / (share * even + (1 - share) * grown)).sum(axis=2, keepdims=True)
+        low, high = np.where(slope > 0, share, low), np.where(slope > 0, high, share)
+    tempered = found / (1 + total / (effective * depth))[:, None]
+    likelihood = (tempered[:, None, :] * np.log(share * even + (1 - share) * grown)).sum(axis=2)
+    good = likelihood >= likelihood.max(axis=1, keepdims=True) - slack
+    chosen = len(powers) - 1 - good[:, ::-1].argmax(axis=1)
+    rates: np.ndarray = share[np.arange(len(found)), chosen, 0] * total / depth
+    return rates
 
 
 def find(evidence: Evidence) -> Cut:
@@ -128,18 +149,20 @@ def find(evidence: Evidence) -> Cut:
     for number in range(ROUNDS + 1):
         weight = _weights(pairs[front], pairs_of_probes, evidence.classes)
         draws = DRAWS if number == ROUNDS else DRAWS // 5
-        slope = float(np.median([_redrawn(by_difference, weight, chance, DEPTHS) for _ in range(draws)]))
+        slope = float(np.median(by_difference.rates(weight, chance, draws, DEPTHS)))
         right = _right_after_all(evidence, probes, front, weight)
         rate = slope * (1 - right)
         level, listed, recall = _best_cut(by_suspicion, weight, rate, right)
         front = suspicion >= level
     expected = 2 * min(rate * recall, listed) / (rate + listed) if rate + listed > 0 else 0.0
-    if expected < WEAK and evidence.probability is not None:
+    weak = expected < WEAK
+    low, high = (end * (1 - right) for end in _interval(by_difference, by_suspicion, weight, chance, weak=weak))
+    low = 0.0 if low < NEGLIGIBLE * high else low
+    if weak and low > 0:  # hard examples reach deep; what shows before them is nearer to the truth
+        rate = float(np.median(by_suspicion.rates(weight, chance, DRAWS, SHALLOW_DEPTHS))) * (1 - right)
+    if weak and evidence.probability is not None:
         level, listed, recall = _best_cut_by_pairs(suspicion, of_probes, pairs, pairs_of_probes, rate)
-    ends = _interval(by_difference, by_suspicion, weight, chance, weak=expected < WEAK)
-    low, high = (end * (1 - right) for end in ends)
-    low = 0.0 if low < NEGLIGIBLE * high else min(low, rate)
-    high = max(high, rate)
+    low, high = min(low, rate), max(high, rate)
     hopeless = rate * len(suspicion) < 1 or (low == 0 and rate < HARD_EXAMPLES)
     flagged = np.zeros(len(suspicion), dtype=bool) if hopeless else suspicion >= level
     if hopeless:
@@ -185,33 +208,16 @@ def _weights(front: Int[np.ndarray, "m"], probes: Int[np.ndarray, "b"], classes:
     return np.full(len(probes), 1 / len(probes))
 
 
-def _redrawn(
-    ranking: Ranking,
-    weight: Float[np.ndarray, "b"],
-    chance: np.random.Generator,
-    depths: tuple[float, ...],
-    least: float = FIRM,
-    slack: float = INDIFFERENT,
-) -> float:
-    """The rate from a bootstrap sample of the probes and of the labels."""
-    count = len(weight)
-    drawn = weight * chance.multinomial(count, np.full(count, 1 / count))
-    between = chance.poisson(ranking.between)
-    return ranking.rate(drawn, between, float(chance.choice(depths)), least, slack)
-
-
 def _interval(
     by_difference: Ranking, by_suspicion: Ranking, weight: np.ndarray, chance: np.random.Generator, *, weak: bool
 ) -> tuple[float, float]:
     """The ends of the 90 % interval, over both measures and, at the low end, over any growth of the right labels."""
     lows = [by_difference, by_suspicion] if weak else [by_difference]
     low = min(
-        np.quantile([_redrawn(ranking, weight, chance, SHALLOW_DEPTHS, 1.0, 0.0) for _ in range(DRAWS)], LOW)
-        for ranking in lows
+        np.quantile(ranking.rates(weight, chance, DRAWS, SHALLOW_DEPTHS, least=1.0, slack=0.0), LOW) for ranking in lows
     )
     high = max(
-        np.quantile([_redrawn(ranking, weight, chance, DEPTHS) for _ in range(DRAWS)], HIGH)
-        for ranking in (by_difference, by_suspicion)
+        np.quantile(ranking.rates(weight, chance, DRAWS, DEPTHS), HIGH) for ranking in (by_difference, by_suspicion)
     )
     return float(low), float(high)
 

@@ -80,8 +80,9 @@ def test_the_even_part_of_a_density_is_found(even: float, power: float, total: f
     edges = np.linspace(0, 0.9, 19)
     spread = np.diff(edges) / 0.9
     grown = np.diff((edges / 0.9) ** (power + 1))
-    found = even_part(total * (even * spread + (1 - even) * grown), edges, 1e6, 1.0, 0.0)
-    assert found == pytest.approx(even * total / 0.9, rel=1e-3, abs=1e-3 * total)
+    density = total * (even * spread + (1 - even) * grown)
+    found = even_part(np.stack([density, 2 * density]), edges, np.full(2, 1e6), 1.0, 0.0)
+    assert found == pytest.approx(np.array([1, 2]) * even * total / 0.9, rel=1e-3, abs=1e-3 * total)
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=60), st.lists(st.integers(0, 20), min_size=1, max_size=20))
