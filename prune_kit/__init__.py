@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prune_kit.errors import PruneKitError
     from prune_kit.label_issues import find_label_issues
     from prune_kit.outcomes import Outcomes
-    from prune_kit.pipeline import clean, compare, export, retrain, score, select
+    from prune_kit.pipeline import clean, compare, export, retrain, score, select, sweep
     from prune_kit.removal import Removal
     from prune_kit.selection import Selection
     from prune_kit.table import ScoreColumn, ScoreTable
@@ -43,6 +43,7 @@ _HOMES = {
     "retrain": "pipeline",
     "score": "pipeline",
     "select": "pipeline",
+    "sweep": "pipeline",
 }
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "retrain",
     "score",
     "select",
+    "sweep",
 ]
 
 

@@ -1,7 +1,9 @@
 """Outcomes of retraining: accuracies over seeds, how they compare, and their file (`outcomes.h5`)."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,12 +79,16 @@ class Summary:
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """All retrainings of one data set. `fingerprint` and `data` say which."""
+    """All retrainings of one data set. `fingerprint` and `data` say which.
+
+    `cells`, of a sweep, are by name what each selection was made with: rule, by, keep, offset.
+    """
 
     rows: tuple[Outcome, ...]
     fingerprint: str
     data: str
     created: str = field(default_factory=lambda: now())
+    cells: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def accuracies(self, name: str) -> dict[int, float]:
         """Test accuracy by seed."""
@@ -123,6 +129,8 @@ class Outcomes:
             "prune_kit_version": version(),
         }
         with files.writing_hdf5(Path(path), "outcomes", attributes) as file:
+            if self.cells:  # a data set: an attribute holds no more than 64 KiB
+                files.write_text_dataset(file, "cells", files.text_array([json.dumps(self.cells)]))
             for name, kind in COLUMNS.items():
                 values = [getattr(row, name) for row in self.rows]
                 if kind is np.str_:
@@ -138,7 +146,9 @@ class Outcomes:
                 name: file[name].asstr()[()] if kind is np.str_ else file[name][()] for name, kind in COLUMNS.items()
             }
             rows = [Outcome(**dict(zip(columns, values, strict=True))) for values in zip(*_lists(columns), strict=True)]
-            return cls(tuple(rows), *(str(file.attrs[name]) for name in ("fingerprint", "data", "created")))
+            cells = json.loads(file["cells"].asstr()[0]) if "cells" in file else {}
+            fingerprint, data, created = (str(file.attrs[name]) for name in ("fingerprint", "data", "created"))
+            return cls(tuple(rows), fingerprint, data, created, cells)
 
 
 def paired_difference(differences: np.ndarray) -> Difference:

@@ -31,6 +31,7 @@ from prune_kit.scorers import Runs
 from prune_kit.scoring import check_use, folds_for, lacking_columns, method_names, needs, request_for, score_column
 from prune_kit.selection import Selection
 from prune_kit.settled import check_settled, scored_with, settled_probes, table_runs, trained_with, training_config
+from prune_kit.sweeping import Sweep, grid, options_of
 from prune_kit.table import ScoreTable
 
 if TYPE_CHECKING:
@@ -134,7 +135,8 @@ def select(
     """Choose the examples to keep: a pure function of a score table.
 
     `rule` is a module of `selectors`; `by` the column it ranks by; `keep` the share of the training rows. `options` are
-    the rule's own: `offset`, `offset_from` ("hard" or "easy"), `per_class`, `seed`. Raises OptionError, TableError.
+    the rule's own: `offset`, `offset_from` ("hard" or "easy"), `per_class`, `seed`; `drop_hardest`, `suspect_by` and
+    `bins` (coverage), `keep_easy` (prototypes). Raises OptionError, TableError.
     """
     module = catalog.load(SELECTORS, rule, "rule")
     given = {name: value for name, value in {"keep": keep, **options}.items() if value is not None}
@@ -258,6 +260,28 @@ def retrain(
     described = {**asdict(config), "budget": budget, "precision": execution.precision, "threads": execution.threads}
     rows = tuple(outcome_of(name, run, described) for (name, *_), run in zip(plan, executed.runs, strict=True))
     return Outcomes(rows, data.fingerprint, data.rows.data)
+
+
+def sweep(
+    data: Dataset,
+    table: ScoreTable,
+    *,
+    by: str | Iterable[str],
+    keep: Iterable[float],
+    offset: Iterable[float] = (0.0,),
+    rule: str | Iterable[str] = ("window",),
+    **retraining: Any,
+) -> Sweep:
+    """Retrain over a grid of rules, columns, shares to keep and offsets; with all data and random rows of each size.
+
+    `retraining` are the options of `retrain` (runs, budget, config, seed, workdir, ...). A cell that was trained before
+    is not trained again, so a sweep can be stopped, resumed and widened. Cells with keep + offset above 1 are left out.
+    Raises what `select` and `retrain` raise.
+    """
+    columns, rules = ([words] if isinstance(words, str) else list(words) for words in (by, rule))
+    cells, _ = grid(table, columns, rules, keep, offset)
+    selections = {cell.name: select(table, **options_of(cell)) for cell in cells}
+    return Sweep.joined(retrain(data, selections, **retraining), cells)
 
 
 def export(

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
     from prune_kit.training.config import TrainConfig
 
-SCORE_OPTIONS = ("probes", "ratios", "folds", "sampling", "space", "threshold", "bn")
+SCORE_OPTIONS = ("probes", "ratios", "folds", "sampling", "space", "clusters", "threshold", "bn")
+SELECT_OPTIONS = ("offset", "offset_from", "per_class", "drop_hardest", "suspect_by", "bins", "keep_easy")
 KEYS = {
     "": {"title", "paper", "data", "train", "score", "select", "retrain", "seeds", "expect"},
     "data": {"source"},
     "score": {"methods", "epochs", "runs", "observe", *SCORE_OPTIONS},
-    "select": {"rule", "by", "keep", "offset", "offset_from", "per_class"},
+    "select": {"rule", "by", "keep", *SELECT_OPTIONS},
     "retrain": {"runs", "baseline", "budget"},
     "seeds": {"score", "retrain"},
     "expect": {"claim", "where", "check", "measured"},

@@ -30,9 +30,10 @@ FLOORS = [
         "prune_kit.cleaning",
         "prune_kit.figures",
         "prune_kit.evaluation_figure",
+        "prune_kit.sweep_figures",
     ],
     ["prune_kit.weak_learners"],
-    ["prune_kit.comparison", "prune_kit.dynamics", "prune_kit.evaluation"],
+    ["prune_kit.comparison", "prune_kit.dynamics", "prune_kit.evaluation", "prune_kit.sweeping"],
     ["prune_kit.joining", "prune_kit.stability"],
     ["prune_kit.agreement", "prune_kit.published", "prune_kit.cuts"],
     [

@@ -198,6 +198,7 @@ def _describe(path: Path) -> tuple[dict[str, Any], list[Any]]:
     from prune_kit.selection import Selection
     from prune_kit.table import ScoreTable
     from prune_kit_cli import render, render_removal
+    from prune_kit_cli.histogram import histogram
 
     with files.reading_hdf5(path) as file:
         kind = str(file.attrs["format"]).removeprefix("prune_kit.")
@@ -221,7 +222,8 @@ def _describe(path: Path) -> tuple[dict[str, Any], list[Any]]:
         selection = Selection.read(path)
         shares = dict(zip(selection.rows.class_names, selection.class_shares(), strict=True))
         values = {**head, "rows": len(selection.rows), "kept": len(selection.index), "class_shares": shares}
-        return values, [title, selection.describe(), render.class_table(selection)]
+        picture = filter(None, [histogram(selection)])
+        return values, [title, selection.describe(), *picture, render.class_table(selection)]
     if kind == "removal":
         removal = Removal.read(path)
         return {**head, **render_removal.removal_json(removal)}, [title, *render_removal.removal_shown(removal)]

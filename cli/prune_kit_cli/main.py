@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from prune_kit.errors import PruneKitError
-from prune_kit_cli import cleaning, comparing, dynamics, looking, scoring, verbs
+from prune_kit_cli import cleaning, comparing, dynamics, looking, scoring, sweeping, verbs
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -46,6 +46,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     verbs.retrain,
     verbs.export,
     cleaning.clean,
+    sweeping.sweep,
     cleaning.corrupt,
     comparing.compare,
     dynamics.dynamics,

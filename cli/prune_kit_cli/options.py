@@ -125,10 +125,42 @@ Sampling = Annotated[
 Space = Annotated[
     str | None,
     typer.Option(
-        "--space", metavar="pixels|hidden", help="density*, lof: of pixels, or the last hidden layer (default: hidden)."
+        "--space",
+        metavar="pixels|hidden",
+        help="density*, lof, *_distance: of pixels, or the last hidden layer (default: hidden).",
+    ),
+]
+Clusters = Annotated[
+    int | None,
+    typer.Option("--clusters", metavar="K", help="prototype_distance: centroids (default: as many as classes)."),
+]
+DropHardest = Annotated[
+    float | None,
+    typer.Option("--drop-hardest", metavar="F", help="coverage: the share to drop as suspect, first (default: 0)."),
+]
+SuspectBy = Annotated[
+    str | None,
+    typer.Option("--suspect-by", metavar="COLUMN", help="coverage: what is suspect, such as aum@20 (default: --by)."),
+]
+Bins = Annotated[
+    int | None,
+    typer.Option("--bins", metavar="B", help="coverage: bins over the range of the score (default: 50)."),
+]
+KeepEasy = Annotated[
+    bool | None,
+    typer.Option("--keep-easy", help="prototypes: the easy end, for little data.", show_default=False),
+]
+PerClass = Annotated[
+    bool | None,
+    typer.Option(
+        "--per-class/--no-per-class",
+        help="Apply the rule inside each class (default: no, but for moderate).",
+        show_default=False,
     ),
 ]
 Threshold = Annotated[
     float | None,
     typer.Option("--threshold", metavar="F", help="difficulty: stop at this training accuracy (default: 0.5)."),
 ]
+Baseline = Annotated[str, typer.Option("--baseline", help="What to compare with: full,random or one of them, or none.")]
+Budget = Annotated[str, typer.Option("--budget", help="steps: as many steps as the full data takes; or epochs.")]

@@ -90,8 +90,8 @@ def outcome_table(outcomes: Outcomes) -> Table:
             str(line.seeds),
             f"{100 * line.mean:.2f} %",
             f"{100 * line.low:.2f} to {100 * line.high:.2f}",
-            _difference(line.minus_full),
-            _difference(line.minus_random),
+            difference(line.minus_full),
+            difference(line.minus_random),
         )
     return view
 
@@ -139,7 +139,8 @@ def path_of(path: Path) -> str:
         return str(path)
 
 
-def _difference(difference: Difference | None) -> str:
+def difference(difference: Difference | None) -> str:
+    """A mean difference of accuracies in points, with its interval; empty for none."""
     if difference is None:
         return ""
     if math.isnan(difference.low):

@@ -32,6 +32,7 @@ def score(
     folds: o.Folds = None,
     sampling: o.Sampling = None,
     space: o.Space = None,
+    clusters: o.Clusters = None,
     threshold: o.Threshold = None,
     device: o.Device = "auto",
     precision: o.Precision = "auto",
@@ -94,6 +95,7 @@ def score(
             folds=folds,
             sampling=sampling,
             space=space,
+            clusters=clusters,
             threshold=threshold,
         )
     made = [name for name, column in scored.columns.items() if table is None or table.columns.get(name) is not column]

@@ -12,6 +12,7 @@ from prune_kit import files
 from prune_kit.errors import FileError, OptionError
 from prune_kit.removal import Removal, csv_path
 from prune_kit.selection import Selection
+from prune_kit.settled import scored_with as scored_with
 from prune_kit.settled import training_config
 from prune_kit.table import ScoreTable
 from prune_kit_cli.options import DEFAULT_WORKDIR
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from prune_kit.training.config import TrainConfig
 
 SCORES, SELECTION, OUTCOMES, LABELS = "scores.h5", "selection.h5", "outcomes.h5", "labels.h5"
-REMOVAL = "removal.h5"
+REMOVAL, SWEEP = "removal.h5", "sweep.h5"
 
 
 def read_scores(workdir: Path, path: Path | None = None) -> ScoreTable:
@@ -101,6 +102,26 @@ def numbers(texts: list[str] | None, option: str) -> list[int] | None:
         raise OptionError(
             f"{option} {','.join(texts)} is no whole number, nor a list of them such as 5,10,20"
         ) from error
+
+
+def words(text: str, option: str) -> list[str]:
+    """The words of a comma-separated list. Raises OptionError for an empty one."""
+    found = [word.strip() for word in text.split(",") if word.strip()]
+    if not found:
+        raise OptionError(f"{option} names nothing")
+    return found
+
+
+def shares(text: str, option: str) -> list[float]:
+    """Shares from 0 to 1 of a comma-separated list. Raises OptionError."""
+    try:
+        found = [float(word) for word in words(text, option)]
+    except ValueError as error:
+        raise OptionError(f"{option} {text} is no list of numbers such as 0.2,0.4") from error
+    outside = [value for value in found if not 0 <= value <= 1]
+    if outside:
+        raise OptionError(f"{option} {outside[0]:g} is out of range; it is a share, 0 to 1")
+    return found
 
 
 def protocol(

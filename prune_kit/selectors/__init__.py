@@ -39,6 +39,18 @@ def ranking(table: ScoreTable, by: str | None) -> Int[np.ndarray, "n"]:
     return rows[np.lexsort((rows, table.rows.digest[rows], hardness))]
 
 
+def finite_ranking(table: ScoreTable, by: str | None) -> Int[np.ndarray, "n"]:
+    """The ranking, for rules that measure how far scores lie apart. Raises TableError for an infinite score too."""
+    order = ranking(table, by)
+    infinite = np.sort(order[np.isinf(table.column(by).values[order])])
+    if len(infinite):
+        raise TableError(
+            f"{table.column(by).name} is infinite for {len(infinite):,} of {len(order):,} training rows, "
+            f"the first is row {infinite[0]}; this rule measures distances between scores. Choose another column"
+        )
+    return order
+
+
 def _remedy(table: ScoreTable, by: str | None) -> str:
     """What helps where rows lack a score: folds of holdout validation may be added."""
     if "folds" not in table.column(by).parameters:
@@ -56,6 +68,18 @@ def count_kept(keep: float, count: int, of: str = "") -> int:
     return kept
 
 
+def check_room(keep: float, dropped: float, option: str) -> None:
+    """Raise OptionError unless the share that the option drops is one, and leaves room for the share to keep."""
+    if not 0 <= dropped <= 1:
+        raise OptionError(f"{option} {dropped:g} is out of range; it is a share, 0 to 1")
+    if keep + dropped > 1 + SLACK:
+        largest = math.floor((1 - keep + SLACK) * 1e6) / 1e6  # rounded down: what is printed must be accepted
+        name = option.removeprefix("--")
+        raise OptionError(
+            f"--keep {keep:g} and {option} {dropped:g} make more than 1; the largest {name} is {largest:g}"
+        )
+
+
 def window_bounds(
     order: Int[np.ndarray, "n"], keep: float, offset: float, offset_from: str, of: str = ""
 ) -> tuple[int, int]:
@@ -66,16 +90,10 @@ def window_bounds(
 
     Raises OptionError when keep + offset > 1.
     """
-    if not 0 <= offset <= 1:
-        raise OptionError(f"--offset {offset:g} is out of range; it is a share, 0 to 1")
     if offset_from not in ("hard", "easy"):
         raise OptionError(f"--offset-from {offset_from!r} is unknown; expected hard or easy")
     kept = count_kept(keep, len(order), of)
-    if keep + offset > 1 + SLACK:
-        largest = math.floor((1 - keep + SLACK) * 1e6) / 1e6  # rounded down: what is printed must be accepted
-        raise OptionError(
-            f"--keep {keep:g} and --offset {offset:g} make more than 1; the largest offset is {largest:g}"
-        )
+    check_room(keep, offset, "--offset")
     skipped = min(round(offset * len(order)), len(order) - kept)
     start = skipped if offset_from == "easy" else len(order) - skipped - kept
     return start, start + kept

@@ -1,0 +1,93 @@
+"""The verb sweep: a grid of selections, retrained.
+
+What the command needs is imported inside it, so that `--help` answers at once.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prune_kit_cli import options as o
+
+KEEPS, OFFSETS, RULE = "0.2,0.4,0.6,0.8", "0", "window"
+
+
+def sweep(
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="LIST", help="Columns to rank by (default: all); random rows are trained anyhow."),
+    ] = None,
+    rule: Annotated[str, typer.Option("--rule", metavar="LIST", help="Of `prune-kit list rules`.")] = RULE,
+    keep: Annotated[str, typer.Option("--keep", metavar="LIST", help="Shares to keep.")] = KEEPS,
+    offset: Annotated[
+        str, typer.Option("--offset", metavar="LIST", help="Shares to skip at the hard end, for --rule window.")
+    ] = OFFSETS,
+    scores: Annotated[Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")] = None,
+    data: o.DataAgain = None,
+    runs: Annotated[int, typer.Option("--runs", metavar="R", help="Seeds per cell.")] = 4,
+    baseline: o.Baseline = "full,random",
+    budget: o.Budget = "steps",
+    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")] = None,
+    model: o.Model = None,
+    recipe: o.Recipe = None,
+    train: o.Train = None,
+    device: o.Device = "auto",
+    precision: o.Precision = "auto",
+    jobs: o.Jobs = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/sweep.h5).")
+    ] = None,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """How much can go, and from which end? Retrain over a grid of columns, shares to keep and offsets.
+
+    Every cell is a cached training: stop it, go on, or give a wider grid, and nothing is trained twice. Ends in a table
+    and in pictures: accuracy against the share pruned, the epoch of the score, and the offset.
+
+    Example: prune-kit sweep --by el2n@20 --keep 0.2,0.4,0.6 --offset 0,0.02,0.1 --runs 2
+    """
+    from prune_kit import pipeline
+    from prune_kit.sweep_figures import draw_sweep
+    from prune_kit.sweeping import grid
+    from prune_kit_cli import render, render_sweep, work
+
+    screen, target = render.Screen(as_json, quiet), out or workdir / work.SWEEP
+    table = work.read_scores(workdir, scores)
+    own = [name for name, column in table.columns.items() if not column.companion]
+    columns = work.words(by, "--by") if by else own
+    rules, keeps, offsets = work.words(rule, "--rule"), work.shares(keep, "--keep"), work.shares(offset, "--offset")
+    cells, left_out = grid(table, columns, rules, keeps, offsets)
+    with screen.progress() as follow:
+        loaded = pipeline.load_again(table.rows, data, progress=follow)
+        screen.note("data", loaded.describe())
+        config = work.protocol(loaded, work.scored_with(table), recipe, model, train)
+        screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
+        screen.note("grid", render_sweep.grid_sentence(cells, left_out, runs))
+        swept = pipeline.sweep(
+            loaded,
+            table,
+            by=columns,
+            rule=rules,
+            keep=keeps,
+            offset=offsets,
+            runs=runs,
+            baseline=[] if baseline == "none" else [word for word in baseline.split(",") if word],
+            budget=budget,
+            config=config,
+            seed=seed,
+            device=device,
+            precision=precision,
+            jobs=jobs,
+            workdir=workdir,
+            progress=follow,
+        )
+    screen.trained(follow.networks)
+    swept.outcomes.write(target)
+    drawn = draw_sweep(swept, target.parent)
+    screen.result(
+        {"file": target, "pictures": drawn, "cells": render_sweep.sweep_json(swept)}, render_sweep.sweep_table(swept)
+    )
+    screen.note("wrote", ", ".join(render.path_of(path) for path in (target, *drawn)))

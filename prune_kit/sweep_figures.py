@@ -1,0 +1,126 @@
+"""Pictures of a sweep, after Data Diet: accuracy against the share pruned, the epoch of the score, and the offset."""
+
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from prune_kit import files
+from prune_kit.sweeping import Cell, Sweep, band
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
+MARKERS = "osD^vP*"
+BASELINE = "#666666"
+HALF_A_POINT = 0.005
+Line = tuple[str, list[tuple[float, Cell]]]
+
+
+def draw_sweep(sweep: Sweep, folder: Path) -> list[Path]:
+    """Draw what the grid has at least two points of; the paths of the PNG files. Raises FileError."""
+    drawn = [
+        ("pruned", _by_share(sweep), "share of the training rows that is pruned, %"),
+        ("epoch", _by_epoch(sweep), "epoch at which the score was taken"),
+        ("offset", _by_offset(sweep), "offset: share skipped at the hard end, %"),
+    ]
+    paths = []
+    for name, lines, label in drawn:
+        if lines:
+            path = folder / f"sweep-{name}.png"
+            _draw(sweep, name, lines, label, path)
+            paths.append(path)
+    return paths
+
+
+def _draw(sweep: Sweep, name: str, lines: list[Line], label: str, path: Path) -> None:
+    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
+    axes = figure.subplots()
+    for number, (title, points) in enumerate(lines):
+        places = [place for place, _ in points]
+        _band(axes, places, [sweep.accuracies(cell.name) for _, cell in points], title, number)
+    if name == "pruned":
+        _random_line(axes, sweep, [cell for _, points in lines for _, cell in points])
+    if len(sweep.full()):
+        mean, low, high = (100 * value for value in band(sweep.full()))
+        axes.axhline(mean, color=BASELINE, linestyle="--", linewidth=1, label="all rows")
+        axes.axhspan(low, high, color=BASELINE, alpha=0.12, linewidth=0)
+    axes.set(xlabel=label, ylabel="test accuracy at the last epoch, %")
+    axes.set_title(_finding(sweep, name, lines), fontsize=10, loc="left")
+    axes.legend(fontsize=8, frameon=False)
+    axes.grid(alpha=0.25)
+    seeds = len(sweep.accuracies(lines[0][1][0][1].name))
+    figure.supxlabel(f"mean and 16th to 84th percentile over {seeds} seeds; {sweep.outcomes.data}", fontsize=7)
+    with files.replacing(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "prune_kit"}):
+        figure.savefig(temporary, format="png", dpi=150)
+
+
+def _band(axes: Axes, places: list[float], found: list[np.ndarray], title: str, number: int) -> None:
+    means, lows, highs = (100 * np.array(values) for values in zip(*(band(one) for one in found), strict=True))
+    colour = PALETTE[number % len(PALETTE)]
+    axes.plot(places, means, color=colour, marker=MARKERS[number % len(MARKERS)], markersize=5, label=title)
+    axes.fill_between(places, lows, highs, color=colour, alpha=0.15, linewidth=0)
+
+
+def _random_line(axes: Axes, sweep: Sweep, cells: Iterable[Cell]) -> None:
+    counts = sorted({sweep.kept(cell.name) for cell in cells if len(sweep.random(sweep.kept(cell.name)))}, reverse=True)
+    if counts:
+        means, lows, highs = (
+            100 * np.array(v) for v in zip(*(band(sweep.random(count)) for count in counts), strict=True)
+        )
+        places = [100 * (1 - count / sweep.rows()) for count in counts]
+        axes.plot(places, means, color=BASELINE, marker="x", linestyle=":", label="random rows")
+        axes.fill_between(places, lows, highs, color=BASELINE, alpha=0.12, linewidth=0)
+
+
+def _lines(cells: Iterable[Cell], key: Callable[[Cell], tuple[object, ...]], x: Callable[[Cell], float]) -> list[Line]:
+    """Cells that agree in `key`, along `x`; only lines of at least two points."""
+    ordered = sorted(cells, key=lambda cell: (*map(str, key(cell)), x(cell)))
+    lines = [(" ".join(map(str, k)), [(x(c), c) for c in group]) for k, group in groupby(ordered, key)]
+    return [(title, points) for title, points in lines if len({place for place, _ in points}) > 1]
+
+
+def _by_share(sweep: Sweep) -> list[Line]:
+    offsets = {cell.offset for cell in sweep.cells}
+
+    def key(cell: Cell) -> tuple[object, ...]:
+        rule = () if cell.rule == "window" else (cell.rule,)
+        return (*rule, cell.by, *((f"offset {cell.offset:g}",) if len(offsets) > 1 and cell.rule == "window" else ()))
+
+    return _lines(sweep.cells, key, lambda cell: 100 * (1 - sweep.kept(cell.name) / sweep.rows()))
+
+
+def _by_epoch(sweep: Sweep) -> list[Line]:
+    offsets = {cell.offset for cell in sweep.cells}
+
+    def key(cell: Cell) -> tuple[object, ...]:
+        rule = () if cell.rule == "window" else (cell.rule,)
+        at = (f"offset {cell.offset:g}",) if len(offsets) > 1 else ()
+        return (*rule, cell.method, f"keep {cell.keep:g}", *at)
+
+    return _lines([c for c in sweep.cells if c.epoch is not None], key, lambda cell: float(cell.epoch or 0))
+
+
+def _by_offset(sweep: Sweep) -> list[Line]:
+    windows = [cell for cell in sweep.cells if cell.rule == "window"]
+    return _lines(windows, lambda cell: (cell.by, f"keep {cell.keep:g}"), lambda cell: 100 * cell.offset)
+
+
+def _finding(sweep: Sweep, name: str, lines: list[Line]) -> str:
+    """What the picture shows, in one line; the full data as the measure."""
+    cells = [cell for _, points in lines for _, cell in points]
+    if not len(sweep.full()):
+        return f"{len(cells)} selections, retrained"
+    full = float(sweep.full().mean())
+    if name == "pruned":
+        within = [cell for cell in cells if full - sweep.accuracies(cell.name).mean() <= HALF_A_POINT]
+        if not within:
+            return "No selection stays within half a point of all rows"
+        most = min(within, key=lambda cell: sweep.kept(cell.name))
+        pruned = 100 * (1 - sweep.kept(most.name) / sweep.rows())
+        return f"Within half a point of all rows with up to {pruned:.0f} % pruned ({most.by})"
+    spread = max(np.ptp([sweep.accuracies(cell.name).mean() for _, cell in points]) for _, points in lines)
+    what = "the epoch of the score" if name == "epoch" else "the offset"
+    return f"With {what}, the accuracy of a line changes by up to {100 * spread:.1f} points"

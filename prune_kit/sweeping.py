@@ -1,0 +1,122 @@
+"""A grid of selections, to be retrained: which columns, rules, shares to keep and offsets, under which names.
+
+Retraining every cell gives the curves of Data Diet: accuracy against the share that is pruned, against the epoch of the
+score, and against the offset. A cell is a cached run like any other, so a grid may be stopped, resumed and widened.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from prune_kit.errors import OptionError
+from prune_kit.outcomes import FULL, Outcomes, random_name
+from prune_kit.selectors import SLACK
+from prune_kit.table import ScoreTable
+
+RANDOM = "random"
+PERCENTILES = (16, 84)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One selection of a grid: the `rule`, the column `by` that it ranks by, the share to `keep`, and the `offset`."""
+
+    name: str
+    rule: str
+    by: str
+    keep: float
+    offset: float
+
+    @property
+    def method(self) -> str:
+        """The method of the column: el2n of el2n@20."""
+        return self.by.partition("@")[0]
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch of the column, None where it has none."""
+        found = re.fullmatch(r".+@(\d+)", self.by)
+        return int(found[1]) if found else None
+
+
+def grid(
+    table: ScoreTable, by: Iterable[str], rules: Iterable[str], keeps: Iterable[float], offsets: Iterable[float]
+) -> tuple[list[Cell], int]:
+    """The cells, and how many were left out since keep + offset is more than 1.
+
+    "random" among the columns is the baseline, which is trained for every share anyhow. A rule without an offset (every
+    one but window) has one cell for each column and share. Raises OptionError when nothing is left, TableError for a
+    column that is not there.
+    """
+    names = [name for name in dict.fromkeys(by) if name != RANDOM or RANDOM in table.columns]
+    columns = [table.column(name).name for name in names]
+    cells, left_out = {}, 0
+    for rule in dict.fromkeys(rules):
+        for column in columns:
+            for keep in dict.fromkeys(keeps):
+                for offset in dict.fromkeys(offsets) if rule == "window" else [0.0]:
+                    if keep + offset > 1 + SLACK:
+                        left_out += 1
+                        continue
+                    at = f" offset {offset:g}" if rule == "window" else ""
+                    name = f"{rule} {column} keep {keep:g}{at}"
+                    cells[name] = Cell(name, rule, column, keep, offset)
+    if not cells:
+        raise OptionError("the grid has no cell: name a column with --by, and shares with keep + offset of at most 1")
+    return list(cells.values()), left_out
+
+
+def options_of(cell: Cell) -> dict[str, Any]:
+    """The keywords of `select` for a cell."""
+    offset = {"offset": cell.offset} if cell.rule == "window" else {}
+    return {"rule": cell.rule, "by": cell.by, "keep": cell.keep, **offset}
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """The cells of a grid, and what came of retraining them, with the baselines full and random."""
+
+    cells: tuple[Cell, ...]
+    outcomes: Outcomes
+
+    @classmethod
+    def joined(cls, outcomes: Outcomes, cells: Iterable[Cell]) -> "Sweep":
+        """The sweep of these cells; its outcomes hold them, too."""
+        kept = {cell.name: {k: v for k, v in asdict(cell).items() if k != "name"} for cell in cells}
+        return cls.of(replace(outcomes, cells=kept))
+
+    @classmethod
+    def of(cls, outcomes: Outcomes) -> "Sweep":
+        """From outcomes that hold their cells. Raises OptionError for those of a plain retraining."""
+        if not outcomes.cells:
+            raise OptionError("these outcomes are those of a retraining and not of a sweep; run prune-kit sweep")
+        return cls(tuple(Cell(name=name, **values) for name, values in outcomes.cells.items()), outcomes)
+
+    def accuracies(self, name: str) -> np.ndarray:
+        """Test accuracies (R,) by seed, of a cell or of a baseline; empty where it was not trained."""
+        return np.array([accuracy for _, accuracy in sorted(self.outcomes.accuracies(name).items())])
+
+    def full(self) -> np.ndarray:
+        """Test accuracies (R,) on all rows."""
+        return self.accuracies(FULL)
+
+    def random(self, kept: int) -> np.ndarray:
+        """Test accuracies (R,) on `kept` random rows."""
+        return self.accuracies(random_name(kept))
+
+    def kept(self, name: str) -> int:
+        """How many rows a cell keeps."""
+        return next(row.kept for row in self.outcomes.rows if row.selection == name)
+
+    def rows(self) -> int:
+        """How many rows the full data has."""
+        return max(row.kept for row in self.outcomes.rows)
+
+
+def band(values: np.ndarray) -> tuple[float, float, float]:
+    """The mean, the 16th and the 84th percentile of accuracies (R,)."""
+    low, high = np.percentile(values, PERCENTILES)
+    return float(values.mean()), float(low), float(high)
