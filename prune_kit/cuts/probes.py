@@ -39,7 +39,6 @@ NEGLIGIBLE = 0.1  # a low end below this share of the high end is none
 HARD_EXAMPLES = 0.1  # a weak network takes about a twentieth of clean CIFAR-10 for wrong: benchmarks/RESULTS.md
 PRIOR_PROBES = 2  # of every pair, with the recall of all pairs, beside those that there are
 LEVELS = 100  # of suspicion, at which a weak network's cut is tried
-INDISTINCT = 0.01  # of expected F1: nearer cuts cannot be told apart
 COVERED = 0.8  # the share of the rows before the cut whose pair of classes some probe must have
 LOW, HIGH = 0.05, 0.95
 
@@ -161,7 +160,9 @@ def find(evidence: Evidence) -> Cut:
     if weak and low > 0:  # hard examples reach deep; what shows before them is nearer to the truth
         rate = float(np.median(by_suspicion.rates(weight, chance, DRAWS, SHALLOW_DEPTHS))) * (1 - right)
     if weak and evidence.probability is not None:
-        level, listed, recall = _best_cut_by_pairs(suspicion, of_probes, pairs, pairs_of_probes, rate)
+        level, listed, recall = _cut_of_a_weak_network(
+            suspicion, of_probes, pairs, pairs_of_probes, rate, low, max(high, rate)
+        )
     low, high = min(low, rate), max(high, rate)
     hopeless = rate * len(suspicion) < 1 or (low == 0 and rate < HARD_EXAMPLES)
     flagged = np.zeros(len(suspicion), dtype=bool) if hopeless else suspicion >= level
@@ -250,30 +251,43 @@ def _best_cut(ranking: Ranking, weight: np.ndarray, rate: float, right: float) -
     return float(ranking.level[best]), float(listed[best]), float(recall[best])
 
 
-def _best_cut_by_pairs(
+def _recall_by_pairs(
+    front: Bool[np.ndarray, "n"],
+    found: Bool[np.ndarray, "b"],
+    pairs: Int[np.ndarray, "n"],
+    pairs_of_probes: Int[np.ndarray, "b"],
+) -> float:
+    """The share of the wrong labels that lies in `front`, where the probes `found` do, pair of classes by pair.
+
+    Where a network is weak, the pairs in front are those that it finds, and weights by them promise too much. If a
+    pair's probes are found with a share F, then the n rows of it that lie in front stand for n / F.
+    """
+    size = int(max(pairs.max(), pairs_of_probes.max())) + 1
+    there = np.bincount(pairs_of_probes, minlength=size) + PRIOR_PROBES
+    share = (np.bincount(pairs_of_probes[found], minlength=size) + PRIOR_PROBES * found.mean()) / there
+    stand_for = (np.bincount(pairs[front], minlength=size) / np.maximum(share, 1e-9)).sum()
+    return float(min(front.sum() / max(stand_for, 1.0), 1.0))
+
+
+def _cut_of_a_weak_network(
     suspicion: Float[np.ndarray, "n"],
     of_probes: Float[np.ndarray, "b"],
     pairs: Int[np.ndarray, "n"],
     pairs_of_probes: Int[np.ndarray, "b"],
     rate: float,
+    low: float,
+    high: float,
 ) -> tuple[float, float, float]:
-    """As `_best_cut`, with a recall for each pair of classes: those that a cut finds less of hold more than it shows.
+    """The level, the share that it lists, and the recall expected of it, where right and wrong are hard to part.
 
-    Where a network is weak, the pairs before the cut are those that it finds, and weights by them promise too much. If
-    a pair's probes are found with a share F, then the n listed rows of it stand for n / F. Of cuts that expect about
-    the same F1, the one that lists most is taken: still more is hidden than the probes show.
+    The level with the largest expected F1; but where nothing holds the rate from below, noise that the network has half
+    learnt hides among its hard examples, and more than the probes show: then as many are listed as may be wrong.
     """
-    size = int(max(pairs.max(), pairs_of_probes.max())) + 1
-    there = np.bincount(pairs_of_probes, minlength=size)
-    tried = []
-    for level in np.unique(np.quantile(suspicion, np.linspace(0, 1, LEVELS + 1)[1:-1])):
-        front, found = suspicion >= level, of_probes >= level
-        by_pair = np.bincount(pairs[front], minlength=size)
-        share = np.bincount(pairs_of_probes[found], minlength=size) + PRIOR_PROBES * found.mean()
-        stand_for = float((by_pair * (there + PRIOR_PROBES) / np.maximum(share, 1e-9)).sum())
+    shares = np.linspace(0.99, 0.01, LEVELS - 1) if low > 0 else np.array([min(high, 0.99)])
+    best = (-1.0, 0.0, 0.0, 0.0)
+    for level in np.unique(np.quantile(suspicion, 1 - shares)):
+        front = suspicion >= level
+        recall = _recall_by_pairs(front, of_probes >= level, pairs, pairs_of_probes)
         listed = float(front.mean())
-        recall = min(float(front.sum()) / stand_for, 1.0)
-        tried.append((2 * min(rate * recall, listed) / (rate + listed), float(level), listed, recall))
-    best = max(tried)[0]
-    _, level, listed, recall = next(cut for cut in tried if cut[0] >= best * (1 - INDISTINCT))
-    return level, listed, recall
+        best = max(best, (2 * min(rate * recall, listed) / (rate + listed), float(level), listed, recall))
+    return best[1:]
