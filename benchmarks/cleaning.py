@@ -121,7 +121,6 @@ def compared(data: Dataset, config: TrainConfig, device: str, probes: float, see
             flagged = find_label_issues(data.labels, probability)
             count = num_label_issues(data.labels, probability)
         theirs = time.perf_counter() - started[0], time.process_time() - started[1]
-    own = table.columns[f"cumulative_pl@{config.epochs}"]
     known, argmax = judge(table, remove=float(wrong.mean())), judge(table, cut="argmax")
     held_out = probability[np.arange(len(data)), data.labels]
 
@@ -142,7 +141,7 @@ def compared(data: Dataset, config: TrainConfig, device: str, probes: float, see
         "high": found.cut.high,
         "cleanlab_rate": count / len(data),
         "auroc": auroc(found.suspicion),
-        "auroc_pl": auroc(-own.values),
+        "auroc_pl": auroc(known.suspicion),
         "auroc_cleanlab": auroc(-held_out),
         "listed": float(found.flagged.mean()),
         "suggestions": float((found.suggested == data.true_labels)[found.flagged & wrong].mean())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prune_kit.errors import PruneKitError
     from prune_kit.label_issues import find_label_issues
     from prune_kit.outcomes import Outcomes
-    from prune_kit.pipeline import clean, compare, export, retrain, score, select, sweep
+    from prune_kit.pipeline import clean, compare, export, report, retrain, score, select, sweep
     from prune_kit.removal import Removal
     from prune_kit.selection import Selection
     from prune_kit.table import ScoreColumn, ScoreTable
@@ -40,6 +40,7 @@ _HOMES = {
     "find_label_issues": "label_issues",
     "load_data": "data.spec",
     "per_example_gradient_norms": "training.gradient_norms",
+    "report": "pipeline",
     "retrain": "pipeline",
     "score": "pipeline",
     "select": "pipeline",
@@ -61,6 +62,7 @@ __all__ = [
     "find_label_issues",
     "load_data",
     "per_example_gradient_norms",
+    "report",
     "retrain",
     "score",
     "select",

@@ -1,7 +1,7 @@
 """READ ME FIRST: the verbs, in the order in which they are used.
 
     data --> runs --> scores.h5 --> selection.h5 --> runs (again) --> outcomes.h5
-             score                  select, clean    retrain                      export
+             score                  select, clean    retrain                      export, report
 
 Each verb is a function of what it is given; it reads and writes no file but the run cache. A method, a rule, a format
 is one module of `scorers`, `selectors`, `exporters`; its name is the module's.
@@ -343,6 +343,35 @@ def compare(
     _check_seed(seed)
     joined = joining.join(a, b, harder=harder, align=align)
     return comparison.compared(joined, top=top, bootstrap=bootstrap, seed=seed, enough=enough)
+
+
+def report(
+    data: Dataset,
+    *,
+    table: ScoreTable | None = None,
+    selection: Selection | None = None,
+    removal: Removal | None = None,
+    outcomes: Outcomes | None = None,
+    sweep: Outcomes | None = None,
+    per_class: int = 5,
+    figures: str | Path | None = None,
+    sources: Mapping[str, Path] | None = None,
+) -> str:
+    """Pictures, tables and examples of all that is given, as the text of one HTML page that needs nothing else.
+
+    `per_class` images show each end of a score. The same figures (PNG and SVG) and the whole tables (CSV) go to the
+    folder `figures`, where it is named. `sources` are the files of what is given, by its keyword, for the provenance.
+    Raises OptionError, FileError; IdentityError when something is of other data.
+    """
+    from prune_kit.reporting import page, sections
+
+    made = sections.sections_of(
+        data, table=table, selection=selection, removal=removal, outcomes=outcomes, sweep=sweep, per_class=per_class,
+        sources=sources,
+    )  # fmt: skip
+    if figures is not None:
+        page.write_parts(made, Path(figures))
+    return page.html_of(made, data.images, data.name)
 
 
 def load_again(

@@ -24,6 +24,7 @@ FLOORS = [
     ["prune_kit.recipe", "prune_kit.recipes"],
     ["prune_kit.expectation"],
     ["prune_kit.pipeline"],
+    ["prune_kit.reporting"],
     [
         "prune_kit.scoring",
         "prune_kit.retraining",

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from prune_kit.errors import PruneKitError
-from prune_kit_cli import cleaning, comparing, dynamics, looking, scoring, sweeping, verbs
+from prune_kit_cli import cleaning, comparing, dynamics, looking, reporting, scoring, sweeping, verbs
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -51,6 +51,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     comparing.compare,
     dynamics.dynamics,
     dynamics.weak_learners,
+    reporting.report,
     looking.demo,
     looking.reproduce,
     looking.info,

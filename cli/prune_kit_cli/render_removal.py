@@ -1,6 +1,5 @@
 """How a list of rows whose labels look wrong is printed."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -8,12 +7,12 @@ from rich.table import Table
 from rich.text import Text
 
 from prune_kit.removal import NO_SUGGESTION, Removal
+from prune_kit.reporting.sentences import UNKNOWN, count_sentence, expectation_sentence, rate_sentence
+from prune_kit.reporting.sentences import percent as _percent
 from prune_kit_cli.render import SHOWN_CLASSES
 from prune_kit_cli.screen import count_of
 
-KNOWN_SHARE = "remove"  # the cut of clean --remove, whose rate is no estimate
 SHOWN_CONFUSIONS = SHOWN_SUSPECTS = 10
-UNKNOWN = "unknown"
 
 
 def removal_shown(removal: Removal) -> list[Any]:
@@ -30,37 +29,6 @@ def removal_shown(removal: Removal) -> list[Any]:
     for number, table in tables:
         lines += ["", table] if number else []
     return lines
-
-
-def count_sentence(removal: Removal) -> str:
-    """How many rows are on the list, and how the cut was found."""
-    listed, training = len(removal.index), len(removal.rows.training)
-    share = _percent(listed / training) if training else UNKNOWN
-    where = f"{removal.column}, cut by {removal.cut_method}" if removal.column else f"cut by {removal.cut_method}"
-    least = "" if math.isnan(removal.cut) else f" at a suspicion of {removal.cut:.3f}"
-    return f"{listed:,} of {training:,} training rows ({share}) are listed as wrong: {where}{least}"
-
-
-def rate_sentence(removal: Removal) -> str:
-    """How many of the labels are wrong, as far as that was estimated."""
-    if math.isnan(removal.noise_rate):
-        return f"how many labels are wrong is unknown: {removal.cut_method} does not tell"
-    if removal.cut_method == KNOWN_SHARE:
-        return f"{_percent(removal.noise_rate)} of the labels are wrong as far as you say; nothing was estimated"
-    low, high = removal.noise_rate_low, removal.noise_rate_high
-    interval = "no interval" if math.isnan(low + high) else f"90 % interval {100 * low:.1f} to {_percent(high)}"
-    rate = "0 %" if removal.noise_rate == 0 else _percent(removal.noise_rate)
-    ending = "" if len(removal.index) else "; nothing is removed"
-    return f"about {rate} of the labels are wrong ({interval}){ending}"
-
-
-def expectation_sentence(removal: Removal) -> str:
-    """The precision and the recall that are expected of the list."""
-    least = "" if math.isnan(removal.precision_low) else f" (at least {_percent(removal.precision_low)})"
-    return (
-        f"expected of the list: precision {_percent(removal.precision)}{least}, the share of it that is wrong; "
-        f"recall {_percent(removal.recall)}, the share of the wrong labels that is on it"
-    )
 
 
 def loss_table(removal: Removal) -> Table:
@@ -183,7 +151,3 @@ def _suggestion(suspect: dict[str, Any]) -> str:
     if suspect["suggested"] is None:
         return UNKNOWN
     return str(suspect["suggested"]) + ("" if suspect["clear"] else " (but no class fits)")
-
-
-def _percent(share: float) -> str:
-    return UNKNOWN if math.isnan(share) else f"{100 * share:.1f} %"

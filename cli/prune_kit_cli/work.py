@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from prune_kit.training.config import TrainConfig
 
 SCORES, SELECTION, OUTCOMES, LABELS = "scores.h5", "selection.h5", "outcomes.h5", "labels.h5"
-REMOVAL, SWEEP = "removal.h5", "sweep.h5"
+REMOVAL, SWEEP, REPORT = "removal.h5", "sweep.h5", "report.html"
 
 
 def read_scores(workdir: Path, path: Path | None = None) -> ScoreTable:

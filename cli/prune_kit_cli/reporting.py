@@ -1,0 +1,69 @@
+"""The command `report`: all that a workdir holds, as one HTML page."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from prune_kit_cli import options as o
+
+
+def report(
+    data: o.DataAgain = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/report.html).")
+    ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option("--figures", metavar="FOLDER", help="Write the figures (PNG, SVG) and whole tables (CSV), too."),
+    ] = None,
+    per_class: Annotated[
+        int, typer.Option("--per-class", metavar="N", help="Images of each end of a class; 0 for none.")
+    ] = 5,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """Pictures, tables and examples of all that the workdir holds, in one HTML file to look at, send or print.
+
+    Shows the data, each score and its hardest and easiest images, what was selected, which labels are suspected, what
+    retraining proved, and where everything comes from. What is not there yet is left out. Trains nothing.
+
+    Example: prune-kit report --figures figures
+    """
+    from prune_kit import files, pipeline
+    from prune_kit.errors import OptionError
+    from prune_kit.outcomes import Outcomes
+    from prune_kit.removal import Removal
+    from prune_kit.selection import Selection
+    from prune_kit.table import ScoreTable
+    from prune_kit_cli import render, work
+
+    screen, target = render.Screen(as_json, quiet), out or workdir / work.REPORT
+    if target.suffix not in (".html", ".htm"):
+        raise OptionError(f"--out {target}: expected a name that ends in .html")
+    table = ScoreTable.read(workdir / work.SCORES, extras=("per_run",))
+    sources, found, left_out = {"table": workdir / work.SCORES}, {}, {}
+    readers: dict[str, tuple[Any, str, str]] = {
+        "selection": (Selection, work.SELECTION, "select"),
+        "removal": (Removal, work.REMOVAL, "clean"),
+        "outcomes": (Outcomes, work.OUTCOMES, "retrain"),
+        "sweep": (Outcomes, work.SWEEP, "sweep"),
+    }
+    for name, (kind, file, command) in readers.items():
+        if (workdir / file).exists():
+            found[name], sources[name] = kind.read(workdir / file), workdir / file
+        else:
+            left_out[name] = f"no {name}: there is no {file}, which prune-kit {command} writes"
+    with screen.progress() as follow:
+        loaded = pipeline.load_again(table.rows, data, progress=follow)
+    screen.note("data", loaded.describe())
+    page = pipeline.report(loaded, table=table, **found, per_class=per_class, figures=figures, sources=sources).encode()
+    files.write_bytes(target, page)
+    for text in left_out.values():
+        screen.note("left out", text)
+    screen.result({"file": target, "bytes": len(page), "figures": figures, "shown": list(sources),
+                   "left_out": list(left_out)})  # fmt: skip
+    screen.note("wrote", f"{render.path_of(target)} ({len(page) / 1e6:.2f} MB)")
+    if figures is not None:
+        screen.note("wrote", f"the figures and tables to {render.path_of(figures)}")

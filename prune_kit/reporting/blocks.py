@@ -1,0 +1,94 @@
+"""What a report is made of, before it is HTML: sections of paragraphs, pictures, tables and galleries."""
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+
+LONGEST = 120  # characters of a name, an id or a label; longer ones end in an ellipsis
+TURNS = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A few sentences."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure. `draw` makes it, as "png" or "svg"; `finding` is its title, `reading` says how to read it.
+
+    `vector` is False where its SVG would be large: the page then takes the PNG. `name` is that of its files.
+    """
+
+    name: str
+    finding: str
+    reading: str
+    draw: Callable[[str], bytes]
+    vector: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under a header. `name` is that of its CSV file, which holds all `rows`; the page shows the first."""
+
+    name: str
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An image of the data, by its row number, with the lines of its caption."""
+
+    row: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Images in groups, each group under a heading."""
+
+    title: str
+    groups: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Command lines."""
+
+    lines: tuple[str, ...]
+
+
+Block = Paragraph | Picture | Table | Gallery | Commands
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with an anchor, and what stands under it."""
+
+    anchor: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+def visible(text: object, longest: int = LONGEST) -> str:
+    """Text in which nothing is hidden: control characters and marks that turn the line around are spelled out.
+
+    What is longer than `longest` characters ends in an ellipsis.
+    """
+    whole = str(text)
+    whole = whole if len(whole) <= longest else whole[: longest - 1] + "…"
+    return "".join(_spelled(sign) for sign in whole)
+
+
+def _spelled(sign: str) -> str:
+    hidden = sign in TURNS or unicodedata.category(sign) in ("Cc", "Cs", "Cn")
+    return f"\\u{ord(sign):04x}" if hidden else sign
+
+
+def id_of(identity: bytes) -> str:
+    """The id of a row as text."""
+    return identity.decode("utf-8", "replace")

@@ -1,0 +1,63 @@
+"""How much of everything the page shows, so that it stays small whatever the data are; the page states each limit."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from prune_kit.identity import Rows
+from prune_kit.table import ScoreTable
+
+COLUMNS = 10  # score columns with figures and images
+BOXES = 20  # classes in a figure
+GALLERIES = 10  # classes with images in the section of a score
+EXAMPLES = 20  # classes in the grid of examples
+SUSPECTS = 40
+MOST_PER_CLASS = 20
+TABLE_ROWS = 30
+LINES = 30  # of a dot plot
+IMAGE_BYTES = 2_500_000  # of all data URIs of the data's images together
+
+Index = Int[np.ndarray, "..."]
+
+
+def ranked(table: ScoreTable, by: str) -> Index:
+    """The training rows with a finite score, from easiest to hardest, by (hardness, digest, row)."""
+    hardness, rows = table.hardness(by), table.rows.training
+    rows = rows[np.isfinite(hardness[rows])]
+    order: np.ndarray = rows[np.lexsort((table.rows.digest[rows], hardness[rows]))]
+    return order
+
+
+def per_class(rows: Rows, index: Index) -> list[Index]:
+    """The row numbers of `index` of each class, in their order."""
+    order = np.argsort(rows.label[index], kind="stable")
+    ends = np.cumsum(np.bincount(rows.label[index], minlength=len(rows.class_names)))
+    return np.split(index[order], ends[:-1])
+
+
+def quantiles(groups: Sequence[Index], values: Float[np.ndarray, "N"]) -> Float[np.ndarray, "C 5"]:
+    """The 5th, 25th, 50th, 75th and 95th percentile of each group's values; NaN for a group without rows."""
+    found = np.full((len(groups), 5), np.nan)
+    for number, group in enumerate(groups):
+        if len(group):
+            found[number] = np.percentile(values[group].astype(np.float64), (5, 25, 50, 75, 95))
+    return found
+
+
+def most_extreme(medians: Float[np.ndarray, "C"], median: float, count: int) -> list[int]:
+    """The `count` classes whose medians are furthest from `median`; those without a median are left out."""
+    distance = np.abs(medians - median)
+    there = np.flatnonzero(np.isfinite(distance))
+    chosen: list[int] = there[np.argsort(-distance[there], kind="stable")][:count].tolist()
+    return chosen
+
+
+def of_many(shown: int, there: int, noun: str) -> str:
+    """`20 of 1,000 classes are shown. ` or nothing where all are."""
+    return f"{shown:,} of {there:,} {noun} are shown. " if shown < there else ""
+
+
+def class_called(name: str) -> str:
+    """A class's name as it stands in a sentence: a bare number says that it is a class."""
+    return f"class {name}" if name.isdigit() else name

@@ -1,0 +1,99 @@
+"""The sections about retraining: does accuracy hold on what was kept?"""
+
+import math
+
+import numpy as np
+
+from prune_kit.outcomes import FULL, Difference, Outcomes, Summary, is_baseline
+from prune_kit.reporting import limits, plots
+from prune_kit.reporting.blocks import Block, Paragraph, Picture, Section, Table, visible
+from prune_kit.sweeping import Sweep
+
+HEADER = ("rows", "seeds", "test accuracy", "16th to 84th percentile", "minus full (95 %)", "minus random (95 %)")
+READING = (
+    "Test accuracy at the last epoch: the mean over seeds, a line from the 16th to the 84th percentile, and a small "
+    "dot for each seed. "
+)
+PAIRED = "Differences are in points, paired by seed, with 95 % intervals over the seeds."
+
+
+def retraining_section(outcomes: Outcomes) -> Section:
+    """The accuracies on each selection and on the baselines."""
+    lines = tuple((visible(summary.name), *_numbers(summary)) for summary in outcomes.summaries())
+    blocks: list[Block] = [
+        _dots("retraining", outcomes, outcomes.summaries()),
+        Table("retraining", "Accuracy after retraining", ("trained on", *HEADER), lines),
+        Paragraph(PAIRED),
+    ]
+    return Section("retraining", "Retraining", tuple(blocks))
+
+
+def sweep_section(outcomes: Outcomes) -> Section:
+    """The accuracies on each cell of the grid and on the baselines."""
+    cells = {cell.name: cell for cell in Sweep.of(outcomes).cells}
+    lines = []
+    for summary in outcomes.summaries():
+        cell = cells.get(summary.name)
+        made = (cell.rule, cell.by, f"{cell.keep:g}", f"{cell.offset:g}") if cell else ("", "", "", "")
+        lines.append((visible(summary.name), *(visible(text) for text in made), *_numbers(summary)))
+    header = ("trained on", "rule", "column", "keep", "offset", *HEADER)
+    blocks: list[Block] = [
+        _dots("sweep", outcomes, outcomes.summaries()),
+        Table("sweep", "Accuracy over the grid", header, tuple(lines)),
+        Paragraph(PAIRED),
+    ]
+    return Section("sweep", "The sweep", tuple(blocks))
+
+
+def _dots(name: str, outcomes: Outcomes, summaries: list[Summary]) -> Picture:
+    shown = summaries[: limits.LINES]
+    bands = np.array([(summary.mean, summary.low, summary.high) for summary in shown])
+    seeds = [list(outcomes.accuracies(summary.name).values()) for summary in shown]
+    full = next((summary.mean for summary in summaries if summary.name == FULL), math.nan)
+    few = limits.of_many(len(shown), len(summaries), "selections and baselines")
+    return plots.picture(name, _finding(summaries), READING + few, 1.5 + 0.26 * len(shown),
+                         lambda axes: plots.dots(axes, [s.name for s in shown], seeds, bands, full))  # fmt: skip
+
+
+def _finding(summaries: list[Summary]) -> str:
+    """What the selection with the highest accuracy does against the baselines."""
+    own = [summary for summary in summaries if not is_baseline(summary.name)]
+    if not own:
+        best = max(summaries, key=lambda summary: summary.mean)
+        return f"Only baselines were trained: {best.name} reaches {100 * best.mean:.2f} %"
+    best = max(own, key=lambda summary: summary.mean)
+    named = f"{best.name} ({best.kept:,} rows)"
+    which = f"The best of {len(own)}, {named}," if len(own) > 1 else named
+    said = [
+        _against(found, other)
+        for found, other in ((best.minus_full, "all rows"), (best.minus_random, "random rows of its number"))
+        if found is not None
+    ]
+    ending = f": {', and '.join(said)}" if said else ""
+    return f"{which} reaches {100 * best.mean:.2f} %{ending}"
+
+
+def _against(found: Difference, other: str) -> str:
+    if math.isnan(found.low):
+        return f"{100 * found.mean:+.2f} points against {other}, by one seed"
+    if found.verdict == "not distinguishable":
+        return f"not distinguishable from {other}"
+    return f"{found.verdict} {other} by {abs(100 * found.mean):.2f} points"
+
+
+def _numbers(summary: Summary) -> tuple[str, ...]:
+    return (
+        f"{summary.kept:,}",
+        str(summary.seeds),
+        f"{100 * summary.mean:.2f} %",
+        f"{100 * summary.low:.2f} to {100 * summary.high:.2f}",
+        _points(summary.minus_full),
+        _points(summary.minus_random),
+    )
+
+
+def _points(found: Difference | None) -> str:
+    if found is None:
+        return ""
+    interval = "" if math.isnan(found.low) else f" [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
+    return f"{100 * found.mean:+.2f}{interval}"

@@ -1,0 +1,168 @@
+"""The section that says where everything comes from, and how to make it again."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prune_kit import files
+from prune_kit.data.dataset import Dataset
+from prune_kit.outcomes import Outcomes, is_baseline
+from prune_kit.removal import Removal
+from prune_kit.reporting.blocks import Block, Commands, Paragraph, Section, Table, visible
+from prune_kit.selection import Selection
+from prune_kit.table import ScoreTable
+
+LONGEST = 1500  # characters of a value
+MOST_SEEDS = 8
+OWN = ("config", "seed", "observe", "precision", "threads", "probes")  # what every column of a table shares
+Result = ScoreTable | Selection | Removal | Outcomes | None
+
+
+def provenance_section(data: Dataset, results: Mapping[str, Result], sources: Mapping[str, Path]) -> Section:
+    """For each result its file, when, by which version, with which parameters it was made; and the command lines."""
+    blocks: list[Block] = [_facts("data", "The data", {
+        "data": data.rows.data, "fingerprint": data.fingerprint, "rows": f"{len(data):,}",
+        "options": _json(data.rows.options),
+    })]  # fmt: skip
+    for name, found in results.items():
+        if found is not None:
+            facts = _origin(sources.get(name)) | {"created": found.created} | _told(found)
+            blocks.append(_facts(name, _titled(name, found), facts))
+            if isinstance(found, ScoreTable):
+                blocks.append(_columns(found))
+    lines = tuple(line for found in results.values() if found is not None for line in _commands(data, found))
+    if lines:
+        blocks.append(Paragraph("The commands that make this again, as far as the files tell:"))
+        blocks.append(Commands(tuple(visible(line, LONGEST) for line in lines)))
+    return Section("provenance", "Provenance", tuple(blocks))
+
+
+def _facts(name: str, title: str, facts: Mapping[str, str]) -> Table:
+    lines = tuple((key, visible(value, LONGEST)) for key, value in facts.items() if value)
+    return Table(f"provenance-{name}", title, ("fact", "value"), lines)
+
+
+def _titled(name: str, found: Result) -> str:
+    return "The score table" if isinstance(found, ScoreTable) else f"The {name}"
+
+
+def _origin(path: Path | None) -> dict[str, str]:
+    """The path of a file, and the version that wrote it."""
+    if path is None:
+        return {}
+    with files.reading_hdf5(path) as file:
+        return {"file": str(path), "prune_kit version": str(file.attrs.get("prune_kit_version", "unknown"))}
+
+
+def _told(found: Result) -> dict[str, str]:
+    if isinstance(found, Outcomes):
+        seeds = sorted({row.seed for row in found.rows})
+        return {
+            "fingerprint": found.fingerprint,
+            "seeds": _few(seeds),
+            "seconds": f"{sum(row.seconds for row in found.rows):,.1f} in {len(found.rows):,} trainings",
+            "parameters": found.rows[0].config if found.rows else "",
+        }
+    if isinstance(found, ScoreTable):
+        shared = next((c.parameters for c in found.columns.values() if "config" in c.parameters), {})
+        return {
+            "fingerprint": found.rows.fingerprint,
+            "parameters": _json({key: value for key, value in shared.items() if key in OWN}),
+        }
+    if isinstance(found, Removal):
+        return {
+            "fingerprint": found.rows.fingerprint,
+            "column": found.column,
+            "cut": found.cut_method,
+            "parameters": _json(found.parameters),
+        }
+    if isinstance(found, Selection):
+        return {
+            "fingerprint": found.rows.fingerprint,
+            "rule": found.rule,
+            "column": found.column,
+            "parameters": _json(found.parameters),
+        }
+    return {}
+
+
+def _columns(table: ScoreTable) -> Table:
+    lines = []
+    for name, column in table.columns.items():
+        own = {key: value for key, value in column.parameters.items() if key not in OWN}
+        line = (name, column.method, column.harder, _few(column.seeds), f"{column.seconds:,.1f}", column.created,
+                _json(own))  # fmt: skip
+        lines.append(tuple(visible(text, 400) for text in line))
+    header = ("column", "method", "harder", "seeds", "seconds", "created", "own parameters")
+    return Table("columns", "The columns", header, tuple(lines))
+
+
+def _commands(data: Dataset, found: Result) -> list[str]:
+    spec = shlex.quote(data.rows.data)
+    labels = data.rows.options.get("labels_file")
+    if isinstance(found, ScoreTable):
+        return _scoring(found, spec, f" --labels {shlex.quote(str(labels))}" if labels else "")
+    if isinstance(found, Selection):
+        by = f" --by {shlex.quote(found.column)}" if found.column else ""
+        return [f"prune-kit select --rule {shlex.quote(found.rule)}{by}{_options(found.parameters)}"]
+    if isinstance(found, Removal):
+        by = f" --by {shlex.quote(found.column)}" if found.column else ""
+        known = {key: value for key, value in found.parameters.items() if key in ("remove", "per_class", "holdout")}
+        cut = "" if found.parameters.get("remove") is not None else f" --cut {shlex.quote(found.cut_method)}"
+        return [f"prune-kit clean{by}{cut}{_options(known)}"]
+    if isinstance(found, Outcomes) and found.rows and not found.cells:
+        own = list(dict.fromkeys(row.selection for row in found.rows if not is_baseline(row.selection)))
+        seeds = sorted({row.seed for row in found.rows})
+        return [f"prune-kit retrain --runs {len(seeds)} --seed {seeds[0]}   # of {', '.join(own) or 'the baselines'}"]
+    if isinstance(found, Outcomes) and found.rows:
+        seeds = sorted({row.seed for row in found.rows})
+        lists = {
+            key: ",".join(dict.fromkeys(_short(cell[key]) for cell in found.cells.values()))
+            for key in ("by", "rule", "keep", "offset")
+        }
+        words = "".join(f" --{key} {shlex.quote(value)}" for key, value in lists.items())
+        return [f"prune-kit sweep{words} --runs {len(seeds)} --seed {seeds[0]}"]
+    return []
+
+
+def _scoring(table: ScoreTable, spec: str, labels: str) -> list[str]:
+    """One command for the columns of each number of runs, since one training serves them all."""
+    own = [column for column in table.columns.values() if not column.companion]
+    shared: dict[str, Any] = next((c.parameters for c in own if "config" in c.parameters), {})
+    methods = ",".join(dict.fromkeys(column.method for column in own))
+    found = {column.name.partition("@")[2] for column in own}
+    epochs = sorted(int(epoch) for epoch in found if epoch.isdigit())
+    runs = max((column.runs for column in own), default=0)
+    words = [f"prune-kit score --data {spec}{labels} --method {shlex.quote(methods)}"]
+    words += [f"--epoch {','.join(map(str, epochs))}"] if epochs else []
+    words += [f"--runs {runs}"] if runs else []
+    words += [f"--seed {shared['seed']}"] if "seed" in shared else []
+    words += [f"--probes {shared['probes']}"] if "probes" in shared else []
+    return [" ".join(words)]
+
+
+def _options(parameters: Mapping[str, Any]) -> str:
+    words = []
+    for key, value in parameters.items():
+        option = f"--{key.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif value is not None and value is not False:
+            words.append(f"{option} {shlex.quote(_short(value))}")
+    return "".join(f" {word}" for word in words)
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _few(seeds: "tuple[int, ...] | list[int]") -> str:
+    if len(seeds) <= MOST_SEEDS:
+        return ", ".join(map(str, seeds))
+    return f"{seeds[0]} to {seeds[-1]} ({len(seeds):,} of them)"
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True, default=str) if values else ""

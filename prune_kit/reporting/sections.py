@@ -1,0 +1,115 @@
+"""The sections of a report, in the order in which they stand, each there when what it shows is there."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from prune_kit.data.dataset import Dataset
+from prune_kit.errors import IdentityError, OptionError
+from prune_kit.identity import check_same
+from prune_kit.outcomes import Outcomes
+from prune_kit.removal import Removal
+from prune_kit.reporting import limits, plots, sentences
+from prune_kit.reporting.agreements import agreement_sections
+from prune_kit.reporting.blocks import Block, Cell, Gallery, Paragraph, Section, Table, id_of, visible
+from prune_kit.reporting.choices import selection_section, suspects_section
+from prune_kit.reporting.proofs import retraining_section, sweep_section
+from prune_kit.reporting.provenance import provenance_section
+from prune_kit.reporting.scores import score_section
+from prune_kit.selection import Selection
+from prune_kit.table import ScoreTable
+
+
+def sections_of(
+    data: Dataset,
+    *,
+    table: ScoreTable | None = None,
+    selection: Selection | None = None,
+    removal: Removal | None = None,
+    outcomes: Outcomes | None = None,
+    sweep: Outcomes | None = None,
+    per_class: int = 5,
+    sources: Mapping[str, Path] | None = None,
+) -> list[Section]:
+    """What is known of the data, section by section; `per_class` images show each end of a score.
+
+    `sources` are the files, by the words table, selection, removal, outcomes and sweep. Raises OptionError;
+    IdentityError when a result is of other data.
+    """
+    if not 0 <= per_class <= limits.MOST_PER_CLASS:
+        raise OptionError(f"--per-class {per_class} is out of range; 0 to {limits.MOST_PER_CLASS} images")
+    _check_same(data, {"score table": table, "selection": selection, "removal": removal})
+    for name, found in (("outcomes", outcomes), ("sweep", sweep)):
+        if found is not None and found.fingerprint != data.fingerprint:
+            raise IdentityError(f"the data {data.rows.data} is not the data of the {name}, which speak of {found.data}")
+    made = [data_section(data, per_class)]
+    if table is not None:
+        shown = list(table.columns)[: limits.COLUMNS]
+        made += [score_section(table, name, number, per_class) for number, name in enumerate(shown, 1)]
+        made += agreement_sections(table, shown)
+    if selection is not None:
+        made.append(selection_section(selection, table, per_class))
+    if removal is not None:
+        made.append(suspects_section(removal, table))
+    if outcomes is not None and outcomes.rows:
+        made.append(retraining_section(outcomes))
+    if sweep is not None and sweep.rows and sweep.cells:
+        made.append(sweep_section(sweep))
+    results = {
+        "table": table,
+        "selection": selection,
+        "removal": removal,
+        "outcomes": outcomes,
+        "sweep": sweep,
+    }
+    made.append(provenance_section(data, results, sources or {}))
+    return made
+
+
+def data_section(data: Dataset, examples: int) -> Section:
+    """What the data are: counts per class, and the first examples of each."""
+    rows, names = data.rows, data.class_names
+    groups = limits.per_class(rows, rows.training)
+    counts = np.array([len(group) for group in groups])
+    order = np.argsort(-counts, kind="stable")
+    half = limits.BOXES // 2
+    shown = order if len(order) <= limits.BOXES else np.concatenate([order[:half], order[-half:]])
+    most, least = int(order[0]), int(order[-1])
+    finding = (
+        f"The {len(names):,} classes have {counts.min():,} to {counts.max():,} training rows: "
+        f"{limits.class_called(names[most])} the most, {limits.class_called(names[least])} the fewest"
+        if counts.min() < counts.max()
+        else f"Each of the {len(names):,} classes has {counts.max():,} training rows"
+    )
+    blocks: list[Block] = [Paragraph(visible(data.describe(), 400) + ".")]
+    if data.preparation:
+        blocks.append(Paragraph(visible(f"Preparation of the images: {data.preparation}.", 400)))
+    blocks.append(
+        plots.picture(
+            "class-counts",
+            finding,
+            limits.of_many(len(shown), len(order), "classes, the largest and the smallest,")
+            + "Training rows per class.",
+            1.1 + 0.22 * len(shown),
+            lambda axes: plots.bars(axes, [names[c] for c in shown], counts[shown], "training rows"),
+        )
+    )
+    share = counts / max(counts.sum(), 1)
+    lines = tuple((visible(names[c]), f"{counts[c]:,}", sentences.percent(share[c])) for c in order.tolist())
+    blocks.append(Table("class-counts", "Training rows per class", ("class", "training rows", "share"), lines))
+    there = [number for number, group in enumerate(groups) if len(group)][: limits.EXAMPLES]
+    gallery = tuple(
+        (names[number], tuple(Cell(int(row), (id_of(rows.id[row]),)) for row in groups[number][:examples]))
+        for number in there
+    )
+    if examples:
+        noun = "classes" if len(there) == len(names) else f"first {len(there)} of {len(names):,} classes"
+        blocks.append(Gallery(f"The first training rows of the {noun}", gallery))
+    return Section("data", "The data", tuple(blocks))
+
+
+def _check_same(data: Dataset, found: Mapping[str, ScoreTable | Selection | Removal | None]) -> None:
+    for name, result in found.items():
+        if result is not None:
+            check_same(data.rows, result.rows, f"the data {data.rows.data}", f"the {name}")

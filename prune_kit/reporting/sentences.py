@@ -1,0 +1,44 @@
+"""What a list of suspects says in words, the same for the terminal and for the report."""
+
+import math
+
+from prune_kit.removal import Removal
+
+KNOWN_SHARE = "remove"  # the cut of clean --remove, whose rate is no estimate
+UNKNOWN = "unknown"
+
+
+def count_sentence(removal: Removal) -> str:
+    """How many rows are on the list, and how the cut was found."""
+    listed, training = len(removal.index), len(removal.rows.training)
+    share = percent(listed / training) if training else UNKNOWN
+    where = f"{removal.column}, cut by {removal.cut_method}" if removal.column else f"cut by {removal.cut_method}"
+    least = "" if math.isnan(removal.cut) else f" at a suspicion of {removal.cut:.3f}"
+    return f"{listed:,} of {training:,} training rows ({share}) are listed as wrong: {where}{least}"
+
+
+def rate_sentence(removal: Removal) -> str:
+    """How many of the labels are wrong, as far as that was estimated."""
+    if math.isnan(removal.noise_rate):
+        return f"how many labels are wrong is unknown: {removal.cut_method} does not tell"
+    if removal.cut_method == KNOWN_SHARE:
+        return f"{percent(removal.noise_rate)} of the labels are wrong as far as you say; nothing was estimated"
+    low, high = removal.noise_rate_low, removal.noise_rate_high
+    interval = "no interval" if math.isnan(low + high) else f"90 % interval {100 * low:.1f} to {percent(high)}"
+    rate = "0 %" if removal.noise_rate == 0 else percent(removal.noise_rate)
+    ending = "" if len(removal.index) else "; nothing is removed"
+    return f"about {rate} of the labels are wrong ({interval}){ending}"
+
+
+def expectation_sentence(removal: Removal) -> str:
+    """The precision and the recall that are expected of the list."""
+    least = "" if math.isnan(removal.precision_low) else f" (at least {percent(removal.precision_low)})"
+    return (
+        f"expected of the list: precision {percent(removal.precision)}{least}, the share of it that is wrong; "
+        f"recall {percent(removal.recall)}, the share of the wrong labels that is on it"
+    )
+
+
+def percent(share: float) -> str:
+    """`12.3 %`, or that nothing is known."""
+    return UNKNOWN if math.isnan(share) else f"{100 * share:.1f} %"
