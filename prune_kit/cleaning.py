@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int, Num
 from prune_kit import catalog
 from prune_kit.confident_joint import checked
 from prune_kit.cuts import Cut, Evidence, candidates, scaled
+from prune_kit.cuts.probes import LEAST_PROBES
 from prune_kit.errors import OptionError, TableError
 from prune_kit.identity import Rows
 from prune_kit.removal import NO_SUGGESTION, Removal
@@ -24,6 +25,7 @@ from prune_kit.table import ScoreColumn, ScoreTable
 CUTS = "prune_kit.cuts"
 KNOWN_SHARE = "remove"
 DEFAULT_METHOD, HELD_OUT_METHOD = "cumulative_pl", "cscore"
+BASELINES = ("random", "input_norm")
 HOW_TO_HOLD_OUT = "Run: prune-kit score --method cscore --ratios 75 --folds 4"
 
 
@@ -86,6 +88,10 @@ def judge(
         raise OptionError("--remove takes a known share, --cut finds it; give one of them")
     if remove is not None and not 0 <= remove < 1:
         raise OptionError(f"--remove {remove:g} is out of range; it is the share to remove, from 0 to below 1")
+    if seed < 0:
+        raise OptionError(f"--seed {seed} is out of range; at least 0")
+    if cut == "joint" and per_class:
+        raise OptionError("--cut joint cuts by pairs of classes as it is; leave out --per-class")
     if probability is not None and (by is not None or holdout):
         raise OptionError("--from-probs ranks by the probabilities of the file; leave out --by and --holdout")
     source = _source(table, by, holdout, probability)
@@ -110,7 +116,10 @@ def judge(
             flagged[ranked[: round(remove * len(rows))]] = True
             cuts.append((len(rows), Cut(flagged[inside], noise_rate=remove)))
             continue
-        one: Cut = catalog.load(CUTS, method, "cut").find(_of_class(evidence, number))
+        part = _of_class(evidence, number)
+        if number is not None and method == "probes":
+            _check_probes(part, evidence, table.rows, number)
+        one: Cut = catalog.load(CUTS, method, "cut").find(part)
         flagged[inside] = one.flagged
         listed = round(one.flagged.mean() * len(others)) if unseen is not None else 0
         flagged[others[np.argsort(-suspicion[others], kind="stable")[:listed]]] = True
@@ -173,7 +182,13 @@ def _ranking_column(table: ScoreTable, by: str | None, holdout: bool) -> ScoreCo
     found = [column for column in table.columns.values() if column.method == wanted]
     if by is None and found:
         return max(found, key=lambda column: column.parameters.get("epoch", 0))
-    return table.column(by)
+    column = table.column(by)
+    if by is None and column.method in BASELINES:
+        raise TableError(
+            f"{column.name}, the only column, knows nothing of labels: no network made it. "
+            f"Run: prune-kit score --method {DEFAULT_METHOD} --probes 0.05"
+        )
+    return column
 
 
 def _held_out_probabilities(table: ScoreTable) -> np.ndarray:
@@ -228,6 +243,18 @@ def _of_class(evidence: Evidence, number: int | None) -> Evidence:
         return evidence
     probes = evidence.probes
     return evidence.part(evidence.label == number, probes and probes.part(probes.label == number))
+
+
+def _check_probes(part: Evidence, evidence: Evidence, rows: Rows, number: int) -> None:
+    """Raise TableError where a class has too few planted labels to be cut by itself."""
+    planted, all_planted = (0 if known.probes is None else len(known.probes.label) for known in (part, evidence))
+    if planted < LEAST_PROBES:
+        share = 2 * LEAST_PROBES * all_planted / max(planted, 1) / len(rows.training)
+        more = f", or score with --probes {share:.2g} in another --workdir" if planted and share < 0.5 else ""
+        raise TableError(
+            f"class {rows.class_names[number]!r} has {planted} of the {all_planted} planted labels, and --per-class "
+            f"takes {LEAST_PROBES} in each class; leave it out{more}"
+        )
 
 
 def _most_suspect_first(suspicion: np.ndarray, index: np.ndarray, rows: Rows) -> np.ndarray:

@@ -44,7 +44,7 @@ def training_config(
     from prune_kit.training.protocols import protocol
 
     if config is None:
-        config = TrainConfig.of(settled["config"]) if settled else protocol(data)
+        config = TrainConfig.of(settled["config"]) if "config" in settled else protocol(data)
     return config.changed({"model": model}) if model else config
 
 

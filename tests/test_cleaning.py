@@ -203,6 +203,8 @@ def test_the_list_is_as_good_as_the_evidence_allows() -> None:
         ({"by": "cumulative_pl@10", "probability": np.zeros((2, 2))}, "leave out --by and --holdout"),
         ({"probability": np.zeros((2, 2))}, r"shape \(2, 2\); expected \(4000, 5\)"),
         ({"cut": "probes"}, "score with --probes 0.05"),
+        ({"seed": -1}, "--seed -1 is out of range"),
+        ({"cut": "joint", "per_class": True}, "--cut joint cuts by pairs of classes as it is"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(how: dict[str, Any], message: str) -> None:
@@ -223,3 +225,16 @@ def test_a_comparison_says_that_labels_were_planted() -> None:
     table, _ = scored()
     found = compare(table, table, bootstrap=0)
     assert any("300 rows were scored under planted labels" in note for note in found.notes)
+
+
+def test_a_class_with_too_few_planted_labels_is_named() -> None:
+    table, _ = scored(planted=60)
+    with pytest.raises(TableError, match=r"class 'class \d' has \d+ of the 60 planted labels, .* --probes 0\.\d+"):
+        clean(table, per_class=True)
+
+
+def test_a_score_that_no_network_made_is_no_judge_of_labels_unless_it_is_named() -> None:
+    table = table_of([0.1, 0.9, 0.5, 0.7], name="random")
+    with pytest.raises(TableError, match="random, the only column, knows nothing of labels"):
+        clean(table, remove=0.5)
+    assert len(clean(table, remove=0.5, by="random").index) == 2

@@ -156,8 +156,13 @@ def clean(
     table, probability = _judged(workdir, scores, from_probs, data, labels)
     if evaluate and table.rows.true_label is None:
         raise OptionError(
-            "--evaluate needs the true labels, and nothing says what they are: score with --labels FILE, "
-            "such as prune-kit corrupt writes"
+            "--evaluate needs the true labels, and nothing says what they are: the data with its true labels must be "
+            "scored under --labels FILE, the noisy ones, such as prune-kit corrupt writes"
+        )
+    work.check_target(target, "removal")
+    if evaluate and not str(table.rows.options.get("labels_file", "")).endswith(".h5"):
+        screen.warn(
+            f"the labels of {table.rows.data} are taken for the true ones, those given with --labels for the others"
         )
     judgement = cleaning.judge(
         table, by=by, remove=remove, cut=cut, per_class=per_class, holdout=holdout, probability=probability, seed=seed
@@ -235,7 +240,8 @@ def _warn(screen: "Screen", removal: "Removal", protect_rare: float, table: "Sco
     unclear = int((~removal.clear & (removal.suggested_label >= 0)).sum())
     if unclear:
         screen.warn(
-            f"for {unclear:,} of {len(removal.index):,} listed rows no class fits: they may be ambiguous or rare"
+            f"for {unclear:,} of {len(removal.index):,} listed rows no single class has most of what is left: "
+            "they may be ambiguous or rare, and --relabel leaves them as they are"
         )
     if removal.cut_method == "argmax":
         screen.warn(

@@ -80,6 +80,17 @@ def read_selections(workdir: Path, given: list[Path] | None) -> dict[str, Select
     return selections
 
 
+def check_target(path: Path, kind: str) -> None:
+    """Raise OptionError where writing would replace a file that is not of this `kind`, or a list that is not ours."""
+    if path.exists() and (not path.is_file() or files.kind_of(path) != kind):
+        raise OptionError(f"--out {path} is there already, and is no {kind} file; name another")
+    beside = csv_path(path)
+    if beside.exists() and not beside.read_bytes().startswith(b"id,index,given_label"):
+        raise OptionError(
+            f"the list would go to {beside}, which is there already and is none of ours; name another --out"
+        )
+
+
 def read_probabilities(path: Path) -> np.ndarray:
     """Probabilities (N, C) from an npy file, as a memory map. Raises FileError when it holds none."""
     try:

@@ -32,6 +32,8 @@ def rate_sentence(removal: Removal) -> str:
 
 def expectation_sentence(removal: Removal) -> str:
     """The precision and the recall that are expected of the list."""
+    if math.isnan(removal.precision):
+        return "how good the list is, is unknown" if len(removal.index) else "the list is empty"
     least = "" if math.isnan(removal.precision_low) else f" (at least {percent(removal.precision_low)})"
     return (
         f"expected of the list: precision {percent(removal.precision)}{least}, the share of it that is wrong; "

@@ -123,3 +123,19 @@ def test_evaluation_needs_true_labels(tmp_path: Path, capsys: pytest.CaptureFixt
     scored()[0].write(tmp_path / "scores.h5")
     code, _, err = run(capsys, "--evaluate", "--workdir", str(tmp_path))
     assert code == 2 and "--evaluate needs the true labels" in err
+
+
+def test_nothing_but_a_removal_and_its_list_is_replaced(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    there = ["--workdir", str(workdir)]
+    code, _, err = run(capsys, "--out", str(workdir / "scores.h5"), *there)
+    assert code == 2 and "is there already, and is no removal file" in err
+    (workdir / "mine.csv").write_text("precious")
+    code, _, err = run(capsys, "--out", str(workdir / "mine.h5"), *there)
+    assert code == 2 and "is none of ours" in err and (workdir / "mine.csv").read_text() == "precious"
+    assert run(capsys, "--quiet", *there)[0] == 0
+    assert run(capsys, "--quiet", *there)[0] == 0  # its own file
+
+
+def test_what_is_taken_for_the_truth_is_said(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, err = run(capsys, "--evaluate", "--workdir", str(workdir))
+    assert "are taken for the true ones" in err

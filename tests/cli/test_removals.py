@@ -197,7 +197,7 @@ def test_json_of_info_has_it_all_and_null_for_what_is_unknown(call, place, liste
 def test_an_unknown_rate_is_called_unknown():
     removal = removal_of([0], [1], label=[0, 1], cut_method="mixture")
     assert render_removal.rate_sentence(removal) == "how many labels are wrong is unknown: mixture does not tell"
-    assert "precision unknown, the share" in render_removal.expectation_sentence(removal)
+    assert "how good the list is, is unknown" in render_removal.expectation_sentence(removal)
 
 
 def test_a_rate_without_an_interval_says_so():
