@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from prune_kit import files
 from prune_kit.errors import OptionError
 from prune_kit.evaluation import Evaluation
+from prune_kit.figures import PALETTE
 
-BLUE, VERMILION = "#0072B2", "#D55E00"  # Okabe and Ito's, the first two of figures.PALETTE
+BLUE, VERMILION = PALETTE[:2]
 
 
 def draw_evaluation(found: Evaluation, path: Path) -> Path:

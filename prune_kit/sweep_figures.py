@@ -10,10 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prune_kit import files
+from prune_kit.figures import MARKERS, PALETTE
 from prune_kit.sweeping import Cell, Sweep, band
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
-MARKERS = "osD^vP*"
 BASELINE = "#666666"
 HALF_A_POINT = 0.005
 Line = tuple[str, list[tuple[float, Cell]]]

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 from sklearn import metrics
 
-from prune_kit import figures
 from prune_kit.errors import DataError, OptionError, TableError
 from prune_kit.evaluation import WRITTEN_STEPS, Evaluation, evaluate, evaluation_json
-from prune_kit.evaluation_figure import BLUE, VERMILION, draw_evaluation
+from prune_kit.evaluation_figure import draw_evaluation
 from prune_kit_cli.render_evaluation import evaluation_shown
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -285,10 +284,6 @@ def test_the_title_says_what_was_found_and_rounds_to_100_percent_only_what_is_wh
 def test_a_picture_of_nothing_wrong_is_refused(tmp_path):
     with pytest.raises(OptionError, match="nothing to draw; none of the 2 labels is wrong"):
         draw_evaluation(judged([1, 2], [0, 0]), tmp_path / "none.png")
-
-
-def test_the_colours_are_those_of_the_other_pictures():
-    assert (BLUE, VERMILION) == figures.PALETTE[:2]
 
 
 def printed(found, names):

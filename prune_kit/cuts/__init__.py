@@ -11,10 +11,10 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
+from prune_kit.confident_joint import blocks
 from prune_kit.errors import TableError
 
 SOFTENING = 0.01  # added to both classes' probabilities, so that ratios of vanishing ones mean nothing
-BLOCK = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,14 +113,13 @@ class Cut:
 
 
 def candidates(
-    probability: Num[np.ndarray, "n C"], label: Int[np.ndarray, "n"]
+    probability: Float[np.ndarray, "n C"], label: Int[np.ndarray, "n"]
 ) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"], Int[np.ndarray, "n"]]:
     """The probability of the given label, that of the likeliest other class, and which class that is."""
     count = len(label)
     own, rival, which = np.empty(count), np.empty(count), np.empty(count, dtype=np.int64)
-    for start in range(0, count, BLOCK):
-        part = slice(start, start + BLOCK)
-        block = probability[part].astype(np.float64)
+    for part, stored in blocks(probability):
+        block = stored.astype(np.float64)
         places = np.arange(len(block))
         own[part] = block[places, label[part]]
         block[places, label[part]] = -1

@@ -127,8 +127,9 @@ def find(evidence: Evidence) -> Cut:
     """Calibrate the noise rate, the cut and what it will find by the planted labels.
 
     The cut is where the expected F1 is largest. Rows are flagged by `Evidence.suspicion`; the rate is fitted on the
-    difference of the two probabilities, which parts best where noise prefers some confusions. Nothing is flagged where
-    wrong labels cannot be told from hard examples at all. Raises TableError without probes, or with fewer than 20.
+    difference of the two probabilities, which parts best where noise prefers some confusions. A network that parts
+    right from wrong badly (expected F1 below WEAK) is read otherwise: see below. Nothing is flagged where the rate is
+    not held from below and is under HARD_EXAMPLES. Raises TableError without probes, or with fewer than 20.
     """
     probes = evidence.probes
     count = 0 if probes is None else len(probes.label)
