@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prune_kit.errors import PruneKitError
     from prune_kit.label_issues import find_label_issues
     from prune_kit.outcomes import Outcomes
-    from prune_kit.pipeline import clean, compare, export, report, retrain, score, select, sweep
+    from prune_kit.pipeline import clean, compare, export, report, retrain, score, select, sweep, tune
     from prune_kit.removal import Removal
     from prune_kit.selection import Selection
     from prune_kit.table import ScoreColumn, ScoreTable
@@ -45,6 +45,7 @@ _HOMES = {
     "score": "pipeline",
     "select": "pipeline",
     "sweep": "pipeline",
+    "tune": "pipeline",
 }
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "score",
     "select",
     "sweep",
+    "tune",
 ]
 
 

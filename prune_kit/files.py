@@ -133,6 +133,15 @@ def reading_hdf5(
             raise FileError(f"{path} is incomplete or damaged: {' '.join(str(error).split())}") from error
 
 
+def is_hdf5(path: Path) -> bool:
+    """Whether a file begins as HDF5 files do. Raises FileError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(8) == b"\x89HDF\r\n\x1a\n"
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+
+
 def kind_of(path: Path) -> str:
     """Which of our files an HDF5 file is: "scores", "selection", ...; "" for one of another program.
 

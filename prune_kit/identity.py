@@ -141,6 +141,27 @@ def aligned_rows(given: Rows, expected: Rows, given_name: str, expected_name: st
     return rows
 
 
+def class_numbers(names: tuple[str, ...], others: tuple[str, ...]) -> np.ndarray:
+    """For each class of `names` its number among `others`, -1 where it is not there."""
+    numbers = {name: number for number, name in enumerate(others)}
+    return np.array([numbers.get(name, -1) for name in names], dtype=np.int64)
+
+
+def carried_labels(label: np.ndarray, names: tuple[str, ...], others: tuple[str, ...], where: str) -> np.ndarray:
+    """The labels (n,), numbers of classes `names`, as numbers of the classes `others`.
+
+    Raises IdentityError when a label names a class that is not among the others.
+    """
+    carried: np.ndarray = class_numbers(names, others)[label]
+    lost = label[carried < 0]
+    if len(lost):
+        raise IdentityError(
+            f"{where} has {len(lost):,} rows labelled {names[lost[0]]!r}, a class that the data lack; "
+            f"they have: {', '.join(others[:10])}{', ...' if len(others) > 10 else ''}"
+        )
+    return carried
+
+
 def write_rows(file: h5py.Group, rows: Rows, *, with_role: bool = True) -> None:
     """Store `rows` at the top of an HDF5 file, or in a group of it."""
     file.attrs["data"] = rows.data

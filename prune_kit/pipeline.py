@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prune_kit import catalog, exporters
+from prune_kit import catalog, exporters, tuning
 from prune_kit.cleaning import judge
-from prune_kit.data.dataset import Dataset
+from prune_kit.data.dataset import Dataset, validation_split
 from prune_kit.data.labels import write_labels
 from prune_kit.data.noise import planted
 from prune_kit.data.spec import load_data
@@ -31,8 +31,9 @@ from prune_kit.scorers import Runs
 from prune_kit.scoring import check_use, folds_for, lacking_columns, method_names, needs, request_for, score_column
 from prune_kit.selection import Selection
 from prune_kit.settled import check_settled, scored_with, settled_probes, table_runs, trained_with, training_config
-from prune_kit.sweeping import Sweep, grid, options_of
+from prune_kit.sweeping import Cell, Sweep, grid, options_of
 from prune_kit.table import ScoreTable
+from prune_kit.tuning import Tuning
 
 if TYPE_CHECKING:
     from prune_kit.comparison import Comparison
@@ -282,6 +283,53 @@ def sweep(
     cells, _ = grid(table, columns, rules, keep, offset)
     selections = {cell.name: select(table, **options_of(cell)) for cell in cells}
     return Sweep.joined(retrain(data, selections, **retraining), cells)
+
+
+def tune(
+    data: Dataset,
+    table: ScoreTable,
+    *,
+    goal: str | None = None,
+    by: str | Iterable[str] | None = None,
+    keep: float | Iterable[float] | None = None,
+    offset: Iterable[float] = tuning.OFFSETS,
+    rule: str | Iterable[str] = ("window",),
+    validation: float = tuning.VALIDATION,
+    runs: int = 4,
+    model: str | None = None,
+    config: "TrainConfig | None" = None,
+    seed: int | None = None,
+    **retraining: Any,
+) -> Tuning:
+    """Find the share to keep and the offset that serve a goal, on a validation split; then test what was found, once.
+
+    `goal` is "accuracy" (the default where one `keep` is given) or "within 0.5 points of full, keep least". A
+    stratified `validation` share of the training rows, under the labels they have, judges the candidates: all in short
+    trainings, the leaders in longer ones, the winner and its neighbours in whole ones with `runs` seeds. The test set
+    sees the winner, the rule without an offset, full data and random rows. `retraining` are further options of
+    `retrain`. Raises what `select` and `retrain` raise.
+    """
+    cells, chosen_goal, _ = tuning.candidates(table, goal=goal, by=by, keep=keep, offset=offset, rule=rule)
+    config = training_config(data, scored_with(table), config, model)
+    seed = RETRAIN_SEED if seed is None else seed
+    split = validation_split(data, validation, seed)
+    reduced = replace(table, rows=split.rows)
+    baseline = () if chosen_goal.within is None else ("full",)
+
+    def train(round_of: Sequence[Cell], epochs: int, seeds: int) -> Outcomes:
+        selections = {cell.name: select(reduced, **options_of(cell)) for cell in round_of}
+        short = tuning.shortened(config, epochs)
+        first = seed + tuning.SEARCH_SEEDS
+        found = retrain(split, selections, runs=seeds, baseline=baseline, config=short, seed=first, **retraining)
+        return tuning.with_cells(found, round_of, epochs)
+
+    cell, met, rounds = tuning.search(cells, chosen_goal, config.epochs, runs, train)
+    selection = select(table, **options_of(cell))
+    tested = {tuning.FOUND: selection}
+    if cell.offset or cell.rule not in ("window", "top"):
+        tested[tuning.TOP] = select(table, by=cell.by, keep=cell.keep)
+    outcomes = retrain(data, tested, runs=runs, config=config, seed=seed, **retraining)
+    return Tuning(chosen_goal, cell, met, selection, rounds, outcomes)
 
 
 def export(

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 
 from prune_kit import files
 from prune_kit.errors import FileError, OptionError
-from prune_kit.identity import HELD_OUT, TRAIN, Rows, aligned_rows, read_rows, write_rows
+from prune_kit.identity import HELD_OUT, TRAIN, Rows, aligned_rows, class_numbers, read_rows, write_rows
 from prune_kit.selection import DROPPED_NOISY, HELD_OUT_REASON, KEPT, Selection
 from prune_kit.table import now, version
 
@@ -109,8 +109,8 @@ class Removal:
         """The same list over `rows`, which hold the same examples in another order, more of them, or fewer.
 
         As `Selection.aligned_to`, but examples that this removal does not know are not on the list, and so stay in its
-        complement. With other examples than before the estimates (`noise_rate`, `precision`, `recall`) are NaN. Raises
-        IdentityError when nothing is in common.
+        complement; a suggested class that `rows` lack is no suggestion. With other examples than before the estimates
+        (`noise_rate`, `precision`, `recall`) are NaN. Raises IdentityError as that does.
         """
         place = np.full(len(self.rows) + 1, -1)  # the last is for rows that are not known, whose source is -1
         place[self.index] = np.arange(len(self.index))
@@ -118,13 +118,15 @@ class Removal:
         listed = np.flatnonzero(place[source] >= 0)
         listed = listed[np.argsort(place[source[listed]])]
         there = place[source[listed]]
+        suggested = class_numbers(self.rows.class_names, rows.class_names)[self.suggested_label[there]]
+        suggested[self.suggested_label[there] == NO_SUGGESTION] = NO_SUGGESTION
         aligned = replace(
             self,
             rows=self.selection.aligned_to(rows).rows,
             index=listed,
             suspicion=self.suspicion[there],
-            suggested_label=self.suggested_label[there],
-            clear=self.clear[there],
+            suggested_label=suggested,
+            clear=self.clear[there] & (suggested != NO_SUGGESTION),
         )
         if len(rows) == len(self.rows) and (source >= 0).all():
             return aligned

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from prune_kit import files
 from prune_kit.errors import FileError
-from prune_kit.identity import HELD_OUT, TRAIN, Rows, aligned_rows, read_rows, write_rows
+from prune_kit.identity import HELD_OUT, TRAIN, Rows, aligned_rows, carried_labels, read_rows, write_rows
 from prune_kit.table import now, version
 
 REASONS = ("kept", "dropped-easy", "dropped-hard", "dropped-noisy", "dropped-other", "held-out")
@@ -83,21 +83,27 @@ class Selection:
     def aligned_to(self, rows: Rows) -> "Selection":
         """The same choice over `rows`, which hold the same examples in another order, more of them, or fewer.
 
-        Rows are matched by content. Labels (the true ones too) and the held-out part are carried over; examples that
-        this selection does not know are not kept. Raises IdentityError when nothing is in common.
+        Rows are matched by content. Labels (the true ones too, by the names of their classes) and the held-out part are
+        carried over; examples that this selection does not know are not kept. Raises IdentityError when nothing is in
+        common, or a label names a class that `rows` lack.
         """
         source = aligned_rows(self.rows, rows, "the selection", "the data")
         known = source >= 0
         reason = np.where(known, self.reason[source], DROPPED_OTHER).astype(np.uint8)
         role = np.where(reason == HELD_OUT_REASON, HELD_OUT, TRAIN).astype(np.uint8)
-        label = np.where(known, self.rows.label[source], rows.label)
+        label = rows.label.copy()
+        label[known] = self._carried(self.rows.label[source[known]], rows)
         truth = rows.true_label
         if self.rows.true_label is not None:
-            truth = np.where(known, self.rows.true_label[source], rows.label if truth is None else truth)
+            truth = (rows.label if truth is None else truth).copy()
+            truth[known] = self._carried(self.rows.true_label[source[known]], rows)
         score = None if self.score is None else np.where(known, self.score[source], np.nan).astype(np.float32)
         options = rows.options | {k: v for k, v in self.rows.options.items() if k == "labels_file"}
         rows = replace(rows, role=role, label=label, true_label=truth, options=options)
         return replace(self, rows=rows, reason=reason, score=score)
+
+    def _carried(self, label: np.ndarray, rows: Rows) -> np.ndarray:
+        return carried_labels(label, self.rows.class_names, rows.class_names, "the selection")
 
     def describe(self) -> str:
         """One line: what is kept, and the window both ways."""

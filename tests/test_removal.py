@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from prune_kit.errors import FileError, IdentityError, OptionError
 from prune_kit.identity import Rows
-from prune_kit.removal import ESTIMATES, Removal, as_selection
+from prune_kit.removal import ESTIMATES, NO_SUGGESTION, Removal, as_selection
 from prune_kit.selection import DROPPED_NOISY, HELD_OUT_REASON, KEPT
 from tests.small_tables import removal_of, rows_of, selection_of, table_of
 
@@ -273,3 +273,21 @@ def test_other_data_cannot_be_aligned(removal):
 def test_parameters_are_json(path):
     with h5py.File(path) as file:
         assert json.loads(file.attrs["parameters"]) == {"cut": "probes"}
+
+
+def test_labels_are_carried_by_the_names_of_their_classes(removal):
+    turned = rows_of([0] * 9, digest=removal.rows.digest, class_names=NAMES[::-1])
+    aligned = removal.aligned_to(turned)
+    last = len(NAMES) - 1
+    assert aligned.rows.label.tolist() == [last - label for label in LABEL]
+    assert aligned.suggested_label.tolist() == [2, 1, NO_SUGGESTION, 3]
+
+
+def test_a_suggested_class_that_the_data_lack_is_no_suggestion():
+    names = NAMES[:3]
+    removal = removal_of([0, 1], [2, 1], clear=[True, True], rows=rows_of([0, 0, 1, 1], class_names=names))
+    fewer = rows_of([0, 0, 1, 1], digest=removal.rows.digest, class_names=names[:2])
+    aligned = removal.aligned_to(fewer)
+    assert aligned.suggested_label.tolist() == [NO_SUGGESTION, 1] and aligned.clear.tolist() == [False, True]
+    with pytest.raises(IdentityError, match="a class that the data lack; they have: "):
+        removal.aligned_to(rows_of([0] * 4, digest=removal.rows.digest, class_names=names[:1]))

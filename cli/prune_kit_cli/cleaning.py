@@ -54,6 +54,7 @@ def corrupt(
     from prune_kit_cli import render, work
 
     screen, target = render.Screen(as_json, quiet), out or workdir / work.LABELS
+    work.check_target(target, "labels")
     with screen.progress() as follow:
         loaded = load_data(data or "digits", image_size=image_size, progress=follow)
     if data is None:
@@ -159,7 +160,7 @@ def clean(
             "--evaluate needs the true labels, and nothing says what they are: the data with its true labels must be "
             "scored under --labels FILE, the noisy ones, such as prune-kit corrupt writes"
         )
-    work.check_target(target, "removal")
+    work.check_removal_target(target)
     if evaluate and not str(table.rows.options.get("labels_file", "")).endswith(".h5"):
         screen.warn(
             f"the labels of {table.rows.data} are taken for the true ones, those given with --labels for the others"
@@ -243,7 +244,9 @@ def _warn(screen: "Screen", removal: "Removal", protect_rare: float, table: "Sco
             f"for {unclear:,} of {len(removal.index):,} listed rows no single class has most of what is left: "
             "they may be ambiguous or rare, and --relabel leaves them as they are"
         )
-    if removal.cut_method == "argmax":
+    if removal.cut_method in ("argmax", "joint") and len(table.probes):
+        screen.warn(f"{removal.cut_method} leaves the planted labels aside; --cut probes is calibrated by them")
+    elif removal.cut_method == "argmax":
         screen.warn(
             "without planted labels the cut trusts the network, which disagrees with right labels too as long as it is "
             "weak. For a calibrated cut and an interval: prune-kit score --probes 0.05, in another --workdir"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -92,28 +92,6 @@ def reproduce(
     )
 
 
-def info(
-    file: Annotated[Path | None, typer.Argument(help="One of our files (default: all in the workdir).")] = None,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
-    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
-) -> None:
-    """Say what a file of ours holds: scores, a selection, a removal, outcomes.
-
-    Example: prune-kit info prune-kit-work/scores.h5
-    """
-    from prune_kit.errors import FileError
-    from prune_kit_cli import render
-
-    screen = render.Screen(as_json, quiet)
-    paths = [file] if file else sorted(workdir.glob("*.h5"))
-    if not paths:
-        raise FileError(f"there are no files in {workdir}. Start with: prune-kit score, or prune-kit demo")
-    described = [_describe(path) for path in paths]
-    values = [value for value, _ in described]
-    screen.result(values[0] if file else {"files": values}, *(item for _, shown in described for item in shown))
-
-
 def list_(
     what: Annotated[
         str, typer.Argument(metavar="data|models|methods|rules|cuts|formats|recipes", help="What to list.")
@@ -184,66 +162,6 @@ def _reproduce(
 
 def _file_of(selection: str) -> str:
     return f"{selection.replace(' ', '-')}.h5"
-
-
-def _describe(path: Path) -> tuple[dict[str, Any], list[Any]]:
-    """A file as JSON values, and as things to print."""
-    from rich.text import Text
-
-    from prune_kit import files
-    from prune_kit.data.noise import NoisyLabels
-    from prune_kit.outcomes import Outcomes
-    from prune_kit.removal import Removal
-    from prune_kit.scorers.cscore import typical_error
-    from prune_kit.selection import Selection
-    from prune_kit.table import ScoreTable
-    from prune_kit_cli import render, render_removal
-    from prune_kit_cli.histogram import histogram
-
-    with files.reading_hdf5(path) as file:
-        kind = str(file.attrs["format"]).removeprefix("prune_kit.")
-        head = {name: _attribute(value) for name, value in file.attrs.items()}
-    title = Text(f"{render.path_of(path)}: {kind}, made {head.get('created')} from {head.get('data')}", style="bold")
-    if kind == "scores":
-        table = ScoreTable.read(path, extras=("per_ratio", "per_ratio_votes"))
-        names = list(table.columns)
-        columns = {
-            name: {"harder": c.harder, "runs": c.runs, "seconds": c.seconds, "companion": c.companion, **c.parameters}
-            | ({"standard_error": typical_error(c)} if "per_ratio" in c.extras else {})
-            for name, c in table.columns.items()
-        }
-        counts = [f"{len(table.rows):,} rows, {len(table.rows.training):,} of them train"]
-        if len(table.probes):
-            counts.append(f"probes: {render.probes_sentence(table)}")
-        return {**head, "rows": len(table.rows), "probes": len(table.probes), "columns": columns}, [
-            title, *counts, render.score_table(table, names), *render.error_lines(table, names),
-        ]  # fmt: skip
-    if kind == "selection":
-        selection = Selection.read(path)
-        shares = dict(zip(selection.rows.class_names, selection.class_shares(), strict=True))
-        values = {**head, "rows": len(selection.rows), "kept": len(selection.index), "class_shares": shares}
-        picture = filter(None, [histogram(selection)])
-        return values, [title, selection.describe(), *picture, render.class_table(selection)]
-    if kind == "removal":
-        removal = Removal.read(path)
-        return {**head, **render_removal.removal_json(removal)}, [title, *render_removal.removal_shown(removal)]
-    if kind == "labels":
-        noisy = NoisyLabels.read(path)
-        touched, wrong = int(noisy.touched.sum()), len(noisy.wrong)
-        said = ", ".join(f"{key} {value}" for key, value in noisy.parameters.items() if value is not None)
-        return {**head, **noisy.parameters, "touched": touched, "wrong": wrong}, [
-            title, f"{said}: {touched:,} of {len(noisy.rows.training):,} training rows touched, {wrong:,} labels wrong",
-        ]  # fmt: skip
-    if kind == "outcomes":
-        outcomes = Outcomes.read(path)
-        return {**head, "outcomes": render.outcomes_json(outcomes)}, [
-            title, render.outcome_table(outcomes), *render.outcome_sentence(outcomes),
-        ]  # fmt: skip
-    return head, [title]
-
-
-def _attribute(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else str(value)
 
 
 def _entries(package: str) -> dict[str, str]:

@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from prune_kit.errors import PruneKitError
-from prune_kit_cli import cleaning, comparing, dynamics, looking, reporting, scoring, sweeping, verbs
+from prune_kit_cli import (
+    cleaning,
+    comparing,
+    describing,
+    dynamics,
+    looking,
+    reporting,
+    scoring,
+    sweeping,
+    tuning,
+    verbs,
+)
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -47,6 +58,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     verbs.export,
     cleaning.clean,
     sweeping.sweep,
+    tuning.tune,
     cleaning.corrupt,
     comparing.compare,
     dynamics.dynamics,
@@ -54,8 +66,9 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     reporting.report,
     looking.demo,
     looking.reproduce,
-    looking.info,
+    describing.info,
 )
+TRAINING = ("score", "retrain", "sweep", "tune", "demo", "reproduce")  # a second start goes on from the run cache
 for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)
 app.command("list")(looking.list_)
@@ -83,7 +96,10 @@ def exit_code(words: list[str]) -> int:
         _error(f"{message}. See: prune-kit {_command(words)}--help")
         return USER_ERROR
     if code == INTERRUPTED:  # newer typers turn the interrupt into this exit code themselves
-        _error(f"interrupted. Finished epochs and folds are kept; to go on: prune-kit {shlex.join(words)}")
+        kept = (
+            "Finished epochs and folds are kept; to go on" if words[:1] and words[0] in TRAINING else "To start again"
+        )
+        _error(f"interrupted. {kept}: prune-kit {shlex.join(words)}")
     return code
 
 

@@ -129,3 +129,5 @@ def score(
         best = next((name for name in made if name in whole), whole[0])
         by = f"--by {best} " if len(own) > 1 else ""
         screen.note("next", f"prune-kit select {by}--keep 0.5 --offset 0.02{work.there(workdir)}")
+    if not len(scored.probes) and any("probability" in column.extras for column in scored.columns.values()):
+        screen.note("" if whole else "next", f"prune-kit clean --auto{work.there(workdir)}   (which labels are wrong?)")

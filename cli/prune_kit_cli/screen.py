@@ -111,6 +111,8 @@ def _lines(screen: Screen) -> Callable[[Progress], None]:
             ending = f"; about {left:.0f} s left" if step.of > 1 and left >= 1 else ""
             if _worth_a_line(finished[step.of], step.of):
                 screen.note("", f"{step.what}: {step.note or 'done'}{ending}")
+            if finished[step.of] == step.of:  # a later round may have as many
+                del started[step.of], finished[step.of]
 
     return show
 
@@ -139,6 +141,11 @@ def _bars(bars: Bars, screen: Screen) -> Callable[[Progress], None]:
             finished[step.of] += 1
             if step.note and _worth_a_line(finished[step.of], step.of):
                 screen.note("", f"{step.what}: {step.note}")
+            if finished[step.of] == step.of:  # a later round may have as many
+                del finished[step.of]
+                shares.clear()
+                while whole:
+                    bars.remove_task(whole.pop())
             return
         if step.what not in tasks:
             tasks[step.what] = bars.add_task(escape(step.what), total=step.total, note="")

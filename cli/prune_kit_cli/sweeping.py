@@ -55,6 +55,7 @@ def sweep(
     from prune_kit_cli import render, render_sweep, work
 
     screen, target = render.Screen(as_json, quiet), out or workdir / work.SWEEP
+    work.check_target(target, "outcomes")
     table = work.read_scores(workdir, scores)
     own = [name for name, column in table.columns.items() if not column.companion]
     columns = work.words(by, "--by") if by else own

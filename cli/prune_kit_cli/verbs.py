@@ -44,6 +44,7 @@ def select(
     from prune_kit_cli.histogram import histogram
 
     screen, target = render.Screen(as_json, quiet), out or workdir / work.SELECTION
+    work.check_target(target, "selection")
     table = work.read_scores(workdir, scores)
     selection = pipeline.select(
         table, rule=rule, by=by, keep=keep, offset=offset, offset_from=offset_from, per_class=per_class, seed=seed,
@@ -120,7 +121,6 @@ def retrain(
     Example: prune-kit retrain --runs 4
     """
     from prune_kit import pipeline
-    from prune_kit.outcomes import Outcomes
     from prune_kit_cli import render, work
 
     screen, target = render.Screen(as_json, quiet), workdir / work.OUTCOMES
@@ -150,12 +150,9 @@ def retrain(
             progress=follow,
         )
     screen.trained(follow.networks)
-    if target.is_file():
-        gone = {row.selection for row in Outcomes.read(target).rows} - {row.selection for row in outcomes.rows}
-        if gone:
-            screen.warn(
-                f"{render.path_of(target)} no longer holds: {', '.join(sorted(gone))} (their networks are cached)"
-            )
+    gone = work.outcomes_gone(target, outcomes)
+    if gone:
+        screen.warn(f"{render.path_of(target)} no longer holds: {', '.join(gone)} (their networks are cached)")
     outcomes.write(target)
     screen.result(
         {"file": target, "budget": budget, "outcomes": render.outcomes_json(outcomes)},
@@ -208,8 +205,7 @@ def export(
 
     screen = render.Screen(as_json, quiet)
     source, chosen = work.one_selection(workdir, selection)
-    if isinstance(chosen, Removal):
-        work.check_not_the_list(relabel or out, source)
+    work.check_list_target(relabel or out, source)
     if relabel:
         if out:
             raise OptionError("--relabel FILE says where the labels go, and no list is written; leave out --out")

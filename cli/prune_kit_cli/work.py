@@ -10,6 +10,7 @@ import numpy as np
 
 from prune_kit import files
 from prune_kit.errors import FileError, OptionError
+from prune_kit.outcomes import Outcomes
 from prune_kit.removal import Removal, csv_path
 from prune_kit.selection import Selection
 from prune_kit.settled import scored_with as scored_with
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 SCORES, SELECTION, OUTCOMES, LABELS = "scores.h5", "selection.h5", "outcomes.h5", "labels.h5"
 REMOVAL, SWEEP, REPORT = "removal.h5", "sweep.h5", "report.html"
+TUNE, TUNE_PICTURE = "tune.h5", "tune.png"
 
 
 def read_scores(workdir: Path, path: Path | None = None) -> ScoreTable:
@@ -65,10 +67,25 @@ def read_selection(path: Path) -> Selection | Removal:
     return Removal.read(path) if kind == "prune_kit.removal" else Selection.read(path)
 
 
-def check_not_the_list(out: Path | None, removal: Path) -> None:
-    """Raise OptionError when `out` would replace the list of suspects that stands beside a removal."""
-    if out is not None and out.absolute() == csv_path(removal.absolute()):
+def check_list_target(out: Path | None, source: Path) -> None:
+    """Raise OptionError when a list written to `out` would replace a folder, one of our files, or a list of suspects.
+
+    `source` is the selection or removal that is written out.
+    """
+    if out is None:
+        return
+    if out.absolute() == csv_path(source.absolute()):
         raise OptionError(f"{out} is the list of suspects, most suspect first; write to another file than that")
+    if out.exists() and (not out.is_file() or files.is_hdf5(out)):
+        what = "an HDF5 file" if out.is_file() else "no regular file"
+        raise OptionError(f"{out} is there already, and is {what}; write the list to another")
+
+
+def outcomes_gone(path: Path, outcomes: Outcomes) -> list[str]:
+    """Which selections an outcomes file holds that it will not hold any more; none where there is no file."""
+    if not path.is_file():
+        return []
+    return sorted({row.selection for row in Outcomes.read(path).rows} - {row.selection for row in outcomes.rows})
 
 
 def read_selections(workdir: Path, given: list[Path] | None) -> dict[str, Selection | Removal]:
@@ -81,9 +98,16 @@ def read_selections(workdir: Path, given: list[Path] | None) -> dict[str, Select
 
 
 def check_target(path: Path, kind: str) -> None:
-    """Raise OptionError where writing would replace a file that is not of this `kind`, or a list that is not ours."""
-    if path.exists() and (not path.is_file() or files.kind_of(path) != kind):
+    """Raise OptionError where writing would replace another kind of file, or the name says that it is no HDF5."""
+    if path.suffix in (".csv", ".npy", ".txt", ".json"):
+        raise OptionError(f"--out {path}: this file is HDF5; name it {path.with_suffix('.h5')}")
+    if path.exists() and (not path.is_file() or not files.is_hdf5(path) or files.kind_of(path) != kind):
         raise OptionError(f"--out {path} is there already, and is no {kind} file; name another")
+
+
+def check_removal_target(path: Path) -> None:
+    """As `check_target`, and the CSV beside the removal must not replace another's."""
+    check_target(path, "removal")
     beside = csv_path(path)
     if beside.exists() and not beside.read_bytes().startswith(b"id,index,given_label"):
         raise OptionError(

@@ -194,12 +194,36 @@ def from_arrays(
 
 def held_out_rows(label: Int[np.ndarray, "N"]) -> Int[np.ndarray, "M"]:
     """A seeded, stratified fifth of the rows: of each class, the nearest whole number to a fifth."""
+    return stratified(label, TEST_SHARE, TEST_SEED)
+
+
+def stratified(label: Int[np.ndarray, "N"], share: float, seed: int) -> Int[np.ndarray, "M"]:
+    """A seeded share of the rows, ascending: of each class, the nearest whole number to that share."""
     chosen = []
     for value in np.unique(label):
         rows = np.flatnonzero(label == value)
-        generator = np.random.default_rng([TEST_SEED, int(value)])
-        chosen.append(generator.permutation(rows)[: round(TEST_SHARE * len(rows))])
+        generator = np.random.default_rng([seed, int(value)])
+        chosen.append(generator.permutation(rows)[: round(share * len(rows))])
     return np.sort(np.concatenate(chosen))
+
+
+def validation_split(data: Dataset, share: float, seed: int) -> Dataset:
+    """The data with a seeded, stratified share of its training rows in the place of the test set, to tune on.
+
+    They keep the labels that training would see: tuning knows no better ones. The real test set is not in it. Raises
+    DataError when the share leaves nothing to train or to test on.
+    """
+    training = data.rows.training
+    rows = training[stratified(data.labels[training], share, seed)]
+    if not len(rows) or len(rows) == len(training):
+        raise DataError(
+            f"{share:g} of {len(training):,} training rows makes a validation split of {len(rows):,} rows; "
+            "it must hold some of them, and leave some"
+        )
+    role = data.rows.role.copy()
+    role[rows] = HELD_OUT
+    split = TestSet(np.asarray(data.images[rows]), data.labels[rows], data.ids[rows], data.rows.digest[rows])
+    return replace(data, rows=replace(data.rows, role=role, test_fingerprint=split.fingerprint), outside_test=split)
 
 
 def check_labels(label: np.ndarray, count: int, classes: int, where: str) -> np.ndarray:

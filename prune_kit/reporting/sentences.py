@@ -12,7 +12,8 @@ def count_sentence(removal: Removal) -> str:
     """How many rows are on the list, and how the cut was found."""
     listed, training = len(removal.index), len(removal.rows.training)
     share = percent(listed / training) if training else UNKNOWN
-    where = f"{removal.column}, cut by {removal.cut_method}" if removal.column else f"cut by {removal.cut_method}"
+    how = "as many as you asked for" if removal.cut_method == KNOWN_SHARE else f"cut by {removal.cut_method}"
+    where = f"{removal.column}, {how}" if removal.column else how
     least = "" if math.isnan(removal.cut) else f" at a suspicion of {removal.cut:.3f}"
     return f"{listed:,} of {training:,} training rows ({share}) are listed as wrong: {where}{least}"
 

@@ -109,7 +109,7 @@ def test_given_probabilities_need_no_score_table(tmp_path: Path, capsys: pytest.
         (["--from-probs", "absent.npy"], "absent.npy cannot be read as an npy array"),
         (["--cut", "nothing"], "unknown cut 'nothing'"),
         (["--scores", "absent.h5"], "absent.h5"),
-        (["--out", "list.csv"], "name the HDF5 file"),
+        (["--out", "list.csv"], "this file is HDF5; name it list.h5"),
     ],
 )
 def test_what_a_user_can_get_wrong_ends_in_one_line(

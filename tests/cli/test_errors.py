@@ -210,8 +210,8 @@ WRONG = [
     ("score --seed 3", "work", "was made otherwise: seed 3 (the table has 0)"),
     # places that cannot be written
     ("select --by el2n@1 --out {place}/mine.npz/selection.h5", "work", "cannot write {place}/mine.npz/selection.h5"),
-    ("select --by el2n@1 --out {place}/empty", "work", "cannot write {place}/empty"),
-    ("select --by el2n@1 --out .", "work", "cannot write ."),
+    ("select --by el2n@1 --out {place}/empty", "work", "is there already, and is no selection file"),
+    ("select --by el2n@1 --out .", "work", "is there already, and is no selection file"),
     ("export --out {place}/mine.npz/keep.txt", "work", "cannot write {place}/mine.npz/keep.txt"),
     (NEW, "mine.npz", "cannot write {place}/mine.npz"),
     ("select", "mine.npz", "there is no file {place}/mine.npz/scores.h5"),

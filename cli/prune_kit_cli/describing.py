@@ -1,0 +1,137 @@
+"""The verb info: what a file of ours holds.
+
+What the command needs is imported inside it, so that `--help` answers at once.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from prune_kit_cli import options as o
+
+Described = tuple[dict[str, Any], list[Any]]  # JSON values, and things to print
+
+
+def info(
+    file: Annotated[Path | None, typer.Argument(help="One of our files (default: all in the workdir).")] = None,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """Say what a file of ours holds: scores, a selection, a removal, labels, outcomes.
+
+    Of a workdir every file is told; one that cannot be read is named at the end, and the exit code is 2.
+
+    Example: prune-kit info prune-kit-work/scores.h5
+    """
+    from prune_kit.errors import FileError
+    from prune_kit_cli import render
+
+    screen = render.Screen(as_json, quiet)
+    paths = [file] if file else sorted(workdir.glob("*.h5"))
+    if not paths:
+        raise FileError(f"there are no files in {workdir}. Start with: prune-kit score, or prune-kit demo")
+    described, unreadable = [], []
+    for path in paths:
+        try:
+            described.append(_describe(path))
+        except FileError as error:
+            unreadable.append(error)
+    if file is None or described:
+        values = [value for value, _ in described]
+        screen.result(values[0] if file else {"files": values}, *(item for _, shown in described for item in shown))
+    for earlier in unreadable[:-1]:
+        render.error_line(str(earlier))
+    if unreadable:
+        raise unreadable[-1]
+
+
+def _describe(path: Path) -> Described:
+    """What a file holds. Raises FileError when it cannot be read."""
+    from rich.text import Text
+
+    from prune_kit import files
+    from prune_kit_cli import render
+
+    with files.reading_hdf5(path) as file:
+        kind = str(file.attrs["format"]).removeprefix("prune_kit.")
+        head = {name: _attribute(value) for name, value in file.attrs.items()}
+    title = Text(f"{render.path_of(path)}: {kind}, made {head.get('created')} from {head.get('data')}", style="bold")
+    kinds: dict[str, Callable[[Path], Described]] = {
+        "scores": _scores,
+        "selection": _selection,
+        "removal": _removal,
+        "labels": _labels,
+        "outcomes": _outcomes,
+    }
+    values, shown = kinds[kind](path) if kind in kinds else ({}, [])
+    return head | values, [title, *shown]
+
+
+def _scores(path: Path) -> Described:
+    from prune_kit.scorers.cscore import typical_error
+    from prune_kit.table import ScoreTable
+    from prune_kit_cli import render
+
+    table = ScoreTable.read(path, extras=("per_ratio", "per_ratio_votes"))
+    names = list(table.columns)
+    columns = {
+        name: {"harder": c.harder, "runs": c.runs, "seconds": c.seconds, "companion": c.companion, **c.parameters}
+        | ({"standard_error": typical_error(c)} if "per_ratio" in c.extras else {})
+        for name, c in table.columns.items()
+    }
+    counts = [f"{len(table.rows):,} rows, {len(table.rows.training):,} of them train"]
+    if len(table.probes):
+        counts.append(f"probes: {render.probes_sentence(table)}")
+    values = {"rows": len(table.rows), "probes": len(table.probes), "columns": columns}
+    return values, [*counts, render.score_table(table, names), *render.error_lines(table, names)]
+
+
+def _selection(path: Path) -> Described:
+    from prune_kit.selection import Selection
+    from prune_kit_cli import render
+    from prune_kit_cli.histogram import histogram
+
+    selection = Selection.read(path)
+    shares = dict(zip(selection.rows.class_names, selection.class_shares(), strict=True))
+    values = {"rows": len(selection.rows), "kept": len(selection.index), "class_shares": shares}
+    picture = filter(None, [histogram(selection)])
+    return values, [selection.describe(), *picture, render.class_table(selection)]
+
+
+def _removal(path: Path) -> Described:
+    from prune_kit.removal import Removal
+    from prune_kit_cli import render_removal
+
+    removal = Removal.read(path)
+    return render_removal.removal_json(removal), render_removal.removal_shown(removal)
+
+
+def _labels(path: Path) -> Described:
+    from prune_kit.data.noise import NoisyLabels
+
+    noisy = NoisyLabels.read(path)
+    touched, wrong = int(noisy.touched.sum()), len(noisy.wrong)
+    said = ", ".join(f"{key} {value}" for key, value in noisy.parameters.items() if value is not None)
+    line = f"{said}: {touched:,} of {len(noisy.rows.training):,} training rows touched, {wrong:,} labels wrong"
+    return {**noisy.parameters, "touched": touched, "wrong": wrong}, [line]
+
+
+def _outcomes(path: Path) -> Described:
+    from prune_kit.outcomes import Outcomes
+    from prune_kit.tuning import is_search, rounds_of
+    from prune_kit_cli import render, render_tuning
+
+    outcomes = Outcomes.read(path)
+    if is_search(outcomes):
+        rounds = rounds_of(outcomes)
+        line = "a search for a window: accuracies on a validation split, not on the test set"
+        return {"rounds": render_tuning.rounds_json(rounds)}, [line, render_tuning.search_table(rounds)]
+    lines = [render.outcome_table(outcomes), *render.outcome_sentence(outcomes)]
+    return {"outcomes": render.outcomes_json(outcomes)}, lines
+
+
+def _attribute(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)

@@ -1,0 +1,117 @@
+"""How a search for a window is printed."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from prune_kit.outcomes import FULL, Difference, Outcomes, random_name
+from prune_kit.tuning import FOUND, Goal, Plan, Tuning, mean_accuracy
+from prune_kit_cli import render
+from prune_kit_cli.screen import count_of
+
+SHOWN = 12
+
+
+def plan_notes(plan: Plan, goal: Goal, cells: int, epochs: int, runs: int, validation: float) -> list[tuple[str, str]]:
+    """What will be done and what it costs, before it starts."""
+    short = [f"{s.cells} for {count_of(s.epochs, 'epoch')} ({count_of(s.seeds, 'seed')})" for s in plan.short]
+    confirm = f"up to {plan.confirmed} for {count_of(epochs, 'epoch')} ({count_of(runs, 'seed')})"
+    further = "" if goal.within is None else "; as many for each further share to keep, until one holds"
+    return [
+        ("goal", f"{goal.describe()}, among {count_of(cells, 'candidate')}"),
+        ("judged on", f"{validation:.0%} of the training rows, held out, by the labels they have; the test set waits"),
+        ("search", f"{', '.join([*short, confirm])}{further}; then the test"),
+        (
+            "cost",
+            f"up to {plan.networks} trainings, the work of {plan.wholes:.0f} whole ones (the whole grid: {plan.grid}); "
+            f"up to {2 * runs} more for each time that a neighbour proves better",
+        ),
+    ]
+
+
+def search_table(rounds: Sequence[Outcomes], found: str | None = None) -> Table:
+    """The leaders of every round, and how far each in the last is from the cell `found` (left out: the best)."""
+    view = Table(
+        "epochs", "rule", "column", "keep", "offset", "seeds", "validation accuracy", "minus found (95%)",
+        box=None, header_style="bold",
+    )  # fmt: skip
+    for outcomes in rounds:
+        ranked = sorted(outcomes.cells, key=lambda name: -mean_accuracy(outcomes, name))
+        last = outcomes is rounds[-1]
+        measure = found if last and found else ranked[0]
+        shown = ranked if last else ranked[:3]
+        for name in shown[:SHOWN]:
+            cell, seeds = outcomes.cells[name], outcomes.accuracies(name)
+            apart = "found" if name == measure else render.difference(outcomes.difference(name, measure))
+            offset = f"{cell['offset']:g}" if cell["rule"] == "window" else ""
+            view.add_row(
+                str(cell["epochs"]), cell["rule"], Text(cell["by"]), f"{cell['keep']:g}", offset, str(len(seeds)),
+                f"{100 * mean_accuracy(outcomes, name):.2f} %", apart if last else "",
+            )  # fmt: skip
+        left = len(ranked) - len(shown[:SHOWN])
+        if left:
+            view.add_row("", "", f"and {left} more", "", "", "", "", "")
+    return view
+
+
+def found_sentence(tuning: Tuning) -> str:
+    """Which window it is, and whether the goal was met on the validation split."""
+    if tuning.met:
+        return f"found: {tuning.cell.name} ({tuning.goal.describe()} on the validation split)"
+    last = tuning.rounds[-1]
+    below = 100 * (mean_accuracy(last, FULL) - mean_accuracy(last, tuning.cell.name))
+    return (
+        f"no candidate meets the goal ({tuning.goal.describe()}); the nearest is {tuning.cell.name}, "
+        f"{below:.2f} points below full on the validation split"
+    )
+
+
+def verdicts(tuning: Tuning) -> list[str]:
+    """What the test set says: against full data, random rows, and the rule without an offset."""
+    test, seeds = tuning.test, len(tuning.test.accuracies(FOUND))
+    against = {
+        "full data": test.difference(FOUND, FULL),
+        "random rows": test.difference(FOUND, random_name(len(tuning.selection.index))),
+        "the hardest rows without an offset": tuning.against_top(),
+    }
+    told = [f"{_verdict(d)} {other}" for other, d in against.items() if d is not None]
+    lines = [f"On the test set, over {count_of(seeds, 'seed')}, it is {'; '.join(told)}."] if told else []
+    others = [d for other, d in against.items() if d is not None and other != "full data"]
+    if others and all(d.verdict == "not distinguishable" for d in others):
+        lines.append("So for this share to keep, with these seeds, no window is known to beat a random choice.")
+    if tuning.against_top() is None:
+        lines.append("The best offset is none: the hardest rows themselves.")
+    return lines
+
+
+def _verdict(difference: Difference) -> str:
+    points = f"{100 * difference.mean:+.2f} points"
+    if math.isnan(difference.low):
+        return f"{points} (no interval) against"
+    if difference.verdict == "not distinguishable":
+        return f"not distinguishable from ({points})"
+    return f"{difference.verdict} ({points})"
+
+
+def tuning_json(tuning: Tuning) -> dict[str, Any]:
+    """The search and the test as JSON values; accuracies are shares in [0, 1]."""
+    top = tuning.against_top()
+    return {
+        "goal": tuning.goal.describe(),
+        "met": tuning.met,
+        "found": vars(tuning.cell),
+        "rounds": rounds_json(tuning.rounds),
+        "test": render.outcomes_json(tuning.test),
+        "minus_top": None if top is None else vars(top),
+    }
+
+
+def rounds_json(rounds: Sequence[Outcomes]) -> list[list[dict[str, Any]]]:
+    """For each round its cells, with the mean accuracy on the validation split."""
+    return [
+        [{**cell, "name": name, "accuracy": mean_accuracy(outcomes, name)} for name, cell in outcomes.cells.items()]
+        for outcomes in rounds
+    ]

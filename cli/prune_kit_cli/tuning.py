@@ -1,0 +1,119 @@
+"""The verb tune: the window that serves a goal, found on a validation split.
+
+What the command needs is imported inside it, so that `--help` answers at once.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prune_kit_cli import options as o
+
+
+def tune(
+    goal: Annotated[
+        str | None,
+        typer.Option(
+            "--goal",
+            metavar="TEXT",
+            help='accuracy (default with one --keep), or "within 0.5 points of full, keep least" (default without).',
+        ),
+    ] = None,
+    keep: Annotated[
+        str | None, typer.Option("--keep", metavar="LIST", help="Shares to keep (default: 0.2 to 0.9).")
+    ] = None,
+    offset: Annotated[
+        str | None, typer.Option("--offset", metavar="LIST", help="Shares to skip at the hard end (default: 0 to 0.6).")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="LIST", help="Columns to rank by, where the table has several.")
+    ] = None,
+    rule: Annotated[str, typer.Option("--rule", metavar="LIST", help="Of `prune-kit list rules`.")] = "window",
+    validation: Annotated[
+        float, typer.Option("--validation", metavar="F", help="The share of the training rows that judges.")
+    ] = 0.2,
+    scores: Annotated[Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")] = None,
+    data: o.DataAgain = None,
+    runs: Annotated[int, typer.Option("--runs", metavar="R", help="Seeds of the trainings in full length.")] = 4,
+    budget: o.Budget = "steps",
+    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")] = None,
+    model: o.Model = None,
+    recipe: o.Recipe = None,
+    train: o.Train = None,
+    device: o.Device = "auto",
+    precision: o.Precision = "auto",
+    jobs: o.Jobs = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where the selection goes (WORKDIR/selection.h5).")
+    ] = None,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """How much to keep, and from where? Find the window that serves a goal, and test it once.
+
+    A validation split, held out of the training rows, judges all candidates in short trainings, the better ones in
+    longer ones, and the winner with its neighbours in whole ones. Then the test set sees the winner, beside all rows,
+    random rows and the rule without an offset. What it costs is said before it starts.
+
+    Example: prune-kit tune --keep 0.4 --goal accuracy
+    """
+    from prune_kit import pipeline, tuning
+    from prune_kit.tuning_figure import draw_tuning
+    from prune_kit_cli import render, render_tuning, work
+
+    screen, target = render.Screen(as_json, quiet), out or workdir / work.SELECTION
+    work.check_target(target, "selection")
+    table = work.read_scores(workdir, scores)
+    rules, columns = work.words(rule, "--rule"), work.words(by, "--by") if by else None
+    keeps = work.shares(keep, "--keep") if keep else None
+    offsets = work.shares(offset, "--offset") if offset else tuning.OFFSETS
+    cells, chosen_goal, _ = tuning.candidates(table, goal=goal, by=columns, keep=keeps, offset=offsets, rule=rules)
+    with screen.progress() as follow:
+        loaded = pipeline.load_again(table.rows, data, progress=follow)
+        screen.note("data", loaded.describe())
+        config = work.protocol(loaded, work.scored_with(table), recipe, model, train)
+        screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
+        planned = tuning.plan(cells, chosen_goal, config.epochs, runs)
+        for name, text in render_tuning.plan_notes(planned, chosen_goal, len(cells), config.epochs, runs, validation):
+            screen.note(name, text)
+        tuned = pipeline.tune(
+            loaded,
+            table,
+            goal=goal,
+            by=columns,
+            keep=keeps,
+            offset=offsets,
+            rule=rules,
+            validation=validation,
+            runs=runs,
+            budget=budget,
+            config=config,
+            seed=seed,
+            device=device,
+            precision=precision,
+            jobs=jobs,
+            workdir=workdir,
+            progress=follow,
+        )
+    screen.trained(follow.networks)
+    tuned.selection.write(target)
+    tuned.validation().write(workdir / work.TUNE)
+    gone = work.outcomes_gone(workdir / work.OUTCOMES, tuned.test)
+    if gone:
+        screen.warn(f"{work.OUTCOMES} no longer holds: {', '.join(gone)} (their networks are cached)")
+    tuned.test.write(workdir / work.OUTCOMES)
+    picture = draw_tuning(tuned, workdir / work.TUNE_PICTURE)
+    screen.result(
+        {"file": target, "picture": picture, **render_tuning.tuning_json(tuned)},
+        render_tuning.search_table(tuned.rounds, tuned.cell.name),
+        render_tuning.found_sentence(tuned),
+        tuned.selection.describe(),
+        render.outcome_table(tuned.test),
+        *render_tuning.verdicts(tuned),
+    )
+    written = (target, workdir / work.TUNE, workdir / work.OUTCOMES, picture)
+    screen.note("wrote", ", ".join(render.path_of(path) for path in written))
+    again = f"{f' --selection {render.path_of(out)}' if out else ''}{work.there(workdir)}"
+    screen.note("next", f"prune-kit export{again} --format txt")

@@ -1,0 +1,73 @@
+"""The picture of a search for a window: accuracy on the validation split against the offset, a panel per share kept."""
+
+import math
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from prune_kit import files
+from prune_kit.figures import MARKERS, PALETTE
+from prune_kit.outcomes import FULL, Outcomes
+from prune_kit.sweeping import band
+from prune_kit.tuning import Tuning, mean_accuracy
+
+ACROSS = 4
+AXIS = "offset: share skipped at the hard end, %"
+READING = "bars: 16th to 84th percentile over seeds; dashed: all rows"
+
+
+def draw_tuning(tuning: Tuning, path: Path) -> Path:
+    """Draw every round of the search as PNG, a colour each; the found cell is ringed. Raises FileError."""
+    keeps = sorted({cell["keep"] for outcomes in tuning.rounds for cell in outcomes.cells.values()})
+    across = min(len(keeps), ACROSS)
+    down = math.ceil(len(keeps) / across)
+    figure = Figure(figsize=(3.0 * across + 2.6, 2.6 * down + 1.4), layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).ravel().tolist()
+    for axes, keep in zip(panels, keeps, strict=False):
+        for number, outcomes in enumerate(tuning.rounds):
+            _draw_round(axes, outcomes, keep, number)
+        axes.set_title(f"keep {100 * keep:g} %", fontsize=9)
+        axes.grid(alpha=0.25)
+    for axes in panels[len(keeps) :]:
+        axes.set_visible(False)
+    last, found = tuning.rounds[-1], tuning.cell
+    best = 100 * mean_accuracy(last, found.name)
+    panels[keeps.index(found.keep)].plot(
+        100 * found.offset, best, "o", markersize=13, fillstyle="none", color="black", linestyle="none", label="found"
+    )
+    shown = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(shown.values(), shown.keys(), loc="outside right upper", fontsize=8, frameon=False)
+    figure.suptitle(f"{found.name}: {best:.1f} % on the validation split", fontsize=10, x=0.01, ha="left")
+    figure.supylabel("accuracy on the validation split, %", fontsize=9)
+    figure.supxlabel(f"{AXIS}\n{READING}", fontsize=8)
+    with files.replacing(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "prune_kit"}):
+        figure.savefig(temporary, format="png", dpi=150)
+    return path
+
+
+def _draw_round(axes: Axes, outcomes: Outcomes, keep: float, number: int) -> None:
+    """The lines of a round in the panel of a share: one for each rule and column."""
+    cells = [{"name": name, **cell} for name, cell in outcomes.cells.items() if cell["keep"] == keep]
+    several = len({(cell["rule"], cell["by"]) for cell in outcomes.cells.values()}) > 1
+    colour = PALETTE[number % len(PALETTE)]
+    for kind, (line, group) in enumerate(groupby(sorted(cells, key=_place), key=lambda cell: _place(cell)[:2])):
+        members = list(group)
+        found = [np.array(list(outcomes.accuracies(cell["name"]).values())) for cell in members]
+        means, lows, highs = (100 * np.array(values) for values in zip(*map(band, found), strict=True))
+        seeds, epochs = len(found[0]), members[0]["epochs"]
+        label = f"{epochs} epochs, {seeds} seed{'s' * (seeds > 1)}" + f", {' '.join(line)}" * several
+        axes.errorbar(
+            [100 * cell["offset"] for cell in members], means, yerr=np.maximum([means - lows, highs - means], 0),
+            label=label, color=colour, marker=MARKERS[kind % len(MARKERS)], markersize=4, linewidth=1, elinewidth=1,
+        )  # fmt: skip
+        if outcomes.accuracies(FULL):
+            axes.axhline(100 * mean_accuracy(outcomes, FULL), color=colour, linestyle="--", linewidth=0.8)
+
+
+def _place(cell: dict[str, Any]) -> tuple[str, str, float]:
+    return cell["rule"], cell["by"], cell["offset"]
