@@ -401,6 +401,8 @@ def report(
     removal: Removal | None = None,
     outcomes: Outcomes | None = None,
     sweep: Outcomes | None = None,
+    search: Outcomes | None = None,
+    runs: str | Path | None = None,
     per_class: int = 5,
     figures: str | Path | None = None,
     sources: Mapping[str, Path] | None = None,
@@ -408,14 +410,15 @@ def report(
     """Pictures, tables and examples of all that is given, as the text of one HTML page that needs nothing else.
 
     `per_class` images show each end of a score. The same figures (PNG and SVG) and the whole tables (CSV) go to the
-    folder `figures`, where it is named. `sources` are the files of what is given, by its keyword, for the provenance.
+    folder `figures`, where it is named. `search` is what `Tuning.validation` gives; `runs` the folder of the run cache,
+    where learning curves are wanted. `sources` are the files of what is given, by its keyword, for the provenance.
     Raises OptionError, FileError; IdentityError when something is of other data.
     """
     from prune_kit.reporting import page, sections
 
     made = sections.sections_of(
-        data, table=table, selection=selection, removal=removal, outcomes=outcomes, sweep=sweep, per_class=per_class,
-        sources=sources,
+        data, table=table, selection=selection, removal=removal, outcomes=outcomes, sweep=sweep, search=search,
+        runs=None if runs is None else Path(runs), per_class=per_class, sources=sources,
     )  # fmt: skip
     if figures is not None:
         page.write_parts(made, Path(figures))

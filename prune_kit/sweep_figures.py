@@ -1,6 +1,8 @@
 """Pictures of a sweep, after Data Diet: accuracy against the share pruned, the epoch of the score, and the offset."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -18,25 +20,52 @@ HALF_A_POINT = 0.005
 Line = tuple[str, list[tuple[float, Cell]]]
 
 
-def draw_sweep(sweep: Sweep, folder: Path) -> list[Path]:
-    """Draw what the grid has at least two points of; the paths of the PNG files. Raises FileError."""
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """One picture of a sweep: its `name`, what it shows (`finding`), and what draws it."""
+
+    name: str
+    finding: str
+    fill: Callable[[Axes], None]
+
+
+def curves_of(sweep: Sweep) -> list[Curves]:
+    """The pictures that the grid has at least two points for."""
     drawn = [
         ("pruned", _by_share(sweep), "share of the training rows that is pruned, %"),
         ("epoch", _by_epoch(sweep), "epoch at which the score was taken"),
         ("offset", _by_offset(sweep), "offset: share skipped at the hard end, %"),
     ]
+    return [
+        Curves(f"sweep-{name}", _finding(sweep, name, lines), partial(_fill, sweep, name, lines, label))
+        for name, lines, label in drawn
+        if lines
+    ]
+
+
+def draw_sweep(sweep: Sweep, folder: Path) -> list[Path]:
+    """Draw what the grid has at least two points of; the paths of the PNG files. Raises FileError."""
     paths = []
-    for name, lines, label in drawn:
-        if lines:
-            path = folder / f"sweep-{name}.png"
-            _draw(sweep, name, lines, label, path)
-            paths.append(path)
+    for curves in curves_of(sweep):
+        figure = Figure(figsize=(7.2, 4.8), layout="constrained")
+        axes = figure.subplots()
+        curves.fill(axes)
+        axes.set_title(curves.finding, fontsize=10, loc="left")
+        figure.supxlabel(f"{reading(sweep)}; {sweep.outcomes.data}", fontsize=7)
+        path = folder / f"{curves.name}.png"
+        with files.replacing(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "prune_kit"}):
+            figure.savefig(temporary, format="png", dpi=150)
+        paths.append(path)
     return paths
 
 
-def _draw(sweep: Sweep, name: str, lines: list[Line], label: str, path: Path) -> None:
-    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
-    axes = figure.subplots()
+def reading(sweep: Sweep) -> str:
+    """What a line and its band are."""
+    seeds = len(sweep.accuracies(sweep.cells[0].name))
+    return f"mean and 16th to 84th percentile over {seeds} seed{'s' * (seeds != 1)}"
+
+
+def _fill(sweep: Sweep, name: str, lines: list[Line], label: str, axes: Axes) -> None:
     for number, (title, points) in enumerate(lines):
         places = [place for place, _ in points]
         _band(axes, places, [sweep.accuracies(cell.name) for _, cell in points], title, number)
@@ -47,13 +76,8 @@ def _draw(sweep: Sweep, name: str, lines: list[Line], label: str, path: Path) ->
         axes.axhline(mean, color=BASELINE, linestyle="--", linewidth=1, label="all rows")
         axes.axhspan(low, high, color=BASELINE, alpha=0.12, linewidth=0)
     axes.set(xlabel=label, ylabel="test accuracy at the last epoch, %")
-    axes.set_title(_finding(sweep, name, lines), fontsize=10, loc="left")
     axes.legend(fontsize=8, frameon=False)
     axes.grid(alpha=0.25)
-    seeds = len(sweep.accuracies(lines[0][1][0][1].name))
-    figure.supxlabel(f"mean and 16th to 84th percentile over {seeds} seeds; {sweep.outcomes.data}", fontsize=7)
-    with files.replacing(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "prune_kit"}):
-        figure.savefig(temporary, format="png", dpi=150)
 
 
 def _band(axes: Axes, places: list[float], found: list[np.ndarray], title: str, number: int) -> None:

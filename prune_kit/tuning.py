@@ -112,7 +112,8 @@ class Tuning:
         for outcomes in self.rounds:
             ending = _ending(next(iter(outcomes.cells.values()))["epochs"])
             rows |= {(r.selection + ending, r.seed): replace(r, selection=r.selection + ending) for r in outcomes.rows}
-            cells |= {name + ending: cell for name, cell in outcomes.cells.items()}
+            cells |= {name + ending: dict(cell) for name, cell in outcomes.cells.items()}
+        cells[self.cell.name + ending] |= {"found": True}
         return replace(self.rounds[-1], rows=tuple(rows.values()), cells=cells)
 
 
@@ -125,6 +126,14 @@ def rounds_of(outcomes: Outcomes) -> tuple[Outcomes, ...]:
         cells = {name.removesuffix(ending): cell for name, cell in outcomes.cells.items() if cell["epochs"] == epochs}
         rounds.append(replace(outcomes, rows=tuple(replace(row, selection=name) for name, row in named), cells=cells))
     return tuple(rounds)
+
+
+def found_of(rounds: Sequence[Outcomes]) -> str:
+    """The name of the cell that a search chose, of rounds that `rounds_of` gave. Raises OptionError for none."""
+    found = next((name for name, cell in rounds[-1].cells.items() if cell.get("found")), None) if rounds else None
+    if found is None:
+        raise OptionError("this search does not say what it found; run prune-kit tune again")
+    return found
 
 
 def is_search(outcomes: Outcomes) -> bool:

@@ -1,6 +1,7 @@
 """The picture of a search for a window: accuracy on the validation split against the offset, a panel per share kept."""
 
 import math
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from prune_kit.tuning import Tuning, mean_accuracy
 
 ACROSS = 4
 AXIS = "offset: share skipped at the hard end, %"
-READING = "bars: 16th to 84th percentile over seeds; dashed: all rows"
+READING = "bars: 16th to 84th percentile over seeds"
 
 
 def draw_tuning(tuning: Tuning, path: Path) -> Path:
@@ -29,10 +30,8 @@ def draw_tuning(tuning: Tuning, path: Path) -> Path:
     figure = Figure(figsize=(3.0 * across + 2.6, 2.6 * down + 1.4), layout="constrained")
     panels = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).ravel().tolist()
     for axes, keep in zip(panels, keeps, strict=False):
-        for number, outcomes in enumerate(tuning.rounds):
-            _draw_round(axes, outcomes, keep, number)
+        _draw_rounds(axes, tuning.rounds, keep)
         axes.set_title(f"keep {100 * keep:g} %", fontsize=9)
-        axes.grid(alpha=0.25)
     for axes in panels[len(keeps) :]:
         axes.set_visible(False)
     last, found = tuning.rounds[-1], tuning.cell
@@ -41,13 +40,27 @@ def draw_tuning(tuning: Tuning, path: Path) -> Path:
         100 * found.offset, best, "o", markersize=13, fillstyle="none", color="black", linestyle="none", label="found"
     )
     shown = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(shown.values(), shown.keys(), loc="outside right upper", fontsize=8, frameon=False)
+    figure.legend(shown.values(), shown.keys(), loc="outside right center", fontsize=8, frameon=False)
     figure.suptitle(f"{found.name}: {best:.1f} % on the validation split", fontsize=10, x=0.01, ha="left")
     figure.supylabel("accuracy on the validation split, %", fontsize=9)
-    figure.supxlabel(f"{AXIS}\n{READING}", fontsize=8)
+    dashed = "; dashed: all rows" if last.accuracies(FULL) else ""
+    figure.supxlabel(f"{AXIS}\n{READING}{dashed}", fontsize=8)
     with files.replacing(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "prune_kit"}):
         figure.savefig(temporary, format="png", dpi=150)
     return path
+
+
+def fill_panel(axes: Axes, rounds: Sequence[Outcomes], keep: float) -> None:
+    """The panel of one share to keep by itself, with its labels."""
+    _draw_rounds(axes, rounds, keep)
+    axes.set(xlabel=AXIS, ylabel="accuracy on the validation split, %")
+    axes.legend(fontsize=8, frameon=False)
+
+
+def _draw_rounds(axes: Axes, rounds: Sequence[Outcomes], keep: float) -> None:
+    for number, outcomes in enumerate(rounds):
+        _draw_round(axes, outcomes, keep, number)
+    axes.grid(alpha=0.25)
 
 
 def _draw_round(axes: Axes, outcomes: Outcomes, keep: float, number: int) -> None:
@@ -60,7 +73,7 @@ def _draw_round(axes: Axes, outcomes: Outcomes, keep: float, number: int) -> Non
         found = [np.array(list(outcomes.accuracies(cell["name"]).values())) for cell in members]
         means, lows, highs = (100 * np.array(values) for values in zip(*map(band, found), strict=True))
         seeds, epochs = len(found[0]), members[0]["epochs"]
-        label = f"{epochs} epochs, {seeds} seed{'s' * (seeds > 1)}" + f", {' '.join(line)}" * several
+        label = f"{epochs} epoch{'s' * (epochs > 1)}, {seeds} seed{'s' * (seeds > 1)}" + f", {' '.join(line)}" * several
         axes.errorbar(
             [100 * cell["offset"] for cell in members], means, yerr=np.maximum([means - lows, highs - means], 0),
             label=label, color=colour, marker=MARKERS[kind % len(MARKERS)], markersize=4, linewidth=1, elinewidth=1,

@@ -121,14 +121,17 @@ def _labels(path: Path) -> Described:
 
 def _outcomes(path: Path) -> Described:
     from prune_kit.outcomes import Outcomes
-    from prune_kit.tuning import is_search, rounds_of
+    from prune_kit.tuning import found_of, is_search, rounds_of
     from prune_kit_cli import render, render_tuning
 
     outcomes = Outcomes.read(path)
     if is_search(outcomes):
         rounds = rounds_of(outcomes)
         line = "a search for a window: accuracies on a validation split, not on the test set"
-        return {"rounds": render_tuning.rounds_json(rounds)}, [line, render_tuning.search_table(rounds)]
+        return {"rounds": render_tuning.rounds_json(rounds)}, [
+            line,
+            render_tuning.search_table(rounds, found_of(rounds)),
+        ]
     lines = [render.outcome_table(outcomes), *render.outcome_sentence(outcomes)]
     return {"outcomes": render.outcomes_json(outcomes)}, lines
 

@@ -32,8 +32,8 @@ def plan_notes(plan: Plan, goal: Goal, cells: int, epochs: int, runs: int, valid
     ]
 
 
-def search_table(rounds: Sequence[Outcomes], found: str | None = None) -> Table:
-    """The leaders of every round, and how far each in the last is from the cell `found` (left out: the best)."""
+def search_table(rounds: Sequence[Outcomes], found: str) -> Table:
+    """The leaders of every round, and how far each in the last is from the cell `found`."""
     view = Table(
         "epochs", "rule", "column", "keep", "offset", "seeds", "validation accuracy", "minus found (95%)",
         box=None, header_style="bold",
@@ -41,11 +41,10 @@ def search_table(rounds: Sequence[Outcomes], found: str | None = None) -> Table:
     for outcomes in rounds:
         ranked = sorted(outcomes.cells, key=lambda name: -mean_accuracy(outcomes, name))
         last = outcomes is rounds[-1]
-        measure = found if last and found else ranked[0]
         shown = ranked if last else ranked[:3]
         for name in shown[:SHOWN]:
             cell, seeds = outcomes.cells[name], outcomes.accuracies(name)
-            apart = "found" if name == measure else render.difference(outcomes.difference(name, measure))
+            apart = "found" if name == found else render.difference(outcomes.difference(name, found)) if last else ""
             offset = f"{cell['offset']:g}" if cell["rule"] == "window" else ""
             view.add_row(
                 str(cell["epochs"]), cell["rule"], Text(cell["by"]), f"{cell['keep']:g}", offset, str(len(seeds)),

@@ -49,6 +49,7 @@ def report(
         "removal": (Removal, work.REMOVAL, "clean"),
         "outcomes": (Outcomes, work.OUTCOMES, "retrain"),
         "sweep": (Outcomes, work.SWEEP, "sweep"),
+        "search": (Outcomes, work.TUNE, "tune"),
     }
     for name, (kind, file, command) in readers.items():
         if (workdir / file).exists():
@@ -58,7 +59,9 @@ def report(
     with screen.progress() as follow:
         loaded = pipeline.load_again(table.rows, data, progress=follow)
     screen.note("data", loaded.describe())
-    page = pipeline.report(loaded, table=table, **found, per_class=per_class, figures=figures, sources=sources).encode()
+    page = pipeline.report(
+        loaded, table=table, **found, runs=workdir / work.RUNS, per_class=per_class, figures=figures, sources=sources
+    ).encode()
     files.write_bytes(target, page)
     for text in left_out.values():
         screen.note("left out", text)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SCORES, SELECTION, OUTCOMES, LABELS = "scores.h5", "selection.h5", "outcomes.h5", "labels.h5"
 REMOVAL, SWEEP, REPORT = "removal.h5", "sweep.h5", "report.html"
-TUNE, TUNE_PICTURE = "tune.h5", "tune.png"
+TUNE, TUNE_PICTURE, RUNS = "tune.h5", "tune.png", "runs"
 
 
 def read_scores(workdir: Path, path: Path | None = None) -> ScoreTable:

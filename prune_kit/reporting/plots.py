@@ -17,10 +17,10 @@ import numpy as np
 from jaxtyping import Float, Num
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from prune_kit.comparison import Comparison
-from prune_kit.figures import PALETTE, draw_comparison
+from prune_kit.figures import MARKERS, PALETTE, draw_comparison
 from prune_kit.reporting.blocks import Picture, visible
 
 BINS = 50
@@ -176,6 +176,20 @@ def dots(
     _legend_below(axes)
     _name_rows(axes, names)
     axes.set(xlabel="test accuracy at the last epoch, %")
+
+
+def curves(axes: Axes, names: Sequence[str], shares: Float[np.ndarray, "K T"], across: str, up: str) -> None:
+    """A line for each name over 1 .. T, in %."""
+    places = np.arange(1, shares.shape[1] + 1)
+    for number, (name, line) in enumerate(zip(names, shares, strict=True)):
+        axes.plot(
+            places, 100 * line, color=PALETTE[number % len(PALETTE)], label=visible(name, NAME_LENGTH),
+            marker=MARKERS[number % len(MARKERS)], markersize=4 if len(places) <= 40 else 0, linewidth=1.2,
+        )  # fmt: skip
+    axes.set(xlabel=across, ylabel=up, ylim=(0, 103))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8, frameon=False)
 
 
 def _legend_below(axes: Axes) -> None:

@@ -7,7 +7,10 @@ import numpy as np
 from prune_kit.outcomes import FULL, Difference, Outcomes, Summary, is_baseline
 from prune_kit.reporting import limits, plots
 from prune_kit.reporting.blocks import Block, Paragraph, Picture, Section, Table, visible
+from prune_kit.sweep_figures import curves_of, reading
 from prune_kit.sweeping import Sweep
+from prune_kit.tuning import found_of, mean_accuracy, rounds_of
+from prune_kit.tuning_figure import fill_panel
 
 HEADER = ("rows", "seeds", "test accuracy", "16th to 84th percentile", "minus full (95 %)", "minus random (95 %)")
 READING = (
@@ -37,12 +40,47 @@ def sweep_section(outcomes: Outcomes) -> Section:
         made = (cell.rule, cell.by, f"{cell.keep:g}", f"{cell.offset:g}") if cell else ("", "", "", "")
         lines.append((visible(summary.name), *(visible(text) for text in made), *_numbers(summary)))
     header = ("trained on", "rule", "column", "keep", "offset", *HEADER)
+    swept = Sweep.of(outcomes)
     blocks: list[Block] = [
         _dots("sweep", outcomes, outcomes.summaries()),
+        *(plots.picture(c.name, c.finding, f"Test accuracy: {reading(swept)}.", 4.2, c.fill) for c in curves_of(swept)),
         Table("sweep", "Accuracy over the grid", header, tuple(lines)),
         Paragraph(PAIRED),
     ]
     return Section("sweep", "The sweep", tuple(blocks))
+
+
+def search_section(outcomes: Outcomes) -> Section:
+    """The search for a window: the accuracies on the validation split, round by round."""
+    rounds = rounds_of(outcomes)
+    found, last = found_of(rounds), rounds[-1]
+    best = mean_accuracy(last, found)
+    lines = [
+        (
+            str(cell["epochs"]),
+            visible(name),
+            str(len(part.accuracies(name))),
+            f"{100 * mean_accuracy(part, name):.2f} %",
+        )
+        for part in rounds
+        for name, cell in sorted(part.cells.items(), key=lambda item: -mean_accuracy(part, item[0]))
+    ]
+    keep = last.cells[found]["keep"]
+    candidates = max(len(part.cells) for part in rounds)
+    finding = f"Of {candidates} candidates, {found} was chosen: {100 * best:.2f} % on the validation split"
+    picture = plots.picture(
+        "search",
+        visible(finding, 300),
+        f"Accuracy on the validation split over the offset, for the candidates that keep {100 * keep:g} %, a line for "
+        "each round; bars from the 16th to the 84th percentile over the seeds.",
+        3.8,
+        lambda axes: fill_panel(axes, rounds, keep),
+    )
+    table = Table(
+        "search", "Accuracy on the validation split", ("epochs", "candidate", "seeds", "accuracy"), tuple(lines)
+    )
+    said = Paragraph("The test set had no part in this; what it says of the chosen window stands under retraining.")
+    return Section("search", "The search for a window", (picture, table, said))
 
 
 def _dots(name: str, outcomes: Outcomes, summaries: list[Summary]) -> Picture:

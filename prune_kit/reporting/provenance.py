@@ -13,6 +13,7 @@ from prune_kit.removal import Removal
 from prune_kit.reporting.blocks import Block, Commands, Paragraph, Section, Table, visible
 from prune_kit.selection import Selection
 from prune_kit.table import ScoreTable
+from prune_kit.tuning import SEARCH_SEEDS, is_search
 
 LONGEST = 1500  # characters of a value
 MOST_SEEDS = 8
@@ -123,6 +124,8 @@ def _commands(data: Dataset, found: Result) -> list[str]:
             for key in ("by", "rule", "keep", "offset")
         }
         words = "".join(f" --{key} {shlex.quote(value)}" for key, value in lists.items())
+        if is_search(found):
+            return [f"prune-kit tune{words} --runs {len(seeds)} --seed {seeds[0] - SEARCH_SEEDS}"]
         return [f"prune-kit sweep{words} --runs {len(seeds)} --seed {seeds[0]}"]
     return []
 

@@ -14,7 +14,8 @@ from prune_kit.reporting import limits, plots, sentences
 from prune_kit.reporting.agreements import agreement_sections
 from prune_kit.reporting.blocks import Block, Cell, Gallery, Paragraph, Section, Table, id_of, visible
 from prune_kit.reporting.choices import selection_section, suspects_section
-from prune_kit.reporting.proofs import retraining_section, sweep_section
+from prune_kit.reporting.curves import learning_section
+from prune_kit.reporting.proofs import retraining_section, search_section, sweep_section
 from prune_kit.reporting.provenance import provenance_section
 from prune_kit.reporting.scores import score_section
 from prune_kit.selection import Selection
@@ -29,18 +30,21 @@ def sections_of(
     removal: Removal | None = None,
     outcomes: Outcomes | None = None,
     sweep: Outcomes | None = None,
+    search: Outcomes | None = None,
+    runs: Path | None = None,
     per_class: int = 5,
     sources: Mapping[str, Path] | None = None,
 ) -> list[Section]:
     """What is known of the data, section by section; `per_class` images show each end of a score.
 
-    `sources` are the files, by the words table, selection, removal, outcomes and sweep. Raises OptionError;
+    `runs` is the folder of the run cache, for the learning curves; `sources` are the files, by the words table,
+    selection, removal, outcomes, sweep and search. Raises OptionError;
     IdentityError when a result is of other data.
     """
     if not 0 <= per_class <= limits.MOST_PER_CLASS:
         raise OptionError(f"--per-class {per_class} is out of range; 0 to {limits.MOST_PER_CLASS} images")
     _check_same(data, {"score table": table, "selection": selection, "removal": removal})
-    for name, found in (("outcomes", outcomes), ("sweep", sweep)):
+    for name, found in (("outcomes", outcomes), ("sweep", sweep), ("search", search)):
         if found is not None and found.fingerprint != data.fingerprint:
             raise IdentityError(f"the data {data.rows.data} is not the data of the {name}, which speak of {found.data}")
     made = [data_section(data, per_class)]
@@ -48,6 +52,7 @@ def sections_of(
         shown = list(table.columns)[: limits.COLUMNS]
         made += [score_section(table, name, number, per_class) for number, name in enumerate(shown, 1)]
         made += agreement_sections(table, shown)
+        made += filter(None, [learning_section(data, table, runs) if runs is not None else None])
     if selection is not None:
         made.append(selection_section(selection, table, per_class))
     if removal is not None:
@@ -56,12 +61,15 @@ def sections_of(
         made.append(retraining_section(outcomes))
     if sweep is not None and sweep.rows and sweep.cells:
         made.append(sweep_section(sweep))
+    if search is not None and search.cells:
+        made.append(search_section(search))
     results = {
         "table": table,
         "selection": selection,
         "removal": removal,
         "outcomes": outcomes,
         "sweep": sweep,
+        "search": search,
     }
     made.append(provenance_section(data, results, sources or {}))
     return made

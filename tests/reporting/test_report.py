@@ -258,7 +258,7 @@ def test_quiet_is_quiet_and_json_is_one_object(workdir, tmp_path, capsys):
     assert exit_code(["report", "--quiet", *there]) == 0
     assert capsys.readouterr() == ("", "")
     assert exit_code(["report", "--json", *there]) == 0
-    assert '"left_out": ["removal", "outcomes", "sweep"]' in capsys.readouterr().out
+    assert '"left_out": ["removal", "outcomes", "sweep", "search"]' in capsys.readouterr().out
 
 
 def test_without_a_score_table_one_line_says_so(tmp_path, capsys):

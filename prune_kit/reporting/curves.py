@@ -1,0 +1,100 @@
+"""The section of learning curves: how soon easy and hard examples are learned (Jiang et al. 2021, Figure 7a)."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from prune_kit.data.dataset import Dataset
+from prune_kit.data.noise import planted
+from prune_kit.reporting import limits, plots
+from prune_kit.reporting.blocks import Section, Table, visible
+from prune_kit.settled import scored_with, table_runs
+from prune_kit.table import ScoreTable
+
+GROUPS = 5
+BEST = "cscore"  # asks networks that never saw the example; other scores come from the very runs that are drawn
+
+
+def learning_section(data: Dataset, table: ScoreTable, runs: Path) -> Section | None:
+    """The share of right predictions in training, by epoch, of fifths of the rows ranked by a score.
+
+    `runs` is the folder of the run cache; None when it does not hold the runs behind the table, or fewer than two
+    epochs of them.
+    """
+    own = [name for name, column in table.columns.items() if not column.companion]
+    correct = _correct(data, table, runs)
+    if not own or len(correct) < 2:
+        return None
+    by = BEST if BEST in own else own[0]
+    order = limits.ranked(table, by)
+    groups = np.array_split(order, GROUPS)
+    curves = np.stack([np.nanmean(correct[:, group], axis=1) for group in groups])
+    names = [f"{_share(n)} to {_share(n + 1)} %" for n in range(GROUPS)]
+    names[0], names[-1] = f"easiest, {names[0]}", f"hardest, {names[-1]}"
+    finding = (
+        f"After epoch 1 the easiest fifth by {by} is right in {100 * curves[0, 0]:.0f} %, the hardest in "
+        f"{100 * curves[-1, 0]:.0f} %; after epoch {len(correct)} in {100 * curves[0, -1]:.0f} and "
+        f"{100 * curves[-1, -1]:.0f} %"
+    )
+    reading = (
+        "Share of examples whose given label is predicted in the training minibatches of an epoch, as a mean over the "
+        f"runs; fifths of the training rows by their percentile of hardness in {visible(by)}."
+    )
+    picture = plots.picture(
+        "learning", finding, reading, 3.6, lambda axes: plots.curves(axes, names, curves, "epoch", "right, %")
+    )
+    lines = tuple(
+        (str(epoch), *(f"{100 * share:.1f} %" for share in shares)) for epoch, shares in enumerate(curves.T, start=1)
+    )
+    return Section(
+        "learning", "Learning curves", (picture, Table("learning", "Right by epoch", ("epoch", *names), lines))
+    )
+
+
+def _share(number: int) -> str:
+    return f"{100 * number / GROUPS:.0f}"
+
+
+def _correct(data: Dataset, table: ScoreTable, runs: Path) -> Float[np.ndarray, "T N"]:
+    """The mean over the runs of whether a row was predicted right, for the epochs that all of them recorded.
+
+    NaN where a row was never observed; no epoch where a run is not there.
+    """
+    from prune_kit.training.config import Execution, TrainConfig
+    from prune_kit.training.runs import RecordedRun, RunInputs
+
+    settled = scored_with(table)
+    nothing = np.zeros((0, len(data)))
+    if not settled or settled.get("observe") != "minibatches":
+        return nothing
+    seen = data if table.probe_label is None else planted(data, table.probe_label)
+    config = TrainConfig.of(settled["config"])
+    for device in ("cpu", "cuda:0"):
+        execution = Execution(device=device, precision=settled["precision"], threads=settled["threads"])
+        recorded = [
+            RecordedRun(inputs, runs / inputs.key)
+            for inputs in (
+                RunInputs(seen, config, settled["seed"] + number, execution) for number in range(table_runs(table))
+            )
+        ]
+        epochs = min((_recorded_epochs(run.folder) for run in recorded), default=0)
+        if epochs:
+            break
+    else:
+        return nothing
+    total, count = np.zeros((epochs, len(data))), np.zeros((epochs, len(data)))
+    for run in recorded:
+        correct = run.minibatches("correct", epochs)
+        total += correct == 1
+        count += correct >= 0
+    share: np.ndarray = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return share
+
+
+def _recorded_epochs(folder: Path) -> int:
+    """How many epochs from the first on have their minibatch signals there."""
+    epochs = 0
+    while (folder / f"minibatch-{epochs + 1:04}.npz").is_file():
+        epochs += 1
+    return epochs

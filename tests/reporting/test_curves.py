@@ -1,0 +1,96 @@
+"""Learning curves of groups, the curves of a sweep and the search for a window, as sections of a report."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prune_kit.data.dataset import Dataset
+from prune_kit.outcomes import Outcome, Outcomes
+from prune_kit.pipeline import report, score
+from prune_kit.reporting.curves import learning_section
+from prune_kit.reporting.proofs import search_section, sweep_section
+from prune_kit.table import ScoreTable
+from prune_kit.tuning import Goal, Tuning, candidates, with_cells
+from tests.conftest import TINY, shapes_data
+from tests.small_tables import selection_of, table_of
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, ScoreTable, Path]:
+    folder, data = tmp_path_factory.mktemp("scored"), shapes_data()
+    table = score(data, ["cumulative_pl", "el2n"], epoch=3, runs=2, config=TINY, jobs=1, probes=0.1, workdir=folder)
+    return data, table, folder / "runs"
+
+
+def test_learning_curves_are_the_mean_correctness_of_fifths_by_rank(scored: Any) -> None:
+    data, table, runs = scored
+    section = learning_section(data, table, runs)
+    assert section is not None and section.anchor == "learning"
+    correct = np.mean(
+        [
+            [np.load(run / f"minibatch-{epoch:04}.npz")["correct"] for epoch in (1, 2, 3)]
+            for run in runs.iterdir()
+            if run.is_dir()
+        ],
+        axis=0,
+    )
+    hardness = table.hardness("cumulative_pl@3")
+    order = sorted(table.rows.training, key=lambda row: (hardness[row], table.rows.digest[row], row))
+    lines = section.blocks[1].rows  # type: ignore[union-attr]
+    for epoch in range(3):
+        expected = [f"{100 * correct[epoch, group].mean():.1f} %" for group in np.array_split(order, 5)]
+        assert list(lines[epoch]) == [str(epoch + 1), *expected]
+
+
+def test_without_the_runs_there_are_no_learning_curves(scored: Any, tmp_path: Path) -> None:
+    data, table, runs = scored
+    assert learning_section(data, table, tmp_path) is None
+    assert learning_section(data, ScoreTable(table.rows, {}), runs) is None
+    page = report(data, table=table, runs=tmp_path)
+    assert "Learning curves" not in page and "Learning curves" in report(data, table=table, runs=runs)
+
+
+def outcomes_of(cells: Any, epochs: int, seeds: int) -> Outcomes:
+    rows = [
+        Outcome(
+            cell.name,
+            seed,
+            round(100 * cell.keep),
+            0.9 - abs(cell.offset - 0.2) - seed / 100,
+            10,
+            float(epochs),
+            1.0,
+            "{}",
+        )
+        for cell in cells
+        for seed in range(seeds)
+    ]
+    return with_cells(Outcomes(tuple(rows), "f" * 32, "digits"), cells, epochs)
+
+
+def test_a_search_is_shown_round_by_round_with_what_was_chosen() -> None:
+    table = table_of(np.arange(100))
+    cells, _, _ = candidates(table, goal=None, by=None, keep=0.4, offset=[0.0, 0.1, 0.2, 0.3], rule="window")
+    rounds = (outcomes_of(cells, 5, 1), outcomes_of(cells[1:], 40, 2))
+    tuned = Tuning(Goal(), cells[2], True, selection_of([0] * 100), rounds, rounds[-1])
+    section = search_section(tuned.validation())
+    picture, lines = section.blocks[0], section.blocks[1].rows  # type: ignore[union-attr]
+    chosen = "Of 4 candidates, window el2n@20 keep 0.4 offset 0.2 was chosen: 89.50 % on the validation split"
+    assert picture.finding == chosen  # type: ignore[union-attr]
+    assert [line[0] for line in lines] == ["5"] * 4 + ["40"] * 3
+    assert lines[0] == ("5", "window el2n@20 keep 0.4 offset 0.2", "1", "90.00 %")
+    assert picture.draw("png").startswith(b"\x89PNG")  # type: ignore[union-attr]
+
+
+def test_a_sweep_is_shown_with_its_curves() -> None:
+    table = table_of(np.arange(100))
+    cells, _, _ = candidates(table, goal=None, by=None, keep=[0.4, 0.5], offset=[0.0, 0.1], rule="window")
+    kept = {cell.name: {k: v for k, v in vars(cell).items() if k != "name"} for cell in cells}
+    outcomes = replace(outcomes_of(cells, 40, 2), cells=kept)
+    full = tuple(Outcome("full", seed, 100, 0.9, 10, 1.0, 1.0, "{}") for seed in range(2))
+    section = sweep_section(replace(outcomes, rows=(*full, *outcomes.rows)))
+    names = [block.name for block in section.blocks if hasattr(block, "draw")]
+    assert names == ["sweep", "sweep-pruned", "sweep-offset"]
