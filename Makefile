@@ -1,9 +1,10 @@
 # Two commands for a fresh clone; they need Python 3.11 or newer, and pip.
 #   make demo   the whole line on real data: score, select, retrain, export
 #   make test   formatting, types and tests
+#   make soak   the long fault tests: 100 kills, 10,000 spoiled files (about half an hour)
 PYTHON ?= python3
 
-.PHONY: demo test
+.PHONY: demo test soak
 demo: .venv/project
 	.venv/bin/prune-kit demo
 
@@ -12,6 +13,9 @@ test: .venv/project-test
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/pytest
+
+soak: .venv/project-test
+	.venv/bin/python -m tests.faults.soak
 
 .venv/project: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -4,14 +4,17 @@ Every write goes to a temporary file in the same folder, is flushed to the disk,
 HDF5 images are built in memory and written in one go: h5py, writing to a full disk, can report success.
 """
 
+import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
 
@@ -19,8 +22,17 @@ import h5py
 import numpy as np
 
 from prune_kit.errors import FileError
+from prune_kit.heaps import check_heaps
 
 FORMAT_VERSION = 1
+CHECKED_BYTES = 2**28  # a file up to this size is compared with its checksum whenever it is read
+READ_BYTES, SMALL_BYTES = 2**20, 2**20
+MOST_PACKED = 1000  # how many times its stored bytes an array may claim; deflate reaches that, ours are not packed
+CHECKSUM = "\nprune_kit blake2b "
+UNREADABLE_ARRAY = (  # what numpy says of an npy or npz file that is broken, or claims more than there is memory for
+    OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, MemoryError, SyntaxError, TokenError,
+    BadZipFile, zlib.error,
+)  # fmt: skip
 UNREADABLE = (KeyError, OSError, ValueError, TypeError, RuntimeError)  # what h5py says of parts absent, odd or broken
 
 
@@ -34,7 +46,7 @@ def replacing(path: Path) -> Iterator[Path]:
     path = Path(path)
     if not path.name:
         raise FileError(f"cannot write {path}: it names no file")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(6)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
@@ -49,6 +61,28 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # it has been renamed, or its folder never was: nothing is left to remove
             temporary.unlink()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove, in `folder` and all under it, the temporary files of processes that were killed while they wrote.
+
+    For whoever holds the folder (`lock`): the process numbers are those of this machine.
+    """
+    for path in folder.rglob(".*.tmp"):
+        writer = re.fullmatch(r"\..+\.(\d+)-[0-9a-f]{12}\.tmp", path.name)
+        if writer and not is_alive(int(writer[1])):
+            path.unlink(missing_ok=True)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine has this number."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -83,7 +117,7 @@ def read_array(path: Path, name: str) -> np.ndarray:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             array: np.ndarray = arrays[name]
             return array
-    except (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, BadZipFile, zlib.error) as error:
+    except UNREADABLE_ARRAY as error:
         raise FileError(f"cannot read {name!r} from {path}: {error}") from error
 
 
@@ -104,7 +138,39 @@ def writing_hdf5(path: Path, kind: str, attributes: dict[str, Any]) -> Iterator[
         yield file
         file.flush()
         image = file.id.get_file_image()
-    write_bytes(path, image)
+    with replacing(path) as temporary, temporary.open("wb") as written:
+        written.write(image)
+        written.write(_checksum_line(hashlib.blake2b(image, digest_size=32).hexdigest()))
+
+
+def _checksum_line(digest: str) -> bytes:
+    """What stands behind the HDF5 part of a file of ours; HDF5 itself does not look there."""
+    return f"{CHECKSUM}{digest}\n".encode()
+
+
+def checksum_holds(path: Path) -> bool | None:
+    """Whether a file is, to the last bit, what was written; None where it says nothing of it.
+
+    Raises FileError when it cannot be read.
+    """
+    line = _checksum_line("0" * 64)
+    try:
+        with path.open("rb") as file:
+            content = max(file.seek(0, os.SEEK_END) - len(line), 0)
+            file.seek(content)
+            found = file.read()
+            begins = found.find(line[:8])
+            if begins < 0:
+                return None
+            file.seek(0)
+            digest = hashlib.blake2b(digest_size=32)
+            while content > 0:
+                piece = file.read(min(content, READ_BYTES))
+                digest.update(piece)
+                content -= len(piece)
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+    return _checksum_line(digest.hexdigest()) == found  # not so, either, when the line itself is cut
 
 
 def write_text_dataset(group: h5py.Group, name: str, texts: np.ndarray) -> None:
@@ -120,7 +186,8 @@ def reading_hdf5(
     """Open one of our files, and refuse what is missing, damaged, of another kind, or of another version.
 
     `kind` is "scores", "selection", ... or None for any of ours; `made_by` is the command that writes such a file.
-    Raises FileError, which names the file, says what it is, and what was expected.
+    A file of up to 256 MiB is compared with its checksum first; `info --verify` does it for larger ones. Raises
+    FileError, which names the file, says what it is, and what was expected.
     """
     path = Path(path)
     if not path.is_file():
@@ -128,6 +195,7 @@ def reading_hdf5(
     with _opened(path) as file:
         try:
             _check_format(file, path, kind, made_by)
+            _check_sizes(file, path)
             yield file
         except UNREADABLE as error:
             raise FileError(f"{path} is incomplete or damaged: {' '.join(str(error).split())}") from error
@@ -153,6 +221,12 @@ def kind_of(path: Path) -> str:
 
 
 def _opened(path: Path) -> h5py.File:
+    if path.is_file() and 0 < path.stat().st_size <= CHECKED_BYTES:
+        holds = checksum_holds(path)
+        if holds is False:
+            raise FileError(f"{path} is damaged: its checksum does not hold, so it is not what was written")
+        if holds is None:
+            check_heaps(path)
     try:
         return h5py.File(path, "r")
     except OSError as error:
@@ -169,6 +243,23 @@ def _check_format(file: h5py.File, path: Path, kind: str | None, made_by: str) -
     version = file.attrs.get("format_version")
     if not np.array_equal(version, FORMAT_VERSION):  # the file may hold anything under that name
         raise FileError(f"{path} has format version {version}; this prune-kit reads version {FORMAT_VERSION}")
+
+
+def _check_sizes(file: h5py.File, path: Path) -> None:
+    """Raise FileError before memory is taken for an array that the file cannot hold, or that lies in another file."""
+
+    def check(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if not isinstance(item, h5py.Dataset):
+            return
+        if item.is_virtual or item.external:
+            raise FileError(f"{path} is not a file of ours: its {name!r} lies in another file")
+        claimed, stored = item.size * item.dtype.itemsize, item.id.get_storage_size()
+        if claimed > SMALL_BYTES and claimed > MOST_PACKED * stored:
+            raise FileError(
+                f"{path} is damaged or not ours: its {name!r} claims {item.size:,} values in {stored:,} bytes"
+            )
+
+    file.visititems(check)
 
 
 def _flush(path: Path) -> None:

@@ -20,9 +20,10 @@ from prune_kit.cleaning import judge
 from prune_kit.data.dataset import Dataset, validation_split
 from prune_kit.data.labels import write_labels
 from prune_kit.data.noise import planted
-from prune_kit.data.spec import load_data
+from prune_kit.data.spec import check_trusted, load_data
 from prune_kit.errors import IdentityError, OptionError
 from prune_kit.identity import Rows, check_same
+from prune_kit.lock import holding
 from prune_kit.outcomes import Outcomes
 from prune_kit.progress import Listener, nobody
 from prune_kit.removal import Removal, as_selection
@@ -115,11 +116,12 @@ def score(
     request, folder = request_for(list(todo), observe, chosen), Path(workdir) / "runs"
     inputs = [RunInputs(seen, config, s, execution) for s in seeds] if request else []
     requests = [request] * len(inputs) if request else []
-    executed = execute(inputs, requests, folder, progress)
-    holdout = folds_for(
-        todo, chosen, table, seen, config, seed, folder,
-        device=device, precision=precision, jobs=jobs, progress=progress,
-    )  # fmt: skip
+    with holding(Path(workdir)):
+        executed = execute(inputs, requests, folder, progress)
+        holdout = folds_for(
+            todo, chosen, table, seen, config, seed, folder,
+            device=device, precision=precision, jobs=jobs, progress=progress,
+        )  # fmt: skip
     recorded = Runs(executed.runs, seed, execution, observe, progress, holdout)
     made = []
     for (method, at), companion in todo.items():
@@ -257,7 +259,8 @@ def retrain(
     ]
     requests = [Request(run.epochs, test=True) for run in inputs]
     labels = [f"{name}, seed {s}" for name, s, _, _ in plan]
-    executed = execute(inputs, requests, Path(workdir) / "runs", progress, labels)
+    with holding(Path(workdir)):
+        executed = execute(inputs, requests, Path(workdir) / "runs", progress, labels)
     described = {**asdict(config), "budget": budget, "precision": execution.precision, "threads": execution.threads}
     rows = tuple(outcome_of(name, run, described) for (name, *_), run in zip(plan, executed.runs, strict=True))
     return Outcomes(rows, data.fingerprint, data.rows.data)
@@ -309,6 +312,7 @@ def tune(
     sees the winner, the rule without an offset, full data and random rows. `retraining` are further options of
     `retrain`. Raises what `select` and `retrain` raise.
     """
+    check_same(data.rows, table.rows, f"the data {data.rows.data}", "the score table")
     cells, chosen_goal, _ = tuning.candidates(table, goal=goal, by=by, keep=keep, offset=offset, rule=rule)
     config = training_config(data, scored_with(table), config, model)
     seed = RETRAIN_SEED if seed is None else seed
@@ -426,12 +430,20 @@ def report(
 
 
 def load_again(
-    rows: Rows, data: str | None = None, *, image_size: int | None = None, progress: Listener = nobody
+    rows: Rows,
+    data: str | None = None,
+    *,
+    image_size: int | None = None,
+    trust: bool = False,
+    progress: Listener = nobody,
 ) -> Dataset:
     """The data set that a file speaks of, from where it was or from a new location, under the labels of the file.
 
-    Whether it is the same data is for the verb to check. Raises OptionError, DataError.
+    Whether it is the same data is for the verb to check. Code that the file names as its data is run only with `trust`:
+    the file may be a stranger's. Raises OptionError, DataError.
     """
+    if data is None:
+        check_trusted(rows.data, trust)
     size = rows.options.get("image_size") if image_size is None else image_size
     loaded = load_data(data or rows.data, image_size=size, progress=progress)
     if "labels_file" in rows.options and len(loaded) == len(rows):

@@ -5,17 +5,16 @@ labels they must match row by row.
 """
 
 import csv
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from prune_kit.csv_files import read_csv
 from prune_kit.errors import FileError, IdentityError
+from prune_kit.files import UNREADABLE_ARRAY
 from prune_kit.identity import Rows
 
 SUFFIXES = (".npz", ".npy", ".csv")
-UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 def read_published(path: Path, rows: Rows, *, align: bool = False) -> np.ndarray:
@@ -31,7 +30,7 @@ def read_published(path: Path, rows: Rows, *, align: bool = False) -> np.ndarray
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
             arrays = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {"scores": loaded}
-    except UNREADABLE as error:
+    except UNREADABLE_ARRAY as error:
         reason = "it is none, or holds Python objects" if "pickle" in str(error) else " ".join(str(error).split())
         raise FileError(f"{path} cannot be read as {path.suffix[1:]}: {reason}") from error
     needed = ("scores", "labels") if path.suffix == ".npz" else ("scores",)
@@ -79,8 +78,7 @@ def _check_labels(labels: np.ndarray, where: np.ndarray, path: Path, rows: Rows,
 
 def _read_csv(path: Path, rows: Rows, align: bool) -> np.ndarray:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # -sig: Excel writes a mark before the first word
-            lines = list(csv.DictReader(file))
+        lines = read_csv(path)
     except (OSError, ValueError, csv.Error) as error:
         raise FileError(f"{path} cannot be read as CSV: {' '.join(str(error).split())}") from error
     if not lines or "score" not in lines[0]:

@@ -1,9 +1,8 @@
 """Removals: the rows whose labels look wrong, what they should be, and their files (`removal.h5`, `removal.csv`)."""
 
-import csv
-import io
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from prune_kit import files
+from prune_kit.csv_files import csv_text
 from prune_kit.errors import FileError, OptionError
 from prune_kit.identity import HELD_OUT, TRAIN, Rows, aligned_rows, class_numbers, read_rows, write_rows
 from prune_kit.selection import DROPPED_NOISY, HELD_OUT_REASON, KEPT, Selection
@@ -159,13 +159,11 @@ class Removal:
         files.write_bytes(beside, self._csv().encode())
 
     def _csv(self) -> str:
-        names, text = self.rows.class_names, io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
+        names, lines = self.rows.class_names, list[Sequence[object]]([CSV_COLUMNS])
         for place, row in enumerate(self.index.tolist()):
             given, suggested = int(self.rows.label[row]), int(self.suggested_label[place])
             known = suggested != NO_SUGGESTION
-            writer.writerow(
+            lines.append(
                 (
                     self.rows.id[row].decode("utf-8"),
                     row,
@@ -177,7 +175,7 @@ class Removal:
                     FITS[bool(self.clear[place])] if known else "",
                 )
             )
-        return text.getvalue()
+        return csv_text(lines)
 
     @classmethod
     def read(cls, path: str | Path) -> "Removal":

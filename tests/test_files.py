@@ -2,6 +2,8 @@ import errno
 import json
 import os
 import resource
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import h5py
@@ -209,9 +211,56 @@ def test_a_file_that_is_no_hdf5_is_refused(tmp_path, content):
 
 def test_a_truncated_file_is_refused_wherever_it_was_cut(ours):
     whole = ours.read_bytes()
-    for count in {1, 8, 100, 2000, len(whole) // 2, len(whole) - 1}:
+    for count in {1, 8, 100, 2000, len(whole) // 2, len(whole) - 100}:
         ours.write_bytes(whole[:count])
         assert "is not a whole HDF5 file (damaged, truncated, or something else)" in refusal(ours)
+    for count in (1, 30, 60):  # of the checksum, which stands last
+        ours.write_bytes(whole[:-count])
+        assert "is damaged: its checksum does not hold" in refusal(ours)
+
+
+def test_a_file_says_whether_it_is_what_was_written(ours):
+    assert files.checksum_holds(ours) is True
+    whole = ours.read_bytes()
+    for place in np.random.default_rng(0).integers(0, len(whole), 50):
+        ours.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert files.checksum_holds(ours) in (False, None)
+        if place < len(whole) - 100:
+            assert "is damaged: its checksum does not hold" in refusal(ours)
+
+
+def test_a_file_of_this_format_that_others_wrote_needs_no_checksum(ours, tmp_path):
+    with h5py.File(ours) as file, h5py.File(tmp_path / "other.h5", "w") as other:
+        other.attrs.update(file.attrs)
+        file.copy("label", other)
+    assert files.checksum_holds(tmp_path / "other.h5") is None
+    with files.reading_hdf5(tmp_path / "other.h5", "scores") as other:
+        assert len(other["label"]) == 5000
+
+
+def test_a_file_that_claims_more_than_it_holds_is_refused_before_memory_is_taken(ours):
+    with h5py.File(ours, "r+") as file:
+        file.create_dataset("huge", shape=(10**12,), dtype="f8", chunks=(10**6,))
+    assert "'huge' claims 1,000,000,000,000 values in 0 bytes" in refusal(ours)
+
+
+def test_an_array_that_lies_in_another_file_is_refused(ours, tmp_path):
+    (tmp_path / "secret").write_bytes(b"0" * 80)
+    with h5py.File(ours, "r+") as file:
+        file.create_dataset("far", shape=(10,), dtype="f8", external=[(str(tmp_path / "secret"), 0, 80)])
+    assert "'far' lies in another file" in refusal(ours)
+
+
+def test_temporary_files_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = tmp_path / "runs" / f".a.npz.{dead.pid}-{'0' * 12}.tmp"
+    others = [tmp_path / f".a.h5.{os.getpid()}-{'0' * 12}.tmp", tmp_path / ".editor.tmp"]
+    left.parent.mkdir()
+    for path in (left, *others):
+        path.touch()
+    files.remove_leftovers(tmp_path)
+    assert not left.exists() and all(path.exists() for path in others)
 
 
 @pytest.mark.parametrize("value", [None, "keras", np.bytes_(b"keras"), 3.5, h5py.Empty("f")])

@@ -51,8 +51,15 @@ FLOORS = [
     ["prune_kit.removal"],
     ["prune_kit.selection", "prune_kit.confident_joint"],
     ["prune_kit.table"],
-    ["prune_kit.identity"],
-    ["prune_kit.files", "prune_kit.catalog", "prune_kit.progress", "prune_kit.chance"],
+    ["prune_kit.identity", "prune_kit.lock"],
+    [
+        "prune_kit.files",
+        "prune_kit.csv_files",
+        "prune_kit.catalog",
+        "prune_kit.progress",
+        "prune_kit.chance",
+    ],
+    ["prune_kit.heaps"],
     ["prune_kit.errors"],
 ]
 UPWARDS = {("prune_kit.models", "prune_kit.chance"): "a network's initialisation has a seed"}

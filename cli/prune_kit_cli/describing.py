@@ -16,6 +16,9 @@ Described = tuple[dict[str, Any], list[Any]]  # JSON values, and things to print
 
 def info(
     file: Annotated[Path | None, typer.Argument(help="One of our files (default: all in the workdir).")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare each file with the checksum that was written with it.")
+    ] = False,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
@@ -36,7 +39,7 @@ def info(
     described, unreadable = [], []
     for path in paths:
         try:
-            described.append(_describe(path))
+            described.append(_verified(path) if verify else _describe(path))
         except FileError as error:
             unreadable.append(error)
     if file is None or described:
@@ -46,6 +49,21 @@ def info(
         render.error_line(str(earlier))
     if unreadable:
         raise unreadable[-1]
+
+
+def _verified(path: Path) -> Described:
+    """Whether a file is what was written. Raises FileError when it is not, or says nothing of it."""
+    from prune_kit import files
+    from prune_kit.errors import FileError
+    from prune_kit_cli import render
+
+    with files.reading_hdf5(path) as file:
+        kind = str(file.attrs["format"]).removeprefix("prune_kit.")
+    holds = files.checksum_holds(path)
+    if not holds:
+        what = "has no checksum: an older version wrote it" if holds is None else "is damaged: its checksum fails"
+        raise FileError(f"{path} {what}")
+    return {"file": path, "format": kind, "checksum": holds}, [f"{render.path_of(path)}: {kind}, as it was written"]
 
 
 def _describe(path: Path) -> Described:

@@ -64,6 +64,7 @@ def weak_learners(
     rows: Annotated[int, typer.Option("--rows", metavar="N", help="Fit on, and judge on, at most so many.")] = 5000,
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="Draws the rows, and seeds the learners.")] = 0,
     data: o.DataAgain = None,
+    trust: o.Trust = False,
     scores: Annotated[
         Path | None, typer.Option("--scores", metavar="FILE", help="The score table (default: the one in the workdir).")
     ] = None,
@@ -87,7 +88,7 @@ def weak_learners(
     screen = render.Screen(as_json, quiet)
     table = ScoreTable.read(scores or workdir / work.SCORES)
     with screen.progress() as follow:
-        loaded = pipeline.load_again(table.rows, data, progress=follow)
+        loaded = pipeline.load_again(table.rows, data, trust=trust, progress=follow)
     found = probe(
         loaded,
         table,

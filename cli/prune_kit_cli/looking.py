@@ -133,10 +133,11 @@ def _reproduce(
     workdir: Path,
 ) -> "Reproduction":
     """Run a recipe in a folder of its own, and write there what its stages would have written."""
-    from prune_kit import recipe
+    from prune_kit import lock, recipe
     from prune_kit_cli import render, work
 
     folder = workdir / (chosen.name if scale == "full" else f"{chosen.name}-{scale}")
+    lock.hold(folder)
 
     def announce(loaded: "Dataset", used: "Recipe") -> None:
         screen.note("recipe", f"{used.name}: {used.title}")

@@ -95,6 +95,9 @@ def exit_code(words: list[str]) -> int:
         message = " ".join(error.format_message().split()).rstrip(".?")
         _error(f"{message}. See: prune-kit {_command(words)}--help")
         return USER_ERROR
+    finally:
+        if "prune_kit.lock" in sys.modules:  # a command that held nothing has not loaded it
+            sys.modules["prune_kit.lock"].release()
     if code == INTERRUPTED:  # newer typers turn the interrupt into this exit code themselves
         kept = (
             "Finished epochs and folds are kept; to go on" if words[:1] and words[0] in TRAINING else "To start again"

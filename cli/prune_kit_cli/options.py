@@ -23,6 +23,9 @@ DataAgain = Annotated[
     str | None,
     typer.Option("--data", metavar="SPEC", help="A new location of the same data (the fingerprint must agree)."),
 ]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run the code that a file names as its data (package.module:function).")
+]
 By = Annotated[str | None, typer.Option("--by", metavar="COLUMN", help="The score column to rank by, such as el2n@20.")]
 Keep = Annotated[
     float, typer.Option("--keep", metavar="F", help="The share of the training rows to keep, above 0 to 1.")

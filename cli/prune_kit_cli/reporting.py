@@ -10,6 +10,7 @@ from prune_kit_cli import options as o
 
 def report(
     data: o.DataAgain = None,
+    trust: o.Trust = False,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/report.html).")
     ] = None,
@@ -42,7 +43,7 @@ def report(
     screen, target = render.Screen(as_json, quiet), out or workdir / work.REPORT
     if target.suffix not in (".html", ".htm"):
         raise OptionError(f"--out {target}: expected a name that ends in .html")
-    table = ScoreTable.read(workdir / work.SCORES, extras=("per_run",))
+    table = ScoreTable.read(workdir / work.SCORES, extras=("per_run", "per_ratio", "per_ratio_votes"))
     sources, found, left_out = {"table": workdir / work.SCORES}, {}, {}
     readers: dict[str, tuple[Any, str, str]] = {
         "selection": (Selection, work.SELECTION, "select"),
@@ -57,7 +58,7 @@ def report(
         else:
             left_out[name] = f"no {name}: there is no {file}, which prune-kit {command} writes"
     with screen.progress() as follow:
-        loaded = pipeline.load_again(table.rows, data, progress=follow)
+        loaded = pipeline.load_again(table.rows, data, trust=trust, progress=follow)
     screen.note("data", loaded.describe())
     page = pipeline.report(
         loaded, table=table, **found, runs=workdir / work.RUNS, per_class=per_class, figures=figures, sources=sources

@@ -37,6 +37,7 @@ def score(
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     jobs: o.Jobs = None,
+    trust: o.Trust = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start the score table anew; finished runs are still used.")
     ] = False,
@@ -53,20 +54,23 @@ def score(
     """
     import numpy as np
 
-    from prune_kit import pipeline
-    from prune_kit.data.spec import load_data
+    from prune_kit import lock, pipeline
+    from prune_kit.data.spec import check_trusted, load_data
     from prune_kit.settled import scored_with
     from prune_kit.table import ScoreTable
     from prune_kit_cli import render, work
 
     screen, target = render.Screen(as_json, quiet), workdir / work.SCORES
+    lock.hold(workdir)
     earlier = ScoreTable.read(target) if target.exists() and not (fresh and data) else None
     table = None if fresh else earlier
     with screen.progress() as follow:
         if earlier and labels is None:
-            loaded = pipeline.load_again(earlier.rows, data, image_size=image_size, progress=follow)
+            loaded = pipeline.load_again(earlier.rows, data, image_size=image_size, trust=trust, progress=follow)
         else:
             spec = data or (earlier.rows.data if earlier else "digits")
+            if data is None:
+                check_trusted(spec, trust)
             loaded = load_data(spec, labels=labels, image_size=image_size, progress=follow)
             if spec == "digits" and data is None:
                 screen.warn("no --data given: using digits, 1,797 real images that come with scikit-learn")

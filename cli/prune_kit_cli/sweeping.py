@@ -25,6 +25,7 @@ def sweep(
     ] = OFFSETS,
     scores: Annotated[Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")] = None,
     data: o.DataAgain = None,
+    trust: o.Trust = False,
     runs: Annotated[int, typer.Option("--runs", metavar="R", help="Seeds per cell.")] = 4,
     baseline: o.Baseline = "full,random",
     budget: o.Budget = "steps",
@@ -49,20 +50,21 @@ def sweep(
 
     Example: prune-kit sweep --by el2n@20 --keep 0.2,0.4,0.6 --offset 0,0.02,0.1 --runs 2
     """
-    from prune_kit import pipeline
+    from prune_kit import lock, pipeline
     from prune_kit.sweep_figures import draw_sweep
     from prune_kit.sweeping import grid
     from prune_kit_cli import render, render_sweep, work
 
     screen, target = render.Screen(as_json, quiet), out or workdir / work.SWEEP
     work.check_target(target, "outcomes")
+    lock.hold(workdir)
     table = work.read_scores(workdir, scores)
     own = [name for name, column in table.columns.items() if not column.companion]
     columns = work.words(by, "--by") if by else own
     rules, keeps, offsets = work.words(rule, "--rule"), work.shares(keep, "--keep"), work.shares(offset, "--offset")
     cells, left_out = grid(table, columns, rules, keeps, offsets)
     with screen.progress() as follow:
-        loaded = pipeline.load_again(table.rows, data, progress=follow)
+        loaded = pipeline.load_again(table.rows, data, trust=trust, progress=follow)
         screen.note("data", loaded.describe())
         config = work.protocol(loaded, work.scored_with(table), recipe, model, train)
         screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")

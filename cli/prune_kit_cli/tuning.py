@@ -35,6 +35,7 @@ def tune(
     ] = 0.2,
     scores: Annotated[Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")] = None,
     data: o.DataAgain = None,
+    trust: o.Trust = False,
     runs: Annotated[int, typer.Option("--runs", metavar="R", help="Seeds of the trainings in full length.")] = 4,
     budget: o.Budget = "steps",
     seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")] = None,
@@ -59,19 +60,20 @@ def tune(
 
     Example: prune-kit tune --keep 0.4 --goal accuracy
     """
-    from prune_kit import pipeline, tuning
+    from prune_kit import lock, pipeline, tuning
     from prune_kit.tuning_figure import draw_tuning
     from prune_kit_cli import render, render_tuning, work
 
     screen, target = render.Screen(as_json, quiet), out or workdir / work.SELECTION
     work.check_target(target, "selection")
+    lock.hold(workdir)
     table = work.read_scores(workdir, scores)
     rules, columns = work.words(rule, "--rule"), work.words(by, "--by") if by else None
     keeps = work.shares(keep, "--keep") if keep else None
     offsets = work.shares(offset, "--offset") if offset else tuning.OFFSETS
     cells, chosen_goal, _ = tuning.candidates(table, goal=goal, by=columns, keep=keeps, offset=offsets, rule=rules)
     with screen.progress() as follow:
-        loaded = pipeline.load_again(table.rows, data, progress=follow)
+        loaded = pipeline.load_again(table.rows, data, trust=trust, progress=follow)
         screen.note("data", loaded.describe())
         config = work.protocol(loaded, work.scored_with(table), recipe, model, train)
         screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")

@@ -87,6 +87,7 @@ def select(
 def retrain(
     selection: o.Selections = None,
     data: o.DataAgain = None,
+    trust: o.Trust = False,
     align: Annotated[
         bool,
         typer.Option(
@@ -120,14 +121,15 @@ def retrain(
 
     Example: prune-kit retrain --runs 4
     """
-    from prune_kit import pipeline
+    from prune_kit import lock, pipeline
     from prune_kit_cli import render, work
 
     screen, target = render.Screen(as_json, quiet), workdir / work.OUTCOMES
+    lock.hold(workdir)
     selections = work.read_selections(workdir, selection)
     first = next(iter(selections.values()))
     with screen.progress() as follow:
-        loaded = pipeline.load_again(first.rows, data, progress=follow)
+        loaded = pipeline.load_again(first.rows, data, trust=trust, progress=follow)
         if align:
             loaded, selections = pipeline.align(loaded, selections)
             first = next(iter(selections.values()))

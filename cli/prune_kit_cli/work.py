@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,7 +118,7 @@ def read_probabilities(path: Path) -> np.ndarray:
     """Probabilities (N, C) from an npy file, as a memory map. Raises FileError when it holds none."""
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except files.UNREADABLE_ARRAY as error:
         raise FileError(f"--from-probs {path} cannot be read as an npy array: {error}") from error
     if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind != "f":
         what = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else "an .npz file"

@@ -9,8 +9,6 @@ A folder that was moved or touched has a new stamp: its files are read again, bu
 
 import hashlib
 import os
-import zipfile
-import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -103,7 +101,7 @@ def _read_digests(cache: Path, stamp: str, count: int) -> UInt64[np.ndarray, "N"
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             digest: np.ndarray = arrays["digest"]
-    except (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zlib.error, zipfile.BadZipFile):
+    except files.UNREADABLE_ARRAY:
         return None
     return digest if digest.dtype == np.uint64 and digest.shape == (count,) else None
 

@@ -2,13 +2,13 @@
 
 import csv
 import io
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
 from prune_kit import files
+from prune_kit.csv_files import csv_text, read_csv
 from prune_kit.errors import DataError, OptionError
 from prune_kit.identity import Rows
 
@@ -25,15 +25,14 @@ def read_labels(path: Path, ids: np.ndarray) -> np.ndarray:
         try:
             with path.open("rb") as file:
                 labels: np.ndarray = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except files.UNREADABLE_ARRAY as error:
             raise DataError(f"{path} is no array of labels: {error}") from error
         if not isinstance(labels, np.ndarray):
             raise DataError(f"{path} is an .npz file under another name; save the labels with numpy.save")
         return labels
     if path.suffix == ".csv":
         try:
-            with path.open(newline="", encoding="utf-8-sig") as file:  # -sig: Excel writes a mark before the first word
-                lines = list(csv.DictReader(file))
+            lines = read_csv(path)
         except (OSError, ValueError, csv.Error) as error:
             raise DataError(f"{path} cannot be read as CSV: {error}") from error
         if not lines or "label" not in lines[0]:
@@ -57,11 +56,8 @@ def write_labels(path: Path, rows: Rows, label: Int[np.ndarray, "N"]) -> None:
         np.save(buffer, label.astype(np.int64), allow_pickle=False)
         files.write_bytes(path, buffer.getbuffer())
     elif path.suffix == ".csv":
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
-        writer.writerows((row, rows.id[row].decode("utf-8"), int(label[row])) for row in range(len(rows)))
-        files.write_bytes(path, text.getvalue().encode())
+        lines = ((row, rows.id[row].decode("utf-8"), int(label[row])) for row in range(len(rows)))
+        files.write_bytes(path, csv_text([CSV_COLUMNS, *lines]).encode())
     else:
         raise OptionError(f"{path} does not say how to write labels; expected a name that ends in .npy or .csv")
 

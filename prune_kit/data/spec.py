@@ -19,6 +19,19 @@ def source_names() -> list[str]:
     return [name.replace("_", "-") for name in catalog.module_names(SOURCES) if name != "function"]
 
 
+def check_trusted(spec: str, trust: bool) -> None:
+    """Raise OptionError when `spec`, which stands in a file, is `package.module:function`, unless that is trusted.
+
+    Loading would run it, and the file may be a stranger's.
+    """
+    name, _, location = spec.partition(":")
+    if not trust and name.replace("-", "_") not in catalog.module_names(SOURCES) and location.isidentifier():
+        raise OptionError(
+            f"the file names code as its data, {spec!r}, which runs when it is loaded. If you know it: --data {spec}, "
+            "or --trust"
+        )
+
+
 def load_data(
     spec: str, *, labels: str | Path | None = None, image_size: int | None = None, progress: Listener = nobody
 ) -> Dataset:

@@ -1,13 +1,12 @@
 """csv: every row of the source with its id, label, class, score, whether it is kept, and why."""
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
 from prune_kit import files
+from prune_kit.csv_files import csv_text
 from prune_kit.exporters import COLUMNS, table_rows
 from prune_kit.selection import Selection
 
@@ -17,8 +16,4 @@ SUFFIX = ".csv"
 
 def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> None:
     """Write a line for each row in `index`: id, index, label, class, score, kept, reason."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(table_rows(selection, index))
-    files.write_bytes(path, text.getvalue().encode())
+    files.write_bytes(path, csv_text([COLUMNS, *table_rows(selection, index)]).encode())

@@ -3,9 +3,7 @@
 Every text goes through `_text`; the page loads nothing, runs nothing, and a content policy in it says so.
 """
 
-import csv
 import html
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from prune_kit import files
+from prune_kit.csv_files import csv_text
 from prune_kit.reporting import limits
 from prune_kit.reporting.blocks import (
     LONGEST,
@@ -107,9 +106,7 @@ def write_parts(sections: Sequence[Section], folder: Path) -> list[Path]:
                 files.write_bytes(written[-1], block.draw(format))
         elif isinstance(block, Table):
             written.append(folder / f"{block.name}.csv")
-            text = io.StringIO()
-            csv.writer(text, lineterminator="\n").writerows([block.header, *block.rows])
-            files.write_bytes(written[-1], text.getvalue().encode("utf-8", "replace"))
+            files.write_bytes(written[-1], csv_text([block.header, *block.rows]).encode("utf-8", "replace"))
     return written
 
 

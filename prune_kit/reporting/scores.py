@@ -5,6 +5,7 @@ from scipy import stats
 
 from prune_kit.reporting import limits, plots
 from prune_kit.reporting.blocks import Block, Cell, Gallery, Paragraph, Section, Table, id_of, visible
+from prune_kit.scorers.cscore import shortfall, typical_error
 from prune_kit.table import ScoreTable
 
 NORM = "input_norm"
@@ -21,6 +22,7 @@ def score_section(table: ScoreTable, name: str, number: int, count: int) -> Sect
         said.append(f"{missing:,} training rows have no finite score and are not shown.")
     if len(table.probes):
         said.append(f"{len(table.probes):,} training rows were scored under a planted wrong label.")
+    said += _votes(table, name)
     said += _against_norm(table, name)
     if not len(order):
         return Section(anchor, title, (Paragraph(" ".join(said)), Paragraph("No training row has a finite score.")))
@@ -39,6 +41,17 @@ def score_section(table: ScoreTable, name: str, number: int, count: int) -> Sect
 
 def _behind(runs: int) -> str:
     return f"It averages over {runs:,} run{'s' * (runs != 1)}" if runs else "No run of a network is recorded behind it"
+
+
+def _votes(table: ScoreTable, name: str) -> list[str]:
+    """Of a score that averages votes at several ratios, the standard error and what it lacks."""
+    column = table.columns[name]
+    if "per_ratio" not in column.extras:
+        return []
+    error = typical_error(column)
+    told = "takes two votes at every ratio" if np.isnan(error) else f"is {error:.3f} (root mean square over the rows)"
+    lacking = shortfall(column, table.rows)
+    return [f"The standard error of an example's score {told}.", *([f"{lacking}."] if lacking else [])]
 
 
 def _against_norm(table: ScoreTable, name: str) -> list[str]:

@@ -1,7 +1,6 @@
 """npz: arrays of your own in one numpy file: x_train, y_train, and perhaps x_test, y_test, class_names, ids."""
 
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.named_arrays import NEEDED, OPTIONAL, from_named_arrays
 from prune_kit.errors import DataError
+from prune_kit.files import UNREADABLE_ARRAY
 from prune_kit.progress import Listener, nobody
 
 
@@ -43,5 +43,5 @@ def _read(path: Path) -> dict[str, np.ndarray | None]:
                 f"{path}: {key} is an array of Python objects; save it as plain numbers or texts"
             ) from error
         raise DataError(f"{path}: {key} cannot be read: {error}") from error
-    except (OSError, EOFError, KeyError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+    except UNREADABLE_ARRAY as error:
         raise DataError(f"{path} cannot be read (damaged or truncated?): {key}: {error}") from error
