@@ -12,7 +12,7 @@ test: .venv/project-test
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	.venv/bin/pytest
+	OMP_WAIT_POLICY=passive .venv/bin/pytest -n 2 --dist loadfile
 
 soak: .venv/project-test
 	.venv/bin/python -m tests.faults.soak

@@ -20,9 +20,8 @@ from prune_kit.cleaning import judge
 from prune_kit.data.dataset import Dataset, validation_split
 from prune_kit.data.labels import write_labels
 from prune_kit.data.noise import planted
-from prune_kit.data.spec import check_trusted, load_data
-from prune_kit.errors import IdentityError, OptionError
-from prune_kit.identity import Rows, check_same
+from prune_kit.errors import OptionError
+from prune_kit.identity import check_same
 from prune_kit.lock import holding
 from prune_kit.outcomes import Outcomes
 from prune_kit.progress import Listener, nobody
@@ -427,42 +426,6 @@ def report(
     if figures is not None:
         page.write_parts(made, Path(figures))
     return page.html_of(made, data.images, data.name)
-
-
-def load_again(
-    rows: Rows,
-    data: str | None = None,
-    *,
-    image_size: int | None = None,
-    trust: bool = False,
-    progress: Listener = nobody,
-) -> Dataset:
-    """The data set that a file speaks of, from where it was or from a new location, under the labels of the file.
-
-    Whether it is the same data is for the verb to check. Code that the file names as its data is run only with `trust`:
-    the file may be a stranger's. Raises OptionError, DataError.
-    """
-    if data is None:
-        check_trusted(rows.data, trust)
-    size = rows.options.get("image_size") if image_size is None else image_size
-    loaded = load_data(data or rows.data, image_size=size, progress=progress)
-    if "labels_file" in rows.options and len(loaded) == len(rows):
-        loaded = loaded.relabelled(rows.label, rows.options["labels_file"])
-    return loaded
-
-
-def align(
-    data: Dataset, selections: Mapping[str, Selection | Removal]
-) -> tuple[Dataset, dict[str, Selection | Removal]]:
-    """The selections and removals re-mapped, by content, onto the rows of `data`; and it under their labels and roles.
-
-    For the same examples in another order, a subset, or a superset. Raises IdentityError when nothing is in common.
-    """
-    aligned = {name: selection.aligned_to(data.rows) for name, selection in selections.items()}
-    rows = next(iter(aligned.values())).rows
-    if data.outside_test is None and len(rows.training) == len(rows):
-        raise IdentityError(f"{data.name} has no test set, and the selection held none of its rows out to test on")
-    return replace(data, rows=rows), aligned
 
 
 def _check_seed(seed: int) -> None:

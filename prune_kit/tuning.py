@@ -190,7 +190,9 @@ def plan(cells: Sequence[Cell], goal: Goal, epochs: int, runs: int) -> Plan:
         networks += seeds * (sum(groups) + full)
         steps += length * seeds * (sum(groups) + full)
         groups = [_surviving(count) for count in groups]
-    confirmed = 1 + max(len(neighbours(cell, cells)) for cell in cells)
+    confirmed = (
+        1 + max(len(neighbours(cell, cells)) for cell in cells) if short or _settled(groups, goal) else len(cells)
+    )
     whole = runs * (confirmed + full + TESTED)
     sizes = len({cell.keep for cell in cells})
     return Plan(tuple(short), confirmed, networks + whole, steps / epochs + whole, runs * (len(cells) + sizes + 1))
@@ -204,9 +206,9 @@ def search(
     For "accuracy" all cells compete. For "within" they compete among those that keep the same share; the least share
     whose leader is close enough to full is confirmed, with its neighbours, then the next larger ones until one holds.
     A neighbour that proves better has its own neighbours confirmed, and so on: what is found is the best among all that
-    stand next to it.
+    stand next to it. A protocol of one epoch has no short form, so that every cell is confirmed.
     """
-    groups, rounds = _groups(cells, goal), []
+    groups, rounds = _groups(cells, goal), list[Outcomes]()
     for length, seeds in stages_of(epochs):
         if _settled([len(group) for group in groups], goal):
             break
@@ -214,7 +216,8 @@ def search(
         rounds.append(outcomes)
         groups = [_ranked(group, outcomes)[: _surviving(len(group))] for group in groups]
     waiting = _to_confirm([group[0] for group in groups], goal, rounds[-1] if rounds else None)
-    confirmed: dict[str, Cell] = {}
+    ranked = bool(rounds) or _settled([len(group) for group in groups], goal)
+    confirmed = {} if ranked else {cell.name: cell for cell in cells}  # a single epoch has no short form: take all
     while waiting:
         candidate = waiting.pop(0)
         confirmed |= {cell.name: cell for cell in (candidate, *neighbours(candidate, cells))}

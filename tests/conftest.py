@@ -1,5 +1,8 @@
 """Small data sets and trained runs that many tests share."""
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -40,3 +43,14 @@ def shapes() -> Dataset:
 def runs_folder(tmp_path: Path) -> Path:
     """An empty run cache."""
     return tmp_path / "runs"
+
+
+@contextmanager
+def disk_of(count: int) -> Iterator[None]:
+    """No file can grow beyond `count` bytes: what a full disk, or a quota, does to a program."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

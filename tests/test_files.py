@@ -1,10 +1,8 @@
 import errno
 import json
 import os
-import resource
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import h5py
 import numpy as np
@@ -12,19 +10,9 @@ import pytest
 
 from prune_kit import files
 from prune_kit.errors import FileError
+from tests.conftest import disk_of
 
 OLD = b"what was there before"
-
-
-@contextmanager
-def disk_of(count):
-    """No file can grow beyond `count` bytes: what a full disk, or a quota, does to a program."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (count, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ FLOORS = [
     ["prune_kit.reporting"],
     [
         "prune_kit.scoring",
+        "prune_kit.reloading",
         "prune_kit.retraining",
         "prune_kit.cleaning",
         "prune_kit.evaluation_figure",

@@ -8,8 +8,9 @@ import prune_kit
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.errors import IdentityError, OptionError, TableError
 from prune_kit.outcomes import Outcomes
-from prune_kit.pipeline import align, load_again, retrain, score, select
+from prune_kit.pipeline import retrain, score, select
 from prune_kit.progress import Progress
+from prune_kit.reloading import aligned, load_again
 from prune_kit.selection import Selection
 from prune_kit.table import ScoreTable
 from tests.conftest import TINY, shapes_data
@@ -173,9 +174,9 @@ def test_shuffled_data_is_refused_until_it_is_aligned(selection: Selection, work
     )  # fmt: skip
     with pytest.raises(IdentityError, match=r"the same examples in another order.*--align re-maps the rows"):
         retrain(shuffled, selection, workdir=workdir)
-    fitted, aligned = align(shuffled, {"selection": selection})
-    assert sorted(order[aligned["selection"].index]) == selection.index.tolist()
-    assert retrain(fitted, aligned, runs=1, baseline=[], jobs=1, workdir=workdir).rows[0].kept == 38
+    fitted, moved = aligned(shuffled, {"selection": selection})
+    assert sorted(order[moved["selection"].index]) == selection.index.tolist()
+    assert retrain(fitted, moved, runs=1, baseline=[], jobs=1, workdir=workdir).rows[0].kept == 38
 
 
 def test_another_test_set_or_size_of_the_same_examples_is_refused(table: ScoreTable, selection: Selection) -> None:
@@ -200,7 +201,7 @@ def test_aligning_onto_data_without_any_test_rows_is_refused(selection: Selectio
     data = shapes_data()
     alone = from_arrays(data.images, data.labels, name="alone", spec="alone")
     with pytest.raises(IdentityError, match="has no test set"):
-        align(alone, {"selection": selection})
+        aligned(alone, {"selection": selection})
 
 
 def test_another_method_later_trains_nothing_even_if_the_first_needed_no_minibatches(

@@ -12,8 +12,9 @@ from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.data.spec import load_data
 from prune_kit.errors import IdentityError, OptionError
 from prune_kit.outcomes import Outcomes
-from prune_kit.pipeline import align, retrain
+from prune_kit.pipeline import retrain
 from prune_kit.progress import Progress
+from prune_kit.reloading import aligned
 from prune_kit.removal import Removal
 from prune_kit.retraining import relabelled_data
 from prune_kit.selection import DROPPED_EASY, HELD_OUT_REASON, KEPT
@@ -158,9 +159,9 @@ def test_a_removal_is_aligned_to_shuffled_data(
     shuffled = from_arrays(clean_data.images[order], clean_data.labels[order], name="s", spec="s")
     with pytest.raises(IdentityError, match=r"removal 'removal': the same examples in another order.*--align"):
         retrain(shuffled, removal, config=QUICK, workdir=workdir)
-    fitted, aligned = align(shuffled, {"removal": removal})
-    assert order[aligned["removal"].index].tolist() == removal.index.tolist()
-    found = retrain(fitted, aligned, runs=1, relabel=True, config=QUICK, jobs=1, workdir=workdir)
+    fitted, moved = aligned(shuffled, {"removal": removal})
+    assert order[moved["removal"].index].tolist() == removal.index.tolist()
+    found = retrain(fitted, moved, runs=1, relabel=True, config=QUICK, jobs=1, workdir=workdir)
     assert [(row.selection, row.kept) for row in found.rows] == [
         (row.selection, row.kept) for row in outcomes.rows if row.seed == 1000
     ]

@@ -22,6 +22,7 @@ from prune_kit.tuning import (
     TOP,
     Goal,
     candidates,
+    found_of,
     is_search,
     mean_accuracy,
     neighbours,
@@ -135,6 +136,13 @@ def test_a_leader_of_short_trainings_is_left_for_better_neighbours() -> None:
     assert found.offset == 0.25
 
 
+def test_of_a_single_epoch_every_cell_is_trained() -> None:
+    cells = windows([0.4], OFFSETS)
+    trainer = Trainer(lambda cell: 0.9 - abs(cell.offset - 0.45))
+    found, _, rounds = search(cells, Goal(), 1, 2, trainer)
+    assert found.offset == 0.45 and len(rounds) == 1 and plan(cells, Goal(), 1, 2).confirmed == len(cells)
+
+
 @given(floor=st.sampled_from([0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]), peak=st.sampled_from(OFFSETS[:5]))
 def test_the_least_share_that_is_close_enough_is_found(floor: float, peak: float) -> None:
     cells = windows([0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], OFFSETS[:5])
@@ -231,8 +239,10 @@ def test_a_search_survives_its_file(tmp_path: Path) -> None:
     for kept in rounds_of(read):
         epochs = next(iter(kept.cells.values()))["epochs"]  # stages of as many epochs become one
         made = [o for o in tuned.rounds if next(iter(o.cells.values()))["epochs"] == epochs]
-        assert kept.cells == {name: cell for o in made for name, cell in o.cells.items()}
+        cells = {name: {k: v for k, v in cell.items() if k != "found"} for name, cell in kept.cells.items()}
+        assert cells == {name: cell for o in made for name, cell in o.cells.items()}
         assert set(kept.rows) == {row for o in made for row in o.rows}
+    assert found_of(rounds_of(read)) == tuned.cell.name
     assert draw_tuning(tuned, tmp_path / "tune.png").read_bytes().startswith(b"\x89PNG")
 
 

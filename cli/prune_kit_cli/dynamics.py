@@ -80,7 +80,7 @@ def weak_learners(
 
     Example: prune-kit weak-learners --learners adaboost,knn
     """
-    from prune_kit import pipeline
+    from prune_kit.reloading import load_again
     from prune_kit.table import ScoreTable
     from prune_kit.weak_learners import STAGES, probe
     from prune_kit_cli import render, render_dynamics, work
@@ -88,7 +88,7 @@ def weak_learners(
     screen = render.Screen(as_json, quiet)
     table = ScoreTable.read(scores or workdir / work.SCORES)
     with screen.progress() as follow:
-        loaded = pipeline.load_again(table.rows, data, trust=trust, progress=follow)
+        loaded = load_again(table.rows, data, trust=trust, progress=follow)
     found = probe(
         loaded,
         table,

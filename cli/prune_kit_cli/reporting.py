@@ -35,6 +35,7 @@ def report(
     from prune_kit import files, pipeline
     from prune_kit.errors import OptionError
     from prune_kit.outcomes import Outcomes
+    from prune_kit.reloading import load_again
     from prune_kit.removal import Removal
     from prune_kit.selection import Selection
     from prune_kit.table import ScoreTable
@@ -58,7 +59,7 @@ def report(
         else:
             left_out[name] = f"no {name}: there is no {file}, which prune-kit {command} writes"
     with screen.progress() as follow:
-        loaded = pipeline.load_again(table.rows, data, trust=trust, progress=follow)
+        loaded = load_again(table.rows, data, trust=trust, progress=follow)
     screen.note("data", loaded.describe())
     page = pipeline.report(
         loaded, table=table, **found, runs=workdir / work.RUNS, per_class=per_class, figures=figures, sources=sources

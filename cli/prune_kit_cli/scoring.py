@@ -56,6 +56,7 @@ def score(
 
     from prune_kit import lock, pipeline
     from prune_kit.data.spec import check_trusted, load_data
+    from prune_kit.reloading import load_again
     from prune_kit.settled import scored_with
     from prune_kit.table import ScoreTable
     from prune_kit_cli import render, work
@@ -66,7 +67,7 @@ def score(
     table = None if fresh else earlier
     with screen.progress() as follow:
         if earlier and labels is None:
-            loaded = pipeline.load_again(earlier.rows, data, image_size=image_size, trust=trust, progress=follow)
+            loaded = load_again(earlier.rows, data, image_size=image_size, trust=trust, progress=follow)
         else:
             spec = data or (earlier.rows.data if earlier else "digits")
             if data is None:

@@ -51,6 +51,7 @@ def sweep(
     Example: prune-kit sweep --by el2n@20 --keep 0.2,0.4,0.6 --offset 0,0.02,0.1 --runs 2
     """
     from prune_kit import lock, pipeline
+    from prune_kit.reloading import load_again
     from prune_kit.sweep_figures import draw_sweep
     from prune_kit.sweeping import grid
     from prune_kit_cli import render, render_sweep, work
@@ -64,7 +65,7 @@ def sweep(
     rules, keeps, offsets = work.words(rule, "--rule"), work.shares(keep, "--keep"), work.shares(offset, "--offset")
     cells, left_out = grid(table, columns, rules, keeps, offsets)
     with screen.progress() as follow:
-        loaded = pipeline.load_again(table.rows, data, trust=trust, progress=follow)
+        loaded = load_again(table.rows, data, trust=trust, progress=follow)
         screen.note("data", loaded.describe())
         config = work.protocol(loaded, work.scored_with(table), recipe, model, train)
         screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")

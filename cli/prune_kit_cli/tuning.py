@@ -61,6 +61,7 @@ def tune(
     Example: prune-kit tune --keep 0.4 --goal accuracy
     """
     from prune_kit import lock, pipeline, tuning
+    from prune_kit.reloading import load_again
     from prune_kit.tuning_figure import draw_tuning
     from prune_kit_cli import render, render_tuning, work
 
@@ -73,7 +74,7 @@ def tune(
     offsets = work.shares(offset, "--offset") if offset else tuning.OFFSETS
     cells, chosen_goal, _ = tuning.candidates(table, goal=goal, by=columns, keep=keeps, offset=offsets, rule=rules)
     with screen.progress() as follow:
-        loaded = pipeline.load_again(table.rows, data, trust=trust, progress=follow)
+        loaded = load_again(table.rows, data, trust=trust, progress=follow)
         screen.note("data", loaded.describe())
         config = work.protocol(loaded, work.scored_with(table), recipe, model, train)
         screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")

@@ -122,6 +122,7 @@ def retrain(
     Example: prune-kit retrain --runs 4
     """
     from prune_kit import lock, pipeline
+    from prune_kit.reloading import aligned, load_again
     from prune_kit_cli import render, work
 
     screen, target = render.Screen(as_json, quiet), workdir / work.OUTCOMES
@@ -129,9 +130,9 @@ def retrain(
     selections = work.read_selections(workdir, selection)
     first = next(iter(selections.values()))
     with screen.progress() as follow:
-        loaded = pipeline.load_again(first.rows, data, trust=trust, progress=follow)
+        loaded = load_again(first.rows, data, trust=trust, progress=follow)
         if align:
-            loaded, selections = pipeline.align(loaded, selections)
+            loaded, selections = aligned(loaded, selections)
             first = next(iter(selections.values()))
         screen.note("data", loaded.describe())
         config = work.protocol(loaded, first.scored_with, recipe, model, train)

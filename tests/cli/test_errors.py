@@ -213,7 +213,7 @@ WRONG = [
     ("select --by el2n@1 --out {place}/empty", "work", "is there already, and is no selection file"),
     ("select --by el2n@1 --out .", "work", "is there already, and is no selection file"),
     ("export --out {place}/mine.npz/keep.txt", "work", "cannot write {place}/mine.npz/keep.txt"),
-    (NEW, "mine.npz", "cannot write {place}/mine.npz"),
+    (NEW, "mine.npz", "cannot write into {place}/mine.npz"),
     ("select", "mine.npz", "there is no file {place}/mine.npz/scores.h5"),
     ("info", "mine.npz", "there are no files in {place}/mine.npz"),
 ]
