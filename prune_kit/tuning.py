@@ -1,8 +1,9 @@
 """The best window, found on a validation split: short trainings of every candidate, long ones of the few that lead.
 
 Successive halving (Jamieson, Talwalkar 2016, https://arxiv.org/abs/1502.07943) over a grid of selections: every cell is
-trained briefly with one seed, the better third longer with two, and so on; the leader and its neighbours in the grid
-are then trained in full length with every seed. Nothing here trains: `search` is given a function that does.
+trained briefly with one seed, the best quarter longer with two; the leader, its neighbours in the grid and the same
+share without an offset are then trained in full length with every seed. Nothing here trains: `search` is given a
+function that does.
 """
 
 import math
@@ -23,7 +24,7 @@ from prune_kit.table import ScoreTable
 if TYPE_CHECKING:
     from prune_kit.training.config import TrainConfig
 
-LENGTHS = ((1 / 8, 1), (1 / 4, 2), (1 / 2, 2))  # shares of the protocol's epochs, and seeds; the rest is in full length
+LENGTHS = ((1 / 8, 1), (1 / 4, 2))  # shares of the protocol's epochs, and seeds; the rest is in full length
 SURVIVORS = 4  # one of so many goes on to the next stage
 VALIDATION = 0.2
 DEFAULT_WITHIN = 0.005
@@ -190,9 +191,8 @@ def plan(cells: Sequence[Cell], goal: Goal, epochs: int, runs: int) -> Plan:
         networks += seeds * (sum(groups) + full)
         steps += length * seeds * (sum(groups) + full)
         groups = [_surviving(count) for count in groups]
-    confirmed = (
-        1 + max(len(neighbours(cell, cells)) for cell in cells) if short or _settled(groups, goal) else len(cells)
-    )
+    most = max(len({c.name for c in (cell, *neighbours(cell, cells), *_top(cell, cells))}) for cell in cells)
+    confirmed = most if short or _settled(groups, goal) else len(cells)
     whole = runs * (confirmed + full + TESTED)
     sizes = len({cell.keep for cell in cells})
     return Plan(tuple(short), confirmed, networks + whole, steps / epochs + whole, runs * (len(cells) + sizes + 1))
@@ -206,7 +206,8 @@ def search(
     For "accuracy" all cells compete. For "within" they compete among those that keep the same share; the least share
     whose leader is close enough to full is confirmed, with its neighbours, then the next larger ones until one holds.
     A neighbour that proves better has its own neighbours confirmed, and so on: what is found is the best among all that
-    stand next to it. A protocol of one epoch has no short form, so that every cell is confirmed.
+    stand next to it. Short trainings favour easy rows, so the same share without an offset is confirmed too. A
+    protocol of one epoch has no short form, so that every cell is confirmed.
     """
     groups, rounds = _groups(cells, goal), list[Outcomes]()
     for length, seeds in stages_of(epochs):
@@ -220,7 +221,7 @@ def search(
     confirmed = {} if ranked else {cell.name: cell for cell in cells}  # a single epoch has no short form: take all
     while waiting:
         candidate = waiting.pop(0)
-        confirmed |= {cell.name: cell for cell in (candidate, *neighbours(candidate, cells))}
+        confirmed |= {cell.name: cell for cell in (candidate, *neighbours(candidate, cells), *_top(candidate, cells))}
         outcomes = train(list(confirmed.values()), epochs, runs)
         best, met = _best(list(confirmed.values()), goal, outcomes)
         if met:
@@ -234,6 +235,11 @@ def neighbours(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
     alike = [other for other in cells if (other.rule, other.by) == (cell.rule, cell.by)]
     beside = _next([other for other in alike if other.keep == cell.keep], cell, lambda other: other.offset)
     return beside + _next([other for other in alike if other.offset == cell.offset], cell, lambda other: other.keep)
+
+
+def _top(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
+    """The cell of the same rule, column and share without an offset, where the grid has it."""
+    return [c for c in cells if (c.rule, c.by, c.keep, c.offset) == (cell.rule, cell.by, cell.keep, 0)]
 
 
 def _next(line: list[Cell], cell: Cell, place: Callable[[Cell], float]) -> list[Cell]:

@@ -136,6 +136,18 @@ def test_a_leader_of_short_trainings_is_left_for_better_neighbours() -> None:
     assert found.offset == 0.25
 
 
+def test_where_short_trainings_favour_easy_rows_the_rule_without_an_offset_is_found_all_the_same() -> None:
+    cells = windows([0.4], OFFSETS)
+
+    class Misled(Trainer):
+        def __call__(self, cells: Sequence[Cell], epochs: int, seeds: int) -> Outcomes:
+            long = epochs == 40
+            self.accuracy = lambda cell: 0.95 * (cell.offset == 0) + 0.9 * (cell.offset > 0) if long else cell.offset
+            return super().__call__(cells, epochs, seeds)
+
+    assert search(cells, Goal(), 40, 2, Misled(None))[0].offset == 0
+
+
 def test_of_a_single_epoch_every_cell_is_trained() -> None:
     cells = windows([0.4], OFFSETS)
     trainer = Trainer(lambda cell: 0.9 - abs(cell.offset - 0.45))
