@@ -216,7 +216,10 @@ def kind_of(path: Path) -> str:
     Raises FileError when it is no whole HDF5 file.
     """
     with _opened(path) as file:
-        found = file.attrs.get("format")
+        try:
+            found = file.attrs.get("format")
+        except UNREADABLE as error:
+            raise FileError(f"{path} is incomplete or damaged: {' '.join(str(error).split())}") from error
         return found.removeprefix("prune_kit.") if isinstance(found, str) and found.startswith("prune_kit.") else ""
 
 
@@ -249,8 +252,10 @@ def _check_sizes(file: h5py.File, path: Path) -> None:
     """Raise FileError before memory is taken for an array that the file cannot hold, or that lies in another file."""
 
     def check(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        if not isinstance(item, h5py.Dataset):
+        if isinstance(item, h5py.Group):
             return
+        if not isinstance(item, h5py.Dataset):
+            raise FileError(f"{path} is damaged or not ours: its {name!r} is no array")
         if item.is_virtual or item.external:
             raise FileError(f"{path} is not a file of ours: its {name!r} lies in another file")
         claimed, stored = item.size * item.dtype.itemsize, item.id.get_storage_size()

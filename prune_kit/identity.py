@@ -191,12 +191,22 @@ def read_rows(file: h5py.Group, role: np.ndarray | None = None) -> Rows:
         options=json.loads(file.attrs["data_options"]),
         test_fingerprint=str(file.attrs["test_fingerprint"]),
     )
+    _check_texts(rows.id, file.file.filename)
     lengths = {len(rows.id), len(rows.digest), len(rows.label), len(rows.role)}
     if len(lengths) != 1 or rows.fingerprint != file.attrs["fingerprint"]:
         raise FileError(
             f"{file.file.filename} is damaged: its rows are not the ones that it was written for (fingerprint)"
         )
     return rows
+
+
+def _check_texts(ids: np.ndarray, path: str) -> None:
+    """Raise FileError where ids are no UTF-8."""
+    try:
+        for start in range(0, len(ids), 2**20):
+            np.asarray(ids[start : start + 2**20], dtype="S").tobytes().decode("utf-8")
+    except (UnicodeError, ValueError) as error:
+        raise FileError(f"{path} is damaged: its ids are no UTF-8 texts ({error})") from error
 
 
 def _missing(of: np.ndarray, among: np.ndarray) -> int:

@@ -167,7 +167,7 @@ def mutations(count: int, seed: int, say: Callable[[str], None]) -> list[str]:
             path = Path(scratch) / f"mutated{originals[name].suffix}"
             path.write_bytes(mutated(whole, chance))
             if worker is None:
-                worker = _worker(scratch)
+                worker = _worker(scratch, originals)
             process, connection = worker
             connection.send((name, path.name))
             if not connection.poll(LONGEST):
@@ -191,15 +191,16 @@ def mutations(count: int, seed: int, say: Callable[[str], None]) -> list[str]:
     return wrong
 
 
-def _worker(scratch: str) -> Any:
+def _worker(scratch: str, originals: dict[str, Path]) -> Any:
     """A fresh process that reads; warm before the clock runs."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_reading, args=(theirs, scratch), daemon=True)
     process.start()
     theirs.close()
-    ours.send(("recipe", "nothing.toml"))
-    assert ours.recv() == "refused"
+    for name, path in originals.items():  # what they import is no matter of the clock
+        ours.send((name, path.name))
+        assert ours.recv() == "read", name
     return process, ours
 
 
