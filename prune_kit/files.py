@@ -130,14 +130,14 @@ def text_array(texts: np.ndarray | list[str]) -> np.ndarray:
 @contextmanager
 def writing_hdf5(path: Path, kind: str, attributes: dict[str, Any]) -> Iterator[h5py.File]:
     """Give an HDF5 file to fill; when the block ends well it stands at `path`, with its format and `attributes`."""
-    with h5py.File("in-memory", "w", driver="core", backing_store=False) as file:
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
         file.attrs["format"] = f"prune_kit.{kind}"
         file.attrs["format_version"] = FORMAT_VERSION
         for name, value in attributes.items():
             file.attrs[name] = value
         yield file
-        file.flush()
-        image = file.id.get_file_image()
+    image = memory.getbuffer()
     with replacing(path) as temporary, temporary.open("wb") as written:
         written.write(image)
         written.write(_checksum_line(hashlib.blake2b(image, digest_size=32).hexdigest()))
@@ -171,6 +171,23 @@ def checksum_holds(path: Path) -> bool | None:
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
     return _checksum_line(digest.hexdigest()) == found  # not so, either, when the line itself is cut
+
+
+def whole(dataset: h5py.Dataset) -> np.ndarray:
+    """All values of a data set, in memory."""
+    values: np.ndarray = dataset[()]
+    return values
+
+
+def mapped(dataset: h5py.Dataset) -> np.ndarray:
+    """All values of a data set, read from the file as they are looked at, where it lies there in one piece.
+
+    Our files are replaced and never changed, so that the values stay what they are.
+    """
+    offset = dataset.id.get_offset()
+    if offset is None or not dataset.size:
+        return whole(dataset)
+    return np.asarray(np.memmap(dataset.file.filename, dataset.dtype, "r", offset, dataset.shape))
 
 
 def write_text_dataset(group: h5py.Group, name: str, texts: np.ndarray) -> None:

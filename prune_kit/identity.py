@@ -56,6 +56,13 @@ class Rows:
         """The row numbers that may be trained on, ascending."""
         return np.flatnonzero(self.role == TRAIN)
 
+    def per_class(self, index: np.ndarray) -> list[np.ndarray]:
+        """The row numbers of `index` of each class, in their order."""
+        label = self.label[index].astype(np.min_scalar_type(len(self.class_names)))  # 16 bits are sorted by radix
+        order = np.argsort(label, kind="stable")
+        ends = np.cumsum(np.bincount(label, minlength=len(self.class_names)))
+        return np.split(index[order], ends[:-1])
+
     def relabelled(self, label: np.ndarray, true_label: np.ndarray | None = None) -> "Rows":
         """The same rows under other labels."""
         return replace(self, label=label, true_label=true_label)
@@ -178,22 +185,27 @@ def write_rows(file: h5py.Group, rows: Rows, *, with_role: bool = True) -> None:
         file["true_label"] = rows.true_label.astype(np.int64)
 
 
-def read_rows(file: h5py.Group, role: np.ndarray | None = None) -> Rows:
-    """Read what `write_rows` stored. Raises FileError when the rows are not the ones that were fingerprinted."""
+def read_rows(file: h5py.Group, role: np.ndarray | None = None, *, glance: bool = False) -> Rows:
+    """Read what `write_rows` stored. Raises FileError when the rows are not the ones that were fingerprinted.
+
+    At a `glance`, ids, digests and labels stay in the file until they are looked at, and nobody has checked them.
+    """
+    read = files.mapped if glance else files.whole
     rows = Rows(
-        id=file["id"][()],
-        digest=file["digest"][()],
-        label=file["label"][()],
+        id=read(file["id"]),
+        digest=read(file["digest"]),
+        label=read(file["label"]),
         role=file["role"][()] if role is None else role,
-        true_label=file["true_label"][()] if "true_label" in file else None,
+        true_label=read(file["true_label"]) if "true_label" in file else None,
         class_names=tuple(json.loads(file.attrs["class_names"])),
         data=str(file.attrs["data"]),
         options=json.loads(file.attrs["data_options"]),
         test_fingerprint=str(file.attrs["test_fingerprint"]),
     )
-    _check_texts(rows.id, file.file.filename)
+    if not glance:
+        _check_texts(rows.id, file.file.filename)
     lengths = {len(rows.id), len(rows.digest), len(rows.label), len(rows.role)}
-    if len(lengths) != 1 or rows.fingerprint != file.attrs["fingerprint"]:
+    if len(lengths) != 1 or (not glance and rows.fingerprint != file.attrs["fingerprint"]):
         raise FileError(
             f"{file.file.filename} is damaged: its rows are not the ones that it was written for (fingerprint)"
         )

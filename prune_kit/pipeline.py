@@ -77,6 +77,7 @@ def score(
     """
     from prune_kit.training.config import resolve_execution
     from prune_kit.training.executor import execute
+    from prune_kit.training.processor import cpu_precision
     from prune_kit.training.protocols import score_epoch
     from prune_kit.training.runs import RunInputs
 
@@ -101,6 +102,7 @@ def score(
         threads=settled.get("threads"),
         networks=runs,
         settled_precision=settled.get("precision", "auto"),
+        cpu_precision=cpu_precision(config.model, data.shape),
     )
     share = settled.get("probes") if probes is None else probes
     parameters = trained_with(config, execution, seed=seed, observe=observe, probes=share)
@@ -223,6 +225,7 @@ def retrain(
     """
     from prune_kit.training.config import resolve_execution
     from prune_kit.training.executor import execute
+    from prune_kit.training.processor import cpu_precision
     from prune_kit.training.runs import Request, RunInputs
 
     if runs < 1:
@@ -246,7 +249,12 @@ def retrain(
     groups = retrain_groups(data, named, names, seeds)
     relabelled = relabelled_data(data, named) if relabel else {}
     execution = resolve_execution(
-        device, precision, jobs=jobs, threads=earlier.get("threads"), networks=runs * (len(groups) + len(relabelled))
+        device,
+        precision,
+        jobs=jobs,
+        threads=earlier.get("threads"),
+        networks=runs * (len(groups) + len(relabelled)),
+        cpu_precision=cpu_precision(config.model, data.shape),
     )
     plan = [(name, s, data, members[s]) for name, members in groups.items() for s in seeds]
     plan += [(name, s, under, None) for name, under in relabelled.items() for s in seeds]

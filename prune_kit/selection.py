@@ -69,11 +69,22 @@ class Selection:
 
     def class_shares(self) -> Float[np.ndarray, "C"]:
         """The share of each class's training rows that is kept; NaN for a class without any."""
-        classes = len(self.rows.class_names)
-        kept = np.bincount(self.rows.label[self.index], minlength=classes)
-        there = np.bincount(self.rows.label[self.rows.training], minlength=classes)
-        shares: np.ndarray = np.divide(kept, there, out=np.full(classes, np.nan), where=there > 0)
+        kept, there = self._per_class(KEPT), self._per_class()
+        shares: np.ndarray = np.divide(kept, there, out=np.full(len(there), np.nan), where=there > 0)
         return shares
+
+    def _per_class(self, reason: int | None = None) -> Int[np.ndarray, "C"]:
+        """The number of training rows of each class, or of those with this reason."""
+        counts = self._class_reasons if reason is None else self._class_reasons[:, [reason]]
+        total: np.ndarray = counts[:, :HELD_OUT_REASON].sum(axis=1)
+        return total
+
+    @cached_property
+    def _class_reasons(self) -> Int[np.ndarray, "C Q"]:
+        """How many rows of each class have each reason."""
+        classes = len(self.rows.class_names)
+        pairs = self.rows.label * len(REASONS) + self.reason
+        return np.bincount(pairs, minlength=classes * len(REASONS)).reshape(classes, len(REASONS))
 
     def thin_classes(self) -> list[str]:
         """The classes that keep less than half of the average share."""
@@ -123,9 +134,7 @@ class Selection:
 
     def _uneven(self) -> bool:
         """Whether the classes drop other shares of easy rows, by more than rounding."""
-        classes = len(self.rows.class_names)
-        there = np.bincount(self.rows.label[self.rows.training], minlength=classes)
-        easy = np.bincount(self.rows.label[self.reason == DROPPED_EASY], minlength=classes)
+        there, easy = self._per_class(), self._per_class(DROPPED_EASY)
         return bool((np.abs(easy - easy.sum() / there.sum() * there) > 2).any())
 
     def write(self, path: str | Path) -> None:
@@ -163,6 +172,8 @@ class Selection:
                 created=str(attributes["created"]),
             )
             index = file["index"][()]
+        if reason.max(initial=0) >= len(REASONS):
+            raise FileError(f"{path} is damaged: reason {reason.max()} is none of {', '.join(REASONS)}")
         if not np.array_equal(index, selection.index):
             raise FileError(f"{path} is damaged: its index is not what its reasons say")
         return selection

@@ -114,15 +114,21 @@ class ScoreTable:
 
     @classmethod
     def read(
-        cls, path: str | Path, *, only: Iterable[str] | None = None, extras: bool | tuple[str, ...] = True
+        cls,
+        path: str | Path,
+        *,
+        only: Iterable[str] | None = None,
+        extras: bool | tuple[str, ...] = True,
+        glance: bool = False,
     ) -> "ScoreTable":
         """Read a table; `only` some columns, and some or none of the `extras` (per-run values, probabilities).
 
+        At a `glance`, ids, digests and labels are read as they are looked at, and not compared with the fingerprint.
         Raises FileError when the file is absent, damaged, of another kind or version.
         """
         with files.reading_hdf5(Path(path), "scores", MADE_BY) as file:
             names = list(file["scores"]) if only is None else [name for name in only if name in file["scores"]]
-            rows = read_rows(file)
+            rows = read_rows(file, glance=glance)
             table = cls(
                 rows=rows,
                 columns={name: _read_column(file, name, extras) for name in names},

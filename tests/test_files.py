@@ -201,7 +201,7 @@ def test_a_truncated_file_is_refused_wherever_it_was_cut(ours):
     whole = ours.read_bytes()
     for count in {1, 8, 100, 2000, len(whole) // 2, len(whole) - 100}:
         ours.write_bytes(whole[:count])
-        assert "is not a whole HDF5 file (damaged, truncated, or something else)" in refusal(ours)
+        assert "is not a whole HDF5 file" in refusal(ours)
     for count in (1, 30, 60):  # of the checksum, which stands last
         ours.write_bytes(whole[:-count])
         assert "is damaged: its checksum does not hold" in refusal(ours)

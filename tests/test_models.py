@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -80,3 +82,20 @@ def test_a_network_that_does_not_take_such_images_is_refused_before_anything_is_
 
 def test_every_listed_name_is_of_a_family() -> None:
     assert models.model_names() == ["convnet", "mlp", "resnet18", "resnet50", "timm:", "torchvision:"]
+
+
+def test_the_convnet_halves_before_the_relu_what_it_could_halve_after_it() -> None:
+    """The maximum of what a ReLU passes is what it passes of the maximum; gradients go the same way."""
+    ours = models.build("convnet", shape=(20, 20, 3), classes=4, seed=0)
+    layers = list(copy.deepcopy(ours).children())
+    for place in (2, 6):
+        assert isinstance(layers[place], nn.MaxPool2d) and isinstance(layers[place + 1], nn.ReLU)
+        layers[place], layers[place + 1] = layers[place + 1], layers[place]
+    other = nn.Sequential(*layers)
+    images = torch.randn(8, 3, 20, 20, generator=torch.Generator().manual_seed(0))
+    outputs = [model(images) for model in (ours, other)]
+    assert torch.equal(*outputs)
+    for output in outputs:
+        output.square().sum().backward()
+    for one, same in zip(ours.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one.grad, same.grad)

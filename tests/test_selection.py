@@ -244,3 +244,12 @@ def test_labels_that_were_put_over_the_data_come_along_with_the_right_ones():
 def test_other_data_cannot_be_aligned(selection):
     with pytest.raises(IdentityError, match="nothing to align"):
         selection.aligned_to(rows_of([0, 1], digest=[1, 2]))
+
+
+def test_a_reason_that_is_none_is_noticed(path):
+    with h5py.File(path, "r+") as file:
+        reason = file["reason"][()]
+        reason[reason != KEPT] = 77
+        file["reason"][...] = reason
+    with pytest.raises(FileError, match=f"{path} is damaged: reason 77 is none of kept, dropped-easy"):
+        Selection.read(path)

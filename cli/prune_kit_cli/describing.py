@@ -25,7 +25,8 @@ def info(
 ) -> None:
     """Say what a file of ours holds: scores, a selection, a removal, labels, outcomes.
 
-    Of a workdir every file is told; one that cannot be read is named at the end, and the exit code is 2.
+    Of a workdir every file is told; one that cannot be read is named at the end, and the exit code is 2. Of a score
+    table above 256 MiB only what is shown is read; --verify reads every byte.
 
     Example: prune-kit info prune-kit-work/scores.h5
     """
@@ -89,11 +90,13 @@ def _describe(path: Path) -> Described:
 
 
 def _scores(path: Path) -> Described:
+    from prune_kit import files
     from prune_kit.scorers.cscore import typical_error
     from prune_kit.table import ScoreTable
     from prune_kit_cli import render
 
-    table = ScoreTable.read(path, extras=("per_ratio", "per_ratio_votes"))
+    large = path.stat().st_size > files.CHECKED_BYTES  # smaller ones have been compared with their checksum
+    table = ScoreTable.read(path, extras=("per_ratio", "per_ratio_votes"), glance=large)
     names = list(table.columns)
     columns = {
         name: {"harder": c.harder, "runs": c.runs, "seconds": c.seconds, "companion": c.companion, **c.parameters}

@@ -20,18 +20,17 @@ def histogram(selection: Selection) -> Text | None:
     """
     if selection.score is None:
         return None
-    values = selection.score.astype(np.float64)
     training = selection.reason != HELD_OUT_REASON
-    drawn = training & np.isfinite(values)
+    drawn = training & np.isfinite(selection.score)
     missing = int(training.sum() - drawn.sum())
     unseen = f"; {missing:,} without a finite score are not drawn" if missing else ""
     if not drawn.any():
         return Text(f"{selection.column}: no training row has a finite score to draw")
-    number = _bin_of(values[drawn])
-    counts = {
-        reason: np.bincount(number[selection.reason[drawn] == reason], minlength=BINS) for reason in _shown(selection)
-    }
-    total = np.bincount(number, minlength=BINS)
+    values = selection.score[drawn].astype(np.float64)
+    pairs = selection.reason[drawn].astype(np.int64) * BINS + _bin_of(values)
+    per_reason = np.bincount(pairs, minlength=len(REASONS) * BINS).reshape(len(REASONS), BINS)
+    counts = {reason: per_reason[reason] for reason in _shown(selection)}
+    total = per_reason.sum(axis=0)
     logarithmic = bool(total.max() > STEEP * np.median(total[total > 0]))
     height = "logarithm of the number of rows" if logarithmic else "number of rows"
     picture = Text(f"{selection.column} of {int(drawn.sum()):,} training rows, heights: {height}{unseen}\n")
@@ -39,14 +38,14 @@ def histogram(selection: Selection) -> Text | None:
         name = REASONS[reason]
         picture.append(f"{name:>13} {int(count.sum()):>9,}  ")
         picture.append(_bars(count, int(total.max()), logarithmic).rstrip() + "\n", style=STYLES.get(name, ""))
-    picture.append(_axis(values[drawn]))
+    picture.append(_axis(values))
     return picture
 
 
 def _shown(selection: Selection) -> list[int]:
     """The reasons that occur among the training rows, the kept first."""
-    there = set(np.unique(selection.reason).tolist()) - {HELD_OUT_REASON}
-    return sorted(there, key=lambda reason: (reason != KEPT, reason))
+    there = np.flatnonzero(np.bincount(selection.reason))
+    return sorted(set(there.tolist()) - {HELD_OUT_REASON}, key=lambda reason: (reason != KEPT, reason))
 
 
 def _bin_of(values: Float64[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:

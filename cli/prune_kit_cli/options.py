@@ -45,7 +45,7 @@ Precision = Annotated[
     str,
     typer.Option(
         "--precision",
-        help="auto, fp32 or bf16; auto is bf16 on a GPU, else fp32; for cscore also bf16 on CPUs with AMX.",
+        help="auto, fp32 or bf16; auto is bf16 on a GPU and, where it pays, on CPUs with AMX, else fp32.",
     ),
 ]
 Jobs = Annotated[

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prune_kit.outcomes import Difference, Outcomes
+from prune_kit.ranking import last
 from prune_kit.selection import Selection
 from prune_kit.table import ScoreColumn, ScoreTable
 from prune_kit_cli.screen import Screen as Screen
@@ -17,6 +18,7 @@ from prune_kit_cli.screen import count_of
 from prune_kit_cli.screen import error_line as error_line
 
 SHOWN_CLASSES = 20
+SHOWN_EXAMPLES = 3
 
 
 def score_table(table: ScoreTable, names: list[str]) -> Table:
@@ -26,13 +28,18 @@ def score_table(table: ScoreTable, names: list[str]) -> Table:
     )
     for name in names:
         column = table.columns[name]
-        hardness = table.hardness(name)
-        rows = table.rows.training[~np.isnan(hardness[table.rows.training])]
-        ranked = rows[np.lexsort((table.rows.digest[rows], hardness[rows]))]
-        hardest = ", ".join(table.rows.id[row].decode("utf-8") for row in ranked[::-1][:3])
-        values = column.values[ranked]
-        numbers = (f"{value:.4g}" for value in (values[0], np.median(values), values[-1])) if len(rows) else "---"
-        view.add_row(name, *numbers, _networks_behind(column), Text(hardest))
+        hardness, rows = table.hardness(name), table.rows.training
+        rows = rows[~np.isnan(hardness[rows])]
+        hardest = last(hardness, table.rows.digest, rows, SHOWN_EXAMPLES)[::-1]
+        ids = ", ".join(table.rows.id[row].decode("utf-8") for row in hardest)
+        values = np.percentile(column.values[rows], (0, 50, 100)) if len(rows) else []
+        numbers = [f"{value:.4g}" for value in values] or list("---")
+        view.add_row(
+            name,
+            *(numbers if column.harder == "higher" else reversed(numbers)),
+            _networks_behind(column),
+            Text(ids),
+        )
     return view
 
 

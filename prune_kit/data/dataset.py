@@ -16,14 +16,20 @@ TEST_SHARE, TEST_SEED = 0.2, 0
 
 @dataclass(frozen=True, eq=False)
 class TestSet:
-    """The examples that are touched once, at the end. `images` uint8 (M, H, W, C), `label` int64 (M,)."""
+    """The examples that are touched once, at the end: `rows` (M,) of the images `pool`; `label` int64 (M,)."""
 
-    images: UInt8[np.ndarray, "M H W C"]
+    pool: UInt8[np.ndarray, "P H W C"]
+    rows: Int[np.ndarray, "M"]
     label: Int[np.ndarray, "M"]
     id: Shaped[np.ndarray, "M"]
     digest: Shaped[np.ndarray, "M"]
 
     __test__ = False  # pytest: not a class of tests
+
+    @property
+    def images(self) -> UInt8[np.ndarray, "M H W C"]:
+        """The images of the examples, in memory."""
+        return np.asarray(self.pool[self.rows])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -94,7 +100,7 @@ class Dataset:
             return self.outside_test
         held_out = np.flatnonzero(self.rows.role == HELD_OUT)
         label = self.rows.label if self.rows.true_label is None else self.rows.true_label
-        return TestSet(self.images[held_out], label[held_out], self.rows.id[held_out], self.rows.digest[held_out])
+        return TestSet(self.images, held_out, label[held_out], self.rows.id[held_out], self.rows.digest[held_out])
 
     @property
     def test_rows(self) -> Rows:
@@ -165,7 +171,8 @@ def from_arrays(
         if not len(test_images):
             raise DataError(f"{name}: the test set is empty; leave it out to have a fifth of the rows held out")
         test = TestSet(
-            images=test_images,
+            pool=test_images,
+            rows=np.arange(len(test_images)),
             label=check_labels(test_label, len(test_images), classes, f"{name}, test set"),
             id=text_array(_ids("test", len(test_images)) if test_ids is None else test_ids),
             digest=identity.array_digests(test_images) if test_digest is None else test_digest,
@@ -222,7 +229,7 @@ def validation_split(data: Dataset, share: float, seed: int) -> Dataset:
         )
     role = data.rows.role.copy()
     role[rows] = HELD_OUT
-    split = TestSet(np.asarray(data.images[rows]), data.labels[rows], data.ids[rows], data.rows.digest[rows])
+    split = TestSet(data.images, rows, data.labels[rows], data.ids[rows], data.rows.digest[rows])
     return replace(data, rows=replace(data.rows, role=role, test_fingerprint=split.fingerprint), outside_test=split)
 
 

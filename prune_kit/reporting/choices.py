@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import stats
 
+from prune_kit.ranking import ascending
 from prune_kit.removal import NO_SUGGESTION, Removal
 from prune_kit.reporting import limits, plots, sentences
 from prune_kit.reporting.blocks import Block, Cell, Gallery, Paragraph, Picture, Section, Table, id_of, visible
@@ -37,7 +38,7 @@ def _order(selection: Selection, table: ScoreTable | None) -> tuple[np.ndarray, 
     harder = known.harder if known is not None else "higher"
     hardness = selection.score if harder == "higher" else -selection.score
     rows = selection.rows.training[np.isfinite(hardness[selection.rows.training])]
-    return rows[np.lexsort((selection.rows.digest[rows], hardness[rows]))], harder
+    return rows[ascending(hardness[rows], selection.rows.digest[rows])], harder
 
 
 def _window(selection: Selection, order: np.ndarray, reasons: list[int], harder: str) -> Picture:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from prune_kit.identity import Rows
+from prune_kit.ranking import ascending
 from prune_kit.table import ScoreTable
 
 COLUMNS = 10  # score columns with figures and images
@@ -25,15 +25,8 @@ def ranked(table: ScoreTable, by: str) -> Index:
     """The training rows with a finite score, from easiest to hardest, by (hardness, digest, row)."""
     hardness, rows = table.hardness(by), table.rows.training
     rows = rows[np.isfinite(hardness[rows])]
-    order: np.ndarray = rows[np.lexsort((table.rows.digest[rows], hardness[rows]))]
+    order: Index = rows[ascending(hardness[rows], table.rows.digest[rows])]
     return order
-
-
-def per_class(rows: Rows, index: Index) -> list[Index]:
-    """The row numbers of `index` of each class, in their order."""
-    order = np.argsort(rows.label[index], kind="stable")
-    ends = np.cumsum(np.bincount(rows.label[index], minlength=len(rows.class_names)))
-    return np.split(index[order], ends[:-1])
 
 
 def quantiles(groups: Sequence[Index], values: Float[np.ndarray, "N"]) -> Float[np.ndarray, "C 5"]:

@@ -27,7 +27,7 @@ def score_section(table: ScoreTable, name: str, number: int, count: int) -> Sect
     if not len(order):
         return Section(anchor, title, (Paragraph(" ".join(said)), Paragraph("No training row has a finite score.")))
     blocks: list[Block] = [Paragraph(" ".join(said)), _spread(table, name, number, order)]
-    groups = limits.per_class(table.rows, order)
+    groups = table.rows.per_class(order)
     found, median = limits.quantiles(groups, column.values), float(np.median(column.values[order]))
     blocks += _classes(table, name, number, found, median)
     extreme = limits.most_extreme(found[:, 2], median, limits.GALLERIES)

@@ -78,7 +78,7 @@ def sections_of(
 def data_section(data: Dataset, examples: int) -> Section:
     """What the data are: counts per class, and the first examples of each."""
     rows, names = data.rows, data.class_names
-    groups = limits.per_class(rows, rows.training)
+    groups = rows.per_class(rows.training)
     counts = np.array([len(group) for group in groups])
     order = np.argsort(-counts, kind="stable")
     half = limits.BOXES // 2

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from prune_kit.errors import OptionError, TableError
+from prune_kit.ranking import ascending
 from prune_kit.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT
 from prune_kit.table import ScoreTable
 
@@ -20,8 +21,7 @@ SLACK = 1e-9  # keep + offset, added as binary fractions, may pass 1 by a roundi
 def ranking(table: ScoreTable, by: str | None) -> Int[np.ndarray, "n"]:
     """The training rows from easiest to hardest, sorted by (hardness, digest, row).
 
-    The digest breaks ties, so that they never follow the order of the classes in a folder. Raises TableError when a
-    training row has no score, or when wrong labels were planted while scoring.
+    Raises TableError when a training row has no score, or when wrong labels were planted while scoring.
     """
     if table.probe_label is not None:
         raise TableError(
@@ -36,7 +36,8 @@ def ranking(table: ScoreTable, by: str | None) -> Int[np.ndarray, "n"]:
             f"{table.column(by).name} has no score (NaN) for {len(unknown):,} of {len(rows):,} training rows, "
             f"the first is row {rows[unknown[0]]}; {_remedy(table, by)}"
         )
-    return rows[np.lexsort((rows, table.rows.digest[rows], hardness))]
+    order: np.ndarray = rows[ascending(hardness, table.rows.digest[rows])]
+    return order
 
 
 def finite_ranking(table: ScoreTable, by: str | None) -> Int[np.ndarray, "n"]:
@@ -125,9 +126,7 @@ def fill_reasons(
     if not per_class:
         fill(reasons, rows, "")
         return reasons
-    labels = table.rows.label[rows]
-    for number, name in enumerate(table.rows.class_names):
-        part = rows[labels == number]
+    for name, part in zip(table.rows.class_names, table.rows.per_class(rows), strict=True):
         if len(part):
             fill(reasons, part, f" of class {name!r}")
     return reasons

@@ -109,20 +109,21 @@ def resolve_execution(
     threads: int | None = None,
     networks: int = 1,
     settled_precision: str = "auto",
+    cpu_precision: str = "fp32",
 ) -> Execution:
     """Turn "auto" into what this machine has, for training `networks` networks.
 
     Without `jobs`, a CPU trains as many networks at once as it has cores, and each gets an equal share of them: for the
     small networks that CPUs train, this is faster than sharing the cores within one network. `threads` and
-    `settled_precision`, where an earlier run settled them, stay; the latter is no wish for gradients in it. Raises
-    OptionError for a device that is not there.
+    `settled_precision`, where an earlier run settled them, stay; the latter is no wish for gradients in it. What is
+    left open is bf16 on a GPU and `cpu_precision` on a CPU. Raises OptionError for a device that is not there.
     """
     device = _resolve_device(device)
     gradient_precision = "fp32" if precision == "auto" else precision
     if precision == "auto":
         precision = settled_precision
     if precision == "auto":
-        precision = "fp32" if device == "cpu" else "bf16"
+        precision = cpu_precision if device == "cpu" else "bf16"
     if precision not in PRECISIONS:
         raise catalog.unknown("precision", precision, ("auto", *PRECISIONS))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

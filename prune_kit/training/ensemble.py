@@ -104,7 +104,7 @@ def train_epoch(
     for number, (start, stop) in enumerate(bounds):
         rows = order[:, start:stop]
         if augmented and isinstance(pictures, DeviceImages):
-            parts = [pictures.augmented_batch(r, d.part(start, stop)) for r, d in zip(rows, draws, strict=True)]
+            parts = [pictures.augmented(pictures.of(r), d.part(start, stop)) for r, d in zip(rows, draws, strict=True)]
             batch = torch.stack(parts)
         else:
             batch = _batch(pictures, rows)

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from prune_kit.training.config import Execution, TrainConfig, resolve_execution
 from prune_kit.training.executor import Task, run_tasks
 from prune_kit.training.holdout import PROBABILITY_CLASSES, Holdout
 from prune_kit.training.images import DeviceImages, PreparedImages
+from prune_kit.training.processor import has_bf16_units
 from prune_kit.training.recorder import EpochListener, complete
 from prune_kit.training.runs import RecordedRun, Request, RunInputs
 from prune_kit.training.subsets import held_out_sets
@@ -88,13 +89,6 @@ def _open_precision(device: str) -> str:
     return "bf16" if not resolve_execution(device).device.startswith("cuda") and has_bf16_units() else "auto"
 
 
-@cache
-def has_bf16_units() -> bool:
-    """Whether this CPU multiplies matrices in bf16 by units of its own (AMX), as Linux tells."""
-    info = Path("/proc/cpuinfo")
-    return info.is_file() and " amx_bf16" in info.read_text("utf-8", "replace")
-
-
 def _name(ratio: int, group: range) -> str:
     folds = f"fold {group[0] + 1}" if len(group) == 1 else f"folds {group[0] + 1} to {group[-1] + 1}"
     return f"{folds} at {ratio} %"
@@ -139,7 +133,7 @@ def _together(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Train G networks in one batched computation: their logits (G, h, C), and (G, M, C) of the test set."""
     data, config, device = holdout.data, holdout.config, torch.device(holdout.execution.device)
-    shown, test_pictures = _shown(holdout)
+    shown, test_pictures, test_rows = _shown(holdout)
     labels = torch.from_numpy(data.labels).to(device)
     members = torch.from_numpy(np.stack([_rest(data, rows) for rows in held_out])).to(device)
     networks = ensemble.stack([holdout.network(seed) for seed in seeds], device, holdout.execution.precision)
@@ -147,9 +141,8 @@ def _together(
         ensemble.train_epoch(networks, shown, labels, members, seeds, config, epoch)
         if epoch < config.epochs:
             listener(epoch, config.epochs, "")
-    every = torch.arange(len(data.test.label), device=device).expand(len(seeds), -1)
-    asked = torch.from_numpy(np.stack(held_out)).to(device)
-    return ensemble.sweep(networks, shown, asked), ensemble.sweep(networks, test_pictures, every)
+    asked, tested = torch.from_numpy(np.stack(held_out)).to(device), test_rows.expand(len(seeds), -1)
+    return ensemble.sweep(networks, shown, asked), ensemble.sweep(networks, test_pictures, tested)
 
 
 def _alone(
@@ -165,28 +158,22 @@ def _alone(
     complete(inputs, request, folder, lambda epoch, of, note: None if epoch == of else listener(epoch, of, note))
     run = RecordedRun(inputs, folder / inputs.key)
     device, precision = torch.device(holdout.execution.device), holdout.execution.precision
-    network = run.model(epochs).to(device).to(memory_format=torch.channels_last)
-    pictures, test_pictures = _pictures(data, device)
+    network = loop.placed(run.model(epochs), device)
+    pictures, test_pictures, test_rows = images.of_data(data, device)
     asked = loop.sweep(network, pictures, precision, torch.from_numpy(rows).to(device))
-    tested = loop.sweep(network, test_pictures, precision)
+    tested = loop.sweep(network, test_pictures, precision, test_rows)
     shutil.rmtree(run.folder)
     return asked[None], tested[None]
 
 
 @lru_cache(maxsize=1)
-def _shown(holdout: Holdout) -> tuple[DeviceImages | PreparedImages, DeviceImages]:
-    """The images, prepared where they fit and none is augmented, and the test images: the same for all folds."""
+def _shown(holdout: Holdout) -> tuple[DeviceImages | PreparedImages, DeviceImages, torch.Tensor]:
+    """The images, prepared where they fit and none is augmented, and those and the rows of the test examples."""
     data, device = holdout.data, torch.device(holdout.execution.device)
-    pictures, test_pictures = _pictures(data, device)
+    pictures, test_pictures, test_rows = images.of_data(data, device)
     augmented = holdout.config.crop_padding > 0 or holdout.config.flip
     fits = data.images.size * torch.float32.itemsize <= PREPARED_BYTES
-    return pictures.prepared() if fits and not augmented else pictures, test_pictures
-
-
-def _pictures(data: Dataset, device: torch.device) -> tuple[DeviceImages, DeviceImages]:
-    """The images and the test images on the device, normalised by the constants of the training set."""
-    constants = images.normalisation(data)
-    return images.on_device(data.images, *constants, device), images.on_device(data.test.images, *constants, device)
+    return pictures.prepared() if fits and not augmented else pictures, test_pictures, test_rows
 
 
 def _rest(data: Dataset, rows: np.ndarray) -> np.ndarray:

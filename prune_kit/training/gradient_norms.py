@@ -77,7 +77,7 @@ def data_gradient_norms(model: nn.Module, data: Dataset, execution: Execution) -
         except (RuntimeError, MemoryError) as error:
             failure = error.with_traceback(None)  # whose frames would hold on to the memory
         if failure is not None:
-            size = halved(size, failure)
+            size = halved(size, failure, "the gradient norm")
             continue
         start += size
     return norms, arithmetic(precision, device)

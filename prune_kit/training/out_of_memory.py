@@ -16,6 +16,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def free_bytes(device: torch.device) -> int:
+    """What is free on a GPU; on a CPU, where a file's pages come and go, all that the machine has."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return _all_bytes() or 2**62
+
+
 def activation_budget(device: torch.device) -> int:
     """The bytes that a batch may take: half of what is free on a GPU, 2 GiB of a CPU's memory or half of all there is.
 
@@ -23,17 +30,24 @@ def activation_budget(device: torch.device) -> int:
     """
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0] // 2)
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        return min(CPU_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
-    return CPU_BYTES
+    return min(CPU_BYTES, _all_bytes() // 2) or CPU_BYTES
 
 
-def halved(size: int, error: Exception) -> int:
-    """The next smaller batch. Raises the `error` unless memory ran out, RunError if one example is too much."""
+def _all_bytes() -> int:
+    """The machine's memory; 0 where it does not say."""
+    known = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if known else 0
+
+
+def halved(size: int, error: Exception, what: str) -> int:
+    """The next smaller batch. Raises the `error` unless memory ran out, RunError if one example is too much.
+
+    `what` is it that does not fit: "the gradient norm".
+    """
     if not is_out_of_memory(error):
         raise error
     if size == 1:
-        raise RunError(f"the gradient norm of a single example does not fit into memory: {error}") from error
+        raise RunError(f"{what} of a single example does not fit into memory: {error}") from error
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
     return size // 2

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from prune_kit import files
 from prune_kit.errors import RunError
 from prune_kit.training import images, loop, memory, signals
+from prune_kit.training.out_of_memory import is_out_of_memory
 from prune_kit.training.runs import (
     RecordedRun,
     Request,
@@ -33,7 +34,7 @@ EpochListener = Callable[[int, int, str], None]  # finished epoch, epochs asked 
 def complete(inputs: RunInputs, request: Request, runs_folder: Path, listener: EpochListener) -> None:
     """Train what is missing of a run, and nothing else.
 
-    Raises RunError when the loss is no longer finite, FileError when the cache cannot be written.
+    Raises RunError when the loss is no longer finite or memory runs out, FileError when the cache cannot be written.
     """
     lacking = missing(inputs, request, runs_folder)
     if not lacking:
@@ -55,11 +56,11 @@ class _Run:
     ) -> None:
         device = torch.device(inputs.execution.device)
         data = inputs.data
-        constants = images.normalisation(data)
+        pictures, self.test_images, self.test_rows = images.of_data(data, device)
         self.inputs, self.request, self.folder, self.listener = inputs, request, folder, listener
         self.lacking = set(lacking)
         self.training = loop.Training(
-            images=images.on_device(data.images, *constants, device),
+            images=pictures,
             labels=torch.from_numpy(data.labels).to(device),
             members=torch.from_numpy(inputs.rows).to(device),
             config=inputs.config,
@@ -68,9 +69,8 @@ class _Run:
             epoch_steps=inputs.epoch_steps,
             precision=inputs.execution.precision,
         )
-        self.test_images = images.on_device(data.test.images, *constants, device)
         self.test_labels = torch.from_numpy(data.test.label).to(device)
-        self.model = build_model(inputs).to(device).to(memory_format=torch.channels_last)
+        self.model = loop.placed(build_model(inputs), device)
         self.optimizer = loop.optimizer_for(self.model, inputs.config)
         lacking_thresholds = {value for value in request.thresholds if threshold_file(value) in self.lacking}
         self.watch = Watch(self.model, self.training, lacking_thresholds)
@@ -120,7 +120,16 @@ class _Run:
         logits = torch.full((len(labels), self.inputs.data.classes), torch.nan, device=labels.device)
         # nothing is called after a step where nothing is looked for
         watching = {"after_step": self.watch.after_step} if self.watch.unreached else {}
-        presented = loop.train_epoch(self.model, self.optimizer, self.training, self.epoch + 1, logits, **watching)
+        try:
+            presented = loop.train_epoch(self.model, self.optimizer, self.training, self.epoch + 1, logits, **watching)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            network, batch = self.inputs.config.model, self.inputs.config.batch_size
+            raise RunError(
+                f"training ran out of memory: seed {self.inputs.seed}, epoch {self.epoch + 1}, {network} "
+                f"in batches of {batch}. Give a smaller batch: --train batch_size={max(batch // 2, 1)}, or --jobs 1"
+            ) from error
         self.epoch += 1
         probability = logits.softmax(1)
         seen = ~logits[:, 0].isnan()
@@ -155,7 +164,9 @@ class _Run:
         if wanted_test:
             self._write_arrays(
                 f"test-{epoch:04}.npz",
-                lambda: signals.statistics(loop.sweep(self.model, self.test_images, precision), self.test_labels),
+                lambda: signals.statistics(
+                    loop.sweep(self.model, self.test_images, precision, self.test_rows), self.test_labels
+                ),
             )
         if epoch in self.request.weights and not (self.folder / f"weights-{epoch:04}.safetensors").is_file():
             _write_tensors(self.folder / f"weights-{epoch:04}.safetensors", _own(self.model.state_dict()), {})

@@ -43,7 +43,7 @@ class Watch:
             drawn = torch.randperm(len(members), generator=chance.generator(training.seed, "threshold"))[:SAMPLE]
             rows = members[drawn.to(members.device)]
             self.steps = checked_steps(training.total_steps)
-            self.sample = DeviceImages(pictures.pixels[rows], pictures.mean, pictures.deviation)
+            self.sample = DeviceImages(pictures.of(rows), pictures.mean, pictures.deviation)
             self.sample_labels = training.labels[rows]
 
     def after_step(self, step: int) -> None:

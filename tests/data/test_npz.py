@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from prune_kit.data.sources import npz
 from prune_kit.data.spec import load_data
 from prune_kit.errors import DataError, OptionError
 from prune_kit.identity import array_digests
@@ -121,3 +122,37 @@ def test_a_damaged_file_is_named(tmp_path, compressed):
 def test_an_image_size_is_for_folders_only(tmp_path):
     with pytest.raises(OptionError, match="--image-size 32 is for folder:DIR"):
         load_data(save(tmp_path, x_train=X, y_train=Y), image_size=32)
+
+
+def test_large_arrays_stay_in_the_file(tmp_path, monkeypatch):
+    spec = save(tmp_path, x_train=X, y_train=Y, **TEST)
+    small = load_data(spec)
+    monkeypatch.setattr(npz, "LARGE_BYTES", 600)  # the 20 training images are larger, the 3 test images are not
+    large = load_data(spec)
+    assert [is_mapped(data.images) for data in (small, large)] == [False, True]
+    assert not is_mapped(large.test.pool)
+    np.testing.assert_array_equal(large.images, small.images)
+    assert (large.fingerprint, large.test.fingerprint) == (small.fingerprint, small.test.fingerprint)
+
+
+def test_large_arrays_that_are_compressed_or_of_columns_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(npz, "LARGE_BYTES", 0)
+    path = tmp_path / "packed.npz"
+    np.savez_compressed(path, x_train=X, y_train=Y)
+    np.testing.assert_array_equal(load_data(f"npz:{path}").images, X[..., None])
+    np.testing.assert_array_equal(load_data(save(tmp_path, x_train=np.asfortranarray(X), y_train=Y)).images[..., 0], X)
+
+
+def test_a_large_array_that_is_cut_short_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(npz, "LARGE_BYTES", 0)
+    spec = save(tmp_path, x_train=X, y_train=Y)
+    path = tmp_path / "mine.npz"
+    path.write_bytes(path.read_bytes().replace(b"(20, 5, 6)", b"(21, 5, 6)"))
+    with pytest.raises(DataError, match=r"x_train cannot be read: it is not as long as its shape \(21, 5, 6\) says"):
+        load_data(spec)
+
+
+def is_mapped(array):
+    while isinstance(array.base, np.ndarray) and not isinstance(array, np.memmap):
+        array = array.base
+    return isinstance(array, np.memmap)

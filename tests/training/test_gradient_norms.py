@@ -210,11 +210,11 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(model: nn.Module, mon
 
 
 def test_one_example_that_does_not_fit_is_an_error_and_other_errors_stay_what_they_are() -> None:
-    assert out_of_memory.halved(9, MemoryError()) == 4
+    assert out_of_memory.halved(9, MemoryError(), "the gradient norm") == 4
     with pytest.raises(RunError, match="single example"):
-        out_of_memory.halved(1, torch.cuda.OutOfMemoryError("CUDA out of memory"))
+        out_of_memory.halved(1, torch.cuda.OutOfMemoryError("CUDA out of memory"), "the gradient norm")
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        out_of_memory.halved(8, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+        out_of_memory.halved(8, RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "the gradient norm")
 
 
 def test_the_batch_is_as_large_as_the_memory_allows(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:

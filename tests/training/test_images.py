@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from prune_kit.chance import generator
 from prune_kit.data.dataset import from_arrays
-from prune_kit.training.images import Draws, draw, normalisation, on_device
+from prune_kit.training import images
+from prune_kit.training.images import Draws, draw, normalisation, of_data, on_device
 from tests.conftest import shapes_data
 
 CPU = torch.device("cpu")
@@ -51,7 +52,7 @@ def test_augmentation_equals_padding_cropping_and_mirroring_one_image_at_a_time(
     draws = draw(5, padding, True, generator(seed, "test"), CPU)
     rows = torch.tensor([8, 0, 3, 3, 1])
     pictures = on_device(images, np.zeros(channels), np.ones(channels), CPU)
-    found = pictures.augmented_batch(rows, draws).numpy()
+    found = pictures.augmented(pictures.of(rows), draws).numpy()
     for position, row in enumerate(rows.tolist()):
         padded = np.pad(images[row], ((padding, padding), (padding, padding), (0, 0)))
         down, right = int(draws.down[position]), int(draws.right[position])
@@ -79,3 +80,42 @@ def test_read_only_images_are_taken_without_a_warning() -> None:
     images = np.zeros((3, 4, 4, 1), dtype=np.uint8)
     images.setflags(write=False)
     assert on_device(images, np.zeros(1), np.ones(1), CPU).pixels.shape == (3, 4, 4, 1)
+
+
+def test_images_without_room_on_the_device_give_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = shapes_data()
+    resident, _, _ = of_data(data, CPU)
+    monkeypatch.setattr(images, "ROOM", 0)
+    streamed, among, test_rows = of_data(data, CPU)
+    assert (resident.streamed, streamed.streamed, among.streamed) == (False, True, True)
+    rows = torch.randperm(77, generator=generator(0, "test"))
+    bounds = [(start, min(start + 3, 77)) for start in range(0, 77, 3)]  # more batches than are read ahead
+    for one, other in zip(resident.batches(rows, bounds), streamed.batches(rows, bounds), strict=True):
+        assert torch.equal(one, other)
+    assert torch.equal(among.of(test_rows), torch.from_numpy(data.test.images))
+    assert list(streamed.batches(rows, [])) == []
+
+
+def test_an_image_that_cannot_be_read_ahead_is_told_where_its_batch_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = shapes_data()
+    monkeypatch.setattr(images, "ROOM", 0)
+    pictures, _, _ = of_data(data, CPU)
+
+    def broken(*_: object) -> torch.Tensor:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(images, "_read", broken)
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(pictures.batches(torch.arange(9), [(0, 9)]))
+
+
+def test_rows_held_out_of_the_data_are_not_copied() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 5, 5, 1)).astype(np.uint8)
+    data = from_arrays(pixels, np.arange(50) % 2, name="d", spec="d")
+    pictures, among, rows = of_data(data, CPU)
+    assert among is pictures
+    assert rows.tolist() == np.flatnonzero(data.rows.role == 1).tolist()
+    assert data.test.pool is data.images
+    np.testing.assert_array_equal(data.test.images, pixels[rows])

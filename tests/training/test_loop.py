@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from torch.nn import functional
 
 from prune_kit import chance, models
 from prune_kit.data.dataset import Dataset
+from prune_kit.errors import RunError
 from prune_kit.training import images, loop, schedule
 from prune_kit.training.config import TrainConfig
 from tests.conftest import TINY
@@ -98,3 +100,62 @@ def test_a_sweep_leaves_batch_norm_alone_and_does_not_depend_on_its_batch(
     monkeypatch.setattr(loop, "SWEEP_BATCH", {"cpu": 10})
     torch.testing.assert_close(loop.sweep(model, work.images, "fp32"), whole)
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_sweep_goes_on_in_halves_when_memory_runs_out(shapes: Dataset) -> None:
+    work = training(shapes, TINY, shapes.rows.training)
+    sizes: list[int] = []
+
+    class Greedy(torch.nn.Module):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            sizes.append(len(batch))
+            if len(batch) > 20:
+                raise MemoryError
+            return batch.flatten(1)[:, :3]
+
+    found = loop.sweep(Greedy(), work.images, "fp32")
+    assert torch.equal(found, work.images.batch(slice(0, 77)).flatten(1)[:, :3])
+    assert sizes == [77, 77, 62, 31, 15, 15, 15, 15, 15, 2]
+
+
+def test_an_example_that_does_not_fit_into_memory_is_an_error(shapes: Dataset) -> None:
+    work = training(shapes, TINY, shapes.rows.training)
+
+    class Huge(torch.nn.Module):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            raise MemoryError
+
+    with pytest.raises(RunError, match="the clean pass of a single example does not fit into memory"):
+        loop.sweep(Huge(), work.images, "fp32")
+
+
+def test_other_errors_of_a_sweep_pass(shapes: Dataset) -> None:
+    work = training(shapes, TINY, shapes.rows.training)
+
+    class Broken(torch.nn.Module):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        loop.sweep(Broken(), work.images, "fp32")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_network_in_its_place_learns_the_same_to_the_last_bit(shapes: Dataset, precision: str) -> None:
+    work = replace(training(shapes, TINY, shapes.rows.training), precision=precision)
+    states = []
+    for place in (lambda model: loop.placed(model, CPU), lambda model: model.to(memory_format=torch.channels_last)):
+        model = place(models.build("convnet", shape=shapes.shape, classes=3, seed=0))
+        loop.train_epoch(model, loop.optimizer_for(model, TINY), work, 1)
+        states.append(model.state_dict())
+    assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
+
+
+def test_the_gradient_of_a_global_average_keeps_the_layout() -> None:
+    seen: list[torch.Tensor] = []
+    model = loop.placed(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1)), CPU)
+    model[0].register_full_backward_hook(lambda _, __, received: seen.append(received[0]))
+    model(torch.randn(2, 3, 8, 8, requires_grad=True)).sum().backward()
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        model(torch.randn(2, 3, 8, 8))

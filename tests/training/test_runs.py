@@ -7,7 +7,7 @@ import pytest
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import FileError, RunError
-from prune_kit.training import loop, recorder
+from prune_kit.training import images, loop, recorder
 from prune_kit.training.executor import execute
 from prune_kit.training.runs import RecordedRun, Request, RunInputs, missing
 from tests.conftest import ONE_THREAD, TINY, shapes_data
@@ -149,6 +149,28 @@ def test_an_error_in_another_process_arrives_as_itself(shapes: Dataset, runs_fol
     runs = [run_of(shapes, s, config=wild, execution=replace(ONE_THREAD, jobs=2)) for s in range(2)]
     with pytest.raises(RunError, match="diverged: seed"):
         execute(runs, [Request(3)] * 2, runs_folder)
+
+
+def test_a_training_that_does_not_fit_into_memory_is_told_with_a_remedy(
+    shapes: Dataset, runs_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr(loop, "train_epoch", full)
+    with pytest.raises(
+        RunError, match=r"ran out of memory: seed 0, epoch 1, convnet in batches of 16\. .*batch_size=8"
+    ):
+        record(run_of(shapes), EVERYTHING, runs_folder)
+
+
+def test_streamed_images_make_the_same_run_to_the_last_bit(
+    shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    augmented = run_of(shapes, config=TINY.changed({"crop_padding": 1, "flip": True}))
+    resident = contents(record(augmented, EVERYTHING, tmp_path / "a"))
+    monkeypatch.setattr(images, "ROOM", 0)
+    assert contents(record(augmented, EVERYTHING, tmp_path / "b")) == resident
 
 
 def test_the_key_depends_on_every_input(shapes: Dataset) -> None:

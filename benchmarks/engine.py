@@ -1,0 +1,345 @@
+"""What training and scoring cost: ours against a plain PyTorch loop, in turns, and against the machine's own limit.
+
+    python benchmarks/engine.py --data folder:DIR                      the EL2N job and its parts
+    python benchmarks/engine.py --data folder:DIR --models mlp,convnet,resnet18
+    python benchmarks/engine.py --data folder:DIR --agreement          whether bf16 changes more than other seeds do
+    python benchmarks/engine.py --data cifar10:DIR --gpu               on a GPU: ResNet-18, 10 runs of 20 epochs, GraNd
+
+The plain loop is how the peers train: a torchvision data set of PIL images, transforms in DataLoader workers, float32,
+the default memory layout, one network after the other with all cores; then a clean pass for EL2N. Both train the same
+networks on the same rows by the same protocol. `share of peak` is the arithmetic of forward and backward (three times
+the forward's multiplications and additions) against the rate of large matrix products in the same precision.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from itertools import combinations, product
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch.nn import functional
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from this_machine import machine
+
+import prune_kit
+from prune_kit import models
+from prune_kit.data.dataset import Dataset, from_arrays
+from prune_kit.data.spec import load_data
+from prune_kit.training import images, loop, memory, schedule
+from prune_kit.training.config import TrainConfig
+from prune_kit.training.processor import cpu_precision
+from prune_kit.training.threads import using_threads
+
+MATRIX = {"cpu": 2048, "cuda": 8192}
+PADDING = 4
+
+
+class Pictures(torch.utils.data.Dataset[tuple[torch.Tensor, int, int]]):
+    """As torchvision's CIFAR10: an array in memory, a PIL image and the transforms per example; and its row."""
+
+    def __init__(self, data: Dataset, transform: object) -> None:
+        self.pixels, self.labels, self.transform = np.asarray(data.images), data.labels, transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, row: int) -> tuple[torch.Tensor, int, int]:
+        from PIL import Image
+
+        pixels = self.pixels[row]
+        return (
+            self.transform(Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)),
+            int(self.labels[row]),
+            row,
+        )
+
+
+def loaders(data: Dataset, config: TrainConfig, device: torch.device, workers: int) -> tuple[DataLoader, DataLoader]:
+    """A shuffled, augmenting loader over the training rows, and a plain one."""
+    from torchvision import transforms
+
+    mean, deviation = (tuple(constant / 255) for constant in images.normalisation(data))
+    plain = [transforms.ToTensor(), transforms.Normalize(mean, deviation)]
+    crops = [transforms.RandomCrop(data.shape[0], padding=config.crop_padding)] if config.crop_padding else []
+    augmented = [*crops, *([transforms.RandomHorizontalFlip()] if config.flip else []), *plain]
+    given = {"num_workers": workers, "pin_memory": device.type == "cuda", "persistent_workers": workers > 0}
+    rows = data.rows.training.tolist()
+    trained = torch.utils.data.Subset(Pictures(data, transforms.Compose(augmented)), rows)
+    looked_at = torch.utils.data.Subset(Pictures(data, transforms.Compose(plain)), rows)
+    return (
+        DataLoader(trained, config.batch_size, shuffle=True, **given),
+        DataLoader(looked_at, 500, **given),
+    )
+
+
+def plain_job(
+    data: Dataset, config: TrainConfig, epochs: int, runs: int, device: torch.device, workers: int
+) -> dict[str, float]:
+    """Seconds of the whole job, of its training and of its sweeps, as anyone would write it."""
+    shuffled, ordered = loaders(data, config, device, workers)
+    spent = {"training": 0.0, "sweeps": 0.0}
+    scores = np.zeros((runs, len(data)))
+    started = time.perf_counter()
+    for seed in range(runs):
+        torch.manual_seed(seed)
+        model = models.build(config.model, shape=data.shape, classes=data.classes, seed=seed).to(device)
+        optimizer = torch.optim.SGD(
+            model.parameters(), config.learning_rate, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
+        )
+        began = time.perf_counter()
+        model.train()
+        for _ in range(epochs):
+            for inputs, labels, _rows in shuffled:
+                optimizer.zero_grad()
+                functional.cross_entropy(model(inputs.to(device)), labels.to(device)).backward()
+                optimizer.step()
+        synchronise(device)
+        spent["training"] += time.perf_counter() - began
+        began = time.perf_counter()
+        model.eval()
+        with torch.no_grad():
+            for inputs, labels, rows in ordered:
+                error = model(inputs.to(device)).softmax(1) - functional.one_hot(labels.to(device), data.classes)
+                scores[seed, rows.numpy()] = error.norm(dim=1).cpu().numpy()
+        spent["sweeps"] += time.perf_counter() - began
+    scores.mean(axis=0)
+    return spent | {"whole": time.perf_counter() - started}
+
+
+def our_job(data: Dataset, config: TrainConfig, epochs: int, runs: int, device: str, precision: str) -> float:
+    """Seconds of `score`, its files and processes included."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        prune_kit.score(
+            data, "el2n", epoch=epochs, runs=runs, config=config, observe="sweep", device=device, precision=precision,
+            workdir=folder,
+        )  # fmt: skip
+        return time.perf_counter() - started
+
+
+def our_parts(
+    data: Dataset, config: TrainConfig, device: torch.device, precision: str, epochs: int
+) -> dict[str, float]:
+    """Seconds of an epoch of training and of a sweep of all rows, in this process; medians over `epochs`."""
+    pictures, *_ = images.of_data(data, device)
+    members = torch.from_numpy(data.rows.training).to(device)
+    labels = torch.from_numpy(data.labels).to(device)
+    steps = schedule.steps_per_epoch(len(members), config.batch_size, drop_last=config.drop_last)
+    training = loop.Training(pictures, labels, members, config, 0, config.epochs * steps, steps, precision)
+    model = loop.placed(models.build(config.model, shape=data.shape, classes=data.classes, seed=0), device)
+    optimizer = loop.optimizer_for(model, config)
+    found: dict[str, list[float]] = {"training": [], "sweeps": []}
+    for epoch in range(1, epochs + 2):
+        for name, work in (
+            ("training", lambda e=epoch: loop.train_epoch(model, optimizer, training, e)),
+            ("sweeps", lambda: loop.sweep(model, pictures, precision, members)),
+        ):
+            synchronise(device)
+            began = time.perf_counter()
+            work()
+            synchronise(device)
+            found[name].append(time.perf_counter() - began)
+    return {name: statistics.median(seconds[1:]) for name, seconds in found.items()}
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_rate(device: torch.device, precision: str) -> float:
+    """Multiplications and additions a second of a large product of matrices."""
+    size = MATRIX[device.type]
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    one, other = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
+    seconds = []
+    for _ in range(4):
+        synchronise(device)
+        began = time.perf_counter()
+        one @ other
+        synchronise(device)
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / min(seconds[1:])
+
+
+def forward_operations(name: str, data: Dataset) -> int:
+    """Multiplications and additions of one example's forward pass."""
+    model = models.build(name, shape=data.shape, classes=data.classes, seed=0).eval()
+    height, width, channels = data.shape
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        model(torch.zeros(1, channels, height, width))
+    return int(counted.get_total_flops())
+
+
+def part_of(data: Dataset, count: int) -> Dataset:
+    """The first `count` training rows of every source, spread over it, and a small test set."""
+    rows = data.rows.training[:: max(len(data.rows.training) // count, 1)][:count]
+    test = np.arange(0, len(data.test.label), max(len(data.test.label) // 500, 1))
+    return from_arrays(
+        np.ascontiguousarray(data.images[rows]), data.labels[rows], name=data.name, spec=data.rows.data,
+        class_names=data.class_names, test_images=data.test.images[test], test_label=data.test.label[test],
+    )  # fmt: skip
+
+
+def protocol(model: str, epochs: int, augmented: bool) -> TrainConfig:
+    """The same for every network: batch 128, a constant rate."""
+    return TrainConfig(
+        model=model, epochs=epochs, learning_rate=0.05, schedule="constant",
+        crop_padding=PADDING if augmented else 0, flip=augmented,
+    )  # fmt: skip
+
+
+def job(data: Dataset, name: str, given: argparse.Namespace) -> None:
+    """The whole EL2N job, several networks and one, ours and plain in turns."""
+    device = torch.device(given.device)
+    config = protocol(name, given.epoch, data.shape[2] == 3)
+    kinds = ["auto", "fp32"] if given.precision == "both" else [given.precision]
+    print(f"\n{name}, {len(data.rows.training):,} rows of {data.name}, EL2N after {given.epoch} epochs; "
+          f"auto is {cpu_precision(name, data.shape) if device.type == 'cpu' else 'bf16'}")  # fmt: skip
+    print(f"{'':26}{'plain loop s':>14}{'ours s':>10}{'ratio':>8}")
+    for runs in (given.runs, 1):
+        ratios: dict[str, list[float]] = {kind: [] for kind in kinds}
+        ours: dict[str, list[float]] = {kind: [] for kind in kinds}
+        theirs = []
+        our_job(data, replace(config, epochs=1), 1, runs, given.device, "auto")  # the processes start
+        for _ in range(given.repeats):
+            theirs.append(plain_job(data, config, given.epoch, runs, device, given.workers)["whole"])
+            for kind in kinds:
+                ours[kind].append(our_job(data, config, given.epoch, runs, given.device, kind))
+                ratios[kind].append(theirs[-1] / ours[kind][-1])
+        for kind in kinds:
+            label = f"{runs} {'run' if runs == 1 else 'runs'}, {kind}"
+            print(f"{label:26}{statistics.median(theirs):>14.1f}{statistics.median(ours[kind]):>10.1f}"
+                  f"{statistics.median(ratios[kind]):>7.2f}x", flush=True)  # fmt: skip
+
+
+def parts(data: Dataset, name: str, given: argparse.Namespace) -> None:
+    """Images a second of training and sweeping, ours and plain, and the share of the machine's peak; all threads."""
+    device = torch.device(given.device)
+    config = protocol(name, 3, data.shape[2] == 3)
+    operations, count = forward_operations(name, data), len(data.rows.training)
+    print(f"\n{name}, one network, {torch.get_num_threads()} threads, {operations / 1e6:.1f} M operations forward")
+    print(f"{'':26}{'training/s':>12}{'of peak':>9}{'sweep/s':>12}{'of peak':>9}{'peak G/s':>10}")
+    rows: dict[str, list[dict[str, float]]] = {"plain loop, fp32": [], "ours, fp32": [], "ours, bf16": []}
+    for _ in range(given.repeats):
+        plain = plain_job(data, config, 1, 1, device, given.workers)
+        rows["plain loop, fp32"].append({key: plain[key] for key in ("training", "sweeps")})
+        for precision in ("fp32", "bf16"):
+            rows[f"ours, {precision}"].append(our_parts(data, config, device, precision, 1))
+    for label, found in rows.items():
+        rate = peak_rate(device, label[-4:])
+        line = f"{label:26}"
+        for part, passes in (("training", 3), ("sweeps", 1)):
+            speed = count / statistics.median(one[part] for one in found)
+            line += f"{speed:>12,.0f}{100 * speed * passes * operations / rate:>8.1f}%"
+        print(f"{line}{rate / 1e9:>10,.0f}", flush=True)
+
+
+def agreement(data: Dataset, name: str, given: argparse.Namespace) -> None:
+    """Spearman between EL2N tables of disjoint seeds, within fp32 and between fp32 and bf16."""
+    config = protocol(name, given.epoch, data.shape[2] == 3)
+    tables: dict[tuple[str, int], np.ndarray] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for precision, group in product(("fp32", "bf16"), range(2)):
+            first = 100 * group
+            table = prune_kit.score(
+                data, "el2n", epoch=given.epoch, runs=given.runs, config=config, seed=first, observe="sweep",
+                device=given.device, precision=precision, workdir=folder,
+            )  # fmt: skip
+            tables[precision, group] = table.column(f"el2n@{given.epoch}").values[data.rows.training]
+    print(f"\n{name}, {len(data.rows.training):,} rows, EL2N@{given.epoch} over {given.runs} runs, Spearman")
+    for (kind, group), (other, second) in combinations(tables, 2):
+        found = spearmanr(tables[kind, group], tables[other, second]).statistic
+        seeds = "the same seeds" if group == second else "other seeds"
+        print(f"{kind} with {other}, {seeds}: {found:.4f}")
+
+
+def gpu(data: Dataset, given: argparse.Namespace) -> None:
+    """What the project promises of a GPU: EL2N at epoch 20 over ten runs, GraNd at epoch 1, the share of the peak."""
+    config = TrainConfig(
+        model="resnet18", epochs=200, learning_rate=0.1, milestones=(60, 120, 160), crop_padding=PADDING, flip=True
+    )
+    device = torch.device(given.device)
+    operations, count = forward_operations("resnet18", data), len(data.rows.training)
+    rate = peak_rate(device, "bf16")
+    for precision in ("bf16", "fp32"):
+        found = our_parts(data, config, device, precision, 3)
+        speed = count / found["training"]
+        print(f"resnet18, {precision}: {speed:,.0f} images/s of training, {300 * speed * operations / rate:.1f} % of "
+              f"{rate / 1e12:.0f} T/s in bf16; sweep {count / found['sweeps']:,.0f} images/s", flush=True)  # fmt: skip
+    compiled(data, config, device)
+    for method, epoch, runs in (("el2n", 20, 10), ("grand", 1, 10)):
+        with tempfile.TemporaryDirectory() as folder:
+            started = time.perf_counter()
+            prune_kit.score(data, method, epoch=epoch, runs=runs, config=config, device=given.device, workdir=folder)
+            print(f"score --method {method} --epoch {epoch} --runs {runs}: {time.perf_counter() - started:.1f} s",
+                  flush=True)  # fmt: skip
+
+
+def compiled(data: Dataset, config: TrainConfig, device: torch.device) -> None:
+    """What torch.compile would gain for ResNet-18 in bf16, and what it takes before the first step."""
+    pictures, *_ = images.of_data(data, device)
+    members = torch.from_numpy(data.rows.training[:12_800]).to(device)
+    labels = torch.from_numpy(data.labels).to(device)
+    training = loop.Training(pictures, labels, members, config, 0, 20_000, 100, "bf16")
+    for mode in (None, "default", "reduce-overhead"):
+        model = models.build(config.model, shape=data.shape, classes=data.classes, seed=0).to(device)
+        model = model.to(memory_format=torch.channels_last)
+        optimizer = loop.optimizer_for(model, config)
+        run = model if mode is None else torch.compile(model, mode=mode)
+        seconds = []
+        for epoch in range(1, 5):
+            synchronise(device)
+            began = time.perf_counter()
+            loop.train_epoch(run, optimizer, training, epoch)
+            synchronise(device)
+            seconds.append(time.perf_counter() - began)
+        print(f"torch.compile {mode or 'not used'}: {len(members) / min(seconds[1:]):,.0f} images/s, "
+              f"{seconds[0] - min(seconds[1:]):.1f} s before that", flush=True)  # fmt: skip
+
+
+def main() -> None:
+    """Print the machine and the tables asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="digits", help="folder:DIR, as for prune-kit score")
+    parser.add_argument("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--models", default="convnet")
+    parser.add_argument("--rows", type=int, default=5000, help="training rows; 0 for all")
+    parser.add_argument("--epoch", type=int, default=4)
+    parser.add_argument("--runs", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2, help="of the plain loop's DataLoader")
+    parser.add_argument("--precision", default="both", help="of ours: auto, fp32, bf16 or both auto and fp32")
+    parser.add_argument("--agreement", action="store_true")
+    parser.add_argument("--parts", action="store_true", help="the parts only")
+    parser.add_argument("--gpu", action="store_true")
+    given = parser.parse_args()
+    data, device = load_data(given.data), torch.device(given.device)
+    data = part_of(data, given.rows) if given.rows and not given.gpu else data
+    print(f"{machine(device)}; medians of {given.repeats}")
+    memory.keep_freed_memory()
+    if given.gpu:
+        gpu(data, given)
+        return
+    with using_threads(torch.get_num_threads()):
+        for name in given.models.split(","):
+            if given.agreement:
+                agreement(data, name, given)
+                continue
+            if not given.parts:
+                job(data, name, given)
+            parts(data, name, given)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The order of ranking against sorting by two keys, one after the other."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from prune_kit.ranking import ascending, last
+
+VALUES = st.one_of(
+    st.sampled_from([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, 1e-45, -1e-45]), st.floats(width=32, allow_nan=False)
+)
+DIGESTS = st.one_of(st.sampled_from([0, 1, 2**32, 2**32 + 1, 2**63, 2**64 - 1]), st.integers(0, 2**64 - 1))
+
+
+@st.composite
+def scored(draw: st.DrawFn, dtype: type = np.float32) -> tuple[np.ndarray, np.ndarray]:
+    """Values and digests with many ties in either, or in both."""
+    count = draw(st.integers(0, 40))
+    values = draw(arrays(dtype, count, elements=VALUES))
+    return values, draw(arrays(np.uint64, count, elements=DIGESTS))
+
+
+@given(scored())
+def test_the_order_is_by_value_then_digest_then_position(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    values, digest = pair
+    obvious = sorted(range(len(values)), key=lambda at: (float(values[at]), int(digest[at]), at))
+    assert ascending(values, digest).tolist() == obvious
+
+
+@given(scored(np.float64))
+def test_doubles_are_ordered_too(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    values, digest = pair
+    obvious = sorted(range(len(values)), key=lambda at: (float(values[at]), int(digest[at]), at))
+    assert ascending(values, digest).tolist() == obvious
+
+
+@given(scored(), st.integers(1, 5), st.data())
+def test_the_last_ones_are_the_end_of_the_order(
+    pair: tuple[np.ndarray, np.ndarray], count: int, data: st.DataObject
+) -> None:
+    values, digest = pair
+    rows = np.array(sorted(data.draw(st.sets(st.integers(0, max(len(values) - 1, 0))))), dtype=np.int64)
+    rows = rows[rows < len(values)]
+    whole = rows[ascending(values[rows], digest[rows])]
+    assert last(values, digest, rows, count).tolist() == whole[-count:].tolist()

@@ -1,0 +1,30 @@
+import pytest
+
+from prune_kit.training import processor
+from prune_kit.training.config import resolve_execution
+
+
+@pytest.mark.parametrize(
+    ("units", "model", "shape", "expected"),
+    [
+        (True, "convnet", (32, 32, 3), "bf16"),
+        (True, "resnet18", (28, 28, 1), "bf16"),
+        (True, "timm:vit_tiny_patch16_224", (224, 224, 3), "bf16"),
+        (True, "convnet", (8, 8, 1), "fp32"),
+        (True, "mlp", (32, 32, 3), "fp32"),
+        (False, "convnet", (32, 32, 3), "fp32"),
+    ],
+)
+def test_bf16_where_the_processor_has_units_for_it_and_the_network_keeps_them_busy(
+    units: bool, model: str, shape: tuple[int, int, int], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "has_bf16_units", lambda: units)
+    assert processor.cpu_precision(model, shape) == expected
+
+
+def test_it_decides_only_what_is_left_open() -> None:
+    def precision(asked: str, settled: str = "auto") -> str:
+        return resolve_execution("cpu", asked, settled_precision=settled, cpu_precision="bf16").precision
+
+    assert [precision("auto"), precision("fp32"), precision("auto", "fp32")] == ["bf16", "fp32", "fp32"]
+    assert resolve_execution("cpu", "auto", cpu_precision="bf16").gradient_precision == "fp32"
