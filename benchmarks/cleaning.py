@@ -31,6 +31,7 @@ from prune_kit.data.noise import plant
 from prune_kit.data.spec import load_data
 from prune_kit.training import images, loop
 from prune_kit.training.config import Execution, TrainConfig, resolve_execution
+from prune_kit.training.processor import cpu_precision
 from prune_kit.training.recorder import complete
 from prune_kit.training.runs import RecordedRun, Request, RunInputs
 
@@ -104,7 +105,7 @@ def compared(data: Dataset, config: TrainConfig, device: str, probes: float, see
     from cleanlab.count import num_label_issues
     from cleanlab.filter import find_label_issues
 
-    execution = resolve_execution(device, networks=1)
+    execution = resolve_execution(device, networks=1, cpu_precision=cpu_precision(config.model, data.shape))
     wrong = data.labels != data.true_labels
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter(), time.process_time()
