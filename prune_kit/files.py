@@ -137,14 +137,18 @@ def writing_hdf5(path: Path, kind: str, attributes: dict[str, Any]) -> Iterator[
         for name, value in attributes.items():
             file.attrs[name] = value
         yield file
-    image = memory.getbuffer()
+    write_checked(path, memory.getbuffer())
+
+
+def write_checked(path: Path, content: memoryview) -> None:
+    """Replace `path` by an HDF5 or npy image with a checksum behind it, where the readers of these do not look."""
     with replacing(path) as temporary, temporary.open("wb") as written:
-        written.write(image)
-        written.write(_checksum_line(hashlib.blake2b(image, digest_size=32).hexdigest()))
+        written.write(content)
+        written.write(_checksum_line(hashlib.blake2b(content, digest_size=32).hexdigest()))
 
 
 def _checksum_line(digest: str) -> bytes:
-    """What stands behind the HDF5 part of a file of ours; HDF5 itself does not look there."""
+    """What `write_checked` writes behind the content."""
     return f"{CHECKSUM}{digest}\n".encode()
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save
 
 from prune_kit import files
 from prune_kit.errors import RunError
@@ -22,6 +21,7 @@ from prune_kit.training.runs import (
     missing,
     read_tensors,
     threshold_file,
+    write_tensors,
 )
 from prune_kit.training.threads import using_threads
 from prune_kit.training.threshold import Watch
@@ -169,7 +169,7 @@ class _Run:
                 ),
             )
         if epoch in self.request.weights and not (self.folder / f"weights-{epoch:04}.safetensors").is_file():
-            _write_tensors(self.folder / f"weights-{epoch:04}.safetensors", _own(self.model.state_dict()), {})
+            write_tensors(self.folder / f"weights-{epoch:04}.safetensors", _own(self.model.state_dict()), {})
         path = self.folder / f"probability-{epoch:04}.npy"
         if (
             epoch == self.request.last_epoch > 0
@@ -179,7 +179,7 @@ class _Run:
         ):
             buffer = io.BytesIO()
             np.save(buffer, (self.probability_sum / self.presentations[:, None]).cpu().numpy())
-            files.write_bytes(path, buffer.getbuffer())
+            files.write_checked(path, buffer.getbuffer())
 
     def _write_arrays(self, name: str, arrays: Callable[[], dict[str, np.ndarray]]) -> None:
         path = self.folder / name
@@ -199,7 +199,7 @@ class _Run:
             tensors |= {"probability_sum": self.probability_sum, "presentations": self.presentations}
         unreached = json.dumps(sorted(self.watch.unreached))  # watched for in every epoch so far
         metadata = {"epoch": str(self.epoch), "seconds": repr(self.seconds), "unreached": unreached}
-        _write_tensors(self.folder / "state.safetensors", _own(tensors), metadata)
+        write_tensors(self.folder / "state.safetensors", _own(tensors), metadata)
         self.saved_epoch, self.saved_at = self.epoch, time.monotonic()
         self.save_seconds = self.saved_at - started
 
@@ -254,7 +254,3 @@ def _own(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
-
-
-def _write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    files.write_bytes(path, save(tensors, metadata))

@@ -26,6 +26,7 @@ from zipfile import ZipFile
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import nn
 
 from prune_kit import files, models
@@ -35,6 +36,8 @@ from prune_kit.training import schedule
 from prune_kit.training.config import Execution, TrainConfig
 
 RUN_FORMAT = 1
+CHECKSUM = "blake2b"  # the name under which the metadata of a safetensors file keep it
+REMEDY = "Remove that file, and the run records it again"
 Computed = np.ndarray | dict[str, np.ndarray]  # one array, or several by their names
 
 
@@ -178,9 +181,17 @@ class RecordedRun:
         return np.stack([self.sweep(name, epoch) for epoch in range(1, epochs + 1)])
 
     def probability(self, epoch: int) -> np.ndarray | None:
-        """The averaged training-time probabilities (N, C) up to `epoch`, float32; None where they were not kept."""
+        """The averaged training-time probabilities (N, C) up to `epoch`, float32; None where they were not kept.
+
+        Raises FileError when they are not what was written.
+        """
         path = self.folder / f"probability-{epoch:04}.npy"
-        return np.load(path, allow_pickle=False) if path.is_file() else None
+        if not path.is_file():
+            return None
+        if files.checksum_holds(path) is False:
+            raise FileError(f"{path} is damaged: its checksum does not hold. {REMEDY}")
+        probability: np.ndarray = np.load(path, allow_pickle=False)
+        return probability
 
     def model(self, epoch: int) -> nn.Module:
         """The network after `epoch`, on the CPU. Raises RunError if it was not kept."""
@@ -247,13 +258,32 @@ def _read_signal(path: Path, name: str) -> np.ndarray:
     try:
         return files.read_array(path, name)
     except FileError as error:
-        raise FileError(f"{error}. Remove that file, and the run records it again") from error
+        raise FileError(f"{error}. {REMEDY}") from error
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write contiguous tensors on the CPU, with a checksum over them and over the metadata among the latter."""
+    files.write_bytes(path, save(tensors, metadata | {CHECKSUM: _checksum(tensors, metadata)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors and the metadata of a safetensors file. Raises FileError when it is damaged."""
+    """The tensors and the metadata that `write_tensors` wrote. Raises FileError when the file is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise FileError(f"{path} is damaged ({error}); remove its folder, and the run is trained again") from error
+    written = metadata.pop(CHECKSUM, None)
+    if written is not None and written != _checksum(tensors, metadata):
+        raise FileError(
+            f"{path} is damaged (its checksum does not hold); remove its folder, and the run is trained again"
+        )
+    return tensors, metadata
+
+
+def _checksum(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> str:
+    digest = hashlib.blake2b(json.dumps(metadata, sort_keys=True).encode(), digest_size=32)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from prune_kit import files
 from prune_kit_cli.main import exit_code
 from tests.small_tables import table_of
 
@@ -61,3 +62,14 @@ def test_info_tells_the_other_files_when_one_is_damaged(workdir: Path, capsys: p
     out, err = capsys.readouterr()
     assert "selection.h5: selection" in out and "scores.h5: scores" in out
     assert "another.h5" in err and "thesis.h5" in err and len(err.strip().splitlines()) == 2
+
+
+def test_info_of_a_large_table_says_the_same_from_a_glance(
+    workdir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["info", str(workdir / "scores.h5")]
+    assert exit_code(words) == 0
+    small = capsys.readouterr().out
+    monkeypatch.setattr(files, "CHECKED_BYTES", 0)
+    assert exit_code(words) == 0
+    assert capsys.readouterr().out == small

@@ -191,3 +191,33 @@ def test_rows_that_are_not_the_fingerprinted_ones_are_refused(tmp_path, column):
         file[column] = values[:2] if column == "role" else values + values.dtype.type(1)
     with h5py.File(tmp_path / "a.h5") as file, pytest.raises(FileError, match=r"a\.h5 is damaged: its rows are not"):
         read_rows(file)
+
+
+def test_at_a_glance_rows_are_read_as_they_are_looked_at(tmp_path):
+    rows = replace(rows_of([5, 2**64 - 1, 7], [0, 1, 1]), true_label=np.array([1, 1, 0]))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        write_rows(file, rows)
+        write_rows(file.create_group("none"), rows_of([]))
+    with h5py.File(tmp_path / "a.h5") as file:
+        glanced, none = (read_rows(part, glance=True) for part in (file, file["none"]))
+    for name in ("id", "digest", "label", "role", "true_label"):
+        np.testing.assert_array_equal(getattr(glanced, name), getattr(rows, name))
+        assert isinstance(getattr(glanced, name).base, np.memmap) == (name != "role")
+    assert len(none) == 0
+
+
+def test_at_a_glance_rows_of_different_lengths_are_refused_still(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        write_rows(file, rows_of([5, 6, 7]))
+        del file["role"]
+        file["role"] = np.zeros(2, np.uint8)
+    with h5py.File(tmp_path / "a.h5") as file, pytest.raises(FileError, match=r"a\.h5 is damaged: its rows are not"):
+        read_rows(file, glance=True)
+
+
+@given(label=st.lists(st.integers(0, 4), max_size=40), data=st.data())
+def test_the_rows_of_each_class_keep_their_order(label, data):
+    rows = replace(rows_of(np.arange(len(label)), label), class_names=("a", "b", "c", "d", "e"))
+    index = np.array(data.draw(st.permutations(range(len(label)))), dtype=np.int64)[: data.draw(st.integers(0, 40))]
+    expected = [[row for row in index if label[row] == number] for number in range(5)]
+    assert [part.tolist() for part in rows.per_class(index)] == expected

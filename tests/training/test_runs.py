@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import FileError, RunError
@@ -269,3 +271,26 @@ def test_a_damaged_state_is_refused_by_name(shapes: Dataset, runs_folder: Path) 
     (run.folder / "state.safetensors").write_bytes(b"rubbish")
     with pytest.raises(FileError, match=r"state\.safetensors is damaged"):
         record(run_of(shapes), Request(2, test=True), runs_folder)
+
+
+@pytest.mark.parametrize("name", ["state.safetensors", "weights-0002.safetensors", "probability-0002.npy"])
+def test_a_flipped_bit_in_what_was_kept_is_noticed(name: str, shapes: Dataset, runs_folder: Path) -> None:
+    run = record(run_of(shapes), Request(2, minibatches=True, weights=frozenset({2})), runs_folder)
+    path = run.folder / name
+    content = bytearray(path.read_bytes())
+    content[-400 if name.endswith(".npy") else -3] ^= 1  # in the last of the numbers
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=rf"{name} is damaged.*its checksum does not hold"):
+        run.probability(2)
+        run.model(2)
+        record(run_of(shapes), Request(3, test=True), runs_folder)
+
+
+def test_files_that_say_nothing_of_a_checksum_are_read(shapes: Dataset, runs_folder: Path) -> None:
+    run = record(run_of(shapes), Request(2, minibatches=True, weights=frozenset({2})), runs_folder)
+    probability, model = run.probability(2), run.model(2)
+    assert probability is not None
+    np.save(run.folder / "probability-0002.npy", probability)
+    save_file(model.state_dict(), run.folder / "weights-0002.safetensors")
+    np.testing.assert_array_equal(run.probability(2), probability)
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in run.model(2).state_dict().items())
