@@ -19,6 +19,7 @@ import time
 from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,15 +116,17 @@ def plain_job(
     return spent | {"whole": time.perf_counter() - started}
 
 
-def our_job(data: Dataset, config: TrainConfig, epochs: int, runs: int, device: str, precision: str) -> float:
-    """Seconds of `score`, its files and processes included."""
+def scored(data: Dataset, method: str, config: TrainConfig, device: str, **given: Any) -> float:
+    """Seconds of `score` in an empty workdir, its files and processes included."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        prune_kit.score(
-            data, "el2n", epoch=epochs, runs=runs, config=config, observe="sweep", device=device, precision=precision,
-            workdir=folder,
-        )  # fmt: skip
+        prune_kit.score(data, method, config=config, device=device, workdir=folder, **given)
         return time.perf_counter() - started
+
+
+def our_job(data: Dataset, config: TrainConfig, epochs: int, runs: int, device: str, precision: str) -> float:
+    """Seconds of the whole EL2N job."""
+    return scored(data, "el2n", config, device, epoch=epochs, runs=runs, observe="sweep", precision=precision)
 
 
 def our_parts(
@@ -278,12 +281,15 @@ def gpu(data: Dataset, given: argparse.Namespace) -> None:
         print(f"resnet18, {precision}: {speed:,.0f} images/s of training, {300 * speed * operations / rate:.1f} % of "
               f"{rate / 1e12:.0f} T/s in bf16; sweep {count / found['sweeps']:,.0f} images/s", flush=True)  # fmt: skip
     compiled(data, config, device)
-    for method, epoch, runs in (("el2n", 20, 10), ("grand", 1, 10)):
-        with tempfile.TemporaryDirectory() as folder:
-            started = time.perf_counter()
-            prune_kit.score(data, method, epoch=epoch, runs=runs, config=config, device=given.device, workdir=folder)
-            print(f"score --method {method} --epoch {epoch} --runs {runs}: {time.perf_counter() - started:.1f} s",
-                  flush=True)  # fmt: skip
+    runs = given.runs or 10
+    for method, epoch in (("el2n", given.epoch or 20), ("grand", 1)):
+        seconds = scored(data, method, config, given.device, epoch=epoch, runs=runs)
+        print(f"score --method {method} --epoch {epoch} --runs {runs}: {seconds:.1f} s", flush=True)
+    for name in ("convnet", "resnet18"):
+        chosen = replace(config, model=name)
+        tried = {jobs: scored(data, "el2n", chosen, given.device, epoch=1, runs=4, jobs=jobs) for jobs in (1, 2, 4)}
+        words = ", ".join(f"{jobs} at once {seconds:.1f} s" for jobs, seconds in tried.items())
+        print(f"{name}, four runs of one epoch: {words}", flush=True)
 
 
 def compiled(data: Dataset, config: TrainConfig, device: torch.device) -> None:
@@ -314,9 +320,9 @@ def main() -> None:
     parser.add_argument("--data", default="digits", help="folder:DIR, as for prune-kit score")
     parser.add_argument("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--models", default="convnet")
-    parser.add_argument("--rows", type=int, default=5000, help="training rows; 0 for all")
-    parser.add_argument("--epoch", type=int, default=4)
-    parser.add_argument("--runs", type=int, default=4)
+    parser.add_argument("--rows", type=int, help="training rows, 0 for all (default: 5000, with --gpu all)")
+    parser.add_argument("--epoch", type=int, help="default: 4, with --gpu 20")
+    parser.add_argument("--runs", type=int, help="default: 4, with --gpu 10")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2, help="of the plain loop's DataLoader")
     parser.add_argument("--precision", default="both", help="of ours: auto, fp32, bf16 or both auto and fp32")
@@ -324,8 +330,11 @@ def main() -> None:
     parser.add_argument("--parts", action="store_true", help="the parts only")
     parser.add_argument("--gpu", action="store_true")
     given = parser.parse_args()
+    if not given.gpu:
+        small = {"epoch": 4, "runs": 4, "rows": 5000}
+        vars(given).update({name: small[name] for name in small if getattr(given, name) is None})
     data, device = load_data(given.data), torch.device(given.device)
-    data = part_of(data, given.rows) if given.rows and not given.gpu else data
+    data = part_of(data, given.rows) if given.rows else data
     print(f"{machine(device)}; medians of {given.repeats}")
     memory.keep_freed_memory()
     if given.gpu:

@@ -10,12 +10,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from prune_kit import catalog, files
+from prune_kit import catalog, files, top_probabilities
 from prune_kit.errors import FileError, TableError
 from prune_kit.identity import TRAIN, Rows, read_rows, write_rows
 
 EXTRAS = ("per_run", "per_ratio", "per_ratio_votes", "votes", "never_learned", "probability")
 TEST = ("scores", "per_run")
+TOP_CLASSES = "probability_class"  # the group of the classes of probabilities, where a file keeps some of many
 MADE_BY = "prune-kit score"
 NO_PROBE = -1
 
@@ -26,7 +27,7 @@ class ScoreColumn:
 
     NaN where an example has no score (rows held out as test). `harder` is "higher" or "lower". `extras` are arrays kept
     beside it: `per_run` (R, N), `per_ratio` and `per_ratio_votes` (S, N), `votes` and `never_learned` (N,),
-    `probability` (N, C). `test` holds the same score of the test examples where it has them: `scores` (M,), `per_run`
+    `probability` (N, C), of which a file keeps 5 of more than 100 classes. `test` holds the same score of the test examples where it has them: `scores` (M,), `per_run`
     (R, M). A `companion` was scored along with another column and is never chosen by itself.
     """
 
@@ -108,7 +109,7 @@ class ScoreTable:
                 file["probe_label"] = self.probe_label.astype(np.int64)
             scores = file.create_group("scores", track_order=True)  # columns keep the order in which they were scored
             for column in self.columns.values():
-                _write_column(file, scores, column)
+                _write_column(file, scores, column, self.rows.label)
             if self.test_rows is not None:
                 write_rows(file.require_group("test"), self.test_rows)
 
@@ -158,7 +159,7 @@ def version() -> str:
         return "unknown"
 
 
-def _write_column(file: h5py.File, scores: h5py.Group, column: ScoreColumn) -> None:
+def _write_column(file: h5py.File, scores: h5py.Group, column: ScoreColumn, label: np.ndarray) -> None:
     dataset = scores.create_dataset(column.name, data=column.values.astype(np.float32))
     dataset.attrs["method"] = column.method
     dataset.attrs["harder"] = column.harder
@@ -171,6 +172,9 @@ def _write_column(file: h5py.File, scores: h5py.Group, column: ScoreColumn) -> N
         dataset.attrs["companion"] = True
     for kind, values in column.extras.items():
         assert kind in EXTRAS
+        if kind == "probability" and values.shape[1] > top_probabilities.MANY_CLASSES:
+            values, classes = top_probabilities.packed(values, label)
+            file[f"{TOP_CLASSES}/{column.name}"] = classes
         kept = file.create_dataset(f"{kind}/{column.name}", data=values)
         if kind.startswith("per_ratio"):
             kept.attrs["ratios"] = column.parameters["ratios"]
@@ -211,9 +215,21 @@ def _read_column(file: h5py.File, name: str, extras: bool | tuple[str, ...]) -> 
         seconds=float(attributes["seconds"]),
         created=str(attributes["created"]),
         companion=bool(attributes.get("companion", False)),
-        extras=_kept(file, kinds, name),
+        extras=_kept(file, kinds, name) | _unpacked(file, kinds, name),
         test=_kept(file["test"], TEST, name) if extras is True and "test" in file else {},
     )
+
+
+def _unpacked(file: h5py.File, kinds: tuple[str, ...], name: str) -> dict[str, np.ndarray]:
+    """The probabilities of a column that were kept as the largest ones. Raises FileError for impossible classes."""
+    if "probability" not in kinds or TOP_CLASSES not in file or name not in file[TOP_CLASSES]:
+        return {}
+    values, classes = file["probability"][name][()], file[TOP_CLASSES][name][()]
+    count = len(json.loads(file.attrs["class_names"]))
+    in_range = values.shape == classes.shape and values.ndim == 2 and values.shape[1] < count
+    if not in_range or not ((classes >= 0) & (classes < count)).all():
+        raise FileError(f"{file.filename} is damaged: {TOP_CLASSES}/{name} are not classes of its {count:,}")
+    return {"probability": top_probabilities.dense(values, classes, count)}
 
 
 def _kept(group: h5py.Group, kinds: tuple[str, ...], name: str) -> dict[str, np.ndarray]:
