@@ -27,8 +27,9 @@ class ScoreColumn:
 
     NaN where an example has no score (rows held out as test). `harder` is "higher" or "lower". `extras` are arrays kept
     beside it: `per_run` (R, N), `per_ratio` and `per_ratio_votes` (S, N), `votes` and `never_learned` (N,),
-    `probability` (N, C), of which a file keeps 5 of more than 100 classes. `test` holds the same score of the test examples where it has them: `scores` (M,), `per_run`
-    (R, M). A `companion` was scored along with another column and is never chosen by itself.
+    `probability` (N, C), of which a file keeps 5 where there are more than 100 classes. `test` holds the same score of
+    the test examples where it has them: `scores` (M,), `per_run` (R, M). A `companion` was scored along with another
+    column and is never chosen by itself.
     """
 
     name: str

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from prune_kit.ranking import ascending, last
+from prune_kit.ranking import ascending, last, median, parts
 
 VALUES = st.one_of(
     st.sampled_from([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, 1e-45, -1e-45]), st.floats(width=32, allow_nan=False)
@@ -44,3 +44,19 @@ def test_the_last_ones_are_the_end_of_the_order(
     rows = rows[rows < len(values)]
     whole = rows[ascending(values[rows], digest[rows])]
     assert last(values, digest, rows, count).tolist() == whole[-count:].tolist()
+
+
+@given(scored(), st.data())
+def test_parts_are_those_of_the_order_cut_in_pieces(pair: tuple[np.ndarray, np.ndarray], data: st.DataObject) -> None:
+    values, digest = pair
+    count = len(values)
+    cuts = data.draw(st.lists(st.integers(0, count), max_size=3))
+    place = np.argsort(ascending(values, digest))
+    expected = [sum(int(at) <= place[position] for at in cuts) for position in range(count)]
+    assert parts(values, digest, *cuts).tolist() == expected
+    assert parts(values.astype(np.float64), digest, *cuts).tolist() == expected
+
+
+@given(arrays(np.float32, st.integers(1, 30), elements=st.floats(-1e6, 1e6, width=32)))
+def test_the_median_is_the_median(values: np.ndarray) -> None:
+    np.testing.assert_allclose(median(values), np.median(values.astype(np.float64)), rtol=1e-12)

@@ -9,8 +9,9 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from prune_kit.identity import TRAIN
 from prune_kit.outcomes import Difference, Outcomes
-from prune_kit.ranking import last
+from prune_kit.ranking import last, median, taken
 from prune_kit.selection import Selection
 from prune_kit.table import ScoreColumn, ScoreTable
 from prune_kit_cli.screen import Screen as Screen
@@ -28,11 +29,12 @@ def score_table(table: ScoreTable, names: list[str]) -> Table:
     )
     for name in names:
         column = table.columns[name]
-        hardness, rows = table.hardness(name), table.rows.training
-        rows = rows[~np.isnan(hardness[rows])]
+        hardness = table.hardness(name)
+        rows = np.flatnonzero((table.rows.role == TRAIN) & ~np.isnan(hardness))
         hardest = last(hardness, table.rows.digest, rows, SHOWN_EXAMPLES)[::-1]
         ids = ", ".join(table.rows.id[row].decode("utf-8") for row in hardest)
-        values = np.percentile(column.values[rows], (0, 50, 100)) if len(rows) else []
+        theirs = taken(column.values, rows)
+        values = (theirs.min(), median(theirs), theirs.max()) if len(rows) else ()
         numbers = [f"{value:.4g}" for value in values] or list("---")
         view.add_row(
             name,

@@ -8,35 +8,41 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from prune_kit.errors import OptionError, TableError
-from prune_kit.ranking import ascending
+from prune_kit.ranking import ascending, parts, taken
 from prune_kit.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT
 from prune_kit.table import ScoreTable
 
+WINDOW = np.array([DROPPED_EASY, KEPT, DROPPED_HARD], dtype=np.uint8)  # before, in and behind it
 SLACK = 1e-9  # keep + offset, added as binary fractions, may pass 1 by a rounding error
 
 
-def ranking(table: ScoreTable, by: str | None) -> Int[np.ndarray, "n"]:
-    """The training rows from easiest to hardest, sorted by (hardness, digest, row).
+def known_hardness(table: ScoreTable, by: str | None) -> Float[np.ndarray, "N"]:
+    """The hardness of every row, which every training row has.
 
-    Raises TableError when a training row has no score, or when wrong labels were planted while scoring.
+    Raises TableError when one has no score, or when wrong labels were planted while scoring.
     """
     if table.probe_label is not None:
         raise TableError(
             f"the table was scored with {len(table.probes):,} probes, labels planted wrong for `clean`, "
             "so its scores are not those of its labels. To prune, score again without --probes in another --workdir"
         )
-    rows = table.rows.training
-    hardness = table.hardness(by)[rows]
-    unknown = np.flatnonzero(np.isnan(hardness))
+    rows, hardness = table.rows.training, table.hardness(by)
+    unknown = np.flatnonzero(np.isnan(taken(hardness, rows)))
     if len(unknown):
         raise TableError(
             f"{table.column(by).name} has no score (NaN) for {len(unknown):,} of {len(rows):,} training rows, "
             f"the first is row {rows[unknown[0]]}; {_remedy(table, by)}"
         )
-    order: np.ndarray = rows[ascending(hardness, table.rows.digest[rows])]
+    return hardness
+
+
+def ranking(table: ScoreTable, by: str | None) -> Int[np.ndarray, "n"]:
+    """The training rows from easiest to hardest, sorted by (hardness, digest, row). Raises as `known_hardness`."""
+    rows, hardness = table.rows.training, known_hardness(table, by)
+    order: np.ndarray = rows[ascending(hardness[rows], table.rows.digest[rows])]
     return order
 
 
@@ -84,7 +90,7 @@ def check_room(keep: float, dropped: float, option: str) -> None:
 def window_bounds(
     order: Int[np.ndarray, "n"], keep: float, offset: float, offset_from: str, of: str = ""
 ) -> tuple[int, int]:
-    """The positions (start, stop) in `order`, easiest first, of the window.
+    """The positions (start, stop) of the window in an `order` of rows, easiest first.
 
     K = round(keep * n), O = min(round(offset * n), n - K). From "hard": skip the O hardest, keep the next K hardest.
     From "easy": drop the O easiest, keep the next K (Data Diet, appendix B.3).
@@ -104,15 +110,13 @@ def reasons_of_window(
     table: ScoreTable, by: str | None, keep: float, offset: float, offset_from: str, per_class: bool
 ) -> UInt8[np.ndarray, "N"]:
     """The reasons (N,) of a window over the ranking, or over each class's part of it."""
-    order = ranking(table, by)
+    hardness, digest = known_hardness(table, by), table.rows.digest
 
     def fill(reasons: np.ndarray, part: np.ndarray, of: str) -> None:
         start, stop = window_bounds(part, keep, offset, offset_from, of)
-        reasons[part[:start]] = DROPPED_EASY
-        reasons[part[start:stop]] = KEPT
-        reasons[part[stop:]] = DROPPED_HARD
+        reasons[part] = WINDOW[parts(taken(hardness, part), taken(digest, part), start, stop)]
 
-    return fill_reasons(table, order, per_class, fill)
+    return fill_reasons(table, table.rows.training, per_class, fill)
 
 
 def fill_reasons(
