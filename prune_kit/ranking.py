@@ -4,7 +4,9 @@ The digest breaks ties, so that they never follow the order of the classes in a 
 """
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8, UInt64
+from jaxtyping import Bool, Float, Int, UInt8, UInt64
+
+BLOCK = 1024
 
 
 def ascending(values: Float[np.ndarray, "n"], digest: UInt64[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
@@ -42,15 +44,17 @@ def parts(values: Float[np.ndarray, "n"], digest: UInt64[np.ndarray, "n"], *cuts
 
 
 def last(
-    values: Float[np.ndarray, "N"], digest: UInt64[np.ndarray, "N"], rows: Int[np.ndarray, "n"], count: int
+    values: Float[np.ndarray, "N"], digest: UInt64[np.ndarray, "N"], drawn: Bool[np.ndarray, "N"], count: int
 ) -> Int[np.ndarray, "k"]:
-    """The last `count` of the `rows`, distinct and rising, in their `ascending` order, or all where there are fewer.
+    """The last `count` of the `drawn` rows in their `ascending` order, or all where there are fewer.
 
-    The others stay unsorted, and their digests are not looked at.
+    The others stay unsorted, and their digests are not looked at: the highest values of `count` blocks are a floor
+    under the highest of all.
     """
-    if count < len(rows):
-        theirs = taken(values, rows)
-        rows = rows[theirs >= np.partition(theirs, -count)[-count]]
+    theirs = values if drawn.all() else np.where(drawn, values, -np.inf)
+    highest = np.maximum.reduceat(theirs, np.arange(0, len(values), BLOCK)) if len(values) else theirs
+    floor = np.partition(highest, -count)[-count] if count <= len(highest) else -np.inf
+    rows = np.flatnonzero((theirs >= floor) & drawn)
     order: np.ndarray = rows[ascending(values[rows], digest[rows])]
     return order[-count:]
 

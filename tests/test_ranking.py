@@ -1,10 +1,13 @@
 """The order of ranking against sorting by two keys, one after the other."""
 
+from unittest.mock import patch
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from prune_kit import ranking
 from prune_kit.ranking import ascending, last, median, parts
 
 VALUES = st.one_of(
@@ -40,10 +43,14 @@ def test_the_last_ones_are_the_end_of_the_order(
     pair: tuple[np.ndarray, np.ndarray], count: int, data: st.DataObject
 ) -> None:
     values, digest = pair
-    rows = np.array(sorted(data.draw(st.sets(st.integers(0, max(len(values) - 1, 0))))), dtype=np.int64)
-    rows = rows[rows < len(values)]
+    drawn = np.array(data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values))), dtype=bool)
+    if data.draw(st.booleans()):
+        drawn[:] = True
+    values[~drawn] = data.draw(st.sampled_from([np.nan, 5.0]))
+    rows = np.flatnonzero(drawn)
     whole = rows[ascending(values[rows], digest[rows])]
-    assert last(values, digest, rows, count).tolist() == whole[-count:].tolist()
+    with patch.object(ranking, "BLOCK", data.draw(st.sampled_from([1, 3, 1024]))):
+        assert last(values, digest, drawn, count).tolist() == whole[-count:].tolist()
 
 
 @given(scored(), st.data())

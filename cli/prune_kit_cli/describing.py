@@ -90,7 +90,10 @@ def _describe(path: Path) -> Described:
 
 
 def _scores(path: Path) -> Described:
+    import numpy as np
+
     from prune_kit import files
+    from prune_kit.identity import TRAIN
     from prune_kit.scorers.cscore import typical_error
     from prune_kit.table import ScoreTable
     from prune_kit_cli import render
@@ -103,7 +106,7 @@ def _scores(path: Path) -> Described:
         | ({"standard_error": typical_error(c)} if "per_ratio" in c.extras else {})
         for name, c in table.columns.items()
     }
-    counts = [f"{len(table.rows):,} rows, {len(table.rows.training):,} of them train"]
+    counts = [f"{len(table.rows):,} rows, {np.count_nonzero(table.rows.role == TRAIN):,} of them train"]
     if len(table.probes):
         counts.append(f"probes: {render.probes_sentence(table)}")
     values = {"rows": len(table.rows), "probes": len(table.probes), "columns": columns}

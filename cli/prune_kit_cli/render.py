@@ -11,7 +11,7 @@ from rich.text import Text
 
 from prune_kit.identity import TRAIN
 from prune_kit.outcomes import Difference, Outcomes
-from prune_kit.ranking import last, median, taken
+from prune_kit.ranking import last, median
 from prune_kit.selection import Selection
 from prune_kit.table import ScoreColumn, ScoreTable
 from prune_kit_cli.screen import Screen as Screen
@@ -30,11 +30,11 @@ def score_table(table: ScoreTable, names: list[str]) -> Table:
     for name in names:
         column = table.columns[name]
         hardness = table.hardness(name)
-        rows = np.flatnonzero((table.rows.role == TRAIN) & ~np.isnan(hardness))
-        hardest = last(hardness, table.rows.digest, rows, SHOWN_EXAMPLES)[::-1]
+        drawn = (table.rows.role == TRAIN) & ~np.isnan(hardness)
+        hardest = last(hardness, table.rows.digest, drawn, SHOWN_EXAMPLES)[::-1]
         ids = ", ".join(table.rows.id[row].decode("utf-8") for row in hardest)
-        theirs = taken(column.values, rows)
-        values = (theirs.min(), median(theirs), theirs.max()) if len(rows) else ()
+        theirs = column.values if drawn.all() else column.values[drawn]
+        values = (theirs.min(), median(theirs), theirs.max()) if len(theirs) else ()
         numbers = [f"{value:.4g}" for value in values] or list("---")
         view.add_row(
             name,
