@@ -248,7 +248,10 @@ def _opened(path: Path) -> h5py.File:
     if path.is_file() and 0 < path.stat().st_size <= CHECKED_BYTES:
         holds = checksum_holds(path)
         if holds is False:
-            raise FileError(f"{path} is damaged: its checksum does not hold, so it is not what was written")
+            raise FileError(
+                f"{path} is damaged: its checksum does not hold, so it is not what was written. "
+                "Take a copy of it, or make it again"
+            )
         if holds is None:
             check_heaps(path)
     try:

@@ -12,6 +12,7 @@ from prune_kit.table import now, version
 
 FULL = "full"
 CONFIDENCE = 0.95
+SAME = 1e-12  # differences of accuracies that are closer are the same, but for rounding
 COLUMNS = {
     "selection": np.str_,
     "seed": np.int64,
@@ -51,7 +52,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference of accuracies, paired by seed, with its 95% interval over the seeds (NaN for a single seed)."""
+    """A mean difference of accuracies, paired by seed, with its 95% interval over the seeds.
+
+    The interval is NaN where the seeds say nothing of the spread: there is one, or all differ by the same amount.
+    """
 
     mean: float
     low: float
@@ -152,11 +156,11 @@ class Outcomes:
 
 
 def paired_difference(differences: np.ndarray) -> Difference:
-    """Mean and 95% interval (Student's t) of differences (R,), one per seed."""
+    """Mean and 95% interval (Student's t) of differences (R,), one per seed; see `Difference` for what has none."""
     from scipy import stats
 
     count, mean = len(differences), float(differences.mean())
-    if count < 2:
+    if count < 2 or np.ptp(differences) < SAME:
         return Difference(mean, float("nan"), float("nan"))
     error = differences.std(ddof=1) / np.sqrt(count)
     reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error)

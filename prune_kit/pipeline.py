@@ -320,6 +320,7 @@ def tune(
     `retrain`. Raises what `select` and `retrain` raise.
     """
     check_same(data.rows, table.rows, f"the data {data.rows.data}", "the score table")
+    tuning.check_effort(runs, validation)
     cells, chosen_goal, _ = tuning.candidates(table, goal=goal, by=by, keep=keep, offset=offset, rule=rule)
     config = training_config(data, scored_with(table), config, model)
     seed = RETRAIN_SEED if seed is None else seed

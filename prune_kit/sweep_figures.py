@@ -143,7 +143,7 @@ def _finding(sweep: Sweep, name: str, lines: list[Line]) -> str:
             return "No selection stays within half a point of all rows"
         most = min(within, key=lambda cell: sweep.kept(cell.name))
         pruned = 100 * (1 - sweep.kept(most.name) / sweep.rows())
-        return f"Within half a point of all rows with up to {pruned:.0f} % pruned ({most.by})"
+        return f"Within half a point of all rows with {pruned:.0f} % pruned: {most.name}"
     spread = max(np.ptp([sweep.accuracies(cell.name).mean() for _, cell in points]) for _, points in lines)
     what = "the epoch of the score" if name == "epoch" else "the offset"
     return f"With {what}, the accuracy of a line changes by up to {100 * spread:.1f} points"

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from prune_kit import catalog
 from prune_kit.errors import OptionError
 from prune_kit.outcomes import FULL, Outcomes, random_name
-from prune_kit.selectors import SLACK
+from prune_kit.selectors import SLACK, count_kept
 from prune_kit.table import ScoreTable
 
 RANDOM = "random"
+SELECTORS = "prune_kit.selectors"
 PERCENTILES = (16, 84)
 
 
@@ -48,16 +50,21 @@ def grid(
     """The cells, and how many were left out since keep + offset is more than 1.
 
     "random" among the columns is the baseline, which is trained for every share anyhow. A rule without an offset (every
-    one but window) has one cell for each column and share. Raises OptionError when nothing is left, TableError for a
-    column that is not there.
+    one but window) has one cell for each column and share. Raises OptionError when nothing is left, for a rule that is
+    not there and for a share out of range, TableError for a column that is not there.
     """
+    keeps, offsets, rules = (list(dict.fromkeys(values)) for values in (keeps, offsets, rules))
+    for rule in rules:
+        catalog.load(SELECTORS, rule, "rule")
+    for keep in keeps:
+        count_kept(keep, len(table.rows.training))
     names = [name for name in dict.fromkeys(by) if name != RANDOM or RANDOM in table.columns]
     columns = [table.column(name).name for name in names]
     cells, left_out = {}, 0
-    for rule in dict.fromkeys(rules):
+    for rule in rules:
         for column in columns:
-            for keep in dict.fromkeys(keeps):
-                for offset in dict.fromkeys(offsets) if rule == "window" else [0.0]:
+            for keep in keeps:
+                for offset in offsets if rule == "window" else [0.0]:
                     if keep + offset > 1 + SLACK:
                         left_out += 1
                         continue
@@ -65,7 +72,12 @@ def grid(
                     name = f"{rule} {column} keep {keep:g}{at}"
                     cells[name] = Cell(name, rule, column, keep, offset)
     if not cells:
-        raise OptionError("the grid has no cell: name a column with --by, and shares with keep + offset of at most 1")
+        if not columns:
+            raise OptionError("the grid has no cell: random rows are trained anyhow; name another column with --by")
+        raise OptionError(
+            f"the grid has no cell: the least of --keep, {min(keeps):g}, and the least of --offset, {min(offsets):g}, "
+            "make more than 1"
+        )
     return list(cells.values()), left_out
 
 

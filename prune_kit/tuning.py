@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from prune_kit.training.config import TrainConfig
 
 LENGTHS = ((1 / 8, 1), (1 / 4, 2))  # shares of the protocol's epochs, and seeds; the rest is in full length
+MOST_VALIDATION = 0.5  # a larger split would judge networks that saw less than it
 SURVIVORS = 4  # one of so many goes on to the next stage
 VALIDATION = 0.2
 DEFAULT_WITHIN = 0.005
@@ -165,6 +166,14 @@ def candidates(
     chosen = Goal.of(goal) if goal is not None else Goal(None if len(keeps) == 1 else DEFAULT_WITHIN)
     cells, left_out = grid(table, columns, [rule] if isinstance(rule, str) else rule, keeps, offset)
     return cells, chosen, left_out
+
+
+def check_effort(runs: int, validation: float) -> None:
+    """Raise OptionError for a number of seeds, or a share of the training rows that judges, out of range."""
+    if runs < 1:
+        raise OptionError(f"--runs {runs} is out of range; at least 1")
+    if not 0 < validation <= MOST_VALIDATION:
+        raise OptionError(f"--validation {validation:g} is out of range; above 0 and at most {MOST_VALIDATION:g}")
 
 
 def shortened(config: "TrainConfig", epochs: int) -> "TrainConfig":

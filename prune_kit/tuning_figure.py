@@ -79,7 +79,8 @@ def _draw_round(axes: Axes, outcomes: Outcomes, keep: float, number: int) -> Non
             label=label, color=colour, marker=MARKERS[kind % len(MARKERS)], markersize=4, linewidth=1, elinewidth=1,
         )  # fmt: skip
         if outcomes.accuracies(FULL):
-            axes.axhline(100 * mean_accuracy(outcomes, FULL), color=colour, linestyle="--", linewidth=0.8)
+            same = "all rows, same epochs" if number == 0 and kind == 0 else None
+            axes.axhline(100 * mean_accuracy(outcomes, FULL), color=colour, linestyle="--", linewidth=0.8, label=same)
 
 
 def _place(cell: dict[str, Any]) -> tuple[str, str, float]:

@@ -42,10 +42,26 @@ def test_a_rule_without_an_offset_has_one_cell_for_each_share() -> None:
 def test_random_among_the_columns_is_the_baseline_and_no_cell() -> None:
     cells, _ = grid(two_columns(), ["el2n@5", "random"], ["window"], [0.5], [0.0])
     assert [cell.by for cell in cells] == ["el2n@5"]
-    with pytest.raises(OptionError, match="the grid has no cell"):
+    with pytest.raises(OptionError, match="the grid has no cell: random rows are trained anyhow"):
         grid(two_columns(), ["random"], ["window"], [0.5], [0.0])
+    with pytest.raises(
+        OptionError, match=r"the least of --keep, 0\.4, and the least of --offset, 0\.7, make more than 1"
+    ):
+        grid(two_columns(), ["el2n@5"], ["window"], [0.5, 0.4], [0.7, 0.9])
     with pytest.raises(TableError, match="unknown column 'aum@3'"):
         grid(two_columns(), ["aum@3"], ["window"], [0.5], [0.0])
+
+
+@pytest.mark.parametrize(
+    ("rule", "keep", "message"),
+    [("nonsense", 0.5, "unknown rule 'nonsense'"), ("window", 0.0, "--keep 0 is out of range"),
+     ("top", 1.5, "--keep 1.5 is out of range")],
+)  # fmt: skip
+def test_a_grid_that_cannot_be_selected_is_refused_before_anything_is_trained(
+    rule: str, keep: float, message: str
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        grid(two_columns(), ["el2n@5"], ["window", rule], [0.5, keep], [0.0])
 
 
 @pytest.mark.parametrize("values", [[0.5], [0.2, 0.9], [0.9, 0.91, 0.95, 0.99]])

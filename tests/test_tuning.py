@@ -1,5 +1,6 @@
 """The search for a window: what it costs, what it finds, and what its test says."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -268,10 +269,42 @@ def test_the_command_says_its_cost_first_and_writes_a_selection(
     out, err = capsys.readouterr()
     assert "cost      up to 8 trainings" in err and err.index("cost ") < err.index("network 1 of")
     assert "found: window el2n@1 keep 0.4 offset" in out and "over 1 seed" in out
+    assert "all rows" not in out  # accuracy as the goal needs no network on all rows
     for name in ("selection.h5", "tune.h5", "outcomes.h5", "tune.png"):
         assert (tmp_path / name).is_file() and name in err
     assert exit_code(["info", str(tmp_path / "tune.h5")]) == 0
     assert "on a validation split, not on the test set" in capsys.readouterr().out
+
+
+def test_a_goal_that_full_data_set_shows_what_they_reach(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = ["--train", "epochs=2", "--train", "model=mlp", "--workdir", str(tmp_path)]
+    assert exit_code(["score", "--epoch", "1", "--runs", "1", "--quiet", *short]) == 0
+    goal = ["--goal", "within 50 points of full", "--keep", "0.3,0.5", "--offset", "0", "--runs", "1"]
+    assert exit_code(["tune", *goal, *short]) == 0
+    told = [line.split() for line in capsys.readouterr().out.splitlines() if " all rows " in line]
+    assert [line[0] for line in told] == ["1", "2"]
+    assert exit_code(["info", "--json", str(tmp_path / "tune.h5")]) == 0
+    full = json.loads(capsys.readouterr().out)["full"]
+    assert [f"{100 * accuracy:.2f}" for accuracy in full] == [line[5] for line in told]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--runs", "0"], "--runs 0 is out of range"),
+        (["--validation", "0.99"], "--validation 0.99 is out of range; above 0 and at most 0.5"),
+        (["--validation", "0"], "--validation 0 is out of range"),
+        (["--keep", "0"], "--keep 0 is out of range"),
+        (["--rule", "nonsense"], "unknown rule 'nonsense'"),
+    ],
+)
+def test_wrong_words_are_told_before_anything_else(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table_of(list(range(20))).write(tmp_path / "scores.h5")
+    assert exit_code(["tune", *words, "--workdir", str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and message in err and len(err.strip().splitlines()) == 1
 
 
 @pytest.mark.slow

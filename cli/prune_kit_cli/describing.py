@@ -152,7 +152,7 @@ def _outcomes(path: Path) -> Described:
     if is_search(outcomes):
         rounds = rounds_of(outcomes)
         line = "a search for a window: accuracies on a validation split, not on the test set"
-        return {"rounds": render_tuning.rounds_json(rounds)}, [
+        return {"rounds": render_tuning.rounds_json(rounds), "full": render_tuning.full_json(rounds)}, [
             line,
             render_tuning.search_table(rounds, found_of(rounds)),
         ]

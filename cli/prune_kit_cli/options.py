@@ -80,7 +80,7 @@ Epoch = Annotated[
     typer.Option(
         "--epoch",
         metavar="T",
-        help="Score after T finished epochs; takes a list; 0 is untrained (default: 20; MNIST and alike: 10).",
+        help="Score after T finished epochs; takes a list; 0 is untrained (default: 20, at most the last; MNIST 10).",
     ),
 ]
 Observe = Annotated[

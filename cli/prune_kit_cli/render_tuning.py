@@ -26,8 +26,8 @@ def plan_notes(plan: Plan, goal: Goal, cells: int, epochs: int, runs: int, valid
         ("search", f"{', '.join([*short, confirm])}{further}; then the test"),
         (
             "cost",
-            f"up to {plan.networks} trainings, the work of {plan.wholes:.0f} whole ones (the whole grid: {plan.grid}); "
-            f"up to {2 * runs} more for each time that a neighbour proves better",
+            f"up to {plan.networks} trainings, the work of {plan.wholes:.0f} whole ones (the whole grid by `sweep`: "
+            f"{plan.grid}); up to {2 * runs} more for each time that a neighbour proves better",
         ),
     ]
 
@@ -50,6 +50,12 @@ def search_table(rounds: Sequence[Outcomes], found: str) -> Table:
                 str(cell["epochs"]), cell["rule"], Text(cell["by"]), f"{cell['keep']:g}", offset, str(len(seeds)),
                 f"{100 * mean_accuracy(outcomes, name):.2f} %", apart if last else "",
             )  # fmt: skip
+        full = outcomes.accuracies(FULL)
+        if full:
+            apart = render.difference(outcomes.difference(FULL, found)) if last else ""
+            percent = f"{100 * mean_accuracy(outcomes, FULL):.2f} %"
+            epochs = str(next(iter(outcomes.cells.values()))["epochs"])
+            view.add_row(epochs, "all rows", "", "1", "", str(len(full)), percent, apart)
         left = len(ranked) - len(shown[:SHOWN])
         if left:
             view.add_row("", "", f"and {left} more", "", "", "", "", "")
@@ -59,7 +65,8 @@ def search_table(rounds: Sequence[Outcomes], found: str) -> Table:
 def found_sentence(tuning: Tuning) -> str:
     """Which window it is, and whether the goal was met on the validation split."""
     if tuning.met:
-        return f"found: {tuning.cell.name} ({tuning.goal.describe()} on the validation split)"
+        others = ", the others judged by short trainings" if len(tuning.rounds) > 1 else ""
+        return f"found: {tuning.cell.name} ({tuning.goal.describe()} on the validation split{others})"
     last = tuning.rounds[-1]
     below = 100 * (mean_accuracy(last, FULL) - mean_accuracy(last, tuning.cell.name))
     return (
@@ -76,23 +83,23 @@ def verdicts(tuning: Tuning) -> list[str]:
         "random rows": test.difference(FOUND, random_name(len(tuning.selection.index))),
         "the hardest rows without an offset": tuning.against_top(),
     }
-    told = [f"{_verdict(d)} {other}" for other, d in against.items() if d is not None]
+    told = [_verdict(d, other) for other, d in against.items() if d is not None]
     lines = [f"On the test set, over {count_of(seeds, 'seed')}, it is {'; '.join(told)}."] if told else []
     others = [d for other, d in against.items() if d is not None and other != "full data"]
     if others and all(d.verdict == "not distinguishable" for d in others):
         lines.append("So for this share to keep, with these seeds, no window is known to beat a random choice.")
-    if tuning.against_top() is None:
+    elif tuning.against_top() is None:
         lines.append("The best offset is none: the hardest rows themselves.")
     return lines
 
 
-def _verdict(difference: Difference) -> str:
+def _verdict(difference: Difference, other: str) -> str:
     points = f"{100 * difference.mean:+.2f} points"
     if math.isnan(difference.low):
-        return f"{points} (no interval) against"
+        return f"{points} against {other}, without an interval"
     if difference.verdict == "not distinguishable":
-        return f"not distinguishable from ({points})"
-    return f"{difference.verdict} ({points})"
+        return f"not distinguishable from {other} ({points})"
+    return f"{difference.verdict} {other} ({points})"
 
 
 def tuning_json(tuning: Tuning) -> dict[str, Any]:
@@ -103,9 +110,15 @@ def tuning_json(tuning: Tuning) -> dict[str, Any]:
         "met": tuning.met,
         "found": vars(tuning.cell),
         "rounds": rounds_json(tuning.rounds),
+        "full": full_json(tuning.rounds),
         "test": render.outcomes_json(tuning.test),
         "minus_top": None if top is None else vars(top),
     }
+
+
+def full_json(rounds: Sequence[Outcomes]) -> list[float | None]:
+    """For each round the mean accuracy of all rows on the validation split, where they were trained."""
+    return [mean_accuracy(outcomes, FULL) if outcomes.accuracies(FULL) else None for outcomes in rounds]
 
 
 def rounds_json(rounds: Sequence[Outcomes]) -> list[list[dict[str, Any]]]:

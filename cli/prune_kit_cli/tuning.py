@@ -27,7 +27,7 @@ def tune(
         str | None, typer.Option("--offset", metavar="LIST", help="Shares to skip at the hard end (default: 0 to 0.6).")
     ] = None,
     by: Annotated[
-        str | None, typer.Option("--by", metavar="LIST", help="Columns to rank by, where the table has several.")
+        str | None, typer.Option("--by", metavar="LIST", help="Columns to rank by; needed where the table has several.")
     ] = None,
     rule: Annotated[str, typer.Option("--rule", metavar="LIST", help="Of `prune-kit list rules`.")] = "window",
     validation: Annotated[
@@ -67,6 +67,7 @@ def tune(
 
     screen, target = render.Screen(as_json, quiet), out or workdir / work.SELECTION
     work.check_target(target, "selection")
+    tuning.check_effort(runs, validation)
     lock.hold(workdir)
     table = work.read_scores(workdir, scores)
     rules, columns = work.words(rule, "--rule"), work.words(by, "--by") if by else None

@@ -28,7 +28,7 @@ STEEP = 50  # how often the fullest bin may have the rows of the middle one befo
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = PALETTE
 GREY = "#767676"
 WIDTH, LINE_WIDTH = 7.2, 92  # inches, and characters of a title that fit into them
-NAME_LENGTH = 28
+NAME_LENGTH, ROW_NAME_LENGTH = 28, 44
 
 
 def picture(
@@ -199,6 +199,6 @@ def _legend_below(axes: Axes) -> None:
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(np.arange(len(names)), [visible(name, NAME_LENGTH) for name in names], fontsize=8)
+    axes.set_yticks(np.arange(len(names)), [visible(name, ROW_NAME_LENGTH) for name in names], fontsize=8)
     axes.invert_yaxis()
     axes.set_ylim(len(names) - 0.4, -0.6)
