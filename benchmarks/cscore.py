@@ -104,14 +104,14 @@ def speed(data: Dataset, model: str, device: str, repeats: int) -> None:
         print(f"{name:24}{statistics.median(found):>18.3f}{statistics.median(ratios):>19.2f}x")
 
 
-def ways(data: Dataset, model: str, device: torch.device, repeats: int) -> None:
+def ways(data: Dataset, model: str, device: torch.device, repeats: int, trained_rows: int) -> None:
     """In one process, with one thread on a CPU: what batching several networks gains."""
     torch.set_num_threads(1)
     memory.keep_freed_memory()
     config = protocol(model, 1)
     pictures = images.on_device(data.images, *images.normalisation(data), device)
     labels = torch.from_numpy(data.labels).to(device)
-    rows = torch.from_numpy(data.rows.training[:6400]).to(device)
+    rows = torch.from_numpy(data.rows.training[:trained_rows]).to(device)
     steps = schedule.steps_per_epoch(len(rows), config.batch_size, drop_last=False)
 
     def network(seed: int) -> torch.nn.Module:
@@ -132,13 +132,14 @@ def ways(data: Dataset, model: str, device: torch.device, repeats: int) -> None:
         return count / (time.perf_counter() - started)
 
     tried: dict[str, Callable[[], float]] = {}
+    batch_norm = any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network(0).modules())  # no bf16 in torch.func
     by_hand = bool(ensemble.perceptron_layers(network(0)))
     for precision in ("fp32", "bf16"):
         tried[f"the usual loop, {precision}"] = lambda p=precision: alone(p)
         for count in (1, 4, 16):
             if by_hand:
                 tried[f"by hand, {count} at once, {precision}"] = lambda p=precision, n=count: together(p, n, True)
-            if count > 1:
+            if count > 1 and (precision == "fp32" or not batch_norm):
                 tried[f"torch.func, {count} at once, {precision}"] = lambda p=precision, n=count: together(p, n, False)
     for run in tried.values():
         run()
@@ -195,6 +196,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", help="default: mlp")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--ways", action="store_true")
+    parser.add_argument("--rows", type=int, default=6400, help="of --ways")
     parser.add_argument("--agreement", action="store_true")
     parser.add_argument("--paper", action="store_true")
     given = parser.parse_args()
@@ -202,7 +204,7 @@ def main() -> None:
     print(f"{machine(device)}; medians of {given.repeats}")
     for model in given.model or ["mlp"]:
         if given.ways:
-            ways(data, model, device, given.repeats)
+            ways(data, model, device, given.repeats, given.rows)
         elif not given.agreement and not given.paper:
             speed(data, model, given.device, given.repeats)
     if given.agreement:

@@ -53,7 +53,7 @@ def grid(
     one but window) has one cell for each column and share. Raises OptionError when nothing is left, for a rule that is
     not there and for a share out of range, TableError for a column that is not there.
     """
-    keeps, offsets, rules = (list(dict.fromkeys(values)) for values in (keeps, offsets, rules))
+    keeps, offsets, rules = list(dict.fromkeys(keeps)), list(dict.fromkeys(offsets)), list(dict.fromkeys(rules))
     for rule in rules:
         catalog.load(SELECTORS, rule, "rule")
     for keep in keeps:

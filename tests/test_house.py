@@ -59,6 +59,8 @@ FLOORS = [
         "prune_kit.catalog",
         "prune_kit.progress",
         "prune_kit.chance",
+        "prune_kit.ranking",
+        "prune_kit.top_probabilities",
     ],
     ["prune_kit.heaps"],
     ["prune_kit.errors"],
