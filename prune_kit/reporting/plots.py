@@ -28,7 +28,7 @@ STEEP = 50  # how often the fullest bin may have the rows of the middle one befo
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = PALETTE
 GREY = "#767676"
 WIDTH, LINE_WIDTH = 7.2, 92  # inches, and characters of a title that fit into them
-NAME_LENGTH, ROW_NAME_LENGTH = 28, 44
+NAME_LENGTH, CELL_LENGTH = 28, 44  # the latter of a sweep's cells, which differ at their ends
 
 
 def picture(
@@ -174,7 +174,7 @@ def dots(
         axes.axvline(100 * full, color=VERMILION, linewidth=0.9, linestyle="--", label="mean of all rows")
     axes.plot([], [], "o", color=GREY, markersize=3, label="one seed")
     _legend_below(axes)
-    _name_rows(axes, names)
+    _name_rows(axes, names, CELL_LENGTH)
     axes.set(xlabel="test accuracy at the last epoch, %")
 
 
@@ -198,7 +198,7 @@ def _legend_below(axes: Axes) -> None:
     axes.figure.legend(fontsize=8, frameon=False, loc="outside lower right", ncols=4)
 
 
-def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(np.arange(len(names)), [visible(name, ROW_NAME_LENGTH) for name in names], fontsize=8)
+def _name_rows(axes: Axes, names: Sequence[str], longest: int = NAME_LENGTH) -> None:
+    axes.set_yticks(np.arange(len(names)), [visible(name, longest) for name in names], fontsize=8)
     axes.invert_yaxis()
     axes.set_ylim(len(names) - 0.4, -0.6)
