@@ -250,7 +250,7 @@ def _opened(path: Path) -> h5py.File:
         if holds is False:
             raise FileError(
                 f"{path} is damaged: its checksum does not hold, so it is not what was written. "
-                "Take a copy of it, or make it again"
+                "Restore a copy, or make it again"
             )
         if holds is None:
             check_heaps(path)
