@@ -10,14 +10,25 @@ from typing import Any
 import h5py
 import numpy as np
 
-from prune_kit import catalog, files, top_probabilities
+from prune_kit import catalog, files
+from prune_kit.column_summary import Summary, read_summary, summary_of, write_summary
 from prune_kit.errors import FileError, TableError
 from prune_kit.identity import TRAIN, Rows, read_rows, write_rows
 
 EXTRAS = ("per_run", "per_ratio", "per_ratio_votes", "votes", "never_learned", "probability")
 TEST = ("scores", "per_run")
+MANY_CLASSES = 100  # above it a file keeps the largest probabilities
 TOP_CLASSES = "probability_class"  # the group of the classes of probabilities, where a file keeps some of many
 MADE_BY = "prune-kit score"
+TRAININGS = ("config", "seed", "observe", "precision", "threads", "probes", "epoch")  # parameters that methods share
+FOUND = (  # parameters that nobody chose: what a method says of how it went
+    "fold_precision",
+    "fold_threads",
+    "test_accuracy_by_ratio",
+    "gradient_precision",
+    "threshold_steps",
+    "threshold_accuracies",
+)
 NO_PROBE = -1
 
 
@@ -29,7 +40,7 @@ class ScoreColumn:
     beside it: `per_run` (R, N), `per_ratio` and `per_ratio_votes` (S, N), `votes` and `never_learned` (N,),
     `probability` (N, C), of which a file keeps 5 where there are more than 100 classes. `test` holds the same score of
     the test examples where it has them: `scores` (M,), `per_run` (R, M). A `companion` was scored along with another
-    column and is never chosen by itself.
+    column and is never chosen by itself. The `summary` is known where a file was read at a glance.
     """
 
     name: str
@@ -43,6 +54,7 @@ class ScoreColumn:
     companion: bool = False
     extras: dict[str, np.ndarray] = field(default_factory=dict)
     test: dict[str, np.ndarray] = field(default_factory=dict)
+    summary: Summary | None = None
 
     def __repr__(self) -> str:
         return f"ScoreColumn({self.name}, {len(self.values):,} rows, {self.runs} runs)"
@@ -51,6 +63,11 @@ class ScoreColumn:
     def runs(self) -> int:
         """How many runs it averages."""
         return len(self.seeds)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of its method, such as ratios and folds of cscore."""
+        return {name: value for name, value in self.parameters.items() if name not in (*TRAININGS, *FOUND)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,6 +111,11 @@ class ScoreTable:
         column = self.column(by)
         return column.values if column.harder == "higher" else -column.values
 
+    def summary(self, by: str | None = None) -> Summary:
+        """The range of a column over the training rows, and its hardest examples."""
+        column = self.column(by)
+        return column.summary or summary_of(column.values, column.harder, self.rows)
+
     def with_columns(self, columns: Iterable[ScoreColumn]) -> "ScoreTable":
         """The same table with columns added, or replaced by their namesakes."""
         return replace(self, columns=self.columns | {column.name: column for column in columns})
@@ -110,7 +132,7 @@ class ScoreTable:
                 file["probe_label"] = self.probe_label.astype(np.int64)
             scores = file.create_group("scores", track_order=True)  # columns keep the order in which they were scored
             for column in self.columns.values():
-                _write_column(file, scores, column, self.rows.label)
+                _write_column(file, scores, column, self.rows)
             if self.test_rows is not None:
                 write_rows(file.require_group("test"), self.test_rows)
 
@@ -125,7 +147,8 @@ class ScoreTable:
     ) -> "ScoreTable":
         """Read a table; `only` some columns, and some or none of the `extras` (per-run values, probabilities).
 
-        At a `glance`, ids, digests and labels are read as they are looked at, and not compared with the fingerprint.
+        At a `glance`, scores, ids, digests and labels are read as they are looked at, nobody compares them with the
+        fingerprint, and a column's summary is the one that was written with it.
         Raises FileError when the file is absent, damaged, of another kind or version.
         """
         with files.reading_hdf5(Path(path), "scores", MADE_BY) as file:
@@ -133,7 +156,7 @@ class ScoreTable:
             rows = read_rows(file, glance=glance)
             table = cls(
                 rows=rows,
-                columns={name: _read_column(file, name, extras) for name in names},
+                columns={name: _read_column(file, name, extras, glance) for name in names},
                 created=str(file.attrs["created"]),
                 test_rows=read_rows(file["test"]) if "test" in file and "id" in file["test"] else None,
                 probe_label=_read_probe_label(file, rows) if "probe_label" in file else None,
@@ -160,7 +183,7 @@ def version() -> str:
         return "unknown"
 
 
-def _write_column(file: h5py.File, scores: h5py.Group, column: ScoreColumn, label: np.ndarray) -> None:
+def _write_column(file: h5py.File, scores: h5py.Group, column: ScoreColumn, rows: Rows) -> None:
     dataset = scores.create_dataset(column.name, data=column.values.astype(np.float32))
     dataset.attrs["method"] = column.method
     dataset.attrs["harder"] = column.harder
@@ -169,12 +192,15 @@ def _write_column(file: h5py.File, scores: h5py.Group, column: ScoreColumn, labe
     dataset.attrs["runs"] = column.runs
     dataset.attrs["seconds"] = column.seconds
     dataset.attrs["created"] = column.created
+    write_summary(dataset, summary_of(column.values.astype(np.float32), column.harder, rows))
     if column.companion:
         dataset.attrs["companion"] = True
     for kind, values in column.extras.items():
         assert kind in EXTRAS
-        if kind == "probability" and values.shape[1] > top_probabilities.MANY_CLASSES:
-            values, classes = top_probabilities.packed(values, label)
+        if kind == "probability" and values.shape[1] > MANY_CLASSES:
+            from prune_kit import top_probabilities
+
+            values, classes = top_probabilities.packed(values, rows.label)
             file[f"{TOP_CLASSES}/{column.name}"] = classes
         kept = file.create_dataset(f"{kind}/{column.name}", data=values)
         if kind.startswith("per_ratio"):
@@ -202,13 +228,13 @@ def _read_probe_label(file: h5py.File, rows: Rows) -> np.ndarray:
     return label
 
 
-def _read_column(file: h5py.File, name: str, extras: bool | tuple[str, ...]) -> ScoreColumn:
+def _read_column(file: h5py.File, name: str, extras: bool | tuple[str, ...], glance: bool) -> ScoreColumn:
     kinds = extras if isinstance(extras, tuple) else EXTRAS if extras else ()
     dataset = file["scores"][name]
     attributes = dataset.attrs
     return ScoreColumn(
         name=name,
-        values=dataset[()],
+        values=files.mapped(dataset) if glance else files.whole(dataset),
         method=str(attributes["method"]),
         harder=str(attributes["harder"]),
         parameters=json.loads(attributes["parameters"]),
@@ -218,6 +244,7 @@ def _read_column(file: h5py.File, name: str, extras: bool | tuple[str, ...]) -> 
         companion=bool(attributes.get("companion", False)),
         extras=_kept(file, kinds, name) | _unpacked(file, kinds, name),
         test=_kept(file["test"], TEST, name) if extras is True and "test" in file else {},
+        summary=read_summary(dataset) if glance else None,
     )
 
 
@@ -225,6 +252,8 @@ def _unpacked(file: h5py.File, kinds: tuple[str, ...], name: str) -> dict[str, n
     """The probabilities of a column that were kept as the largest ones. Raises FileError for impossible classes."""
     if "probability" not in kinds or TOP_CLASSES not in file or name not in file[TOP_CLASSES]:
         return {}
+    from prune_kit import top_probabilities
+
     values, classes = file["probability"][name][()], file[TOP_CLASSES][name][()]
     count = len(json.loads(file.attrs["class_names"]))
     in_range = values.shape == classes.shape and values.ndim == 2 and values.shape[1] < count

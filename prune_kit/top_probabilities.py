@@ -3,7 +3,6 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-MANY_CLASSES = 100  # above it a file keeps KEPT of them
 KEPT = 5
 
 

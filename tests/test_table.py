@@ -155,7 +155,7 @@ def test_the_file_has_the_layout_of_the_design(table, path):
             dataset = file["scores"][name]
             assert (dataset.dtype, dataset.shape) == (np.float32, (N,))
             assert set(dataset.attrs) - {"companion"} == {
-                "method", "harder", "parameters", "seeds", "runs", "seconds", "created",
+                "method", "harder", "parameters", "seeds", "runs", "seconds", "created", "summary", "hardest_rows",
             }  # fmt: skip
             assert (dataset.attrs["method"], dataset.attrs["harder"]) == (column.method, column.harder)
             assert json.loads(dataset.attrs["parameters"]) == column.parameters

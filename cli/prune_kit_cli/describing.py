@@ -5,11 +5,14 @@ What the command needs is imported inside it, so that `--help` answers at once.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prune_kit_cli import options as o
+
+if TYPE_CHECKING:
+    from prune_kit.table import ScoreColumn, ScoreTable
 
 Described = tuple[dict[str, Any], list[Any]]  # JSON values, and things to print
 
@@ -94,7 +97,6 @@ def _scores(path: Path) -> Described:
 
     from prune_kit import files
     from prune_kit.identity import TRAIN
-    from prune_kit.scorers.cscore import typical_error
     from prune_kit.table import ScoreTable
     from prune_kit_cli import render
 
@@ -103,14 +105,48 @@ def _scores(path: Path) -> Described:
     names = list(table.columns)
     columns = {
         name: {"harder": c.harder, "runs": c.runs, "seconds": c.seconds, "companion": c.companion, **c.parameters}
-        | ({"standard_error": typical_error(c)} if "per_ratio" in c.extras else {})
+        | _standard_error(c)
         for name, c in table.columns.items()
     }
     counts = [f"{len(table.rows):,} rows, {np.count_nonzero(table.rows.role == TRAIN):,} of them train"]
     if len(table.probes):
         counts.append(f"probes: {render.probes_sentence(table)}")
     values = {"rows": len(table.rows), "probes": len(table.probes), "columns": columns}
-    return values, [*counts, render.score_table(table, names), *render.error_lines(table, names)]
+    return values, [*counts, render.score_table(table, names), *_made_with(table), *render.error_lines(table, names)]
+
+
+def _made_with(table: "ScoreTable") -> list[str]:
+    """The trainings behind the columns, and the options of the methods that have any."""
+    lines = list[str]()
+    trained = sorted(
+        (c for c in table.columns.values() if "config" in c.parameters), key=lambda column: not column.runs
+    )
+    if trained:
+        settled, config = trained[0].parameters, trained[0].parameters["config"]
+        precision = f", {settled['precision']}" if trained[0].runs else ""  # that of folds is told with their error
+        lines.append(
+            f"networks: {config['model']}, {config['epochs']} epochs, batch {config['batch_size']}{precision}, "
+            f"seed {settled['seed']} on"
+        )
+    options: dict[str, list[str]] = {}
+    for column in table.columns.values():
+        said = "; ".join(f"{key} {_listed(value)}" for key, value in column.options.items() if value is not None)
+        if said:
+            options.setdefault(said, []).append(column.method)
+    return lines + [f"{', '.join(dict.fromkeys(methods))}: {said}" for said, methods in options.items()]
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _standard_error(column: "ScoreColumn") -> dict[str, float]:
+    """That of an example's score, where a column averages votes."""
+    if "per_ratio" not in column.extras:
+        return {}
+    from prune_kit.scorers.cscore import typical_error
+
+    return {"standard_error": typical_error(column)}
 
 
 def _selection(path: Path) -> Described:

@@ -3,23 +3,22 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from prune_kit.identity import TRAIN
 from prune_kit.outcomes import Difference, Outcomes
-from prune_kit.ranking import last, median
-from prune_kit.selection import Selection
 from prune_kit.table import ScoreColumn, ScoreTable
 from prune_kit_cli.screen import Screen as Screen
 from prune_kit_cli.screen import count_of
 from prune_kit_cli.screen import error_line as error_line
 
+if TYPE_CHECKING:
+    from prune_kit.selection import Selection
+
 SHOWN_CLASSES = 20
-SHOWN_EXAMPLES = 3
 
 
 def score_table(table: ScoreTable, names: list[str]) -> Table:
@@ -28,20 +27,11 @@ def score_table(table: ScoreTable, names: list[str]) -> Table:
         "column", "easiest", "median", "hardest", "runs", "the hardest examples (id)", box=None, header_style="bold"
     )
     for name in names:
-        column = table.columns[name]
-        hardness = table.hardness(name)
-        drawn = (table.rows.role == TRAIN) & ~np.isnan(hardness)
-        hardest = last(hardness, table.rows.digest, drawn, SHOWN_EXAMPLES)[::-1]
-        ids = ", ".join(table.rows.id[row].decode("utf-8") for row in hardest)
-        theirs = column.values if drawn.all() else column.values[drawn]
-        values = (theirs.min(), median(theirs), theirs.max()) if len(theirs) else ()
-        numbers = [f"{value:.4g}" for value in values] or list("---")
-        view.add_row(
-            name,
-            *(numbers if column.harder == "higher" else reversed(numbers)),
-            _networks_behind(column),
-            Text(ids),
-        )
+        summary = table.summary(name)
+        ids = ", ".join(table.rows.id[row].decode("utf-8") for row in summary.examples)
+        values = (summary.easiest, summary.median, summary.hardest)
+        numbers = ["-" if math.isnan(value) else f"{value:.4g}" for value in values]
+        view.add_row(name, *numbers, _networks_behind(table.columns[name]), Text(ids))
     return view
 
 
@@ -60,21 +50,21 @@ def probes_sentence(table: ScoreTable) -> str:
 
 def error_lines(table: ScoreTable, names: list[str]) -> list[str]:
     """For each column that averages votes, a line about its standard error and its missing votes."""
-    from prune_kit.scorers import cscore
-
     lines = []
     for name in names:
         column = table.columns[name]
         if "per_ratio" in column.extras:
-            error = cscore.typical_error(column)
-            said = "takes two votes at every ratio" if math.isnan(error) else f"is {error:.3f} (root mean square)"
-            behind = f"{_networks_behind(column)} networks in {column.parameters['fold_precision']}"
-            lines.append(f"{name}: {behind}; the standard error of an example's score {said}")
+            from prune_kit.scorers import cscore
+
+            ratios, folds = column.parameters["ratios"], column.parameters["folds"]
+            behind = f"{folds} folds at {len(ratios)} ratio{'s' * (len(ratios) != 1)}, {folds * len(ratios)} networks"
+            precision = column.parameters["fold_precision"]
+            lines.append(f"{name}: {behind} in {precision}; {cscore.error_sentence(column, table.rows)}")
             lines += [f"{name}: {text}" for text in [cscore.shortfall(column, table.rows)] if text]
     return lines
 
 
-def class_table(selection: Selection) -> Table | str:
+def class_table(selection: "Selection") -> Table | str:
     """The share kept per class, for up to SHOWN_CLASSES classes, lowest first where there are more."""
     names, shares = selection.rows.class_names, selection.class_shares()
     order = range(len(names)) if len(names) <= SHOWN_CLASSES else np.argsort(shares)[:SHOWN_CLASSES].tolist()

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from prune_kit import catalog
 from prune_kit.data.dataset import Dataset
+from prune_kit.effort import MOST_RUNS
 from prune_kit.errors import OptionError
 from prune_kit.identity import Rows
 from prune_kit.scorers import Runs
@@ -29,8 +30,8 @@ def check_options(*, ratios: tuple[int, ...], folds: int, sampling: str) -> None
     if not ratios or not all(1 <= ratio <= 99 for ratio in ratios) or len(set(ratios)) < len(ratios):
         given = ",".join(map(str, ratios))
         raise OptionError(f"--ratios {given} is out of range; expected percents from 1 to 99, each once, such as 30,70")
-    if folds < 1:
-        raise OptionError(f"--folds {folds} is out of range; at least 1")
+    if not 1 <= folds <= MOST_RUNS:
+        raise OptionError(f"--folds {folds} is out of range; at least 1, at most {MOST_RUNS:,}")
     if sampling not in SAMPLINGS:
         raise catalog.unknown("sampling", sampling, SAMPLINGS)
 
@@ -91,28 +92,39 @@ def typical_error(column: ScoreColumn) -> float:
     return float(np.sqrt((known**2).mean())) if len(known) else math.nan
 
 
+def error_sentence(column: ScoreColumn, rows: Rows) -> str:
+    """The typical standard error of an example's score, and how many training rows it speaks of."""
+    count, known = len(rows.training), int((~np.isnan(standard_error(column)[rows.training])).sum())
+    if not known:
+        return "the standard error of an example's score is unknown: it takes two votes at every ratio"
+    of = f"the {count:,} training rows" if known == count else f"the {known:,} of {count:,} training rows that have one"
+    why = "" if known == count else "; it takes two votes at every ratio"
+    return f"the standard error of an example's score is {typical_error(column):.3f} (root mean square over {of}{why})"
+
+
 def shortfall(column: ScoreColumn, rows: Rows) -> str:
     """Which training rows lack a vote and how many folds would give every row one; "" where none does."""
     lacking = column.extras["per_ratio_votes"][:, rows.training] == 0
     if not lacking.any():
         return ""
     ratios, folds = column.parameters["ratios"], column.parameters["folds"]
-    where = ", ".join(f"{ratio} %" for ratio, row in zip(ratios, lacking, strict=True) if row.any())
+    where = [f"{ratio} % ({int(row.sum()):,})" for ratio, row in zip(ratios, lacking, strict=True) if row.any()]
     needed = max(folds_needed(ratio, len(rows.training), column.parameters["sampling"]) for ratio in ratios)
     about = "" if column.parameters["sampling"] == "balanced" else "About "
+    more, count = max(needed - folds, 1), int(lacking.any(axis=0).sum())
     return (
-        f"{int(lacking.any(axis=0).sum()):,} of {len(rows.training):,} training rows have no score (NaN): no network "
-        f"held them out at {where}. {about}{max(needed - folds, 1)} more folds give every row a vote: "
-        f"--folds {max(needed, folds + 1)}"
+        f"{count:,} of {len(rows.training):,} training rows {'has' if count == 1 else 'have'} no score (NaN), for want "
+        f"of a network that held them out at {' or '.join(where)}. {about}{more} more "
+        f"{'fold gives' if more == 1 else 'folds give'} every row a vote: --folds {folds + more}"
     )
 
 
 def folds_needed(ratio: int, count: int, sampling: str) -> int:
     """How many folds give each of `count` rows a vote when `ratio` percent are trained on.
 
-    Exact for balanced sampling; for uniform sampling the number at which half a row is expected to lack one.
+    Exact for balanced sampling; for uniform sampling the number at which a twentieth of a row is expected to lack one.
     """
     held_out = 1 - round(count * ratio / 100) / count
     if sampling == "balanced":
         return math.ceil(1 / held_out - 1e-9)
-    return math.ceil(math.log(0.5 / count) / math.log(1 - held_out))
+    return math.ceil(math.log(0.05 / count) / math.log(1 - held_out))

@@ -96,7 +96,7 @@ def test_an_example_without_a_vote_is_nan_and_the_message_says_how_many_folds_ar
     np.testing.assert_array_equal(np.isnan(column.values), lacking)
     told = cscore.shortfall(column, found.rows)
     assert told == (
-        "36 of 60 training rows have no score (NaN): no network held them out at 80 %. "
+        "36 of 60 training rows have no score (NaN), for want of a network that held them out at 80 % (36). "
         "3 more folds give every row a vote: --folds 5"
     )
     assert not np.isnan(table(ratios=(50, 80), folds=5, table=found).columns["cscore"].values).any()
@@ -112,9 +112,9 @@ def test_as_many_balanced_folds_as_are_said_to_be_needed_give_every_row_a_vote_a
         assert bool(asked.all()) == expected
 
 
-def test_uniform_folds_as_many_as_are_said_to_be_needed_leave_less_than_a_row_on_average():
+def test_uniform_folds_as_many_as_are_said_to_be_needed_leave_no_row_out_in_95_of_100_cases():
     needed = cscore.folds_needed(80, 60, "uniform")
-    assert 60 * 0.8**needed <= 0.5 < 60 * 0.8 ** (needed - 1)
+    assert 60 * 0.8**needed <= 0.05 < 60 * 0.8 ** (needed - 1)
 
 
 def test_the_standard_error_is_the_spread_of_scores_over_other_draws() -> None:
@@ -139,3 +139,18 @@ def column_of(shares: np.ndarray, votes: np.ndarray | int) -> ScoreColumn:
     asked = np.broadcast_to(votes, shares.shape)
     extras = {"per_ratio": shares, "per_ratio_votes": asked}
     return ScoreColumn("cscore", shares.mean(axis=0), "cscore", "lower", extras=extras)
+
+
+def test_the_standard_error_says_how_many_rows_it_speaks_of(table):
+    found = table(ratios=(50, 80), folds=2)
+    assert "unknown: it takes two votes at every ratio" in cscore.error_sentence(found.columns["cscore"], found.rows)
+    found = table(ratios=(50, 80), folds=6, sampling="uniform")
+    column = found.columns["cscore"]
+    known = int((column.extras["per_ratio_votes"] > 1).all(axis=0).sum())
+    assert 0 < known < 60
+    assert f"(root mean square over the {known} of 60 training rows that have one; it takes two votes" in (
+        cscore.error_sentence(column, found.rows)
+    )
+    whole = table(ratios=(50,), folds=8)
+    said = cscore.error_sentence(whole.columns["cscore"], whole.rows)
+    assert said.endswith("(root mean square over the 60 training rows)")
