@@ -3,6 +3,7 @@
 Colours: cividis and RdBu for values, Okabe and Ito's palette for lines; all can be told apart without seeing hues.
 """
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from scipy import stats
 
 from prune_kit import files
@@ -23,6 +24,7 @@ from prune_kit.stability import Stability
 FORMATS = (".png", ".svg")
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vP*"
+MOST_CURVES = 12  # of a panel: more cannot be told apart
 CELLS = 50  # a side at most; squares, since hexagons leave gaps where a score has few values
 
 
@@ -67,18 +69,24 @@ def _metadata(path: Path) -> dict[str, str | None]:
 def _draw_pair(axes: Axes, comparison: Comparison) -> None:
     """The density of the examples over the percentiles of both rankings."""
     [(one, other)], [found], top = comparison.pairs, comparison.agreements, comparison.top
+    names = [one.name, other.name]
+    if one.name == other.name and len(comparison.origins) == 2:
+        names = [f"{name} of {origin}" for name, origin in zip(names, comparison.origins, strict=True)]
     scored = comparison.rows & np.isfinite(one.hardness) & np.isfinite(other.hardness)
     x, y = (100 * (stats.rankdata(r.hardness[scored]) - 0.5) / scored.sum() for r in (one, other))
     bins = int(np.clip(np.sqrt(scored.sum()) / 2, 10, CELLS))
     square = ((0.0, 100.0), (0.0, 100.0))
     cells = axes.hist2d(x, y, bins=bins, range=square, cmin=1, cmap="cividis", norm=LogNorm())[3]
-    axes.figure.colorbar(cells, ax=axes, label=f"examples per cell ({bins} x {bins} cells)", shrink=0.8)
-    axes.set(xlabel=f"{one.name}: percentile of hardness", ylabel=f"{other.name}: percentile of hardness")
+    bar = axes.figure.colorbar(
+        cells, ax=axes, label=f"examples per cell ({bins} x {bins} cells)", shrink=0.8, format="%g"
+    )
+    bar.ax.yaxis.set_minor_formatter(NullFormatter())
+    axes.set(xlabel=f"{names[0]}: percentile of hardness", ylabel=f"{names[1]}: percentile of hardness")
     axes.set_aspect("equal")
     rho = found.spearman
     interval = "" if np.isnan(rho.low) else f" [{rho.low:.3f}, {rho.high:.3f}]"
     axes.set_title(
-        f"{one.name} and {other.name}: Spearman {rho.value:.3f}{interval}\n"
+        f"{' and '.join(names)}: Spearman {rho.value:.3f}{interval}\n"
         f"{100 * found.hardest.value:.0f} % of the hardest {100 * top:g} % are the same, of {found.rows:,} examples",
         fontsize=10,
     )
@@ -104,15 +112,21 @@ def _draw_matrix(axes: Axes, comparison: Comparison) -> None:
     axes.figure.colorbar(image, ax=axes, label="Spearman of hardness", shrink=0.7)
     if len(set(comparison.origins)) == 2:
         axes.set(xlabel=comparison.origins[0], ylabel=comparison.origins[1])
-    axes.set_title(_extremes(comparison), fontsize=10)
+    title = "\n".join(textwrap.fill(line, 26 + 9 * len(across)) for line in _extremes(comparison).splitlines())
+    axes.set_title(title, fontsize=10, loc="left")
 
 
 def _draw_stabilities(axes: Axes, curves: list[Stability]) -> None:
-    """Spearman over the number of runs averaged, against independent runs and against the mean of all."""
-    for number, found in enumerate(curves):
-        color, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+    """Spearman over the number of runs averaged, against independent runs and against the mean of all.
+
+    The mean of all with itself, which is 1, is left out.
+    """
+    shown = curves[:MOST_CURVES]
+    for number, found in enumerate(shown):
+        color, marker = PALETTE[number % len(PALETTE)], MARKERS[(number + number // len(PALETTE)) % len(MARKERS)]
         axes.plot(found.sizes, found.independent, "-", label=found.column, color=color, marker=marker, markersize=4)
-        axes.plot(found.sizes, found.with_all, ":", alpha=0.6, color=color, marker=marker, markersize=4)
+        part = [(k, rho) for k, rho in zip(found.sizes, found.with_all, strict=True) if k < found.runs]
+        axes.plot(*zip(*part, strict=True), ":", alpha=0.6, color=color, marker=marker, markersize=4)
     bar = curves[0].bar
     axes.axhline(bar, color="grey", linewidth=0.8)
     beside = axes.get_yaxis_transform()  # x in shares of the panel, y in its values
@@ -123,7 +137,10 @@ def _draw_stabilities(axes: Axes, curves: list[Stability]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False, loc="lower right")
-    axes.set_title(_stability_title(curves), fontsize=10)
+    few = f"\n(the first {len(shown)} of {len(curves)} are drawn)" if len(shown) < len(curves) else ""
+    axes.set_title(_stability_title(curves) + few, fontsize=10)
+    axes.set_box_aspect(0.75)
+    axes.set_anchor("N")
 
 
 def _extremes(comparison: Comparison) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from prune_kit import files
+from prune_kit.identity import index_digest
 from prune_kit.table import now, version
 
 FULL = "full"
@@ -93,6 +94,14 @@ class Outcomes:
     data: str
     created: str = field(default_factory=lambda: now())
     cells: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def trained_on(self, name: str, index: np.ndarray) -> bool | None:
+        """Whether the selection of that name kept these rows when it was retrained.
+
+        None where it was not retrained, or by an earlier version, which did not say.
+        """
+        told = [json.loads(row.config).get("rows") for row in self.rows if row.selection == name]
+        return None if not told or None in told else set(told) == {index_digest(index)}
 
     def accuracies(self, name: str) -> dict[int, float]:
         """Test accuracy by seed."""

@@ -20,11 +20,12 @@ from prune_kit.cleaning import judge
 from prune_kit.data.dataset import Dataset, validation_split
 from prune_kit.data.labels import write_labels
 from prune_kit.data.noise import planted
+from prune_kit.effort import check_seeds
 from prune_kit.errors import OptionError
 from prune_kit.identity import check_same
 from prune_kit.lock import holding
 from prune_kit.outcomes import Outcomes
-from prune_kit.progress import Listener, nobody
+from prune_kit.progress import Listener, Progress, nobody
 from prune_kit.removal import Removal, as_selection
 from prune_kit.retraining import BASELINES, outcome_of, relabelled_data, retrain_groups
 from prune_kit.scorers import Runs
@@ -88,9 +89,7 @@ def score(
     runs = table_runs(table) or DEFAULT_RUNS if runs is None else runs
     seed = settled.get("seed", 0) if seed is None else seed
     observe = settled.get("observe", OBSERVATIONS[0]) if observe is None else observe
-    if runs < 1:
-        raise OptionError(f"--runs {runs} is out of range; at least 1")
-    _check_seed(seed)
+    check_seeds(runs, seed)
     if observe not in OBSERVATIONS:
         raise catalog.unknown("observation", observe, OBSERVATIONS)
     config = training_config(data, settled, config, model)
@@ -144,7 +143,7 @@ def select(
     """
     module = catalog.load(SELECTORS, rule, "rule")
     given = {name: value for name, value in {"keep": keep, **options}.items() if value is not None}
-    _check_seed(given.get("seed", 0))
+    check_seeds(seed=given.get("seed", 0))
     refused = [name for name in given if name not in module.OPTIONS]
     if refused:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in refused)
@@ -228,8 +227,7 @@ def retrain(
     from prune_kit.training.processor import cpu_precision
     from prune_kit.training.runs import Request, RunInputs
 
-    if runs < 1:
-        raise OptionError(f"--runs {runs} is out of range; at least 1")
+    check_seeds(runs, seed)
     if budget not in ("steps", "epochs"):
         raise OptionError(f"--budget {budget!r} is unknown; expected steps or epochs")
     if isinstance(selections, Selection):
@@ -243,7 +241,6 @@ def retrain(
     earlier = next((s.scored_with for s in named.values() if s.scored_with), {})
     config = training_config(data, earlier, config, model)
     seed = RETRAIN_SEED if seed is None else seed
-    _check_seed(seed)
     seeds = range(seed, seed + runs)
     names = baseline.split(",") if isinstance(baseline, str) else list(baseline)
     groups = retrain_groups(data, named, names, seeds)
@@ -309,6 +306,7 @@ def tune(
     model: str | None = None,
     config: "TrainConfig | None" = None,
     seed: int | None = None,
+    progress: Listener = nobody,
     **retraining: Any,
 ) -> Tuning:
     """Find the share to keep and the offset that serve a goal, on a validation split; then test what was found, once.
@@ -320,27 +318,31 @@ def tune(
     `retrain`. Raises what `select` and `retrain` raise.
     """
     check_same(data.rows, table.rows, f"the data {data.rows.data}", "the score table")
-    tuning.check_effort(runs, validation)
+    tuning.check_effort(runs, validation, seed)
     cells, chosen_goal, _ = tuning.candidates(table, goal=goal, by=by, keep=keep, offset=offset, rule=rule)
     config = training_config(data, scored_with(table), config, model)
     seed = RETRAIN_SEED if seed is None else seed
     split = validation_split(data, validation, seed)
     reduced = replace(table, rows=split.rows)
     baseline = () if chosen_goal.within is None else ("full",)
+    listened = {**retraining, "progress": progress}
 
     def train(round_of: Sequence[Cell], epochs: int, seeds: int) -> Outcomes:
         selections = {cell.name: select(reduced, **options_of(cell)) for cell in round_of}
+        said = f"{len(round_of)} candidate{'s' * (len(round_of) != 1)} for {epochs} epoch{'s' * (epochs != 1)}"
+        progress(Progress("search", 1, 1, said))
         short = tuning.shortened(config, epochs)
         first = seed + tuning.SEARCH_SEEDS
-        found = retrain(split, selections, runs=seeds, baseline=baseline, config=short, seed=first, **retraining)
+        found = retrain(split, selections, runs=seeds, config=short, seed=first, baseline=baseline, **listened)
         return tuning.with_cells(found, round_of, epochs)
 
     cell, met, rounds = tuning.search(cells, chosen_goal, config.epochs, runs, train)
+    progress(Progress("found", 1, 1, f"{cell.name}; now the test set"))
     selection = select(table, **options_of(cell))
     tested = {tuning.FOUND: selection}
     if cell.offset or cell.rule not in ("window", "top"):
         tested[tuning.TOP] = select(table, by=cell.by, keep=cell.keep)
-    outcomes = retrain(data, tested, runs=runs, config=config, seed=seed, **retraining)
+    outcomes = retrain(data, tested, runs=runs, config=config, seed=seed, **listened)
     return Tuning(chosen_goal, cell, met, selection, rounds, outcomes)
 
 
@@ -400,7 +402,7 @@ def compare(
     """
     from prune_kit import comparison, joining
 
-    _check_seed(seed)
+    check_seeds(seed=seed)
     joined = joining.join(a, b, harder=harder, align=align)
     return comparison.compared(joined, top=top, bootstrap=bootstrap, seed=seed, enough=enough)
 
@@ -435,8 +437,3 @@ def report(
     if figures is not None:
         page.write_parts(made, Path(figures))
     return page.html_of(made, data.images, data.name)
-
-
-def _check_seed(seed: int) -> None:
-    if seed < 0:
-        raise OptionError(f"--seed {seed} is out of range; at least 0")

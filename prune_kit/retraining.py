@@ -9,6 +9,7 @@ import numpy as np
 from prune_kit import catalog
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import OptionError
+from prune_kit.identity import index_digest
 from prune_kit.outcomes import FULL, Outcome, is_baseline, random_name
 from prune_kit.removal import Removal, as_selection
 from prune_kit.selection import Selection
@@ -86,5 +87,5 @@ def outcome_of(name: str, run: "RecordedRun", described: dict[str, Any]) -> Outc
         steps=outcome["steps"],
         epochs=outcome["steps"] / run.inputs.member_epoch_steps,
         seconds=outcome["seconds"],
-        config=json.dumps(described),
+        config=json.dumps({**described, "rows": index_digest(run.inputs.rows)}),
     )

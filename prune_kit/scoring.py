@@ -98,6 +98,12 @@ def check_use(methods: list[str], given: Mapping[str, Any], *, epoch: bool, runs
         raise OptionError(f"--runs is not for {names}: it counts networks by --folds")
 
 
+def ends_with_epochs(methods: list[str], given: Mapping[str, Any]) -> bool:
+    """Whether the epochs asked for say how long these methods train: folds and thresholds need not end there."""
+    options = options_for(methods, given)
+    return all(needs(method, options[method]) not in WITHOUT_EPOCH for method in methods)
+
+
 def grown_to(table: ScoreTable, options: dict[str, dict[str, Any]]) -> None:
     """Raise the number of folds asked for to what a column of the table has already: fewer keep what is there."""
     for method, chosen in options.items():

@@ -86,6 +86,19 @@ class Selection:
         pairs = self.rows.label * len(REASONS) + self.reason
         return np.bincount(pairs, minlength=classes * len(REASONS)).reshape(classes, len(REASONS))
 
+    def tied_at_the_edges(self) -> int:
+        """How many training rows have the score at which a window was cut, so that not the score decided.
+
+        0 for a rule that is no window, and within classes.
+        """
+        sides = [self.reason == reason for reason in (DROPPED_EASY, DROPPED_HARD)]
+        whole = sum(int(side.sum()) for side in sides) == len(self.dropped)
+        if self.score is None or not whole or self.parameters.get("per_class") or not len(self.index):
+            return 0
+        edges = _ends(self.score[self.index])
+        both = {value for side in sides if side.any() for value in edges & _ends(self.score[side])}
+        return sum(int((self.score[self.rows.role == TRAIN] == value).sum()) for value in both)
+
     def thin_classes(self) -> list[str]:
         """The classes that keep less than half of the average share."""
         shares = self.class_shares()
@@ -181,3 +194,7 @@ class Selection:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0") + "%"
+
+
+def _ends(values: Float[np.ndarray, "n"]) -> set[float]:
+    return {float(values.min()), float(values.max())}

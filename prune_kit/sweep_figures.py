@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from prune_kit import files
 from prune_kit.figures import MARKERS, PALETTE
@@ -75,6 +76,8 @@ def _fill(sweep: Sweep, name: str, lines: list[Line], label: str, axes: Axes) ->
         mean, low, high = (100 * value for value in band(sweep.full()))
         axes.axhline(mean, color=BASELINE, linestyle="--", linewidth=1, label="all rows")
         axes.axhspan(low, high, color=BASELINE, alpha=0.12, linewidth=0)
+    if name == "epoch":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel=label, ylabel="test accuracy at the last epoch, %")
     axes.legend(fontsize=8, frameon=False)
     axes.grid(alpha=0.25)

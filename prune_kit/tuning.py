@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prune_kit.effort import check_seeds
 from prune_kit.errors import OptionError
 from prune_kit.outcomes import FULL, Difference, Outcome, Outcomes
 from prune_kit.selection import Selection
@@ -168,10 +169,9 @@ def candidates(
     return cells, chosen, left_out
 
 
-def check_effort(runs: int, validation: float) -> None:
+def check_effort(runs: int, validation: float, seed: int | None = None) -> None:
     """Raise OptionError for a number of seeds, or a share of the training rows that judges, out of range."""
-    if runs < 1:
-        raise OptionError(f"--runs {runs} is out of range; at least 1")
+    check_seeds(runs, seed)
     if not 0 < validation <= MOST_VALIDATION:
         raise OptionError(f"--validation {validation:g} is out of range; above 0 and at most {MOST_VALIDATION:g}")
 

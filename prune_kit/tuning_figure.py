@@ -36,9 +36,7 @@ def draw_tuning(tuning: Tuning, path: Path) -> Path:
         axes.set_visible(False)
     last, found = tuning.rounds[-1], tuning.cell
     best = 100 * mean_accuracy(last, found.name)
-    panels[keeps.index(found.keep)].plot(
-        100 * found.offset, best, "o", markersize=13, fillstyle="none", color="black", linestyle="none", label="found"
-    )
+    _ring(panels[keeps.index(found.keep)], last, found.name)
     shown = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(shown.values(), shown.keys(), loc="outside right center", fontsize=8, frameon=False)
     figure.suptitle(f"{found.name}: {best:.1f} % on the validation split", fontsize=10, x=0.01, ha="left")
@@ -50,9 +48,10 @@ def draw_tuning(tuning: Tuning, path: Path) -> Path:
     return path
 
 
-def fill_panel(axes: Axes, rounds: Sequence[Outcomes], keep: float) -> None:
-    """The panel of one share to keep by itself, with its labels."""
-    _draw_rounds(axes, rounds, keep)
+def fill_panel(axes: Axes, rounds: Sequence[Outcomes], found: str) -> None:
+    """The panel of the share that the cell `found` keeps, by itself, with its labels."""
+    _draw_rounds(axes, rounds, rounds[-1].cells[found]["keep"])
+    _ring(axes, rounds[-1], found)
     axes.set(xlabel=AXIS, ylabel="accuracy on the validation split, %")
     axes.legend(fontsize=8, frameon=False)
 
@@ -61,6 +60,14 @@ def _draw_rounds(axes: Axes, rounds: Sequence[Outcomes], keep: float) -> None:
     for number, outcomes in enumerate(rounds):
         _draw_round(axes, outcomes, keep, number)
     axes.grid(alpha=0.25)
+
+
+def _ring(axes: Axes, last: Outcomes, found: str) -> None:
+    """A ring around the cell that was found."""
+    axes.plot(
+        100 * last.cells[found]["offset"], 100 * mean_accuracy(last, found),
+        "o", markersize=13, fillstyle="none", color="black", linestyle="none", label="found",
+    )  # fmt: skip
 
 
 def _draw_round(axes: Axes, outcomes: Outcomes, keep: float, number: int) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from prune_kit.errors import FileError
+from prune_kit.identity import index_digest
 from prune_kit.outcomes import COLUMNS, FULL, Outcome, Outcomes, paired_difference, random_name
 from tests.small_tables import table_of
 
@@ -158,3 +159,12 @@ def test_another_kind_and_a_file_that_lacks_a_part_are_refused(outcomes, tmp_pat
         file["seed"] = np.arange(3)
     with pytest.raises(FileError, match="is incomplete or damaged"):
         Outcomes.read(tmp_path / "outcomes.h5")
+
+
+def test_it_is_known_whether_a_selection_has_changed_since(outcomes):
+    index = np.array([3, 5, 8])
+    assert outcomes.trained_on("sel", index) is None  # an earlier version did not say
+    told = json.dumps({"rows": index_digest(index)})
+    known = replace(outcomes, rows=tuple(replace(row, config=told) for row in outcomes.rows))
+    assert known.trained_on("sel", index) and known.trained_on("sel", index[:2]) is False
+    assert known.trained_on("other", index) is None

@@ -253,3 +253,28 @@ def test_a_reason_that_is_none_is_noticed(path):
         file["reason"][...] = reason
     with pytest.raises(FileError, match=f"{path} is damaged: reason 77 is none of kept, dropped-easy"):
         Selection.read(path)
+
+
+# ties at the edge
+
+
+@pytest.mark.parametrize(
+    ("values", "keep", "offset", "tied"),
+    [
+        ([1.0, 2, 3, 4, 5, 6], 0.5, 0.0, 0),
+        ([1.0, 1, 1, 1, 5, 6], 0.5, 0.0, 4),  # the easy edge is cut among the ones
+        ([1.0, 2, 3, 6, 6, 6], 0.5, 1 / 6, 3),  # the hard edge among the sixes
+        ([2.0, 2, 3, 4, 5, 5], 0.5, 1 / 6, 2),
+        ([1.0] * 6, 0.5, 0.0, 6),
+    ],
+)
+@pytest.mark.parametrize("harder", ["higher", "lower"])
+def test_rows_with_the_score_of_an_edge_are_counted(values, keep, offset, tied, harder):
+    table = table_of(values if harder == "higher" else [-value for value in values], harder=harder)
+    assert pipeline.select(table, keep=keep, offset=offset).tied_at_the_edges() == tied
+
+
+def test_within_classes_and_without_an_order_no_edge_is_told():
+    table = table_of([1.0, 1, 1, 2, 2, 2], label=[0, 1, 0, 1, 0, 1])
+    assert pipeline.select(table, keep=0.5, per_class=True).tied_at_the_edges() == 0
+    assert pipeline.select(table, rule="random", keep=0.5).tied_at_the_edges() == 0

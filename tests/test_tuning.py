@@ -268,10 +268,14 @@ def test_the_command_says_its_cost_first_and_writes_a_selection(
     assert exit_code(["tune", "--keep", "0.4", "--offset", "0,0.2", "--runs", "1", *short]) == 0
     out, err = capsys.readouterr()
     assert "cost      up to 8 trainings" in err and err.index("cost ") < err.index("network 1 of")
+    assert "search: 2 candidates for 1 epoch\n" in err and "found: window el2n@1 keep 0.4" in err
+    assert "replaces" not in err
     assert "found: window el2n@1 keep 0.4 offset" in out and "over 1 seed" in out
     assert "all rows" not in out  # accuracy as the goal needs no network on all rows
     for name in ("selection.h5", "tune.h5", "outcomes.h5", "tune.png"):
         assert (tmp_path / name).is_file() and name in err
+    assert exit_code(["tune", "--keep", "0.4", "--offset", "0,0.2", "--runs", "1", *short]) == 0
+    assert "selection.h5, which holds: kept " in capsys.readouterr().err.replace("\n", " ")
     assert exit_code(["info", str(tmp_path / "tune.h5")]) == 0
     assert "on a validation split, not on the test set" in capsys.readouterr().out
 

@@ -1,5 +1,6 @@
 """The door: every command, and the one place where errors become exit codes."""
 
+import inspect
 import shlex
 import signal
 import sys
@@ -51,6 +52,12 @@ def prune_kit(
     """Which training examples can be dropped without losing accuracy, and which labels are wrong?"""
 
 
+def _flowing(command: Callable[..., None]) -> str:
+    """The docstring with every paragraph in one line, for the terminal to break where it ends."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
 COMMANDS: tuple[Callable[..., None], ...] = (
     scoring.score,
     verbs.select,
@@ -70,13 +77,15 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )
 TRAINING = ("score", "retrain", "sweep", "tune", "demo", "reproduce")  # a second start goes on from the run cache
 for command in COMMANDS:
-    app.command(command.__name__.replace("_", "-"))(command)
-app.command("list")(looking.list_)
+    app.command(command.__name__.replace("_", "-"), help=_flowing(command))(command)
+app.command("list", help=_flowing(looking.list_))(looking.list_)
 
 
 def run() -> None:
     """The entry point `prune-kit`. Exit codes: 0 done, 1 our bug, 2 the user can mend it, 130 interrupted."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is signal.SIG_DFL:  # nohup, for one, has it ignored
+            signal.signal(ending, _interrupt)
     sys.exit(exit_code(sys.argv[1:]))
 
 

@@ -60,7 +60,7 @@ def report(
             left_out[name] = f"no {name}: there is no {file}, which prune-kit {command} writes"
     with screen.progress() as follow:
         loaded = load_again(table.rows, data, trust=trust, progress=follow)
-    screen.note("data", loaded.describe())
+    work.tell_data(screen, loaded, table.rows)
     page = pipeline.report(
         loaded, table=table, **found, runs=workdir / work.RUNS, per_class=per_class, figures=figures, sources=sources
     ).encode()

@@ -3,11 +3,14 @@
 What the command needs is imported inside it, so that `--help` answers at once.
 """
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prune_kit_cli import options as o
+
+if TYPE_CHECKING:
+    from prune_kit.table import ScoreTable
 
 
 def score(
@@ -56,12 +59,22 @@ def score(
 
     from prune_kit import lock, pipeline
     from prune_kit.data.spec import check_trusted, load_data
+    from prune_kit.effort import check_seeds
     from prune_kit.reloading import load_again
+    from prune_kit.scoring import check_use, ends_with_epochs, method_names
     from prune_kit.settled import scored_with
     from prune_kit.table import ScoreTable
+    from prune_kit.training.protocols import score_epoch
     from prune_kit_cli import render, work
 
     screen, target = render.Screen(as_json, quiet), workdir / work.SCORES
+    check_seeds(10 if runs is None else runs, seed)
+    names, epochs = method_names(method or "el2n"), work.numbers(epoch, "--epoch")
+    percents = work.numbers([ratios] if ratios else None, "--ratios")
+    options = {"bn": bn, "ratios": percents and tuple(percents), "folds": folds, "sampling": sampling, "space": space,
+               "clusters": clusters, "threshold": threshold}  # fmt: skip
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    check_use(names, given, epoch=epoch is not None, runs=runs is not None, probes=probes is not None)
     lock.hold(workdir)
     earlier = ScoreTable.read(target) if target.exists() and not (fresh and data) else None
     table = None if fresh else earlier
@@ -75,15 +88,18 @@ def score(
             loaded = load_data(spec, labels=labels, image_size=image_size, progress=follow)
             if spec == "digits" and data is None:
                 screen.warn("no --data given: using digits, 1,797 real images that come with scikit-learn")
-        screen.note("data", loaded.describe())
+        work.tell_data(screen, loaded, earlier.rows if earlier else None)
         if loaded.preparation:
             screen.note("", loaded.preparation)
         config = work.protocol(loaded, scored_with(table) if table else {}, recipe, model, train)
         screen.note("protocol", config.describe())
+        stop = max(epochs or [score_epoch(loaded, config)])
+        if stop < config.epochs and ends_with_epochs(names, given):
+            screen.note("", f"its first {stop} epochs are trained: nothing asks for a later one")
         scored = pipeline.score(
             loaded,
-            method or "el2n",
-            epoch=work.numbers(epoch, "--epoch"),
+            names,
+            epoch=epochs,
             runs=runs,
             config=config,
             seed=seed,
@@ -95,13 +111,7 @@ def score(
             table=table,
             workdir=workdir,
             progress=follow,
-            bn=bn,
-            ratios=tuple(work.numbers([ratios], "--ratios") or ()) if ratios else None,
-            folds=folds,
-            sampling=sampling,
-            space=space,
-            clusters=clusters,
-            threshold=threshold,
+            **given,
         )
     made = [name for name, column in scored.columns.items() if table is None or table.columns.get(name) is not column]
     screen.trained(follow.networks)
@@ -122,7 +132,7 @@ def score(
             "fingerprint": loaded.fingerprint,
         },
         render.score_table(scored, made or list(scored.columns)),
-        *render.error_lines(scored, made),
+        *render.error_lines(scored, made or list(scored.columns)),
     )
     path = render.path_of(target)
     screen.note("wrote", path if made else f"nothing: {path} has every column asked for")
@@ -131,8 +141,14 @@ def score(
     if len(scored.probes):
         screen.note("next", f"prune-kit clean --auto{work.there(workdir)}")
     elif whole:
-        best = next((name for name in made if name in whole), whole[0])
+        best = _latest(scored, [name for name in made if name in whole] or whole)
         by = f"--by {best} " if len(own) > 1 else ""
         screen.note("next", f"prune-kit select {by}--keep 0.5 --offset 0.02{work.there(workdir)}")
-    if not len(scored.probes) and any("probability" in column.extras for column in scored.columns.values()):
+    if not len(scored.probes) and any("probability" in scored.columns[name].extras for name in whole):
         screen.note("" if whole else "next", f"prune-kit clean --auto{work.there(workdir)}   (which labels are wrong?)")
+
+
+def _latest(table: "ScoreTable", names: list[str]) -> str:
+    """Of the columns of the first one's method that of the latest epoch."""
+    alike = [name for name in names if table.columns[name].method == table.columns[names[0]].method]
+    return max(alike, key=lambda name: table.columns[name].parameters.get("epoch", 0))

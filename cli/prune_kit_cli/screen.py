@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+from rich.segment import Segment
 from rich.text import Text
 
 from prune_kit.progress import Progress
+from prune_kit.spelling import spelled_out
 
 LABEL_WIDTH = 10
 MOST_LINES = 20
@@ -55,9 +57,9 @@ class Screen:
         if self.as_json:
             sys.stdout.write(json.dumps(_plain(value)) + "\n")
         elif not self.quiet:
-            console = Console(highlight=False)
+            console = _console()
             if not console.is_terminal:
-                console = Console(highlight=False, width=120)
+                console = _console(width=120)
             for item in shown:
                 console.print(item, soft_wrap=isinstance(item, str | Text), markup=False)
 
@@ -170,7 +172,32 @@ def _plain(value: Any) -> Any:
 @cache
 def _stderr() -> Console:
     """One console for notes and bars, so that a note never tears a bar."""
-    return Console(stderr=True, highlight=False)
+    return _console(stderr=True)
+
+
+def _console(**options: Any) -> Console:
+    """A console on which names that strangers chose command nothing: their control characters are spelled out."""
+    console = Console(highlight=False, **options)
+    console.push_render_hook(_SpelledOut())
+    return console
+
+
+class _SpelledOut(RenderHook):
+    """What rich asks before it prints."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Harmless(renderable) for renderable in renderables]
+
+
+@dataclass(frozen=True)
+class _Harmless:
+    """Something to print, without what its text would do to a terminal; rich's own controls and colours are kept."""
+
+    inner: ConsoleRenderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for text, style, control in console.render(self.inner, options):
+            yield Segment(text if control else spelled_out(text, lines=True), style, control)
 
 
 def count_of(number: int, noun: str) -> str:

@@ -51,6 +51,7 @@ def sweep(
     Example: prune-kit sweep --by el2n@20 --keep 0.2,0.4,0.6 --offset 0,0.02,0.1 --runs 2
     """
     from prune_kit import lock, pipeline
+    from prune_kit.effort import check_seeds
     from prune_kit.reloading import load_again
     from prune_kit.sweep_figures import draw_sweep
     from prune_kit.sweeping import grid
@@ -58,6 +59,7 @@ def sweep(
 
     screen, target = render.Screen(as_json, quiet), out or workdir / work.SWEEP
     work.check_target(target, "outcomes")
+    check_seeds(runs, seed)
     lock.hold(workdir)
     table = work.read_scores(workdir, scores)
     own = [name for name, column in table.columns.items() if not column.companion]
@@ -66,7 +68,7 @@ def sweep(
     cells, left_out = grid(table, columns, rules, keeps, offsets)
     with screen.progress() as follow:
         loaded = load_again(table.rows, data, trust=trust, progress=follow)
-        screen.note("data", loaded.describe())
+        work.tell_data(screen, loaded, table.rows)
         config = work.protocol(loaded, work.scored_with(table), recipe, model, train)
         screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
         screen.note("grid", render_sweep.grid_sentence(cells, left_out, runs))

@@ -62,12 +62,13 @@ def tune(
     """
     from prune_kit import lock, pipeline, tuning
     from prune_kit.reloading import load_again
+    from prune_kit.selection import Selection
     from prune_kit.tuning_figure import draw_tuning
     from prune_kit_cli import render, render_tuning, work
 
     screen, target = render.Screen(as_json, quiet), out or workdir / work.SELECTION
     work.check_target(target, "selection")
-    tuning.check_effort(runs, validation)
+    tuning.check_effort(runs, validation, seed)
     lock.hold(workdir)
     table = work.read_scores(workdir, scores)
     rules, columns = work.words(rule, "--rule"), work.words(by, "--by") if by else None
@@ -76,9 +77,11 @@ def tune(
     cells, chosen_goal, _ = tuning.candidates(table, goal=goal, by=columns, keep=keeps, offset=offsets, rule=rules)
     with screen.progress() as follow:
         loaded = load_again(table.rows, data, trust=trust, progress=follow)
-        screen.note("data", loaded.describe())
+        work.tell_data(screen, loaded, table.rows)
         config = work.protocol(loaded, work.scored_with(table), recipe, model, train)
         screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
+        if target.is_file():
+            screen.note("replaces", f"{render.path_of(target)}, which holds: {Selection.read(target).describe()}")
         planned = tuning.plan(cells, chosen_goal, config.epochs, runs)
         for name, text in render_tuning.plan_notes(planned, chosen_goal, len(cells), config.epochs, runs, validation):
             screen.note(name, text)

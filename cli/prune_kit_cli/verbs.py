@@ -10,6 +10,8 @@ import typer
 
 from prune_kit_cli import options as o
 
+TIED = 0.01  # from this share of the rows on at the edge of a window, it is said
+
 
 def select(
     by: o.By = None,
@@ -68,11 +70,19 @@ def select(
         render.class_table(selection),
     )
     screen.note("wrote", render.path_of(target))
+    tied = selection.tied_at_the_edges()
+    if tied > TIED * len(selection.rows.training):
+        screen.warn(
+            f"{tied:,} training rows have the same {selection.column} as the edge of the window: which of them are "
+            "kept is decided by their digests, not by the score"
+        )
     thin = selection.thin_classes()
     if thin:
         names = ", ".join(thin[:10]) + (f" and {len(thin) - 10} more" if len(thin) > 10 else "")
+        classes = "class" if len(thin) == 1 else "classes"
         screen.warn(
-            f"less than half of the average share is kept of: {names}. --per-class keeps the same share of each"
+            f"less than half of the average share is kept of the {classes} {names}; --per-class keeps the same share "
+            "of each"
         )
     if selection.falls_below_random:
         screen.warn(
@@ -122,10 +132,12 @@ def retrain(
     Example: prune-kit retrain --runs 4
     """
     from prune_kit import lock, pipeline
+    from prune_kit.effort import check_seeds
     from prune_kit.reloading import aligned, load_again
     from prune_kit_cli import render, work
 
     screen, target = render.Screen(as_json, quiet), workdir / work.OUTCOMES
+    check_seeds(runs, seed)
     lock.hold(workdir)
     selections = work.read_selections(workdir, selection)
     first = next(iter(selections.values()))
@@ -134,7 +146,7 @@ def retrain(
         if align:
             loaded, selections = aligned(loaded, selections)
             first = next(iter(selections.values()))
-        screen.note("data", loaded.describe())
+        work.tell_data(screen, loaded, first.rows)
         config = work.protocol(loaded, first.scored_with, recipe, model, train)
         screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
         outcomes = pipeline.retrain(
@@ -229,3 +241,5 @@ def export(
         {"file": target, "format": format, "what": what, "kept": len(kept.index), "dropped": len(kept.dropped)},
         f"wrote {render.path_of(target)}: {exporters.export_sentence(kept, format, what)}",
     )
+    if work.retrained_otherwise(workdir, source, kept):
+        screen.warn(f"{work.OUTCOMES} is of other rows: {render.path_of(source)} was made anew after it was retrained")

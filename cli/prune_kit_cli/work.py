@@ -19,7 +19,9 @@ from prune_kit_cli.options import DEFAULT_WORKDIR
 
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
+    from prune_kit.identity import Rows
     from prune_kit.training.config import TrainConfig
+    from prune_kit_cli.screen import Screen
 
 SCORES, SELECTION, OUTCOMES, LABELS = "scores.h5", "selection.h5", "outcomes.h5", "labels.h5"
 REMOVAL, SWEEP, REPORT = "removal.h5", "sweep.h5", "report.html"
@@ -87,6 +89,23 @@ def outcomes_gone(path: Path, outcomes: Outcomes) -> list[str]:
     return sorted({row.selection for row in Outcomes.read(path).rows} - {row.selection for row in outcomes.rows})
 
 
+def retrained_otherwise(workdir: Path, path: Path, selection: Selection) -> bool:
+    """Whether the outcomes in the workdir are of other rows than the selection at `path` keeps."""
+    outcomes = workdir / OUTCOMES
+    return outcomes.is_file() and Outcomes.read(outcomes).trained_on(path.stem, selection.index) is False
+
+
+def tell_data(screen: "Screen", data: "Dataset", rows: "Rows | None") -> None:
+    """What was loaded; and where an earlier file of these examples, of `rows`, calls a class by another name."""
+    screen.note("data", data.describe())
+    if rows is None or len(rows.class_names) != len(data.class_names):
+        return
+    renamed = [f"{now} was {then}" for now, then in zip(data.class_names, rows.class_names, strict=True) if now != then]
+    if renamed:
+        more = f", and {len(renamed) - 3} more" if len(renamed) > 3 else ""
+        screen.warn(f"the same examples, but classes have other names now: {', '.join(renamed[:3])}{more}")
+
+
 def read_selections(workdir: Path, given: list[Path] | None) -> dict[str, Selection | Removal]:
     """The selections and removals that were named, or all of the workdir, by the names of their files."""
     paths = given or selection_files(workdir)
@@ -131,11 +150,14 @@ def numbers(texts: list[str] | None, option: str) -> list[int] | None:
     if not texts:
         return None
     try:
-        return [int(part) for text in texts for part in text.split(",")]
+        found = [int(part) for text in texts for part in text.split(",")]
     except ValueError as error:
         raise OptionError(
             f"{option} {','.join(texts)} is no whole number, nor a list of them such as 5,10,20"
         ) from error
+    if min(found) < 0:
+        raise OptionError(f"{option} {min(found)} is out of range; at least 0")
+    return found
 
 
 def words(text: str, option: str) -> list[str]:

@@ -79,7 +79,7 @@ def _stability(found: Comparison) -> Section:
     )
     reading = (
         "Spearman over the number of runs averaged: solid against the mean of as many other runs, dotted against the "
-        "mean of all runs, which ends at 1 by construction."
+        "mean of all runs, of which they are a part."
     )
     only = replace(found, pairs=(), agreements=(), stabilities=curves)
     picture = plots.comparison_picture("stability", finding, reading, only)

@@ -1,11 +1,11 @@
 """What a report is made of, before it is HTML: sections of paragraphs, pictures, tables and galleries."""
 
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from prune_kit.spelling import spelled_out
+
 LONGEST = 120  # characters of a name, an id or a label; longer ones end in an ellipsis
-TURNS = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,7 @@ def visible(text: object, longest: int = LONGEST) -> str:
     """
     whole = str(text)
     whole = whole if len(whole) <= longest else whole[: longest - 1] + "…"
-    return "".join(_spelled(sign) for sign in whole)
-
-
-def _spelled(sign: str) -> str:
-    hidden = sign in TURNS or unicodedata.category(sign) in ("Cc", "Cs", "Cn")
-    return f"\\u{ord(sign):04x}" if hidden else sign
+    return spelled_out(whole)
 
 
 def id_of(identity: bytes) -> str:

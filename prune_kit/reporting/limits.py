@@ -21,6 +21,19 @@ IMAGE_BYTES = 2_500_000  # of all data URIs of the data's images together
 Index = Int[np.ndarray, "..."]
 
 
+def columns(table: ScoreTable) -> list[str]:
+    """The columns with sections, in the order of the table: of too many, first the latest epoch of each method."""
+    latest = {table.columns[name].method: name for name in sorted(table.columns, key=_epoch)}
+    rank = {name: (latest[table.columns[name].method] != name, -_epoch(name)) for name in table.columns}
+    chosen = set(sorted(table.columns, key=rank.__getitem__)[:COLUMNS])
+    return [name for name in table.columns if name in chosen]
+
+
+def _epoch(name: str) -> int:
+    epoch = name.partition("@")[2]
+    return int(epoch) if epoch.isdigit() else -1
+
+
 def ranked(table: ScoreTable, by: str) -> Index:
     """The training rows with a finite score, from easiest to hardest, by (hardness, digest, row)."""
     hardness, rows = table.hardness(by), table.rows.training

@@ -82,7 +82,10 @@ def bars(axes: Axes, names: Sequence[str], values: Num[np.ndarray, "K"], label: 
     axes.barh(places, np.nan_to_num(values), color=BLUE, height=0.7)
     for place, value in zip(places, values, strict=True):
         text = "none" if np.isnan(value) else f" {value:,.4g}" if value < 10_000 else f" {value:,.0f}"
-        axes.text(float(np.nan_to_num(value)), float(place), text, va="center", fontsize=7)
+        axes.text(
+            float(np.nan_to_num(value)), float(place), text, va="center", fontsize=7, zorder=3,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
+        )  # fmt: skip
     if mean is not None:
         axes.axvline(mean, color=GREY, linewidth=0.8, linestyle="--", label=f"all classes: {mean:,.4g}")
         _legend_below(axes)

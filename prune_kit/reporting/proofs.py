@@ -1,6 +1,7 @@
 """The sections about retraining: does accuracy hold on what was kept?"""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -20,13 +21,18 @@ READING = (
 PAIRED = "Differences are in points, paired by seed, with 95 % intervals over the seeds."
 
 
-def retraining_section(outcomes: Outcomes) -> Section:
-    """The accuracies on each selection and on the baselines."""
+def retraining_section(outcomes: Outcomes, now: Mapping[str, np.ndarray]) -> Section:
+    """The accuracies on each selection and on the baselines; `now` are the rows that selections keep today."""
     lines = tuple((visible(summary.name), *_numbers(summary)) for summary in outcomes.summaries())
+    stale = [name for name, index in now.items() if outcomes.trained_on(name, index) is False]
     blocks: list[Block] = [
         _dots("retraining", outcomes, outcomes.summaries()),
         Table("retraining", "Accuracy after retraining", ("trained on", *HEADER), lines),
         Paragraph(PAIRED),
+        *(
+            Paragraph(f"{visible(name)} was made anew since: these accuracies are of its earlier rows.")
+            for name in stale
+        ),
     ]
     return Section("retraining", "Retraining", tuple(blocks))
 
@@ -74,7 +80,7 @@ def search_section(outcomes: Outcomes) -> Section:
         f"Accuracy on the validation split over the offset, for the candidates that keep {100 * keep:g} %, a line for "
         "each round; bars from the 16th to the 84th percentile over the seeds.",
         3.8,
-        lambda axes: fill_panel(axes, rounds, keep),
+        lambda axes: fill_panel(axes, rounds, found),
     )
     table = Table(
         "search", "Accuracy on the validation split", ("epochs", "candidate", "seeds", "accuracy"), tuple(lines)

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ from prune_kit.outcomes import Outcomes, is_baseline
 from prune_kit.removal import Removal
 from prune_kit.reporting.blocks import Block, Commands, Paragraph, Section, Table, visible
 from prune_kit.selection import Selection
-from prune_kit.table import ScoreTable
+from prune_kit.table import TRAININGS, ScoreColumn, ScoreTable
+from prune_kit.training.protocols import protocol
 from prune_kit.tuning import SEARCH_SEEDS, is_search
 
 LONGEST = 1500  # characters of a value
 MOST_SEEDS = 8
-OWN = ("config", "seed", "observe", "precision", "threads", "probes")  # what every column of a table shares
 Result = ScoreTable | Selection | Removal | Outcomes | None
 
 
@@ -70,7 +71,7 @@ def _told(found: Result) -> dict[str, str]:
         shared = next((c.parameters for c in found.columns.values() if "config" in c.parameters), {})
         return {
             "fingerprint": found.rows.fingerprint,
-            "parameters": _json({key: value for key, value in shared.items() if key in OWN}),
+            "parameters": _json({key: value for key, value in shared.items() if key in TRAININGS and key != "epoch"}),
         }
     if isinstance(found, Removal):
         return {
@@ -92,7 +93,7 @@ def _told(found: Result) -> dict[str, str]:
 def _columns(table: ScoreTable) -> Table:
     lines = []
     for name, column in table.columns.items():
-        own = {key: value for key, value in column.parameters.items() if key not in OWN}
+        own = {key: value for key, value in column.parameters.items() if key not in TRAININGS}
         line = (name, column.method, column.harder, _few(column.seeds), f"{column.seconds:,.1f}", column.created,
                 _json(own))  # fmt: skip
         lines.append(tuple(visible(text, 400) for text in line))
@@ -104,7 +105,7 @@ def _commands(data: Dataset, found: Result) -> list[str]:
     spec = shlex.quote(data.rows.data)
     labels = data.rows.options.get("labels_file")
     if isinstance(found, ScoreTable):
-        return _scoring(found, spec, f" --labels {shlex.quote(str(labels))}" if labels else "")
+        return _scoring(data, found, f"{spec}{f' --labels {shlex.quote(str(labels))}' if labels else ''}")
     if isinstance(found, Selection):
         by = f" --by {shlex.quote(found.column)}" if found.column else ""
         return [f"prune-kit select --rule {shlex.quote(found.rule)}{by}{_options(found.parameters)}"]
@@ -130,20 +131,41 @@ def _commands(data: Dataset, found: Result) -> list[str]:
     return []
 
 
-def _scoring(table: ScoreTable, spec: str, labels: str) -> list[str]:
-    """One command for the columns of each number of runs, since one training serves them all."""
-    own = [column for column in table.columns.values() if not column.companion]
-    shared: dict[str, Any] = next((c.parameters for c in own if "config" in c.parameters), {})
-    methods = ",".join(dict.fromkeys(column.method for column in own))
-    found = {column.name.partition("@")[2] for column in own}
-    epochs = sorted(int(epoch) for epoch in found if epoch.isdigit())
-    runs = max((column.runs for column in own), default=0)
-    words = [f"prune-kit score --data {spec}{labels} --method {shlex.quote(methods)}"]
-    words += [f"--epoch {','.join(map(str, epochs))}"] if epochs else []
-    words += [f"--runs {runs}"] if runs else []
-    words += [f"--seed {shared['seed']}"] if "seed" in shared else []
-    words += [f"--probes {shared['probes']}"] if "probes" in shared else []
-    return [" ".join(words)]
+def _scoring(data: Dataset, table: ScoreTable, spec: str) -> list[str]:
+    """A command for the columns that share epochs, runs and options: one training serves them all."""
+    groups: dict[tuple[str, str, int], list[ScoreColumn]] = {}
+    by_method: dict[str, list[ScoreColumn]] = {}
+    for column in table.columns.values():
+        if not column.companion:
+            by_method.setdefault(f"{column.method} {_json(column.options)}", []).append(column)
+    for columns in by_method.values():
+        epochs = sorted(int(epoch) for c in columns if (epoch := c.name.partition("@")[2]).isdigit())
+        key = ",".join(map(str, epochs)), _options(columns[0].options), columns[0].runs
+        groups.setdefault(key, []).extend(columns)
+    lines = []
+    for (epochs_told, options, runs), columns in groups.items():
+        parameters = columns[0].parameters
+        methods = ",".join(dict.fromkeys(column.method for column in columns))
+        words = f"prune-kit score --data {spec} --method {shlex.quote(methods)}"
+        words += f" --epoch {epochs_told}" if epochs_told else ""
+        words += f" --runs {runs}" if runs else ""
+        words += options + _options({key: parameters.get(key) for key in ("seed", "probes")})
+        lines.append(words + _protocol(data, parameters.get("config", {})))
+    return lines
+
+
+def _protocol(data: Dataset, config: Mapping[str, Any]) -> str:
+    """The words that change the data set's own protocol into this one."""
+    usual = asdict(protocol(data))
+    changed = {
+        key: value for key, value in config.items() if key in usual and _json({"": value}) != _json({"": usual[key]})
+    }
+    model = f" --model {shlex.quote(str(changed.pop('model')))}" if "model" in changed else ""
+    return model + "".join(f" --train {shlex.quote(f'{key}={_listed(value)}')}" for key, value in changed.items())
+
+
+def _listed(value: Any) -> str:
+    return ",".join(map(_short, value)) if isinstance(value, list | tuple) else _short(value)
 
 
 def _options(parameters: Mapping[str, Any]) -> str:
@@ -153,7 +175,7 @@ def _options(parameters: Mapping[str, Any]) -> str:
         if value is True:
             words.append(option)
         elif value is not None and value is not False:
-            words.append(f"{option} {shlex.quote(_short(value))}")
+            words.append(f"{option} {shlex.quote(_listed(value))}")
     return "".join(f" {word}" for word in words)
 
 

@@ -5,10 +5,11 @@ from scipy import stats
 
 from prune_kit.reporting import limits, plots
 from prune_kit.reporting.blocks import Block, Cell, Gallery, Paragraph, Section, Table, id_of, visible
-from prune_kit.scorers.cscore import shortfall, typical_error
-from prune_kit.table import ScoreTable
+from prune_kit.scorers.cscore import error_sentence, shortfall
+from prune_kit.table import ScoreColumn, ScoreTable
 
 NORM = "input_norm"
+TIED = 0.01  # from this share of the rows on at the edge of the hardest tenth, it has no edge
 
 
 def score_section(table: ScoreTable, name: str, number: int, count: int) -> Section:
@@ -17,7 +18,7 @@ def score_section(table: ScoreTable, name: str, number: int, count: int) -> Sect
     title, anchor = f"Score {name}", f"score-{number}"
     missing = len(table.rows.training) - len(order)
     said = [f"{visible(name)}: {'high' if column.harder == 'higher' else 'low'} scores are hard."]
-    said.append(f"{_behind(column.runs)}.")
+    said.append(f"{_behind(column)}.")
     if missing:
         said.append(f"{missing:,} training rows have no finite score and are not shown.")
     if len(table.probes):
@@ -39,7 +40,12 @@ def score_section(table: ScoreTable, name: str, number: int, count: int) -> Sect
     return Section(anchor, title, tuple(blocks))
 
 
-def _behind(runs: int) -> str:
+def _behind(column: ScoreColumn) -> str:
+    if "folds" in column.parameters:
+        ratios, folds = column.parameters["ratios"], column.parameters["folds"]
+        told = ", ".join(f"{ratio} %" for ratio in ratios)
+        return f"It averages the votes of {len(ratios) * folds:,} networks, {folds:,} for each share trained on: {told}"
+    runs = column.runs
     return f"It averages over {runs:,} run{'s' * (runs != 1)}" if runs else "No run of a network is recorded behind it"
 
 
@@ -48,10 +54,8 @@ def _votes(table: ScoreTable, name: str) -> list[str]:
     column = table.columns[name]
     if "per_ratio" not in column.extras:
         return []
-    error = typical_error(column)
-    told = "takes two votes at every ratio" if np.isnan(error) else f"is {error:.3f} (root mean square over the rows)"
-    lacking = shortfall(column, table.rows)
-    return [f"The standard error of an example's score {told}.", *([f"{lacking}."] if lacking else [])]
+    said = (error_sentence(column, table.rows), shortfall(column, table.rows))
+    return [f"{text[0].upper()}{text[1:]}." for text in said if text]
 
 
 def _against_norm(table: ScoreTable, name: str) -> list[str]:
@@ -73,11 +77,16 @@ def _spread(table: ScoreTable, name: str, number: int, order: np.ndarray) -> Blo
     values = column.values[order]
     low, middle, high = np.percentile(values.astype(np.float64), (0, 50, 100))
     hard = float(values[int(0.9 * len(values))])
+    tied = int((values == hard).sum())
     if low == high:
         finding = f"{name} is {low:.4g} for all {len(values):,} training rows: it ranks nothing"
     else:
         side = "above" if column.harder == "higher" else "below"
-        finding = f"The median of {name} is {middle:.4g}; the hardest tenth of the rows lies {side} {hard:.4g}"
+        end = f"the hardest tenth of the rows lies {side} {hard:.4g}"
+        if tied > TIED * len(values):
+            beyond = float(((values > hard) if column.harder == "higher" else (values < hard)).mean())
+            end = f"{tied / len(values):.1%} of the rows have {hard:.4g}, {beyond:.1%} are harder"
+        finding = f"The median of {name} is {middle:.4g}; {end}"
     label = visible(f"{name} ({'higher' if column.harder == 'higher' else 'lower'} is harder)")
     return plots.picture(
         f"score-{number}-histogram",
@@ -91,16 +100,18 @@ def _spread(table: ScoreTable, name: str, number: int, order: np.ndarray) -> Blo
 def _classes(table: ScoreTable, name: str, number: int, found: np.ndarray, median: float) -> list[Block]:
     """The boxes of the most extreme classes, the hardest on top, and the table of all."""
     names = table.rows.class_names
-    hardness = found[:, 2] if table.columns[name].harder == "higher" else -found[:, 2]
-    there = np.flatnonzero(np.isfinite(hardness))
-    ranked = there[np.argsort(-hardness[there], kind="stable")].tolist()
+    hardness = found if table.columns[name].harder == "higher" else -found[:, ::-1]
+    there = np.flatnonzero(np.isfinite(hardness[:, 2]))
+    ranked = there[np.lexsort(-hardness[there][:, [4, 3, 2]].T)].tolist()  # by the median, then by the harder ends
     extreme = set(limits.most_extreme(found[:, 2], median, limits.BOXES))
     shown = [c for c in ranked if c in extreme]
     first, last = ranked[0], ranked[-1]
     if len(ranked) == 1:
         finding = f"Only {limits.class_called(names[first])} has scored rows; its median is {found[first, 2]:.4g}"
-    elif hardness[first] == hardness[last]:
+    elif hardness[first, 2] == hardness[last, 2]:
         finding = f"By the median of {name} all classes are equally hard"
+        if hardness[first, 4] > hardness[last, 4]:
+            finding += f"; {limits.class_called(names[first])} has the hardest rows"
     else:
         finding = (
             f"By the median of {name}, {limits.class_called(names[first])} ({found[first, 2]:.4g}) is the hardest "
@@ -114,7 +125,7 @@ def _classes(table: ScoreTable, name: str, number: int, found: np.ndarray, media
             f"score-{number}-classes",
             finding,
             f"{few}Boxes from the 25th to the 75th percentile of {name}, lines from the 5th to the 95th, a mark at the "
-            "median; the hardest class is on top.",
+            "median; the class with the hardest median is on top, of equal ones that with the harder ends.",
             1.2 + 0.24 * len(shown),
             lambda axes: plots.boxes(axes, [names[c] for c in shown], found[shown], median, visible(name)),
         ),

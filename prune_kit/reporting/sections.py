@@ -9,7 +9,7 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.errors import IdentityError, OptionError
 from prune_kit.identity import check_same
 from prune_kit.outcomes import Outcomes
-from prune_kit.removal import Removal
+from prune_kit.removal import Removal, as_selection
 from prune_kit.reporting import limits, plots, sentences
 from prune_kit.reporting.agreements import agreement_sections
 from prune_kit.reporting.blocks import Block, Cell, Gallery, Paragraph, Section, Table, id_of, visible
@@ -49,7 +49,7 @@ def sections_of(
             raise IdentityError(f"the data {data.rows.data} is not the data of the {name}, which speak of {found.data}")
     made = [data_section(data, per_class)]
     if table is not None:
-        shown = list(table.columns)[: limits.COLUMNS]
+        shown = limits.columns(table)
         made += [score_section(table, name, number, per_class) for number, name in enumerate(shown, 1)]
         made += agreement_sections(table, shown)
         made += filter(None, [learning_section(data, table, runs) if runs is not None else None])
@@ -58,7 +58,13 @@ def sections_of(
     if removal is not None:
         made.append(suspects_section(removal, table))
     if outcomes is not None and outcomes.rows:
-        made.append(retraining_section(outcomes))
+        files = {name: path.stem for name, path in (sources or {}).items()}
+        now = {
+            files.get(name, name): as_selection(found).index
+            for name, found in (("selection", selection), ("removal", removal))
+            if found is not None
+        }
+        made.append(retraining_section(outcomes, now))
     if sweep is not None and sweep.rows and sweep.cells:
         made.append(sweep_section(sweep))
     if search is not None and search.cells:

@@ -80,7 +80,8 @@ class TrainConfig:
         """One line in plain words."""
         rate = f"{self.schedule} learning rate {self.learning_rate:g}"
         if self.schedule == "step" and self.milestones:
-            rate += f" x{self.decay:g} after epochs {', '.join(map(str, self.milestones))}"
+            reached = [at for at in self.milestones if at < self.epochs]
+            rate += f" x{self.decay:g} after epochs {', '.join(map(str, reached))}" if reached else ", never lowered"
         extras = f", crop padding {self.crop_padding}" * bool(self.crop_padding) + ", flip" * self.flip
         return f"{self.model}, {self.epochs} epochs, batch {self.batch_size}, {rate}{extras or ', no augmentation'}"
 

@@ -32,6 +32,7 @@ from torch import nn
 from prune_kit import files, models
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import FileError, RunError
+from prune_kit.identity import index_digest
 from prune_kit.training import schedule
 from prune_kit.training.config import Execution, TrainConfig
 
@@ -65,7 +66,7 @@ class RunInputs:
             "preparation": self.data.preparation,
             "shape": list(self.data.shape),
             "classes": self.data.classes,
-            "members": None if self.members is None else hashlib.blake2b(self.rows.tobytes()).hexdigest()[:32],
+            "members": None if self.members is None else index_digest(self.rows),
             "config": asdict(self.config),
             "steps": self.total_steps,
             "epoch_steps": self.epoch_steps,

@@ -62,3 +62,9 @@ def test_cosine_schedule_is_half_way_in_the_middle() -> None:
 
 def test_constant_schedule_is_constant() -> None:
     assert set(rates("constant", 20)) == {0.4}
+
+
+def test_a_short_protocol_names_only_the_milestones_that_it_reaches() -> None:
+    config = TrainConfig(model="mlp", epochs=100, schedule="step", milestones=(60, 120), decay=0.2, learning_rate=0.1)
+    assert "learning rate 0.1 x0.2 after epochs 60," in config.describe()
+    assert "learning rate 0.1, never lowered," in config.changed({"epochs": 60}).describe()
