@@ -168,9 +168,10 @@ def _source(table: ScoreTable, by: str | None, holdout: bool, probability: np.nd
     hardness = table.hardness(column.name)
     unknown = np.flatnonzero(np.isnan(hardness[rows]))
     if len(unknown):
+        more = "add folds (prune-kit info says how many), or " if "votes" in column.extras else ""
         raise TableError(
             f"{column.name} has no score (NaN) for {len(unknown):,} of {len(rows):,} training rows, the first is row "
-            f"{rows[unknown[0]]}; choose another column with --by"
+            f"{rows[unknown[0]]}; {more}choose another column with --by"
         )
     kept = _held_out_probabilities(table) if holdout else column.extras.get("probability")
     return _Source(column.name, hardness.astype(np.float64), kept, "probes" in column.parameters, column.parameters)
@@ -276,7 +277,13 @@ def _suggestions(
 def _default_cut(evidence: Evidence) -> str:
     if evidence.probes is not None:
         return "probes"
-    return "argmax" if evidence.probability is not None else "mixture"
+    if evidence.probability is None:
+        raise TableError(
+            f"{evidence.column} alone cannot tell wrong labels from hard examples: it keeps no probabilities. Score "
+            f"with --method {DEFAULT_METHOD}, best with --probes 0.05 in another --workdir; or say how much: --remove "
+            "0.02; or --cut mixture, which lists rows of clean data too"
+        )
+    return "argmax"
 
 
 def _together(cuts: list[tuple[int, Cut]]) -> Cut:

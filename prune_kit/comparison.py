@@ -7,7 +7,7 @@ import numpy as np
 
 from prune_kit.agreement import Agreement, Sorted, agreements, end_count
 from prune_kit.errors import OptionError, TableError
-from prune_kit.joining import Joined, Ranking
+from prune_kit.joining import VOTES, Joined, Ranking
 from prune_kit.stability import Stability, stability
 
 NOTICED = 0.1  # from this share of an end on, it is said that ties decide it
@@ -77,12 +77,15 @@ def compared(joined: Joined, *, top: float, bootstrap: int, seed: int, enough: f
     pairs, with_runs = joined.pairs(), joined.with_runs()
     if not pairs and not with_runs:
         origins = " and ".join(dict.fromkeys(side.origin for side in joined.sides))
+        voted = any(ranking.by_votes for side in joined.sides for ranking in side.rankings)
         raise TableError(
             f"there is nothing to compare in {origins}: it takes two columns, or one that keeps its single runs. "
-            "Give another file too"
+            f"Give another file too{f'. {VOTES}' if voted else ''}"
         )
     found: dict[int, Agreement] = {}
-    notes: dict[str, None] = {}
+    notes, ends = dict[str, None](), dict[str, str]()
+    several = len({side.origin for side in joined.sides}) > 1
+    called = {r: f"{side.origin}: {r.name}" if several else r.name for side in joined.sides for r in side.rankings}
     for rows, numbers in _by_rows(joined, pairs):
         rankings = list(dict.fromkeys(ranking for number in numbers for ranking in pairs[number]))
         hardness = np.stack([ranking.hardness[rows] for ranking in rankings])
@@ -91,7 +94,11 @@ def compared(joined: Joined, *, top: float, bootstrap: int, seed: int, enough: f
         made = agreements(hardness, digest, places, top=top, bootstrap=bootstrap, seed=seed)
         found |= zip(numbers, made, strict=True)
         for ranking, values in zip(rankings, hardness, strict=True):
-            notes |= dict.fromkeys(_tie_notes(ranking.name, Sorted.of(values, digest), top))
+            column = Sorted.of(values, digest)
+            if column.groups == 1:
+                notes[f"{called[ranking]} is the same for all rows: it ranks nothing"] = None
+            elif tied := _tied_ends(column, top):
+                ends[called[ranking]] = tied
     stabilities = [
         stability(name, runs, bar=enough, seed=seed)
         for name, ranking in with_runs.items()
@@ -106,7 +113,7 @@ def compared(joined: Joined, *, top: float, bootstrap: int, seed: int, enough: f
         top=top,
         bootstrap=bootstrap,
         seed=seed,
-        notes=(*joined.notes, *notes),
+        notes=(*joined.notes, *notes, *_tie_note(ends, top)),
     )
 
 
@@ -130,16 +137,18 @@ def _complete_runs(ranking: Ranking, counted: np.ndarray) -> np.ndarray:
     return np.compress(complete, runs, axis=1)
 
 
-def _tie_notes(name: str, column: Sorted, top: float) -> list[str]:
-    """Warn where an end of a score is mostly chosen among equals: what agrees there is the order of ties."""
-    if column.groups == 1:
-        return [f"{name} is the same for all rows: it ranks nothing"]
-    count = end_count(top, len(column.group))
-    drawn = zip(("hardest", "easiest"), column.drawn_by_ties(count), strict=True)
-    parts = [f"{100 * share:.0f} % of its {end}" for end, share in drawn if share >= NOTICED]
-    if not parts:
+def _tied_ends(column: Sorted, top: float) -> str:
+    """Which ends of a score are in good part chosen among equals; "" where none is."""
+    drawn = zip(("hardest", "easiest"), column.drawn_by_ties(end_count(top, len(column.group))), strict=True)
+    return ", ".join(f"{100 * share:.0f} % of the {end}" for end, share in drawn if share >= NOTICED)
+
+
+def _tie_note(ends: dict[str, str], top: float) -> list[str]:
+    """Warn where what two ends have in common is the order of ties: `ends` says so of columns, by name."""
+    if not ends:
         return []
+    told = "; ".join(f"{name} ({text})" for name, text in ends.items())
     return [
-        f"{name}: {' and '.join(parts)} {100 * top:g} % are picked among equals, by content as in every column: "
-        "what they have in common says little"
+        f"of the {100 * top:g} % at an end many are chosen among equal scores, by their digests and so alike in every "
+        f"column: what ends have in common says little of {told}"
     ]

@@ -16,6 +16,7 @@ from prune_kit.published import SUFFIXES, read_published
 from prune_kit.table import MADE_BY, ScoreColumn, ScoreTable
 
 Source = ScoreTable | str | Path
+VOTES = "cscore keeps votes and no runs; its standard error, in prune-kit info, says how stable it is"
 REMEDY = "--align matches the rows by content, and joins relabelled data too"
 
 
@@ -23,14 +24,14 @@ REMEDY = "--align matches the rows by content, and joins relabelled data too"
 class Ranking:
     """One score of the N rows, as hardness (N,) float64: higher is harder, NaN where there is none.
 
-    `per_run` (R, N) is the same of each run, where the column keeps that. `unscored` says why a row has none.
+    `per_run` (R, N) is the same of each run, where the column keeps that. `by_votes` of a mean over held-out votes.
     """
 
     name: str
     hardness: np.ndarray
     companion: bool = False
     per_run: np.ndarray | None = None
-    unscored: str = "without a score (NaN)"
+    by_votes: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -121,6 +122,8 @@ def join(a: Source, b: Source | None, *, harder: str, align: bool) -> Joined:
         sides.append(Side(one.origin, rankings, one.column))
     counted &= shared
     asked = dict.fromkeys(ranking for side in sides for ranking in _asked(side))
+    if any(ranking.by_votes and ranking.name == side.chosen for side in sides for ranking in side.rankings):
+        notes.append(VOTES)
     return Joined(tuple(sides), rows, counted, (*notes, *_left_out(rows, shared, counted, asked)))
 
 
@@ -193,7 +196,7 @@ def _ranking(column: ScoreColumn, source: np.ndarray) -> Ranking:
         hardness(column.values.astype(np.float64)),
         column.companion,
         None if per_run is None else hardness(per_run),
-        "never held out (NaN)" if "votes" in column.extras else "without a score (NaN)",
+        "votes" in column.extras,
     )
 
 
@@ -204,7 +207,8 @@ def _left_out(rows: Rows, shared: np.ndarray, counted: np.ndarray, rankings: Ite
     notes = [f"{counted.sum():,} of {len(rows):,} rows count: {', '.join(parts)}"] if parts else []
     for ranking in rankings:
         unscored, infinite = (int((counted & test(ranking.hardness)).sum()) for test in (np.isnan, np.isinf))
-        parts = [f"{unscored:,} {ranking.unscored}"] * bool(unscored) + [f"{infinite:,} infinite"] * bool(infinite)
+        why = "never held out (NaN)" if ranking.by_votes else "without a score (NaN)"
+        parts = [f"{unscored:,} {why}"] * bool(unscored) + [f"{infinite:,} infinite"] * bool(infinite)
         if parts:
             notes.append(f"{ranking.name}: of {counted.sum():,} training rows {' and '.join(parts)} are left out")
     return notes

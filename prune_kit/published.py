@@ -49,10 +49,13 @@ def _numbers(values: np.ndarray, name: str, path: Path, rows: Rows) -> np.ndarra
     if values.ndim != 1:
         raise FileError(f"{path}: {name} have the shape {values.shape}; expected one number per row, ({len(rows)},)")
     if len(values) != len(rows):
-        raise IdentityError(
-            f"{path} has {len(values):,} {name}, but {rows.data} has {len(rows):,} rows; "
-            "a published file must score the same training set, in the same order"
+        training = len(rows.training)
+        remedy = (
+            f"{training:,} of them train. Give every row a number, in the same order, NaN where it is held out as test"
+            if len(values) == training
+            else "a published file must score every row, in the same order"
         )
+        raise IdentityError(f"{path} has {len(values):,} {name}, but {rows.data} has {len(rows):,} rows; {remedy}")
     return values.astype(np.float64)
 
 

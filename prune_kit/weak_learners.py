@@ -132,8 +132,13 @@ def _drawn(data: Dataset, column: ScoreColumn, rows: int, seed: int) -> tuple[_E
         chosen = np.sort(chance.permutation(len(scores))[:rows])
         ease = sign * scores[chosen]
         judged = _Examples(_pixels(test.images[chosen]), test.label[chosen], test.digest[chosen], ease, "test examples")
-    if np.isnan(judged.ease).any():
-        raise TableError(f"{column.name} is NaN for some examples to judge on; choose another column: --by NAME")
+    unknown = int(np.isnan(judged.ease).sum())
+    if unknown:
+        more = "add folds (prune-kit info says how many), or " if "votes" in column.extras else ""
+        raise TableError(
+            f"{column.name} has no score (NaN) for {unknown:,} of the {len(judged.ease):,} examples to judge on; "
+            f"{more}choose another column with --by"
+        )
     return fitted, judged
 
 

@@ -90,14 +90,19 @@ def test_the_true_labels_are_never_looked_at(how: dict[str, Any], scramble: str)
     assert with_them.noise_rate == without.noise_rate
 
 
-def test_the_cut_is_by_probes_where_there_are_any_else_by_argmax_else_by_mixture() -> None:
+def test_the_cut_is_by_probes_where_there_are_any_else_by_argmax_and_a_score_alone_gives_none() -> None:
     probed, _ = scored()
     plain, _ = scored(planted=0)
     assert clean(probed).cut_method == "probes"
     assert clean(plain).cut_method == "argmax"
     chance = np.random.default_rng(0)
     scores = np.concatenate([chance.normal(0, 1, 300), chance.normal(9, 1, 50)])
-    assert clean(table_of(scores)).cut_method == "mixture"
+    with pytest.raises(
+        TableError, match=r"el2n@20 alone cannot tell wrong labels from hard .* --remove 0\.02; or --cut"
+    ):
+        clean(table_of(scores))
+    assert clean(table_of(scores), cut="mixture").cut_method == "mixture"
+    assert len(clean(table_of(scores), remove=0.02).index) == 7
 
 
 def test_probed_rows_are_judged_by_their_given_labels() -> None:

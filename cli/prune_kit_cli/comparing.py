@@ -13,7 +13,8 @@ SOURCE = "A score table, FILE.h5 or FILE.h5:COLUMN, or published scores (npz, np
 def compare(
     a: Annotated[str | None, typer.Argument(metavar="A", help=f"{SOURCE}; default: the table of the workdir.")] = None,
     b: Annotated[
-        str | None, typer.Argument(metavar="B", help="Another; left out, A's columns are compared with each other.")
+        str | None,
+        typer.Argument(metavar="B", help="Another; left out, A's columns with each other, or the one with all others."),
     ] = None,
     align: Annotated[
         bool, typer.Option("--align", help="Match the rows by content; joins relabelled tables too.")

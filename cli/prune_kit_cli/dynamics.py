@@ -108,7 +108,15 @@ def weak_learners(
 
 def _table(path: Path) -> "ScoreTable":
     """The score table at `path`, or in that folder."""
+    from prune_kit.dynamics import consistency_columns
+    from prune_kit.errors import TableError
     from prune_kit.table import ScoreTable
     from prune_kit_cli import work
 
-    return ScoreTable.read(path / work.SCORES if path.is_dir() or not path.suffix else path)
+    file = path / work.SCORES if path.is_dir() or not path.suffix else path
+    table = ScoreTable.read(file)
+    try:
+        consistency_columns(table)
+    except TableError as error:
+        raise TableError(f"{file}: {error}{work.there(file.parent)}") from error
+    return table

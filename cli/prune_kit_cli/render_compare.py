@@ -58,6 +58,9 @@ def _legend(found: Comparison) -> str:
         if found.bootstrap
         else "no intervals (--bootstrap 0)"
     )
+    estimates = [getattr(a, name) for a in found.agreements for name in ("spearman", "hardest", "easiest")]
+    lacking = found.bootstrap and any(math.isnan(e.low) and not math.isnan(e.value) for e in estimates)
+    intervals += "; none where a resample has one score for all" if lacking else ""
     return (
         f"{companion}Correlations of hardness: positive where both call the same examples hard. Of the ends, the share "
         f"in common: {_percent(found.top)} by chance. {intervals[0].upper()}{intervals[1:]}."

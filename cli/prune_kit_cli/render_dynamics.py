@@ -9,6 +9,10 @@ from rich.table import Table
 from prune_kit.dynamics import TOLERANCE, Correlation, EpochDynamics, Match, Spread
 from prune_kit.weak_learners import Probes
 
+LEGEND = (
+    "All or none: the share of the examples that all networks have right, or none. Bimodality: 0 where consistency "
+    "takes two values, 0.8 for a uniform spread, 2 for a normal one, - where it is the same for all examples."
+)
 Order = tuple[Correlation, Correlation | None]
 
 
@@ -35,8 +39,8 @@ def epochs_shown(epochs: Mapping[str, list[EpochDynamics]]) -> list[Any]:
         view = _table("epoch", "accuracy", "all or none", "bimodality", "test: accuracy", "all or none", "bimodality")
         for one in found:
             view.add_row(str(one.epoch), *_spread(one.train), *_spread(one.test))
-        items += [f"{name}:", view, ""]
-    return items
+        items += [f"{name}:", view]
+    return [*items, LEGEND]
 
 
 def matches_json(matches: list[Match], order: Order) -> dict[str, Any]:
@@ -55,7 +59,7 @@ def matches_shown(matches: list[Match], order: Order) -> list[Any]:
     """A line per matched pair of epochs, and a line about the order of learning."""
     title = f"matched epochs (training accuracies within {TOLERANCE:.0%}), and how consistency correlates there:"
     if not matches:
-        lines: list[Any] = [f"No epoch of A has the training accuracy of an epoch of B, within {TOLERANCE:.0%}."]
+        lines: list[Any] = ["", f"No epoch of A has the training accuracy of an epoch of B, within {TOLERANCE:.0%}."]
     else:
         view = _table("A", "B", "accuracy A", "accuracy B", "Pearson", "Spearman", "test: Pearson", "Spearman")
         for match in matches:
@@ -67,7 +71,7 @@ def matches_shown(matches: list[Match], order: Order) -> list[Any]:
                 *_correlation(match.train),
                 *_correlation(match.test),
             )
-        lines = [title, view]
+        lines = ["", title, view]
     train, test = (_correlation(one) for one in order)
     said = f"order of learning (consistency averaged over the epochs): Pearson {train[0]}, Spearman {train[1]}"
     return [*lines, "", said + (f"; on the test examples {test[0]}, {test[1]}" if order[1] else "")]

@@ -111,8 +111,8 @@ def test_infinite_scores_are_left_out_and_counted(tmp_path, call):
 
 
 def test_ends_that_ties_decide_are_told(call):
-    assert "forgetting@20: " in call("")[2]
-    assert "of its easiest 10 % are picked among equals" in call("")[2]
+    [told] = [line for line in call("")[2].splitlines() if "chosen among equal scores" in line]
+    assert "of the 10 % at an end many are" in told and "forgetting@20 (60 % of the hardest, 100 % of" in told
 
 
 def test_a_constant_column_is_told_and_has_no_correlation(tmp_path, call):
@@ -307,3 +307,30 @@ def test_comparing_loads_no_torch_and_its_help_nothing_that_is_slow(place):
             [sys.executable, "-c", code.format(words, heavy)], capture_output=True, text=True, check=True
         )
         assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_of_two_files_the_notes_say_whose_column_ties(tmp_path, call):
+    table = small_table()
+    table.with_columns([column_of(np.zeros(N), name="el2n@20")]).write(tmp_path / "flat.h5")
+    err = call(f"scores.h5:el2n@20 {tmp_path / 'flat.h5'}:el2n@20")[2]
+    assert "flat.h5: el2n@20 is the same for all rows" in err.replace("\n", "")
+
+
+def test_a_column_of_votes_is_said_to_keep_no_runs(call):
+    assert "cscore keeps votes and no runs" in call("scores.h5:cscore")[2]
+    assert "cscore keeps votes and no runs" not in call("scores.h5:el2n@20")[2]
+
+
+def test_a_file_of_the_training_rows_alone_is_told_what_to_do(place, call):
+    np.save(place / "training.npy", np.arange(float(N - HELD)))
+    code, _, err = call("scores.h5:el2n@20 training.npy")
+    assert code == 2 and f"{N - HELD} of them train. Give every row a number, in the same order, NaN where" in err
+
+
+def test_an_interval_that_is_lacking_is_explained(tmp_path, call):
+    table = small_table()
+    once = np.zeros(N)
+    once[1] = 1
+    table.with_columns([column_of(once, name="random")]).write(tmp_path / "once.h5")
+    out = call(f"{tmp_path / 'once.h5'}:random scores.h5:el2n@20")[1]
+    assert "none where a resample has one score for all" in out

@@ -75,7 +75,10 @@ def test_weak_learners_are_judged_on_thirds(capsys: pytest.CaptureFixture[str]) 
 
 def test_what_is_missing_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for words, said in (
-        (["dynamics", "other"], "the table has no consistency column; it has: random. Run: prune-kit score --method"),
+        (
+            ["dynamics", "other"],
+            "other/scores.h5: the table has no consistency column; it has: random. Run: prune-kit score --method",
+        ),
         (["dynamics", "nowhere"], "there is no file nowhere/scores.h5"),
         (["dynamics", "conv", "nowhere.h5"], "there is no file nowhere.h5"),
         (["weak-learners", "--workdir", "conv", "--learners", "svn"], "unknown learner 'svn'. Did you mean 'svm'?"),
