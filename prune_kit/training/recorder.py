@@ -27,6 +27,9 @@ from prune_kit.training.threads import using_threads
 from prune_kit.training.threshold import Watch
 
 STATE_INTERVAL, STATE_SHARE = 60.0, 0.05  # save the state every minute, or as often as saving costs 5% of the time
+MOST_KEPT = 2**30  # bytes of sums up to which the state is kept in memory, to be saved when the user interrupts
+STATE = "state.safetensors"
+State = tuple[dict[str, torch.Tensor], dict[str, str]]
 
 EpochListener = Callable[[int, int, str], None]  # finished epoch, epochs asked for, how it goes
 
@@ -81,9 +84,18 @@ class _Run:
         self.presentations = torch.zeros(summed[0], dtype=torch.int32, device=device)
         self.sums_complete = request.minibatches  # they hold every epoch so far
         self.saved_epoch, self.saved_at, self.save_seconds = -1, time.monotonic(), 0.0
+        self.unsaved: State | None = None
 
     def go(self) -> None:
         self._resume()
+        try:
+            self._go()
+        except KeyboardInterrupt:
+            if self.unsaved is not None:
+                write_tensors(self.folder / STATE, *self.unsaved)
+            raise
+
+    def _go(self) -> None:
         began, images_seen = time.monotonic(), 0
         started = began - self.seconds
         self._observe()
@@ -95,9 +107,12 @@ class _Run:
             last = self._done
             since = now - self.saved_at
             if self.epoch == self.training.epochs:
-                (self.folder / "state.safetensors").unlink(missing_ok=True)  # nothing goes on from the end
+                self.unsaved = None
+                (self.folder / STATE).unlink(missing_ok=True)  # nothing goes on from the end
             elif last or since > min(STATE_INTERVAL, self.save_seconds / STATE_SHARE):
                 self._save_state()
+            elif self.probability_sum.nbytes <= MOST_KEPT:
+                self.unsaved = self._state()
             note = f"loss {loss:.3f}, {images_seen / (now - began):,.0f} images/s"
             if last:
                 self._finish()
@@ -187,9 +202,16 @@ class _Run:
             files.write_arrays(path, arrays())
 
     def _save_state(self) -> None:
+        self.unsaved = None
         if self.epoch <= self.saved_epoch:
             return
         started = time.monotonic()
+        write_tensors(self.folder / STATE, *self._state())
+        self.saved_epoch, self.saved_at = self.epoch, time.monotonic()
+        self.save_seconds = self.saved_at - started
+
+    def _state(self) -> State:
+        """All that the run goes on from after this epoch, copied."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
             state = self.optimizer.state[parameter]
@@ -199,13 +221,11 @@ class _Run:
             tensors |= {"probability_sum": self.probability_sum, "presentations": self.presentations}
         unreached = json.dumps(sorted(self.watch.unreached))  # watched for in every epoch so far
         metadata = {"epoch": str(self.epoch), "seconds": repr(self.seconds), "unreached": unreached}
-        write_tensors(self.folder / "state.safetensors", _own(tensors), metadata)
-        self.saved_epoch, self.saved_at = self.epoch, time.monotonic()
-        self.save_seconds = self.saved_at - started
+        return _own(tensors), metadata
 
     def _resume(self) -> None:
         """Go on from the state, unless something is missing that only an earlier epoch can give."""
-        path = self.folder / "state.safetensors"
+        path = self.folder / STATE
         if not path.is_file():
             return
         tensors, metadata = read_tensors(path)

@@ -95,9 +95,10 @@ def test_weights_asked_for_at_the_last_epoch_of_a_stopped_run_cost_no_training(
     assert trained == []
 
 
+@pytest.mark.parametrize("share", [float("inf"), 1e-12], ids=["saved after every epoch", "saved when interrupted"])
 @pytest.mark.parametrize("stop_at", [1, 2, 3])
 def test_an_interrupted_run_goes_on_at_its_last_epoch(
-    shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+    shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int, share: float
 ) -> None:
     straight = contents(record(run_of(shapes), EVERYTHING, tmp_path / "a"))
     original = loop.train_epoch
@@ -108,7 +109,7 @@ def test_an_interrupted_run_goes_on_at_its_last_epoch(
         return original(model, optimizer, training, epoch, logits)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop, "train_epoch", interrupted)
-    monkeypatch.setattr(recorder, "STATE_SHARE", float("inf"))  # save after every epoch
+    monkeypatch.setattr(recorder, "STATE_SHARE", share)
     with pytest.raises(KeyboardInterrupt):
         record(run_of(shapes), EVERYTHING, tmp_path / "b")
     assert not (tmp_path / "b" / run_of(shapes).key / "finished.json").exists()
