@@ -1,5 +1,6 @@
 """The section of learning curves: how soon easy and hard examples are learned (Jiang et al. 2021, Figure 7a)."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,9 @@ def learning_section(data: Dataset, table: ScoreTable, runs: Path) -> Section | 
         "Share of examples whose given label is predicted in the training minibatches of an epoch, as a mean over the "
         f"runs; fifths of the training rows by their percentile of hardness in {visible(by)}."
     )
+    values = table.columns[by].values
+    if any(values[one[-1]] == values[other[0]] for one, other in pairwise(groups) if len(one) and len(other)):
+        reading += " Neighbouring fifths share a score, by which their rows are not told apart."
     picture = plots.picture(
         "learning", finding, reading, 3.6, lambda axes: plots.curves(axes, names, curves, "epoch", "right, %")
     )

@@ -1,5 +1,7 @@
 """The section of a score column: how it is spread, which classes are hard, and what its two ends look like."""
 
+import re
+
 import numpy as np
 from scipy import stats
 
@@ -38,6 +40,11 @@ def score_section(table: ScoreTable, name: str, number: int, count: int) -> Sect
             gallery = tuple((table.rows.class_names[c], _cells(table, name, groups[c], count, last)) for c in extreme)
             blocks.append(Gallery(f"{end} training rows per class. {few}".strip(" ."), gallery))
     return Section(anchor, title, tuple(blocks))
+
+
+def _file(name: str, number: int) -> str:
+    """How the files of the figures begin: the column's name, as far as it is plain, and its number."""
+    return f"score-{number}-{re.sub('[^A-Za-z0-9@_.]+', '-', name)[:40]}"
 
 
 def _behind(column: ScoreColumn) -> str:
@@ -89,7 +96,7 @@ def _spread(table: ScoreTable, name: str, number: int, order: np.ndarray) -> Blo
         finding = f"The median of {name} is {middle:.4g}; {end}"
     label = visible(f"{name} ({'higher' if column.harder == 'higher' else 'lower'} is harder)")
     return plots.picture(
-        f"score-{number}-histogram",
+        f"{_file(name, number)}-histogram",
         finding,
         f"Histogram of {name} over {len(values):,} training rows, from {low:.4g} to {high:.4g}.",
         3.0,
@@ -122,14 +129,14 @@ def _classes(table: ScoreTable, name: str, number: int, found: np.ndarray, media
     lines = tuple((visible(names[c]), *(f"{value:.4g}" for value in found[c])) for c in ranked)
     return [
         plots.picture(
-            f"score-{number}-classes",
+            f"{_file(name, number)}-classes",
             finding,
             f"{few}Boxes from the 25th to the 75th percentile of {name}, lines from the 5th to the 95th, a mark at the "
             "median; the class with the hardest median is on top, of equal ones that with the harder ends.",
             1.2 + 0.24 * len(shown),
             lambda axes: plots.boxes(axes, [names[c] for c in shown], found[shown], median, visible(name)),
         ),
-        Table(f"score-{number}-classes", f"{visible(name)} per class, hardest first", header, lines),
+        Table(f"{_file(name, number)}-classes", f"{visible(name)} per class, hardest first", header, lines),
     ]
 
 

@@ -4,7 +4,7 @@ import base64
 import re
 import shutil
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -14,10 +14,12 @@ from prune_kit import pipeline
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import IdentityError, OptionError
 from prune_kit.outcomes import Outcome, Outcomes
+from prune_kit.reporting import limits
 from prune_kit.reporting.blocks import visible
 from prune_kit.reporting.thumbnails import thumbnail
 from prune_kit.selection import DROPPED_EASY, DROPPED_HARD, KEPT
 from prune_kit.table import ScoreTable
+from prune_kit.training.protocols import protocol
 from prune_kit_cli.main import exit_code
 from tests.small_tables import column_of, removal_of, rows_of, selection_of
 
@@ -251,6 +253,38 @@ def test_the_command_writes_the_page_of_a_workdir_and_says_what_is_left_out(work
     assert "prune-kit select --rule window --by el2n@1" in "".join(page.texts)
     assert "report.html (" in err and "no removal: there is no removal.h5" in err and out == ""
     assert {path.suffix for path in figures.iterdir()} == {".png", ".svg", ".csv"}
+
+
+def test_the_commands_name_the_model_the_protocol_and_the_options():
+    config = asdict(protocol(data_of(rows_of(np.arange(20) % 2))).changed({"model": "mlp", "epochs": 8}))
+    trained = {"config": config, "seed": 3, "observe": "minibatches", "precision": "fp32", "threads": 1}
+    folds = {"ratios": [30, 70], "folds": 7, "sampling": "balanced", "fold_precision": "bf16"}
+    rows = rows_of(np.arange(20) % 2)
+    columns = [
+        column_of(np.arange(20), name="el2n@2", parameters={**trained, "epoch": 2}, seeds=(3, 4)),
+        column_of(np.arange(20), name="el2n@4", parameters={**trained, "epoch": 4}, seeds=(3, 4)),
+        column_of(np.arange(20), name="cscore", parameters=trained | folds),
+        column_of(np.arange(20), name="density", parameters={"seed": 3, "space": "pixels"}),
+    ]
+    table = ScoreTable(rows, {column.name: column for column in columns})
+    text = "".join(Page(pipeline.report(data_of(rows), table=table, per_class=0)).texts)
+    score, ending = "prune-kit score --data npz:/data/mine.npz --method", "--seed 3 --model mlp --train epochs=8"
+    for line in (
+        f"{score} el2n --epoch 2,4 --runs 2 {ending}\n",
+        f"{score} cscore --ratios 30,70 --folds 7 --sampling balanced {ending}\n",
+        f"{score} density --space pixels --seed 3",
+    ):
+        assert line in text
+    assert "It averages the votes of 14 networks, 7 for each share trained on: 30 %, 70 %." in text
+
+
+def test_of_many_columns_the_latest_epochs_are_shown_first():
+    epochs = [*range(1, 12)]
+    names = [*(f"{method}@{epoch}" for method in ("el2n", "aum") for epoch in epochs), "density"]
+    columns = [column_of(np.arange(6), name=name) for name in names]
+    shown = limits.columns(ScoreTable(rows_of(np.zeros(6, np.int64)), {column.name: column for column in columns}))
+    assert len(shown) == limits.COLUMNS and {"el2n@11", "aum@11", "density"} < set(shown)
+    assert shown == [name for name in names if name in shown]
 
 
 def test_quiet_is_quiet_and_json_is_one_object(workdir, tmp_path, capsys):
