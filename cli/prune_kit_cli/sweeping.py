@@ -96,5 +96,6 @@ def sweep(
     screen.result(
         {"file": target, "pictures": drawn, "cells": render_sweep.sweep_json(swept)}, render_sweep.sweep_table(swept)
     )
+    work.tell_chance(screen, loaded, swept.outcomes)
     screen.note("wrote", ", ".join(render.path_of(path) for path in (target, *drawn)))
     screen.note("next", f"prune-kit info {render.path_of(target)}   (which differences are more than chance?)")

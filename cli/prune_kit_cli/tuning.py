@@ -120,6 +120,7 @@ def tune(
         render.outcome_table(tuned.test),
         *render_tuning.verdicts(tuned),
     )
+    work.tell_chance(screen, loaded, tuned.test)
     written = (target, workdir / work.TUNE, workdir / work.OUTCOMES, picture)
     screen.note("wrote", ", ".join(render.path_of(path) for path in written))
     again = f"{f' --selection {render.path_of(out)}' if out else ''}{work.there(workdir)}"

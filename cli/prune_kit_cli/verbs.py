@@ -174,6 +174,7 @@ def retrain(
         render.outcome_table(outcomes),
         *render.outcome_sentence(outcomes),
     )
+    work.tell_chance(screen, loaded, outcomes)
     screen.note("wrote", render.path_of(target))
     screen.note("next", f"prune-kit export --format txt{work.there(workdir)}")
 

@@ -106,6 +106,18 @@ def tell_data(screen: "Screen", data: "Dataset", rows: "Rows | None") -> None:
         screen.warn(f"the same examples, but classes have other names now: {', '.join(renamed[:3])}{more}")
 
 
+def tell_chance(screen: "Screen", data: "Dataset", outcomes: Outcomes) -> None:
+    """Warn where no network does better, by two standard errors, than saying the most frequent class of the test."""
+    label = data.test.label
+    share = float(np.bincount(label).max() / len(label))
+    best = max(summary.mean for summary in outcomes.summaries())
+    if best <= share + 2 * np.sqrt(share * (1 - share) / len(label)):
+        screen.warn(
+            f"the best accuracy is {best:.1%}, and the most frequent class alone has {share:.1%} of the {len(label):,} "
+            "test examples: nothing was learned, so the comparison says nothing"
+        )
+
+
 def read_selections(workdir: Path, given: list[Path] | None) -> dict[str, Selection | Removal]:
     """The selections and removals that were named, or all of the workdir, by the names of their files."""
     paths = given or selection_files(workdir)

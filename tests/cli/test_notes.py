@@ -49,6 +49,16 @@ def test_outcomes_of_an_earlier_selection_are_told_apart(workdir: Path, capsys: 
     )
 
 
+def test_accuracies_at_chance_are_called_so(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(["retrain", *TRAINING]) == 0
+    assert "class alone has 50.0% of the 12 test examples: nothing was learned" in capsys.readouterr().err
+    learned = ["--epoch", "2", "--train", "epochs=2", "--model", "mlp", *TRAINING, "--quiet"]
+    assert exit_code(["score", *learned, "--workdir", "digits"]) == 0
+    assert exit_code(["select", "--keep", "0.5", "--quiet", "--workdir", "digits"]) == 0
+    assert exit_code(["retrain", *TRAINING, "--workdir", "digits"]) == 0
+    assert "nothing was learned" not in capsys.readouterr().err
+
+
 def test_a_class_of_another_name_is_told(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_npz(workdir.parent / "mine.npz", ["ant", "wasp"])
     assert exit_code(["score", "--epoch", "1", "--runs", "1"]) == 0
