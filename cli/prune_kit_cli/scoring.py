@@ -68,7 +68,7 @@ def score(
     from prune_kit_cli import render, work
 
     screen, target = render.Screen(as_json, quiet), workdir / work.SCORES
-    check_seeds(10 if runs is None else runs, seed)
+    check_seeds(1 if runs is None else runs, seed)
     names, epochs = method_names(method or "el2n"), work.numbers(epoch, "--epoch")
     percents = work.numbers([ratios] if ratios else None, "--ratios")
     options = {"bn": bn, "ratios": percents and tuple(percents), "folds": folds, "sampling": sampling, "space": space,

@@ -98,7 +98,7 @@ def retrained_otherwise(workdir: Path, path: Path, selection: Selection) -> bool
 def tell_data(screen: "Screen", data: "Dataset", rows: "Rows | None") -> None:
     """What was loaded; and where an earlier file of these examples, of `rows`, calls a class by another name."""
     screen.note("data", data.describe())
-    if rows is None or len(rows.class_names) != len(data.class_names):
+    if rows is None or rows.fingerprint != data.fingerprint or len(rows.class_names) != len(data.class_names):
         return
     renamed = [f"{now} was {then}" for now, then in zip(data.class_names, rows.class_names, strict=True) if now != then]
     if renamed:
