@@ -185,8 +185,8 @@ def clean(
 
     `by` is the column that ranks: left out, the latest cumulative_pl. `remove` lists that share of the rows by it;
     without it `cut`, a module of `cuts`, finds how many are wrong: left out, it is "probes" where labels were planted
-    while scoring (which gives the noise rate with an interval), else "argmax" where the column has probabilities, else
-    "mixture". A cut by probabilities ranks by how far another class beats the given one.
+    while scoring (which gives the noise rate with an interval), else "argmax"; of a score without probabilities and
+    planted labels nothing is found unasked. A cut by probabilities ranks by how far another class beats the given one.
     `per_class` cuts within each class. `holdout` judges by networks that never saw an example (the folds of cscore),
     `probability` (N, C) by probabilities of your own. True labels are never looked at. Raises OptionError, TableError,
     DataError.

@@ -94,7 +94,7 @@ def clean(
         typer.Option(
             "--cut",
             metavar="NAME",
-            help="How --auto finds it: probes (default after score --probes), argmax, joint or mixture.",
+            help="How --auto finds it: probes (default after score --probes), argmax (default else), joint or mixture.",
         ),
     ] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Cut within each class of given labels.")] = False,
