@@ -162,7 +162,7 @@ def find(evidence: Evidence) -> Cut:
         rate = float(np.median(by_suspicion.rates(weight, chance, DRAWS, SHALLOW_DEPTHS))) * (1 - right)
     if weak and evidence.probability is not None:
         level, listed, recall = _cut_of_a_weak_network(
-            suspicion, of_probes, pairs, pairs_of_probes, rate, low, max(high, rate)
+            suspicion, of_probes, pairs, pairs_of_probes, rate, hidden=low == 0
         )
     low, high = min(low, rate), max(high, rate)
     hopeless = rate * len(suspicion) < 1 or (low == 0 and rate < HARD_EXAMPLES)
@@ -276,19 +276,21 @@ def _cut_of_a_weak_network(
     pairs: Int[np.ndarray, "n"],
     pairs_of_probes: Int[np.ndarray, "b"],
     rate: float,
-    low: float,
-    high: float,
+    *,
+    hidden: bool,
 ) -> tuple[float, float, float]:
     """The level, the share that it lists, and the recall expected of it, where right and wrong are hard to part.
 
-    The level with the largest expected F1; but where nothing holds the rate from below, noise that the network has half
-    learnt hides among its hard examples, and more than the probes show: then as many are listed as may be wrong.
+    The level with the largest expected F1 at this noise rate. With `hidden`, where nothing holds the rate from below,
+    noise that the network has half learnt lies among its hard examples, and more than the probes show: then of the
+    levels within a standard error of the best the one that lists most is taken.
     """
-    shares = np.linspace(0.99, 0.01, LEVELS - 1) if low > 0 else np.array([min(high, 0.99)])
-    best = (-1.0, 0.0, 0.0, 0.0)
-    for level in np.unique(np.quantile(suspicion, 1 - shares)):
+    tried = []
+    for level in np.unique(np.quantile(suspicion, np.linspace(0.01, 0.99, LEVELS - 1))):  # ascending: longest first
         front = suspicion >= level
         recall = _recall_by_pairs(front, of_probes >= level, pairs, pairs_of_probes)
         listed = float(front.mean())
-        best = max(best, (2 * min(rate * recall, listed) / (rate + listed), float(level), listed, recall))
-    return best[1:]
+        tried.append((2 * min(rate * recall, listed) / (rate + listed), float(level), listed, recall))
+    best, _, _, recall = max(tried)
+    error = best * np.sqrt((1 - recall) / (recall * len(of_probes))) if hidden and recall > 0 else 0.0
+    return next(found[1:] for found in tried if found[0] >= best - error)

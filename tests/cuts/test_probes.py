@@ -91,3 +91,19 @@ def test_a_ranking_counts_the_labels_in_front_of_every_probe(labels: list[int], 
     for place, level in enumerate(ranking.level):
         assert ranking.between[: place + 1].sum() == sum(value >= level for value in labels)
     assert sorted(ranking.order) == list(range(len(planted)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("apart", [0.3, 0.8])
+def test_where_noise_hides_the_list_is_the_longest_that_is_as_good_by_all_that_the_probes_tell(
+    apart: float, seed: int
+) -> None:
+    evidence, wrong = made_up(20_000, 0.4, 1000, apart=apart, seed=seed, pairs=True)
+    known = evidence.suspicion, evidence.probes.suspicion
+    pairs = probes._pairs(evidence), probes._pairs(evidence.probes)
+    found = {h: probes._cut_of_a_weak_network(*known, *pairs, 0.45, hidden=h) for h in (False, True)}
+    expected = {h: 2 * min(0.45 * recall, listed) / (0.45 + listed) for h, (_, listed, recall) in found.items()}
+    assert found[True][1] >= found[False][1] and expected[True] <= expected[False]
+    assert expected[True] > expected[False] * (1 - 1 / np.sqrt(1000))  # a standard error of a share of 1,000 probes
+    lists = {h: evidence.suspicion >= level for h, (level, *_) in found.items()}
+    assert f1(lists[True], wrong) > f1(lists[False], wrong) - 0.02
