@@ -4,6 +4,7 @@ Images that the device has no room for stay in the host's memory, and those that
 file; then batches are read ahead of the training, by threads, and copied while it computes. The numbers are the same.
 """
 
+import mmap
 import warnings
 from collections import deque
 from collections.abc import Iterator
@@ -134,6 +135,8 @@ def on_device(images: np.ndarray, mean: np.ndarray, deviation: np.ndarray, devic
     On the CPU a memory-mapped array stays on the disk until a batch reads it.
     """
     streamed = images.nbytes > ROOM * free_bytes(device)
+    if streamed:
+        _read_here_and_there(images)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody here writes to it
         pixels = torch.from_numpy(images)
@@ -143,6 +146,18 @@ def on_device(images: np.ndarray, mean: np.ndarray, deviation: np.ndarray, devic
         deviation=torch.tensor(deviation, dtype=torch.float32, device=device),
         streamed=streamed,
     )
+
+
+def _read_here_and_there(images: np.ndarray) -> None:
+    """Where the images are mapped from a file, have the system read no more of it than is asked for.
+
+    It would read on behind each row, and drop that again before its turn comes where memory is short.
+    """
+    owner: object = images
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
+        owner.madvise(mmap.MADV_RANDOM)
 
 
 def of_data(data: Dataset, device: torch.device) -> tuple[DeviceImages, DeviceImages, torch.Tensor]:

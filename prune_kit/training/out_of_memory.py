@@ -1,6 +1,7 @@
 """Running out of memory, and going on in smaller batches."""
 
 import os
+from pathlib import Path
 
 import torch
 
@@ -34,9 +35,29 @@ def activation_budget(device: torch.device) -> int:
 
 
 def _all_bytes() -> int:
-    """The machine's memory; 0 where it does not say."""
+    """The machine's memory, or what its container leaves to this process; 0 where neither says."""
     known = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if known else 0
+    machine = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")] if known else []
+    return min([*machine, *container_limits(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))], default=0)
+
+
+def container_limits(groups: Path, root: Path) -> list[int]:
+    """The limits of the memory groups of a process, in bytes, by both versions of Linux' control groups.
+
+    `groups` is its list of them, `root` where they are mounted; in a container its own group is mounted there.
+    """
+    if not groups.is_file():
+        return []
+    limits = []
+    for line in groups.read_text().splitlines():
+        _, controllers, place = line.split(":", 2)
+        kinds = {"": (root, "memory.max"), "memory": (root / "memory", "memory.limit_in_bytes")}
+        for kind in {"", "memory"} & set(controllers.split(",")):
+            top, name = kinds[kind]
+            for folder in (top, top / place.lstrip("/")):
+                text = (folder / name).read_text().strip() if (folder / name).is_file() else ""
+                limits += [int(text)] if text.isdigit() else []  # "max" is none
+    return limits
 
 
 def halved(size: int, error: Exception, what: str) -> int:

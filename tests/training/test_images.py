@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -94,6 +96,25 @@ def test_images_without_room_on_the_device_give_the_same_batches(monkeypatch: py
         assert torch.equal(one, other)
     assert torch.equal(among.of(test_rows), torch.from_numpy(data.test.images))
     assert list(streamed.batches(rows, [])) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").is_file(), reason="reads /proc")
+def test_of_a_mapped_file_without_room_no_more_is_read_than_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "images.npy"
+    np.save(path, np.zeros((9, 64, 64, 1), dtype=np.uint8))
+    mapped = np.load(path, mmap_mode="r")[:8]
+
+    def advised() -> bool:
+        _, _, about = Path("/proc/self/smaps").read_text().partition(str(path))
+        return " rr" in about.partition("VmFlags:")[2].partition("\n")[0]  # random read
+
+    on_device(mapped, np.zeros(1), np.ones(1), CPU)
+    assert not advised()
+    monkeypatch.setattr(images, "ROOM", 0)
+    assert on_device(mapped, np.zeros(1), np.ones(1), CPU).streamed
+    assert advised()
 
 
 def test_an_image_that_cannot_be_read_ahead_is_told_where_its_batch_was_asked_for(
