@@ -161,8 +161,9 @@ def find(evidence: Evidence) -> Cut:
     if weak and low > 0:  # hard examples reach deep; what shows before them is nearer to the truth
         rate = float(np.median(by_suspicion.rates(weight, chance, DRAWS, SHALLOW_DEPTHS))) * (1 - right)
     if weak and evidence.probability is not None:
+        wrong, hidden = (rate, False) if low > 0 else (max(high, rate), True)
         level, listed, recall = _cut_of_a_weak_network(
-            suspicion, of_probes, pairs, pairs_of_probes, rate, hidden=low == 0
+            suspicion, of_probes, pairs, pairs_of_probes, wrong, hidden=hidden
         )
     low, high = min(low, rate), max(high, rate)
     hopeless = rate * len(suspicion) < 1 or (low == 0 and rate < HARD_EXAMPLES)
@@ -282,8 +283,8 @@ def _cut_of_a_weak_network(
     """The level, the share that it lists, and the recall expected of it, where right and wrong are hard to part.
 
     The level with the largest expected F1 at this noise rate. With `hidden`, where nothing holds the rate from below,
-    noise that the network has half learnt lies among its hard examples, and more than the probes show: then of the
-    levels within a standard error of the best the one that lists most is taken.
+    noise that the network has half learnt lies among its hard examples, and more than the probes show: then the rate is
+    the highest that it may be, and of the levels within a standard error of the best the one that lists most is taken.
     """
     tried = []
     for level in np.unique(np.quantile(suspicion, np.linspace(0.01, 0.99, LEVELS - 1))):  # ascending: longest first
