@@ -18,8 +18,9 @@ from prune_kit.training.config import Execution, TrainConfig, resolve_execution
 from prune_kit.training.executor import Task, run_tasks
 from prune_kit.training.holdout import PROBABILITY_CLASSES, Holdout
 from prune_kit.training.images import DeviceImages, PreparedImages
+from prune_kit.training.processes import EpochListener
 from prune_kit.training.processor import has_bf16_units
-from prune_kit.training.recorder import EpochListener, complete
+from prune_kit.training.recorder import complete
 from prune_kit.training.runs import RecordedRun, Request, RunInputs
 from prune_kit.training.subsets import held_out_sets
 from prune_kit.training.threads import using_threads

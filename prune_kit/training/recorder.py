@@ -13,6 +13,7 @@ from prune_kit import files
 from prune_kit.errors import RunError
 from prune_kit.training import images, loop, memory, signals
 from prune_kit.training.out_of_memory import is_out_of_memory
+from prune_kit.training.processes import EpochListener
 from prune_kit.training.runs import (
     RecordedRun,
     Request,
@@ -30,8 +31,6 @@ STATE_INTERVAL, STATE_SHARE = 60.0, 0.05  # save the state every minute, or as o
 MOST_KEPT = 2**30  # bytes of sums up to which the state is kept in memory, to be saved when the user interrupts
 STATE = "state.safetensors"
 State = tuple[dict[str, torch.Tensor], dict[str, str]]
-
-EpochListener = Callable[[int, int, str], None]  # finished epoch, epochs asked for, how it goes
 
 
 def complete(inputs: RunInputs, request: Request, runs_folder: Path, listener: EpochListener) -> None:
@@ -206,7 +205,9 @@ class _Run:
         if self.epoch <= self.saved_epoch:
             return
         started = time.monotonic()
-        write_tensors(self.folder / STATE, *self._state())
+        self.unsaved = self._state()  # should the user interrupt the writing
+        write_tensors(self.folder / STATE, *self.unsaved)
+        self.unsaved = None
         self.saved_epoch, self.saved_at = self.epoch, time.monotonic()
         self.save_seconds = self.saved_at - started
 

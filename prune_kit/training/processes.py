@@ -1,0 +1,131 @@
+"""Work in several processes at once, which tell how it goes, stop when the user does, and end with their parent."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+
+POLL_SECONDS = 0.2
+STOP_SECONDS = 30.0  # so long an interrupted worker may take to save what it has
+STOP, LEAVE = "stop", "leave"  # files that the parent makes: save what there is, and end at once
+ENDINGS = ("SIGINT", "SIGTERM", "SIGHUP")  # what a terminal or a job queue sends to all processes of a command alike
+
+EpochListener = Callable[[int, int, str], None]  # finished epoch, epochs asked for, how it goes
+Tell = Callable[[int, int, int, str], None]  # number of the work, then as above
+
+
+def work_in_processes(work: Sequence[Callable[[EpochListener], None]], jobs: int, tell: Tell) -> None:
+    """Do every piece of work, `jobs` at a time; each is a module's function, or a `functools.partial` of one.
+
+    Interrupted, the pieces at work get a KeyboardInterrupt of their own and `STOP_SECONDS` to end; a second interrupt
+    ends them at once. Raises what a piece raises, once the others are ended.
+    """
+    from joblib import Parallel, delayed  # its processes need no `if __name__ == "__main__"` in the user's script
+
+    with TemporaryDirectory(prefix="prune-kit-") as name, futures.ThreadPoolExecutor(1) as beside:
+        folder, working = Path(name), list[futures.Future[object]]()
+        pieces = [delayed(_elsewhere)(piece, folder, number, os.getpid()) for number, piece in enumerate(work)]
+        parallel = Parallel(n_jobs=min(jobs, len(pieces)), backend="loky")
+        with _following(folder, tell):
+            try:
+                # in a thread beside, for an interrupt inside of joblib would kill its processes
+                working.append(beside.submit(parallel, pieces))
+                working[0].result()
+            except KeyboardInterrupt:
+                try:
+                    (folder / STOP).touch()
+                    futures.wait(working, STOP_SECONDS)
+                finally:
+                    (folder / LEAVE).touch()
+                raise
+
+
+def _elsewhere(work: Callable[[EpochListener], None], folder: Path, number: int, parent: int) -> None:
+    """Do a piece of work in a worker process, which tells its progress by appending lines to a diary."""
+    _leave_with(parent)
+    if (folder / STOP).exists():
+        return
+    with (folder / f"{number}.diary").open("a", buffering=1) as lines, _stopping(folder) as armed:
+        try:
+            armed.set()
+            work(lambda epoch, epochs, note: print(epoch, epochs, note, file=lines))
+            armed.clear()
+        except KeyboardInterrupt:
+            pass  # the parent, which asked for it, raises its own
+
+
+@cache
+def _leave_with(parent: int) -> None:
+    """End this process as soon as `parent` has died, however it died: nobody waits for what it trains."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    for name in ENDINGS:  # the parent gets them too, and says what is to be done
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+@contextmanager
+def _stopping(folder: Path) -> Iterator[threading.Event]:
+    """While the event given is set, the parent's word to stop is a KeyboardInterrupt here, which clears it."""
+    armed, over, here = threading.Event(), threading.Event(), threading.get_ident()
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        if armed.is_set() and (folder / STOP).exists():
+            armed.clear()
+            raise KeyboardInterrupt
+
+    def watch() -> None:
+        while not over.wait(POLL_SECONDS):
+            if (folder / LEAVE).exists():
+                os._exit(1)
+            if (folder / STOP).exists():
+                signal.pthread_kill(here, signal.SIGINT)
+
+    signal.signal(signal.SIGINT, interrupt)
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield armed
+    finally:
+        over.set()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _following(folder: Path, tell: Tell) -> Iterator[None]:
+    """Pass on, from a thread, what the workers write into their diaries."""
+    read: dict[Path, int] = {}
+    stop = threading.Event()
+
+    def pass_on() -> None:
+        for diary in sorted(folder.glob("*.diary")):
+            text = diary.read_text("utf-8")
+            whole = text.rfind("\n") + 1
+            for line in text[read.get(diary, 0) : whole].splitlines():
+                epoch, epochs, note = line.split(" ", 2)
+                tell(int(diary.stem), int(epoch), int(epochs), note)
+            read[diary] = whole
+
+    def follow() -> None:
+        while not stop.wait(POLL_SECONDS):
+            pass_on()
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        pass_on()

@@ -1,0 +1,108 @@
+"""Several processes at work: what an interrupt does to them, and what becomes of those that do not listen."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from prune_kit.training.processes import EpochListener, work_in_processes
+
+PATIENCE = 60.0
+ROOT = Path(__file__).parents[2]
+COMMAND = """
+import sys
+from functools import partial
+from pathlib import Path
+from prune_kit.training.processes import work_in_processes
+from tests.training.test_processes import saves_when_interrupted, sleeps_on
+work = [partial({work}, Path(sys.argv[1]), number) for number in range(3)]
+try:
+    work_in_processes(work, 2, lambda *told: None)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def saves_when_interrupted(folder: Path, number: int, listener: EpochListener) -> None:
+    (folder / f"{number}.began").write_text(str(os.getpid()))
+    try:
+        time.sleep(PATIENCE)
+    except KeyboardInterrupt:
+        time.sleep(1)  # longer than any poll: saving takes its time
+        (folder / f"{number}.saved").touch()
+        raise
+
+
+def sleeps_on(folder: Path, number: int, listener: EpochListener) -> None:
+    (folder / f"{number}.began").write_text(str(os.getpid()))
+    while True:
+        try:
+            time.sleep(PATIENCE)
+        except KeyboardInterrupt:
+            (folder / f"{number}.deaf").touch()
+
+
+def says_its_number(number: int, listener: EpochListener) -> None:
+    for epoch in (1, 2):
+        listener(epoch, 2, f"of {number}")
+
+
+def refuses(number: int, listener: EpochListener) -> None:
+    raise ValueError(f"no {number}")
+
+
+def started(work: str, folder: Path) -> "subprocess.Popen[str]":
+    """Two of three pieces at work, in a process group of their own, as a terminal would start them."""
+    command = subprocess.Popen(
+        [sys.executable, "-c", COMMAND.format(work=work), str(folder)],
+        cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(folder, "*.began")
+    return command
+
+
+def wait_for(folder: Path, pattern: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while len(list(folder.glob(pattern))) < 2:
+        assert time.monotonic() < deadline, f"waited {PATIENCE} s for {pattern}"
+        time.sleep(0.05)
+
+
+def test_all_is_done_and_told() -> None:
+    told: list[tuple[int, int, int, str]] = []
+    work_in_processes([partial(says_its_number, n) for n in range(3)], 2, lambda *line: told.append(line))
+    assert sorted(told) == [(n, epoch, 2, f"of {n}") for n in range(3) for epoch in (1, 2)]
+
+
+def test_what_a_worker_raises_is_raised_here() -> None:
+    with pytest.raises(ValueError, match="no 0"):
+        work_in_processes([partial(refuses, 0), partial(says_its_number, 1)], 2, lambda *line: None)
+
+
+@pytest.mark.parametrize("everyone", [True, False], ids=["to the whole group", "to the parent"])
+def test_an_interrupt_lets_every_worker_save_what_it_has(tmp_path: Path, everyone: bool) -> None:
+    command = started("saves_when_interrupted", tmp_path)
+    if everyone:  # as a terminal does
+        os.killpg(command.pid, signal.SIGINT)
+    else:
+        command.send_signal(signal.SIGINT)
+    _, errors = command.communicate(timeout=PATIENCE)
+    assert command.returncode == 130 and errors == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.began", "0.saved", "1.began", "1.saved"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_second_interrupt_ends_workers_that_do_not_listen(tmp_path: Path) -> None:
+    command = started("sleeps_on", tmp_path)
+    command.send_signal(signal.SIGINT)
+    wait_for(tmp_path, "*.deaf")
+    command.send_signal(signal.SIGINT)
+    command.communicate(timeout=PATIENCE / 2)
+    assert command.returncode == 130
+    workers = [int(path.read_text()) for path in tmp_path.glob("*.began")]
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
