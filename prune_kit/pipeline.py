@@ -312,8 +312,9 @@ def tune(
     """Find the share to keep and the offset that serve a goal, on a validation split; then test what was found, once.
 
     `goal` is "accuracy" (the default where one `keep` is given) or "within 0.5 points of full, keep least". A
-    stratified `validation` share of the training rows, under the labels they have, judges the candidates: all in short
-    trainings, the leaders in longer ones, the winner and its neighbours in whole ones with `runs` seeds. The test set
+    stratified `validation` share of the training rows, under the labels they have, judges the candidates: all, or
+    some spread evenly, in short trainings, the leaders in longer ones, the winner and its neighbours in whole ones with
+    `runs` seeds. The test set
     sees the winner, the rule without an offset, full data and random rows. `retraining` are further options of
     `retrain`. Raises what `select` and `retrain` raise.
     """

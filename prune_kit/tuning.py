@@ -1,9 +1,9 @@
 """The best window, found on a validation split: short trainings of every candidate, long ones of the few that lead.
 
-Successive halving (Jamieson, Talwalkar 2016, https://arxiv.org/abs/1502.07943) over a grid of selections: every cell is
-trained briefly with one seed, the best quarter longer with two; the leader, its neighbours in the grid and the same
-share without an offset are then trained in full length with every seed. Nothing here trains: `search` is given a
-function that does.
+Successive halving (Jamieson, Talwalkar 2016, https://arxiv.org/abs/1502.07943) over a grid of selections: cells spread
+over the grid are trained briefly with one seed, the best quarter of them longer with two; the leader, its neighbours in
+the grid and the same share without an offset are then trained in full length with every seed. Nothing here trains:
+`search` is given a function that does.
 """
 
 import math
@@ -25,7 +25,9 @@ from prune_kit.table import ScoreTable
 if TYPE_CHECKING:
     from prune_kit.training.config import TrainConfig
 
-LENGTHS = ((1 / 8, 1), (1 / 4, 2))  # shares of the protocol's epochs, and seeds; the rest is in full length
+LENGTHS = ((1 / 4, 1), (1 / 2, 2))  # shares of the protocol's epochs, and seeds; the rest is in full length
+LEAST_EPOCHS = 3  # after one or two, easy rows are best whatever the labels (benchmarks/RESULTS.md)
+MOST_OFFSETS = 13  # of a line with more, so many are tried first: windows side by side hold nearly the same rows
 MOST_VALIDATION = 0.5  # a larger split would judge networks that saw less than it
 SURVIVORS = 4  # one of so many goes on to the next stage
 VALIDATION = 0.2
@@ -182,26 +184,24 @@ def shortened(config: "TrainConfig", epochs: int) -> "TrainConfig":
     return config if epochs == config.epochs else config.changed({"epochs": epochs, "milestones": milestones})
 
 
-def stages_of(epochs: int) -> list[tuple[int, int]]:
-    """The epochs and seeds of the short stages of a protocol of so many `epochs`; none for a single epoch."""
-    short = [(max(round(length * epochs), 1), seeds) for length, seeds in LENGTHS]
-    return [stage for stage in short if stage[0] < epochs]
+def stages_of(epochs: int, runs: int) -> list[tuple[int, int]]:
+    """The epochs and seeds of the short stages; those of a protocol of three epochs or fewer have fewer seeds alone."""
+    return [(min(max(round(length * epochs), LEAST_EPOCHS), epochs), min(seeds, runs)) for length, seeds in LENGTHS]
 
 
 def plan(cells: Sequence[Cell], goal: Goal, epochs: int, runs: int) -> Plan:
     """What `search` and the final test will cost at most, and what the whole grid would."""
-    groups = [len(group) for group in _groups(cells, goal)]
+    groups = [len(_spread(group)) for group in _groups(cells, goal)]
     full = int(goal.within is not None)
     short, networks, steps = [], 0, 0
-    for length, seeds in stages_of(epochs):
+    for length, seeds in stages_of(epochs, runs):
         if _settled(groups, goal):
             break
         short.append(Stage(length, seeds, sum(groups)))
         networks += seeds * (sum(groups) + full)
         steps += length * seeds * (sum(groups) + full)
         groups = [_surviving(count) for count in groups]
-    most = max(len({c.name for c in (cell, *neighbours(cell, cells), *_top(cell, cells))}) for cell in cells)
-    confirmed = most if short or _settled(groups, goal) else len(cells)
+    confirmed = max(len({c.name for c in (cell, *neighbours(cell, cells), *_top(cell, cells))}) for cell in cells)
     whole = runs * (confirmed + full + TESTED)
     sizes = len({cell.keep for cell in cells})
     return Plan(tuple(short), confirmed, networks + whole, steps / epochs + whole, runs * (len(cells) + sizes + 1))
@@ -215,19 +215,17 @@ def search(
     For "accuracy" all cells compete. For "within" they compete among those that keep the same share; the least share
     whose leader is close enough to full is confirmed, with its neighbours, then the next larger ones until one holds.
     A neighbour that proves better has its own neighbours confirmed, and so on: what is found is the best among all that
-    stand next to it. Short trainings favour easy rows, so the same share without an offset is confirmed too. A
-    protocol of one epoch has no short form, so that every cell is confirmed.
+    stand next to it. Short trainings favour easy rows, so the same share without an offset is confirmed too.
     """
-    groups, rounds = _groups(cells, goal), list[Outcomes]()
-    for length, seeds in stages_of(epochs):
+    groups, rounds = [_spread(group) for group in _groups(cells, goal)], list[Outcomes]()
+    for length, seeds in stages_of(epochs, runs):
         if _settled([len(group) for group in groups], goal):
             break
         outcomes = train([cell for group in groups for cell in group], length, seeds)
         rounds.append(outcomes)
         groups = [_ranked(group, outcomes)[: _surviving(len(group))] for group in groups]
     waiting = _to_confirm([group[0] for group in groups], goal, rounds[-1] if rounds else None)
-    ranked = bool(rounds) or _settled([len(group) for group in groups], goal)
-    confirmed = {} if ranked else {cell.name: cell for cell in cells}  # a single epoch has no short form: take all
+    confirmed: dict[str, Cell] = {}
     while waiting:
         candidate = waiting.pop(0)
         confirmed |= {cell.name: cell for cell in (candidate, *neighbours(candidate, cells), *_top(candidate, cells))}
@@ -263,6 +261,15 @@ def _groups(cells: Sequence[Cell], goal: Goal) -> list[list[Cell]]:
         return [list(cells)]
     ordered = sorted(cells, key=lambda cell: cell.keep)
     return [list(group) for _, group in groupby(ordered, key=lambda cell: cell.keep)]
+
+
+def _spread(group: list[Cell]) -> list[Cell]:
+    """Of each line of offsets at most MOST_OFFSETS cells, evenly spread, both ends among them."""
+    lines: dict[tuple[str, str, float], list[Cell]] = {}
+    for cell in sorted(group, key=lambda cell: cell.offset):
+        lines.setdefault((cell.rule, cell.by, cell.keep), []).append(cell)
+    places = {key: np.linspace(0, len(line) - 1, min(len(line), MOST_OFFSETS)) for key, line in lines.items()}
+    return [line[place] for key, line in lines.items() for place in places[key].round().astype(int)]
 
 
 def _settled(sizes: Sequence[int], goal: Goal) -> bool:

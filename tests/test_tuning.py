@@ -122,7 +122,7 @@ def test_of_a_single_peaked_curve_the_best_offset_is_found(peak: float, steep: f
     found, met, rounds = search(cells, Goal(), 40, 4, trainer)
     best = min(cells, key=lambda cell: abs(cell.offset - peak))
     assert met and abs(found.offset - peak) == pytest.approx(abs(best.offset - peak))
-    assert [next(iter(o.cells.values()))["epochs"] for o in rounds] == [5, 10, 40]
+    assert [next(iter(o.cells.values()))["epochs"] for o in rounds] == [10, 20, 40]
 
 
 def test_a_leader_of_short_trainings_is_left_for_better_neighbours() -> None:
@@ -149,11 +149,46 @@ def test_where_short_trainings_favour_easy_rows_the_rule_without_an_offset_is_fo
     assert search(cells, Goal(), 40, 2, Misled(None))[0].offset == 0
 
 
-def test_of_a_single_epoch_every_cell_is_trained() -> None:
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_of_a_protocol_of_few_epochs_the_short_stages_have_fewer_seeds_alone(epochs: int) -> None:
     cells = windows([0.4], OFFSETS)
     trainer = Trainer(lambda cell: 0.9 - abs(cell.offset - 0.45))
-    found, _, rounds = search(cells, Goal(), 1, 2, trainer)
-    assert found.offset == 0.45 and len(rounds) == 1 and plan(cells, Goal(), 1, 2).confirmed == len(cells)
+    found, _, rounds = search(cells, Goal(), epochs, 3, trainer)
+    assert stages_of(epochs, 3) == [(epochs, 1), (epochs, 2)]
+    assert found.offset == 0.45 and len(rounds) == 3
+    assert trainer.epochs < plan(cells, Goal(), epochs, 3).grid * epochs
+
+
+@pytest.mark.parametrize("epochs", [4, 8, 10, 40, 200])
+def test_no_stage_is_shorter_than_three_epochs_or_than_the_one_before(epochs: int) -> None:
+    stages = stages_of(epochs, 4)
+    assert 3 <= stages[0][0] <= stages[1][0] < epochs and [seeds for _, seeds in stages] == [1, 2]
+
+
+def test_of_a_line_of_many_offsets_some_are_tried_first_and_those_beside_the_best_are_confirmed() -> None:
+    cells = windows([0.4], np.round(np.arange(0, 0.6001, 0.0125), 4).tolist())
+    trainer = Trainer(lambda cell: 0.9 - abs(cell.offset - 0.2625))
+    found, _, rounds = search(cells, Goal(), 40, 4, trainer)
+    first = sorted(cell["offset"] for cell in rounds[0].cells.values())
+    assert first == pytest.approx(np.arange(0, 0.601, 0.05))
+    assert found.offset == 0.2625 and found.name not in rounds[0].cells
+
+
+@given(counts=st.lists(st.integers(1, 40), min_size=1, max_size=3))
+def test_every_line_of_offsets_is_tried_at_both_ends(counts: list[int]) -> None:
+    table = table_of(np.arange(200))
+    cells = [
+        cell
+        for keep, count in zip((0.2, 0.3, 0.4), counts, strict=False)
+        for cell in candidates(table, goal=None, by=None, keep=keep, offset=np.arange(count) / 100, rule="window")[0]
+    ]
+    _, _, rounds = search(cells, Goal(), 40, 1, Trainer(lambda cell: 0.9 - cell.offset))
+    if sum(counts) > 1:
+        tried = rounds[0].cells.values()
+        for keep, count in zip((0.2, 0.3, 0.4), counts, strict=False):
+            offsets = sorted(cell["offset"] for cell in tried if cell["keep"] == keep)
+            assert len(offsets) == len(set(offsets)) == min(count, 13)
+            assert offsets[0] == 0 and offsets[-1] == pytest.approx((count - 1) / 100)
 
 
 @given(floor=st.sampled_from([0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]), peak=st.sampled_from(OFFSETS[:5]))
@@ -181,7 +216,7 @@ def test_the_plan_is_what_the_search_costs(goal: Goal, epochs: int) -> None:
     search(cells, goal, epochs, 3, trainer)
     planned = plan(cells, goal, epochs, 3)
     assert [stage.cells for stage in planned.short] == trainer.sizes[: len(planned.short)]
-    assert [(stage.epochs, stage.seeds) for stage in planned.short] == stages_of(epochs)[: len(planned.short)]
+    assert [(stage.epochs, stage.seeds) for stage in planned.short] == stages_of(epochs, 3)[: len(planned.short)]
     assert trainer.sizes[len(planned.short)] <= planned.confirmed
     assert planned.grid == 3 * (len(cells) + 2 + 1)
 
@@ -268,7 +303,7 @@ def test_the_command_says_its_cost_first_and_writes_a_selection(
     assert exit_code(["tune", "--keep", "0.4", "--offset", "0,0.2", "--runs", "1", *short]) == 0
     out, err = capsys.readouterr()
     assert "cost      up to 8 trainings" in err and err.index("cost ") < err.index("network 1 of")
-    assert "search: 2 candidates for 1 epoch\n" in err and "found: window el2n@1 keep 0.4" in err
+    assert "search: 2 candidates for 2 epochs\n" in err and "found: window el2n@1 keep 0.4" in err
     assert "replaces" not in err
     assert "found: window el2n@1 keep 0.4 offset" in out and "over 1 seed" in out
     assert "all rows" not in out  # accuracy as the goal needs no network on all rows
@@ -286,7 +321,7 @@ def test_a_goal_that_full_data_set_shows_what_they_reach(tmp_path: Path, capsys:
     goal = ["--goal", "within 50 points of full", "--keep", "0.3,0.5", "--offset", "0", "--runs", "1"]
     assert exit_code(["tune", *goal, *short]) == 0
     told = [line.split() for line in capsys.readouterr().out.splitlines() if " all rows " in line]
-    assert [line[0] for line in told] == ["1", "1", "2"]  # one seed, two seeds, full length
+    assert [(line[0], line[4]) for line in told] == [("2", "1")] * 3  # two epochs have no shorter stage
     assert exit_code(["info", "--json", str(tmp_path / "tune.h5")]) == 0
     full = json.loads(capsys.readouterr().out)["full"]
     assert f"{100 * full[-1]:.2f}" == told[-1][5]

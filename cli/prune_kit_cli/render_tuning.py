@@ -17,7 +17,13 @@ SHOWN = 12
 
 def plan_notes(plan: Plan, goal: Goal, cells: int, epochs: int, runs: int, validation: float) -> list[tuple[str, str]]:
     """What will be done and what it costs, before it starts."""
-    short = [f"{s.cells} for {count_of(s.epochs, 'epoch')} ({count_of(s.seeds, 'seed')})" for s in plan.short]
+    counts = [
+        f"{s.cells} evenly spread" if s.cells < cells and not n else f"{s.cells}" for n, s in enumerate(plan.short)
+    ]
+    short = [
+        f"{count} for {count_of(s.epochs, 'epoch')} ({count_of(s.seeds, 'seed')})"
+        for count, s in zip(counts, plan.short, strict=True)
+    ]
     confirm = f"up to {plan.confirmed} for {count_of(epochs, 'epoch')} ({count_of(runs, 'seed')})"
     further = "" if goal.within is None else "; as many for each further share to keep, until one holds"
     return [

@@ -54,9 +54,10 @@ def tune(
 ) -> None:
     """How much to keep, and from where? Find the window that serves a goal, and test it once.
 
-    A validation split, held out of the training rows, judges all candidates in short trainings, the better ones in
-    longer ones, and the winner with its neighbours in whole ones. Then the test set sees the winner, beside all rows,
-    random rows and the rule without an offset. What it costs is said before it starts.
+    A validation split, held out of the training rows, judges all candidates in short trainings (of more than 13
+    offsets, 13 spread evenly), the better ones in longer ones, and the winner with its neighbours in whole ones. Then
+    the test set sees the winner, beside all rows, random rows and the rule without an offset. What it costs is said
+    before it starts.
 
     Example: prune-kit tune --keep 0.4 --goal accuracy
     """

@@ -78,6 +78,7 @@ class _Run:
         self.watch = Watch(self.model, self.training, lacking_thresholds)
         self.last_epoch = _last_epoch(inputs, request, folder) if "finished.json" in lacking else request.last_epoch
         self.epoch, self.seconds = 0, 0.0
+        self.resumed = 0  # the epoch from which it goes on
         summed = (len(data), data.classes) if request.minibatches else (0, 0)
         self.probability_sum = torch.zeros(summed, device=device)
         self.presentations = torch.zeros(summed[0], dtype=torch.int32, device=device)
@@ -115,7 +116,8 @@ class _Run:
             note = f"loss {loss:.3f}, {images_seen / (now - began):,.0f} images/s"
             if last:
                 self._finish()
-                note = f"{note}, {self.seconds:.1f} s"
+                from_state = f", went on after epoch {self.resumed}" if self.resumed else ""
+                note = f"{note}, {self.seconds:.1f} s{from_state}"
             ahead = self.training.epochs if self.watch.unreached else self.last_epoch
             self.listener(self.epoch, self.epoch if last else ahead, note)
         if not (self.folder / "finished.json").is_file():
@@ -248,6 +250,7 @@ class _Run:
             self.probability_sum.copy_(tensors["probability_sum"])
             self.presentations.copy_(tensors["presentations"])
         self.epoch, self.seconds = epoch, float(metadata["seconds"])
+        self.resumed = epoch
 
     def _finish(self) -> None:
         path = self.folder / "finished.json"

@@ -115,8 +115,11 @@ def test_an_interrupted_run_goes_on_at_its_last_epoch(
     assert not (tmp_path / "b" / run_of(shapes).key / "finished.json").exists()
     monkeypatch.setattr(loop, "train_epoch", original)
     trained = count_epochs(monkeypatch)
-    assert contents(record(run_of(shapes), EVERYTHING, tmp_path / "b")) == straight
+    told: list[str] = []
+    recorder.complete(run_of(shapes), EVERYTHING, tmp_path / "b", lambda epoch, epochs, note: told.append(note))
+    assert contents(RecordedRun(run_of(shapes), tmp_path / "b" / run_of(shapes).key)) == straight
     assert trained == list(range(stop_at, 4))
+    assert told[-1].endswith(f" s, went on after epoch {stop_at - 1}" if stop_at > 1 else " s")
 
 
 def test_several_processes_give_the_bits_of_one(shapes: Dataset, tmp_path: Path) -> None:
