@@ -135,6 +135,8 @@ def _draw_stabilities(axes: Axes, curves: list[Stability]) -> None:
     axes.plot([], [], ":", color="grey", label="with the mean of all runs")
     axes.set(xlabel="runs averaged", ylabel="Spearman", ylim=(None, 1.01))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    most = max(k for found in shown for k in (*found.sizes, 1))
+    axes.set_xlim(1 - 0.05 * most, 1.05 * most)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False, loc="lower right")
     few = f"\n(the first {len(shown)} of {len(curves)} are drawn)" if len(shown) < len(curves) else ""
@@ -162,7 +164,8 @@ def _stability_title(curves: list[Stability]) -> str:
         [found] = curves
         needed = found.enough or found.predicted
         many = "no known number of" if needed is None else f"{'' if found.enough else 'about '}{needed}"
-        return f"{found.column}: two means without a run in common\nagree at {found.bar:g} from {many} runs each on"
+        runs = "run" if needed == 1 else "runs"
+        return f"{found.column}: two means without a run in common\nagree at {found.bar:g} from {many} {runs} each on"
     return (
         f"{len(reached)} of {len(curves)} scores reach {curves[0].bar:g} within the runs at hand\n"
         "(agreement of two means without a run in common)"

@@ -1,6 +1,7 @@
 """Outcomes of retraining: accuracies over seeds, how they compare, and their file (`outcomes.h5`)."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,12 @@ class Difference:
     mean: float
     low: float
     high: float
+    seeds: int
+
+    @property
+    def without_interval(self) -> str:
+        """Why there is no interval, in words; "" where there is one."""
+        return "" if not math.isnan(self.low) else "by one seed" if self.seeds == 1 else "the same for every seed"
 
     @property
     def verdict(self) -> str:
@@ -170,10 +177,10 @@ def paired_difference(differences: np.ndarray) -> Difference:
 
     count, mean = len(differences), float(differences.mean())
     if count < 2 or np.ptp(differences) < SAME:
-        return Difference(mean, float("nan"), float("nan"))
+        return Difference(mean, float("nan"), float("nan"), len(differences))
     error = differences.std(ddof=1) / np.sqrt(count)
     reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error)
-    return Difference(mean, mean - reach, mean + reach)
+    return Difference(mean, mean - reach, mean + reach, len(differences))
 
 
 def _lists(columns: dict[str, np.ndarray]) -> list[list[object]]:

@@ -338,13 +338,13 @@ def tune(
         return tuning.with_cells(found, round_of, epochs)
 
     cell, met, rounds = tuning.search(cells, chosen_goal, config.epochs, runs, train)
-    progress(Progress("found", 1, 1, f"{cell.name}; now the test set"))
+    progress(Progress("found" if met else "nearest", 1, 1, f"{cell.name}; now the test set"))
     selection = select(table, **options_of(cell))
     tested = {tuning.FOUND: selection}
     if cell.offset or cell.rule not in ("window", "top"):
         tested[tuning.TOP] = select(table, by=cell.by, keep=cell.keep)
     outcomes = retrain(data, tested, runs=runs, config=config, seed=seed, **listened)
-    return Tuning(chosen_goal, cell, met, selection, rounds, outcomes)
+    return Tuning(chosen_goal, tuple(cells), cell, met, selection, rounds, outcomes)
 
 
 def export(

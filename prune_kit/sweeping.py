@@ -75,8 +75,8 @@ def grid(
         if not columns:
             raise OptionError("the grid has no cell: random rows are trained anyhow; name another column with --by")
         raise OptionError(
-            f"the grid has no cell: the least of --keep, {min(keeps):g}, and the least of --offset, {min(offsets):g}, "
-            "make more than 1"
+            f"no window fits: the least of --keep, {min(keeps):g}, and the least of --offset, {min(offsets):g}, "
+            "make more than 1 together"
         )
     return list(cells.values()), left_out
 

@@ -37,6 +37,7 @@ KEEPS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 OFFSETS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
 GOALS = 'accuracy, or "within 0.5 points of full, keep least"'
 FOUND, TOP = "selection", "top-rule"  # the names under which the test set sees them
+AXES = ("by", "rule", "keep", "offset")
 TESTED = 4  # these two, full data, random rows
 
 # Trains cells for so many epochs with so many seeds, under all data too where that is asked for.
@@ -60,8 +61,13 @@ class Goal:
             raise OptionError(f"--goal {text!r} is unknown; expected {GOALS}")
         return cls(float(found[1]) / 100)
 
+    @property
+    def words(self) -> str:
+        """What `of` reads as this goal."""
+        return "accuracy" if self.within is None else f"within {100 * self.within:g} points of full, keep least"
+
     def describe(self) -> str:
-        """In words."""
+        """In words that fit into a sentence."""
         if self.within is None:
             return "the highest accuracy"
         return f"the least data within {100 * self.within:g} points of full"
@@ -96,10 +102,12 @@ class Tuning:
     """What was found: the `cell`, its `selection` of the whole training set, and whether it `met` the goal.
 
     `rounds` are the outcomes on the validation split, the short stages first, each with its cells; `test` those of the
-    selection, of the top rule, of full data and of random rows on the test set, which nothing else has touched.
+    selection, of the top rule, of full data and of random rows on the test set, which nothing else has touched. `grid`
+    are all candidates, also those that were not trained.
     """
 
     goal: Goal
+    grid: tuple[Cell, ...]
     cell: Cell
     met: bool
     selection: Selection
@@ -118,7 +126,12 @@ class Tuning:
             ending = _ending(next(iter(outcomes.cells.values()))["epochs"])
             rows |= {(r.selection + ending, r.seed): replace(r, selection=r.selection + ending) for r in outcomes.rows}
             cells |= {name + ending: dict(cell) for name, cell in outcomes.cells.items()}
-        cells[self.cell.name + ending] |= {"found": True}
+        cells[self.cell.name + ending] |= {
+            "found": True,
+            "goal": self.goal.words,
+            "met": self.met,
+            "grid": {axis: list(dict.fromkeys(getattr(cell, axis) for cell in self.grid)) for axis in AXES},
+        }
         return replace(self.rounds[-1], rows=tuple(rows.values()), cells=cells)
 
 
@@ -139,6 +152,19 @@ def found_of(rounds: Sequence[Outcomes]) -> str:
     if found is None:
         raise OptionError("this search does not say what it found; run prune-kit tune again")
     return found
+
+
+def goal_of(rounds: Sequence[Outcomes]) -> tuple[Goal | None, bool]:
+    """What a search was for, and whether what it found is that; None for one that was written before it said so."""
+    cell = rounds[-1].cells[found_of(rounds)]
+    return (Goal.of(cell["goal"]) if "goal" in cell else None), cell.get("met", True)
+
+
+def grid_of(rounds: Sequence[Outcomes]) -> dict[str, list[Any]]:
+    """The values along each of the AXES among which a search chose; of an older file, those that it trained."""
+    cells = [cell for outcomes in rounds for cell in outcomes.cells.values()]
+    trained = {axis: list(dict.fromkeys(cell[axis] for cell in cells)) for axis in AXES}
+    return dict(rounds[-1].cells[found_of(rounds)].get("grid", trained))
 
 
 def is_search(outcomes: Outcomes) -> bool:

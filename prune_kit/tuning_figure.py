@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def draw_tuning(tuning: Tuning, path: Path) -> Path:
     _ring(panels[keeps.index(found.keep)], last, found.name)
     shown = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(shown.values(), shown.keys(), loc="outside right center", fontsize=8, frameon=False)
-    figure.suptitle(f"{found.name}: {best:.1f} % on the validation split", fontsize=10, x=0.01, ha="left")
+    figure.suptitle(f"{found.name}:\n{best:.1f} % on the validation split", fontsize=10, x=0.01, ha="left")
     figure.supylabel("accuracy on the validation split, %", fontsize=9)
     dashed = "; dashed: all rows" if last.accuracies(FULL) else ""
     figure.supxlabel(f"{AXIS}\n{READING}{dashed}", fontsize=8)
@@ -57,8 +57,10 @@ def fill_panel(axes: Axes, rounds: Sequence[Outcomes], found: str) -> None:
 
 
 def _draw_rounds(axes: Axes, rounds: Sequence[Outcomes], keep: float) -> None:
+    tried = set[tuple[str, str, float]]()
     for number, outcomes in enumerate(rounds):
-        _draw_round(axes, outcomes, keep, number)
+        tried |= {_place(cell) for cell in outcomes.cells.values() if cell["keep"] == keep}
+        _draw_round(axes, outcomes, keep, number, tried)
     axes.grid(alpha=0.25)
 
 
@@ -70,8 +72,8 @@ def _ring(axes: Axes, last: Outcomes, found: str) -> None:
     )  # fmt: skip
 
 
-def _draw_round(axes: Axes, outcomes: Outcomes, keep: float, number: int) -> None:
-    """The lines of a round in the panel of a share: one for each rule and column."""
+def _draw_round(axes: Axes, outcomes: Outcomes, keep: float, number: int, tried: set[tuple[str, str, float]]) -> None:
+    """The lines of a round in the panel of a share: one for each rule and column, broken where it left out offsets."""
     cells = [{"name": name, **cell} for name, cell in outcomes.cells.items() if cell["keep"] == keep]
     several = len({(cell["rule"], cell["by"]) for cell in outcomes.cells.values()}) > 1
     colour = PALETTE[number % len(PALETTE)]
@@ -81,8 +83,14 @@ def _draw_round(axes: Axes, outcomes: Outcomes, keep: float, number: int) -> Non
         means, lows, highs = (100 * np.array(values) for values in zip(*map(band, found), strict=True))
         seeds, epochs = len(found[0]), members[0]["epochs"]
         label = f"{epochs} epoch{'s' * (epochs > 1)}, {seeds} seed{'s' * (seeds > 1)}" + f", {' '.join(line)}" * several
+        own = [_place(cell) for cell in members]
+        left_out = [any(one < place < other for place in tried) for one, other in pairwise(own)]
+        places, means, lows, highs = (
+            np.insert(values, np.flatnonzero(left_out) + 1, np.nan)
+            for values in (np.array([100.0 * cell["offset"] for cell in members]), means, lows, highs)
+        )
         axes.errorbar(
-            [100 * cell["offset"] for cell in members], means, yerr=np.maximum([means - lows, highs - means], 0),
+            places, means, yerr=np.maximum([means - lows, highs - means], 0),
             label=label, color=colour, marker=MARKERS[kind % len(MARKERS)], markersize=4, linewidth=1, elinewidth=1,
         )  # fmt: skip
         if outcomes.accuracies(FULL):

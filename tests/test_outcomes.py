@@ -83,6 +83,7 @@ def test_seeds_that_differ_by_the_same_say_nothing_of_the_spread(values):
     difference = paired_difference(np.array(values))
     assert difference.mean == pytest.approx(values[0])
     assert math.isnan(difference.low) and math.isnan(difference.high)
+    assert difference.without_interval == "the same for every seed"
 
 
 def test_the_order_of_the_seeds_does_not_matter(outcomes):
@@ -108,7 +109,7 @@ def test_a_single_seed_has_a_difference_but_no_interval():
     assert difference.mean == pytest.approx(-0.1)
     assert math.isnan(difference.low)
     assert math.isnan(difference.high)
-    assert difference.verdict == "not distinguishable"
+    assert difference.verdict == "not distinguishable" and difference.without_interval == "by one seed"
     assert lines[1].minus_random is None
     assert (lines[1].low, lines[1].high) == (0.8, 0.8)
 

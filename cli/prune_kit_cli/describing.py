@@ -181,17 +181,18 @@ def _labels(path: Path) -> Described:
 
 def _outcomes(path: Path) -> Described:
     from prune_kit.outcomes import Outcomes
-    from prune_kit.tuning import found_of, is_search, rounds_of
+    from prune_kit.tuning import found_of, goal_of, is_search, rounds_of
     from prune_kit_cli import render, render_tuning
 
     outcomes = Outcomes.read(path)
     if is_search(outcomes):
         rounds = rounds_of(outcomes)
-        line = "a search for a window: accuracies on a validation split, not on the test set"
-        return {"rounds": render_tuning.rounds_json(rounds), "full": render_tuning.full_json(rounds)}, [
-            line,
-            render_tuning.search_table(rounds, found_of(rounds)),
-        ]
+        goal, met = goal_of(rounds)
+        sought = f" for {goal.describe()}{'' if met else ', which none meets'}" if goal else ""
+        line = f"a search for a window{sought}: accuracies on a validation split, not on the test set"
+        described = {"rounds": render_tuning.rounds_json(rounds), "full": render_tuning.full_json(rounds)}
+        described |= {"goal": goal.words if goal else None, "met": met}
+        return described, [line, render_tuning.search_table(rounds, found_of(rounds), met)]
     lines = [render.outcome_table(outcomes), *render.outcome_sentence(outcomes)]
     return {"outcomes": render.outcomes_json(outcomes)}, lines
 

@@ -144,11 +144,11 @@ def difference(difference: Difference | None) -> str:
         return ""
     if math.isnan(difference.low):
         return _points(difference.mean)
-    return f"{_points(difference.mean)} [{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]"
+    return f"{_points(difference.mean)} [{_points(difference.low)}, {_points(difference.high)}]"
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:+.2f}"
+    return f"{round(100 * share, 2) + 0.0:+.2f}"  # no minus zero
 
 
 def _interval(difference: Difference | None) -> dict[str, float] | None:

@@ -33,7 +33,10 @@ def _summary(found: Evaluation) -> Table:
         "AUROC": (_number(found.auroc), "how often a wrong label is more suspect than a right one"),
         "average precision": (_number(found.average_precision), "over all cuts of the ranking"),
         "precision at the true count": (_share(found.precision_at_wrong), f"of the {counted} most suspect are wrong"),
-        "suggestions right": (_share(found.suggestions_right), "of the flagged wrong labels get their true one"),
+        "suggestions right": (
+            _share(found.suggestions_right),
+            "of the flagged wrong labels have their true one suggested",
+        ),
         "estimated share wrong": (_share(found.estimated_rate), _rate(found)),
     }
     for name, line in lines.items():

@@ -1,6 +1,5 @@
 """How a search for a window is printed."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +24,7 @@ def plan_notes(plan: Plan, goal: Goal, cells: int, epochs: int, runs: int, valid
         for count, s in zip(counts, plan.short, strict=True)
     ]
     confirm = f"up to {plan.confirmed} for {count_of(epochs, 'epoch')} ({count_of(runs, 'seed')})"
-    further = "" if goal.within is None else "; as many for each further share to keep, until one holds"
+    further = "" if goal.within is None else " of one share to keep, then of larger ones until one holds"
     return [
         ("goal", f"{goal.describe()}, among {count_of(cells, 'candidate')}"),
         ("judged on", f"{validation:.0%} of the training rows, held out, by the labels they have; the test set waits"),
@@ -33,15 +32,17 @@ def plan_notes(plan: Plan, goal: Goal, cells: int, epochs: int, runs: int, valid
         (
             "cost",
             f"up to {plan.networks} trainings, the work of {plan.wholes:.0f} whole ones (the whole grid by `sweep`: "
-            f"{plan.grid}); up to {2 * runs} more for each time that a neighbour proves better",
+            f"{plan.grid}); up to {2 * runs} more for each time that a neighbour proves better"
+            f"{'' if goal.within is None else f', {plan.confirmed * runs} for each further share'}",
         ),
     ]
 
 
-def search_table(rounds: Sequence[Outcomes], found: str) -> Table:
-    """The leaders of every round, and how far each in the last is from the cell `found`."""
+def search_table(rounds: Sequence[Outcomes], found: str, met: bool = True) -> Table:
+    """The leaders of every round, and how far each in the last is from the cell `found`; has that `met` the goal?"""
+    called = "found" if met else "nearest"
     view = Table(
-        "epochs", "rule", "column", "keep", "offset", "seeds", "validation accuracy", "minus found (95%)",
+        "epochs", "rule", "column", "keep", "offset", "seeds", "validation accuracy", f"minus {called} (95%)",
         box=None, header_style="bold",
     )  # fmt: skip
     for outcomes in rounds:
@@ -50,7 +51,7 @@ def search_table(rounds: Sequence[Outcomes], found: str) -> Table:
         shown = ranked if last else ranked[:3]
         for name in shown[:SHOWN]:
             cell, seeds = outcomes.cells[name], outcomes.accuracies(name)
-            apart = "found" if name == found else render.difference(outcomes.difference(name, found)) if last else ""
+            apart = called if name == found else render.difference(outcomes.difference(name, found)) if last else ""
             offset = f"{cell['offset']:g}" if cell["rule"] == "window" else ""
             view.add_row(
                 str(cell["epochs"]), cell["rule"], Text(cell["by"]), f"{cell['keep']:g}", offset, str(len(seeds)),
@@ -93,7 +94,7 @@ def verdicts(tuning: Tuning) -> list[str]:
     lines = [f"On the test set, over {count_of(seeds, 'seed')}, it is {'; '.join(told)}."] if told else []
     others = [d for other, d in against.items() if d is not None and other != "full data"]
     if others and all(d.verdict == "not distinguishable" for d in others):
-        lines.append("So for this share to keep, with these seeds, no window is known to beat a random choice.")
+        lines.append(f"So {count_of(seeds, 'seed')} cannot tell this window from as many random rows; more --runs may.")
     elif tuning.against_top() is None:
         lines.append("The best offset is none: the hardest rows themselves.")
     return lines
@@ -101,8 +102,8 @@ def verdicts(tuning: Tuning) -> list[str]:
 
 def _verdict(difference: Difference, other: str) -> str:
     points = f"{100 * difference.mean:+.2f} points"
-    if math.isnan(difference.low):
-        return f"{points} against {other}, without an interval"
+    if difference.without_interval:
+        return f"{points} against {other}, {difference.without_interval}"
     if difference.verdict == "not distinguishable":
         return f"not distinguishable from {other} ({points})"
     return f"{difference.verdict} {other} ({points})"

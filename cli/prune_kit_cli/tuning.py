@@ -115,7 +115,7 @@ def tune(
     picture = draw_tuning(tuned, workdir / work.TUNE_PICTURE)
     screen.result(
         {"file": target, "picture": picture, **render_tuning.tuning_json(tuned)},
-        render_tuning.search_table(tuned.rounds, tuned.cell.name),
+        render_tuning.search_table(tuned.rounds, tuned.cell.name, tuned.met),
         render_tuning.found_sentence(tuned),
         tuned.selection.describe(),
         render.outcome_table(tuned.test),
@@ -125,4 +125,7 @@ def tune(
     written = (target, workdir / work.TUNE, workdir / work.OUTCOMES, picture)
     screen.note("wrote", ", ".join(render.path_of(path) for path in written))
     again = f"{f' --selection {render.path_of(out)}' if out else ''}{work.there(workdir)}"
-    screen.note("next", f"prune-kit export{again} --format txt")
+    export = f"prune-kit export{again} --format txt"
+    screen.note(
+        "next", export if tuned.met else f"larger shares to --keep, or another --goal; of the nearest: {export}"
+    )

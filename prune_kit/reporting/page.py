@@ -91,7 +91,7 @@ def html_of(sections: Sequence[Section], images: UInt8[np.ndarray, "N H W C"], t
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n"
         f'<nav aria-label="Contents"><ol>\n{contents}</ol></nav>\n<main>\n{body}</main>\n'
-        f'<footer class="small"><p>Made by prune_kit {_text(version())}. {_text(LIMITS)}</p></footer>\n'
+        f'<footer class="small"><p>Made by prune_kit {_text(version())}. {_text(LIMITS, LONG)}</p></footer>\n'
         "</body>\n</html>\n"
     )
 

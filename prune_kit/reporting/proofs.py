@@ -10,7 +10,7 @@ from prune_kit.reporting import limits, plots
 from prune_kit.reporting.blocks import Block, Paragraph, Picture, Section, Table, visible
 from prune_kit.sweep_figures import curves_of, reading
 from prune_kit.sweeping import Sweep
-from prune_kit.tuning import found_of, mean_accuracy, rounds_of
+from prune_kit.tuning import TOP, found_of, goal_of, mean_accuracy, rounds_of
 from prune_kit.tuning_figure import fill_panel
 
 HEADER = ("rows", "seeds", "test accuracy", "16th to 84th percentile", "minus full (95 %)", "minus random (95 %)")
@@ -18,7 +18,11 @@ READING = (
     "Test accuracy at the last epoch: the mean over seeds, a line from the 16th to the 84th percentile, and a small "
     "dot for each seed. "
 )
-PAIRED = "Differences are in points, paired by seed, with 95 % intervals over the seeds."
+PAIRED = (
+    "Differences are in points, paired by seed, with 95 % intervals over the seeds; without one where there is one "
+    "seed, or the same difference for every seed."
+)
+SAME_SHARE = f"{TOP}: as many rows by the same scores without an offset, the hardest; prune-kit tune trains it beside."
 
 
 def retraining_section(outcomes: Outcomes, now: Mapping[str, np.ndarray]) -> Section:
@@ -29,6 +33,7 @@ def retraining_section(outcomes: Outcomes, now: Mapping[str, np.ndarray]) -> Sec
         _dots("retraining", outcomes, outcomes.summaries()),
         Table("retraining", "Accuracy after retraining", ("trained on", *HEADER), lines),
         Paragraph(PAIRED),
+        *([Paragraph(SAME_SHARE)] if outcomes.accuracies(TOP) else []),
         *(
             Paragraph(f"{visible(name)} was made anew since: these accuracies are of its earlier rows.")
             for name in stale
@@ -60,20 +65,19 @@ def search_section(outcomes: Outcomes) -> Section:
     """The search for a window: the accuracies on the validation split, round by round."""
     rounds = rounds_of(outcomes)
     found, last = found_of(rounds), rounds[-1]
-    best = mean_accuracy(last, found)
-    lines = [
-        (
-            str(cell["epochs"]),
-            visible(name),
-            str(len(part.accuracies(name))),
-            f"{100 * mean_accuracy(part, name):.2f} %",
-        )
-        for part in rounds
-        for name, cell in sorted(part.cells.items(), key=lambda item: -mean_accuracy(part, item[0]))
-    ]
+    best, (goal, met) = mean_accuracy(last, found), goal_of(rounds)
+    lines = []
+    for part in reversed(rounds):
+        epochs, trained = str(next(iter(part.cells.values()))["epochs"]), part.accuracies
+        ranked = sorted(part.cells, key=lambda name: -mean_accuracy(part, name))
+        lines += [
+            (epochs, visible(name), str(len(trained(name))), f"{100 * mean_accuracy(part, name):.2f} %")
+            for name in ([FULL] if trained(FULL) else []) + ranked
+        ]
     keep = last.cells[found]["keep"]
-    candidates = max(len(part.cells) for part in rounds)
-    finding = f"Of {candidates} candidates, {found} was chosen: {100 * best:.2f} % on the validation split"
+    candidates = len({name for part in rounds for name in part.cells})
+    chosen = "was chosen" if met else "comes nearest to the goal, which none meets"
+    finding = f"Of {candidates} candidates, {found} {chosen}: {100 * best:.2f} % on the validation split"
     picture = plots.picture(
         "search",
         visible(finding, 300),
@@ -85,8 +89,9 @@ def search_section(outcomes: Outcomes) -> Section:
     table = Table(
         "search", "Accuracy on the validation split", ("epochs", "candidate", "seeds", "accuracy"), tuple(lines)
     )
-    said = Paragraph("The test set had no part in this; what it says of the chosen window stands under retraining.")
-    return Section("search", "The search for a window", (picture, table, said))
+    said = "The test set had no part in this; what it says of the chosen window stands under retraining."
+    sought = f"Sought: {goal.describe()}. " if goal else ""
+    return Section("search", "The search for a window", (picture, table, Paragraph(sought + said)))
 
 
 def _dots(name: str, outcomes: Outcomes, summaries: list[Summary]) -> Picture:
@@ -101,7 +106,7 @@ def _dots(name: str, outcomes: Outcomes, summaries: list[Summary]) -> Picture:
 
 def _finding(summaries: list[Summary]) -> str:
     """What the selection with the highest accuracy does against the baselines."""
-    own = [summary for summary in summaries if not is_baseline(summary.name)]
+    own = [summary for summary in summaries if not is_baseline(summary.name) and summary.name != TOP]
     if not own:
         best = max(summaries, key=lambda summary: summary.mean)
         return f"Only baselines were trained: {best.name} reaches {100 * best.mean:.2f} %"
@@ -118,8 +123,8 @@ def _finding(summaries: list[Summary]) -> str:
 
 
 def _against(found: Difference, other: str) -> str:
-    if math.isnan(found.low):
-        return f"{100 * found.mean:+.2f} points against {other}, by one seed"
+    if found.without_interval:
+        return f"{_signed(found.mean)} points against {other}, {found.without_interval}"
     if found.verdict == "not distinguishable":
         return f"not distinguishable from {other}"
     return f"{found.verdict} {other} by {abs(100 * found.mean):.2f} points"
@@ -139,5 +144,10 @@ def _numbers(summary: Summary) -> tuple[str, ...]:
 def _points(found: Difference | None) -> str:
     if found is None:
         return ""
-    interval = "" if math.isnan(found.low) else f" [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
-    return f"{100 * found.mean:+.2f}{interval}"
+    interval = "" if math.isnan(found.low) else f" [{_signed(found.low)}, {_signed(found.high)}]"
+    return f"{_signed(found.mean)}{interval}"
+
+
+def _signed(share: float) -> str:
+    """In points; what rounds to zero is no minus zero."""
+    return f"{round(100 * share, 2) + 0.0:+.2f}"

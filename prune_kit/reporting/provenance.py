@@ -15,7 +15,7 @@ from prune_kit.reporting.blocks import Block, Commands, Paragraph, Section, Tabl
 from prune_kit.selection import Selection
 from prune_kit.table import TRAININGS, ScoreColumn, ScoreTable
 from prune_kit.training.protocols import protocol
-from prune_kit.tuning import SEARCH_SEEDS, is_search
+from prune_kit.tuning import AXES, SEARCH_SEEDS, TOP, goal_of, grid_of, is_search, rounds_of
 
 LONGEST = 1500  # characters of a value
 MOST_SEEDS = 8
@@ -65,7 +65,7 @@ def _told(found: Result) -> dict[str, str]:
             "fingerprint": found.fingerprint,
             "seeds": _few(seeds),
             "seconds": f"{sum(row.seconds for row in found.rows):,.1f} in {len(found.rows):,} trainings",
-            "parameters": found.rows[0].config if found.rows else "",
+            "parameters": found.rows[-1].config if found.rows else "",  # of a search, in full length
         }
     if isinstance(found, ScoreTable):
         shared = next((c.parameters for c in found.columns.values() if "config" in c.parameters), {})
@@ -116,16 +116,18 @@ def _commands(data: Dataset, found: Result) -> list[str]:
         return [f"prune-kit clean{by}{cut}{_options(known)}"]
     if isinstance(found, Outcomes) and found.rows and not found.cells:
         own = list(dict.fromkeys(row.selection for row in found.rows if not is_baseline(row.selection)))
+        named = [f"{name} (trained by prune-kit tune alone)" if name == TOP else name for name in own]
         seeds = sorted({row.seed for row in found.rows})
-        return [f"prune-kit retrain --runs {len(seeds)} --seed {seeds[0]}   # of {', '.join(own) or 'the baselines'}"]
+        return [f"prune-kit retrain --runs {len(seeds)} --seed {seeds[0]}   # of {', '.join(named) or 'the baselines'}"]
     if isinstance(found, Outcomes) and found.rows:
         seeds = sorted({row.seed for row in found.rows})
-        lists = {
-            key: ",".join(dict.fromkeys(_short(cell[key]) for cell in found.cells.values()))
-            for key in ("by", "rule", "keep", "offset")
-        }
+        rounds = rounds_of(found) if is_search(found) else ()
+        axes = grid_of(rounds) if rounds else {key: [cell[key] for cell in found.cells.values()] for key in AXES}
+        lists = {key: ",".join(dict.fromkeys(map(_short, values))) for key, values in axes.items()}
         words = "".join(f" --{key} {shlex.quote(value)}" for key, value in lists.items())
-        if is_search(found):
+        if rounds:
+            goal, _ = goal_of(rounds)
+            words += f" --goal {shlex.quote(goal.words)}" if goal else ""
             return [f"prune-kit tune{words} --runs {len(seeds)} --seed {seeds[0] - SEARCH_SEEDS}"]
         return [f"prune-kit sweep{words} --runs {len(seeds)} --seed {seeds[0]}"]
     return []

@@ -1,5 +1,6 @@
 """Work in several processes at once, which tell how it goes, stop when the user does, and end with their parent."""
 
+import atexit
 import os
 import signal
 import threading
@@ -71,6 +72,7 @@ def _leave_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    atexit.register(os._exit, 0)  # a worker has nothing left to save, and taking torch apart takes seconds
     for name in ENDINGS:  # the parent gets them too, and says what is to be done
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.outcomes import Outcome, Outcomes
 from prune_kit.pipeline import report, score
 from prune_kit.reporting.curves import learning_section
 from prune_kit.reporting.proofs import search_section, sweep_section
+from prune_kit.reporting.provenance import provenance_section
 from prune_kit.table import ScoreTable
 from prune_kit.tuning import Goal, Tuning, candidates, with_cells
+from prune_kit.tuning_figure import fill_panel
 from tests.conftest import TINY, shapes_data
 from tests.small_tables import selection_of, table_of
 
@@ -75,14 +78,42 @@ def test_a_search_is_shown_round_by_round_with_what_was_chosen() -> None:
     table = table_of(np.arange(100))
     cells, _, _ = candidates(table, goal=None, by=None, keep=0.4, offset=[0.0, 0.1, 0.2, 0.3], rule="window")
     rounds = (outcomes_of(cells, 5, 1), outcomes_of(cells[1:], 40, 2))
-    tuned = Tuning(Goal(), cells[2], True, selection_of([0] * 100), rounds, rounds[-1])
+    tuned = Tuning(Goal(), tuple(cells), cells[2], True, selection_of([0] * 100), rounds, rounds[-1])
     section = search_section(tuned.validation())
     picture, lines = section.blocks[0], section.blocks[1].rows  # type: ignore[union-attr]
     chosen = "Of 4 candidates, window el2n@20 keep 0.4 offset 0.2 was chosen: 89.50 % on the validation split"
     assert picture.finding == chosen  # type: ignore[union-attr]
-    assert [line[0] for line in lines] == ["5"] * 4 + ["40"] * 3
-    assert lines[0] == ("5", "window el2n@20 keep 0.4 offset 0.2", "1", "90.00 %")
+    assert [line[0] for line in lines] == ["40"] * 3 + ["5"] * 4
+    assert lines[0] == ("40", "window el2n@20 keep 0.4 offset 0.2", "2", "89.50 %")
+    assert lines[3] == ("5", "window el2n@20 keep 0.4 offset 0.2", "1", "90.00 %")
     assert picture.draw("png").startswith(b"\x89PNG")  # type: ignore[union-attr]
+    assert section.blocks[2].text.startswith("Sought: the highest accuracy. The test set")  # type: ignore[union-attr]
+
+
+def test_a_goal_that_none_meets_is_told_with_what_all_rows_reach() -> None:
+    cells, _, _ = candidates(table_of(np.arange(100)), goal=None, by=None, keep=0.4, offset=[0.0], rule="window")
+    last = outcomes_of(cells, 40, 2)
+    last = replace(last, rows=(*last.rows, *(Outcome("full", s, 100, 0.95, 10, 40.0, 1.0, "{}") for s in range(2))))
+    outcomes = Tuning(Goal(0.01), tuple(cells), cells[0], False, selection_of([0] * 100), (last,), last).validation()
+    section = search_section(outcomes)
+    assert "comes nearest to the goal, which none meets" in section.blocks[0].finding  # type: ignore[union-attr]
+    assert section.blocks[1].rows[0] == ("40", "full", "2", "95.00 %")  # type: ignore[union-attr]
+    assert "Sought: the least data within 1 points of full." in section.blocks[2].text  # type: ignore[union-attr]
+    data = shapes_data()
+    commands = provenance_section(data, {"search": outcomes}, {}).blocks[-1].lines  # type: ignore[union-attr]
+    assert "--keep 0.4 --offset 0 --goal" in commands[0]
+    assert "--goal 'within 1 points of full, keep least'" in commands[0] and Goal.of(Goal(0.01).words) == Goal(0.01)
+
+
+def test_the_line_of_a_round_is_broken_where_it_left_out_offsets() -> None:
+    table = table_of(np.arange(100))
+    cells, _, _ = candidates(table, goal=None, by=None, keep=0.4, offset=[0.0, 0.1, 0.2, 0.3], rule="window")
+    rounds = (outcomes_of(cells, 5, 1), outcomes_of([cells[0], *cells[2:]], 40, 2))
+    axes = Figure().subplots()
+    fill_panel(axes, rounds, cells[2].name)
+    short, long = (np.asarray(line.get_xdata(), dtype=float) for line in axes.lines[:2])
+    assert short.tolist() == [0, 10, 20, 30]
+    assert np.array_equal(long, [0, np.nan, 20, 30], equal_nan=True)
 
 
 def test_a_sweep_is_shown_with_its_curves() -> None:
