@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from prune_kit.cuts import Cut, Evidence, scaled
+from prune_kit.cuts import Cut, Evidence, joint, scaled
 from prune_kit.errors import TableError
 
 NEEDS = "probes"
@@ -39,6 +39,7 @@ NEGLIGIBLE = 0.1  # a low end below this share of the high end is none
 HARD_EXAMPLES = 0.1  # a weak network takes about a twentieth of clean CIFAR-10 for wrong: benchmarks/RESULTS.md
 PRIOR_PROBES = 2  # of every pair, with the recall of all pairs, beside those that there are
 LEVELS = 100  # of suspicion, at which a weak network's cut is tried
+BETWEEN = 0.4  # of the way from the rows that the confident joint lists to those that it counts: RESULTS.md
 COVERED = 0.8  # the share of the rows before the cut whose pair of classes some probe must have
 LOW, HIGH = 0.05, 0.95
 
@@ -160,16 +161,17 @@ def find(evidence: Evidence) -> Cut:
     low = 0.0 if low < NEGLIGIBLE * high else low
     if weak and low > 0:  # hard examples reach deep; what shows before them is nearer to the truth
         rate = float(np.median(by_suspicion.rates(weight, chance, DRAWS, SHALLOW_DEPTHS))) * (1 - right)
-    if weak and evidence.probability is not None:
-        wrong, hidden = (rate, False) if low > 0 else (max(high, rate), True)
-        level, listed, recall = _cut_of_a_weak_network(
-            suspicion, of_probes, pairs, pairs_of_probes, wrong, hidden=hidden
-        )
     low, high = min(low, rate), max(high, rate)
-    hopeless = rate * len(suspicion) < 1 or (low == 0 and rate < HARD_EXAMPLES)
-    flagged = np.zeros(len(suspicion), dtype=bool) if hopeless else suspicion >= level
-    if hopeless:
-        return Cut(flagged, rate, low, high, recall=0.0)
+    if rate * len(suspicion) < 1 or (low == 0 and rate < HARD_EXAMPLES):
+        return Cut(np.zeros(len(suspicion), dtype=bool), rate, low, high, recall=0.0)
+    if weak and evidence.probability is not None:
+        measured = suspicion, of_probes, pairs, pairs_of_probes
+        if low > 0 or len(np.unique(evidence.label)) < evidence.classes:
+            level, listed, recall = _cut_of_a_weak_network(*measured, rate if low > 0 else high)
+        else:
+            (level, listed, recall), counted = _cut_by_the_joint(evidence, *measured)
+            high = max(high, counted)
+    flagged = suspicion >= level
     precision, precision_low = (min(share * recall / listed, 1.0) for share in (rate, low))
     return Cut(flagged, rate, low, high, precision, precision_low, recall)
 
@@ -277,21 +279,35 @@ def _cut_of_a_weak_network(
     pairs: Int[np.ndarray, "n"],
     pairs_of_probes: Int[np.ndarray, "b"],
     rate: float,
-    *,
-    hidden: bool,
 ) -> tuple[float, float, float]:
-    """The level, the share that it lists, and the recall expected of it, where right and wrong are hard to part.
+    """The level with the largest expected F1 at this rate, where right and wrong are hard to part.
 
-    The level with the largest expected F1 at this noise rate. With `hidden`, where nothing holds the rate from below,
-    noise that the network has half learnt lies among its hard examples, and more than the probes show: then the rate is
-    the highest that it may be, and of the levels within a standard error of the best the one that lists most is taken.
+    With it the share that it lists, and the recall expected of it.
     """
     tried = []
-    for level in np.unique(np.quantile(suspicion, np.linspace(0.01, 0.99, LEVELS - 1))):  # ascending: longest first
+    for level in np.unique(np.quantile(suspicion, np.linspace(0.01, 0.99, LEVELS - 1))):
         front = suspicion >= level
         recall = _recall_by_pairs(front, of_probes >= level, pairs, pairs_of_probes)
         listed = float(front.mean())
         tried.append((2 * min(rate * recall, listed) / (rate + listed), float(level), listed, recall))
-    best, _, _, recall = max(tried)
-    error = best * np.sqrt((1 - recall) / (recall * len(of_probes))) if hidden and recall > 0 else 0.0
-    return next(found[1:] for found in tried if found[0] >= best - error)
+    return max(tried)[1:]
+
+
+def _cut_by_the_joint(
+    evidence: Evidence,
+    suspicion: Float[np.ndarray, "n"],
+    of_probes: Float[np.ndarray, "b"],
+    pairs: Int[np.ndarray, "n"],
+    pairs_of_probes: Int[np.ndarray, "b"],
+) -> tuple[tuple[float, float, float], float]:
+    """The same where nothing holds the rate from below, and the highest rate that there may be.
+
+    Noise that a weak network has half learnt lies among its hard examples, and where its probes fall says little of it.
+    The confident joint counts more than there are, and lists fewer: the list ends between the two.
+    """
+    found = joint.find(evidence)
+    listed = float(found.flagged.mean())
+    level = float(np.quantile(suspicion, 1 - (listed + BETWEEN * (found.noise_rate - listed))))
+    front = suspicion >= level
+    recall = _recall_by_pairs(front, of_probes >= level, pairs, pairs_of_probes)
+    return (level, float(front.mean()), recall), found.noise_rate

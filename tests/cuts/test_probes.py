@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prune_kit.cuts import probes
+from prune_kit.cuts import joint, probes
 from prune_kit.cuts.probes import Ranking, even_part
 from prune_kit.errors import TableError
 from tests.cuts.evidence import f1, made_up
@@ -93,17 +93,24 @@ def test_a_ranking_counts_the_labels_in_front_of_every_probe(labels: list[int], 
     assert sorted(ranking.order) == list(range(len(planted)))
 
 
-@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("apart", [0.3, 0.8])
-def test_where_noise_hides_the_list_is_the_longest_that_is_as_good_by_all_that_the_probes_tell(
-    apart: float, seed: int
+def test_where_nothing_holds_the_rate_from_below_the_list_ends_between_what_the_joint_lists_and_counts(
+    apart: float,
 ) -> None:
-    evidence, wrong = made_up(20_000, 0.4, 1000, apart=apart, seed=seed, pairs=True)
-    known = evidence.suspicion, evidence.probes.suspicion
-    pairs = probes._pairs(evidence), probes._pairs(evidence.probes)
-    found = {h: probes._cut_of_a_weak_network(*known, *pairs, 0.45, hidden=h) for h in (False, True)}
-    expected = {h: 2 * min(0.45 * recall, listed) / (0.45 + listed) for h, (_, listed, recall) in found.items()}
-    assert found[True][1] >= found[False][1] and expected[True] <= expected[False]
-    assert expected[True] > expected[False] * (1 - 1 / np.sqrt(1000))  # a standard error of a share of 1,000 probes
-    lists = {h: evidence.suspicion >= level for h, (level, *_) in found.items()}
-    assert f1(lists[True], wrong) > f1(lists[False], wrong) - 0.02
+    evidence, wrong = made_up(20_000, 0.4, 1000, apart=apart, seed=0, pairs=True)
+    flat = evidence.probability.astype(np.float64) ** 0.5  # not calibrated: the joint lists fewer than it counts
+    evidence = replace(evidence, probability=(flat / flat.sum(axis=1, keepdims=True)).astype(np.float16))
+    found, counted = probes.find(evidence), joint.find(evidence)
+    ends = counted.flagged.mean(), counted.noise_rate
+    assert found.low == 0 and found.high >= counted.noise_rate > counted.flagged.mean()
+    assert found.flagged.mean() == pytest.approx(ends[0] + probes.BETWEEN * (ends[1] - ends[0]), abs=1e-3)
+    assert evidence.suspicion[found.flagged].min() >= evidence.suspicion[~found.flagged].max()
+    assert f1(found.flagged, wrong) > 0.5
+
+
+def test_a_class_alone_which_has_no_joint_is_cut_by_its_highest_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence, _ = made_up(20_000, 0.4, 1000, apart=0.8, seed=0, pairs=True)
+    alone = evidence.part(evidence.label == 1, evidence.probes.part(evidence.probes.label == 1))
+    monkeypatch.setattr(probes, "_interval", lambda *_, **__: (0.0, 0.6))
+    found = probes.find(alone)
+    assert (found.low, found.high) == (0.0, 0.6) and found.flagged.any()
