@@ -28,7 +28,7 @@ import h5py
 from prune_kit.errors import PruneKitError
 
 RUN = [sys.executable, "-c", "from prune_kit_cli.main import run; run()"]
-SMALL = ["--train", "model=mlp", "--train", "epochs=6", "--quiet"]
+SMALL = ["--train", "model=mlp", "--train", "epochs=6", "--jobs", "2", "--quiet"]
 COMMANDS = {
     "score": ["score", "--method", "el2n,cumulative_pl", "--epoch", "6", "--runs", "4", *SMALL],
     "retrain": ["retrain", "--runs", "3", *SMALL],
