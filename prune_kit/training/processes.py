@@ -12,11 +12,16 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
+from typing import Any
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 30.0  # so long an interrupted worker may take to save what it has
 STOP, LEAVE = "stop", "leave"  # files that the parent makes: save what there is, and end at once
-ENDINGS = ("SIGINT", "SIGTERM", "SIGHUP")  # what a terminal or a job queue sends to all processes of a command alike
+ENDINGS = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+)  # what a terminal or a job queue sends to all processes of a command alike
 
 EpochListener = Callable[[int, int, str], None]  # finished epoch, epochs asked for, how it goes
 Tell = Callable[[int, int, int, str], None]  # number of the work, then as above
@@ -37,7 +42,7 @@ def work_in_processes(work: Sequence[Callable[[EpochListener], None]], jobs: int
         with _following(folder, tell):
             try:
                 # in a thread beside, for an interrupt inside of joblib would kill its processes
-                working.append(beside.submit(parallel, pieces))
+                working.append(beside.submit(_with_shielded_workers, parallel, pieces))
                 working[0].result()
             except KeyboardInterrupt:
                 try:
@@ -46,6 +51,18 @@ def work_in_processes(work: Sequence[Callable[[EpochListener], None]], jobs: int
                 finally:
                     (folder / LEAVE).touch()
                 raise
+
+
+def _with_shielded_workers(parallel: Callable[[Any], object], pieces: Any) -> None:
+    """Start processes that no signal of ENDINGS reaches before they know what to do with it: blocks are inherited."""
+    from multiprocessing import resource_tracker
+
+    from joblib.externals.loky.backend import resource_tracker as tracker_of_loky
+
+    for tracker in (resource_tracker, tracker_of_loky):  # whose start ends such blocks, so before
+        tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+    parallel(pieces)
 
 
 def _elsewhere(work: Callable[[EpochListener], None], folder: Path, number: int, parent: int) -> None:
@@ -73,9 +90,9 @@ def _leave_with(parent: int) -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     atexit.register(os._exit, 0)  # a worker has nothing left to save, and taking torch apart takes seconds
-    for name in ENDINGS:  # the parent gets them too, and says what is to be done
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in ENDINGS:  # the parent gets them too, and says what is to be done
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
 
 
 @contextmanager

@@ -56,12 +56,17 @@ def refuses(number: int, listener: EpochListener) -> None:
     raise ValueError(f"no {number}")
 
 
-def started(work: str, folder: Path) -> "subprocess.Popen[str]":
-    """Two of three pieces at work, in a process group of their own, as a terminal would start them."""
-    command = subprocess.Popen(
+def begun(work: str, folder: Path) -> "subprocess.Popen[str]":
+    """Three pieces of work for two processes, in a process group of their own, as a terminal would start them."""
+    return subprocess.Popen(
         [sys.executable, "-c", COMMAND.format(work=work), str(folder)],
         cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+
+
+def started(work: str, folder: Path) -> "subprocess.Popen[str]":
+    """The same, once two of the pieces are at work."""
+    command = begun(work, folder)
     wait_for(folder, "*.began")
     return command
 
@@ -94,6 +99,30 @@ def test_an_interrupt_lets_every_worker_save_what_it_has(tmp_path: Path, everyon
     _, errors = command.communicate(timeout=PATIENCE)
     assert command.returncode == 130 and errors == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.began", "0.saved", "1.began", "1.saved"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_an_interrupt_while_the_workers_start_prints_nothing_of_theirs(tmp_path: Path) -> None:
+    command = begun("saves_when_interrupted", tmp_path)
+    deadline = time.monotonic() + PATIENCE
+    while sum(b"LokyProcess" in words for words in command_lines(command.pid)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(command.pid, signal.SIGINT)
+    _, errors = command.communicate(timeout=PATIENCE)
+    assert command.returncode == 130 and errors == ""
+
+
+def command_lines(group: int) -> list[bytes]:
+    """Those of all processes of a process group."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            if int(status.read_text().rpartition(")")[2].split()[2]) == group:
+                found.append((status.parent / "cmdline").read_bytes())
+        except OSError:  # that process has just ended
+            continue
+    return found
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
