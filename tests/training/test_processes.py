@@ -15,11 +15,13 @@ from prune_kit.training.processes import EpochListener, work_in_processes
 PATIENCE = 60.0
 ROOT = Path(__file__).parents[2]
 COMMAND = """
+import signal
 import sys
 from functools import partial
 from pathlib import Path
 from prune_kit.training.processes import work_in_processes
 from tests.training.test_processes import saves_when_interrupted, sleeps_on
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell has it ignored
 work = [partial({work}, Path(sys.argv[1]), number) for number in range(3)]
 try:
     work_in_processes(work, 2, lambda *told: None)
