@@ -26,6 +26,10 @@ COLUMNS = {
     "config": np.str_,
 }
 MADE_BY = "prune-kit retrain"
+CELL: dict[str, tuple[type, ...]] = {  # of a sweep the first four; of a search epochs, and in the cell found the rest
+    "rule": (str,), "by": (str,), "keep": (int, float), "offset": (int, float),
+    "epochs": (int,), "found": (bool,), "goal": (str,), "met": (bool,), "grid": (dict,),
+}  # fmt: skip
 
 
 def random_name(kept: int) -> str:
@@ -166,7 +170,9 @@ class Outcomes:
                 name: file[name].asstr()[()] if kind is np.str_ else file[name][()] for name, kind in COLUMNS.items()
             }
             rows = [Outcome(**dict(zip(columns, values, strict=True))) for values in zip(*_lists(columns), strict=True)]
-            cells = json.loads(file["cells"].asstr()[0]) if "cells" in file else {}
+            cells = _checked_cells(json.loads(file["cells"].asstr()[0])) if "cells" in file else {}
+            if not cells.keys() <= {row.selection for row in rows}:
+                raise ValueError("a cell was not trained")
             fingerprint, data, created = (str(file.attrs[name]) for name in ("fingerprint", "data", "created"))
             return cls(tuple(rows), fingerprint, data, created, cells)
 
@@ -181,6 +187,23 @@ def paired_difference(differences: np.ndarray) -> Difference:
     error = differences.std(ddof=1) / np.sqrt(count)
     reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error)
     return Difference(mean, mean - reach, mean + reach, len(differences))
+
+
+def _checked_cells(cells: Any) -> dict[str, dict[str, Any]]:
+    """Cells of a sweep or a search as JSON gave them. Raises ValueError for what could not be one."""
+    if not isinstance(cells, dict) or not all(isinstance(cell, dict) for cell in cells.values()):
+        raise ValueError("cells are no objects by name")
+    for cell in cells.values():
+        lacking = {"rule", "by", "keep", "offset"} - cell.keys()
+        wrong = [key for key, value in cell.items() if key not in CELL or not isinstance(value, CELL[key])]
+        if lacking or wrong:
+            raise ValueError(f"a cell lacks {sorted(lacking)}, or does not fit in {wrong}")
+        grid = cell.get("grid", {})
+        if not all(isinstance(grid.get(axis), list) for axis in ("rule", "by", "keep", "offset") if grid):
+            raise ValueError("a grid has no list for each axis")
+    if len({"epochs" in cell for cell in cells.values()}) > 1:
+        raise ValueError("some cells are of a search, and some are not")
+    return cells
 
 
 def _lists(columns: dict[str, np.ndarray]) -> list[list[object]]:

@@ -11,7 +11,7 @@ from scipy import stats
 
 from prune_kit.errors import FileError
 from prune_kit.identity import index_digest
-from prune_kit.outcomes import COLUMNS, FULL, Outcome, Outcomes, paired_difference, random_name
+from prune_kit.outcomes import COLUMNS, FULL, Outcome, Outcomes, _checked_cells, paired_difference, random_name
 from tests.small_tables import table_of
 
 ACCURACY = {
@@ -93,6 +93,37 @@ def test_the_order_of_the_seeds_does_not_matter(outcomes):
         assert lines[line.name].mean == pytest.approx(line.mean)
         if line.minus_full is not None:
             assert lines[line.name].minus_full.low == pytest.approx(line.minus_full.low)
+
+
+CELL = {"rule": "window", "by": "el2n@2", "keep": 0.5, "offset": 0.0}
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"a": {}}, {"a": {**CELL, "keep": "half"}}, {"a": {**CELL, "more": 1}}, {"b": CELL},
+        {"a": {**CELL, "epochs": "3"}}, {"a": {**CELL, "epochs": 3, "found": True, "goal": 7, "met": True, "grid": {}}},
+        {"a": {**CELL, "epochs": 3, "found": True, "goal": "accuracy", "met": True, "grid": {"by": 1}}},
+        {"a": CELL, "c": {**CELL, "epochs": 3}},
+    ],
+)  # fmt: skip
+def test_cells_that_cannot_be_are_refused(cells, tmp_path):
+    rows = (outcome("a", 1, 0.9), outcome("c", 1, 0.9))
+    Outcomes(rows, "abc", "digits", cells=cells).write(tmp_path / "sweep.h5")
+    with pytest.raises(FileError):
+        Outcomes.read(tmp_path / "sweep.h5")
+
+
+@pytest.mark.parametrize("cells", [[], None, 1, {"a": 1}, {"a": []}])
+def test_cells_that_are_no_objects_are_refused(cells):
+    with pytest.raises(ValueError, match="no objects by name"):
+        _checked_cells(cells)
+
+
+@pytest.mark.parametrize("more", [{}, {"epochs": 3, "found": True, "goal": "accuracy", "met": True, "grid": {}}])
+def test_cells_come_back(more, tmp_path):
+    Outcomes((outcome("a", 1, 0.9),), "abc", "digits", cells={"a": CELL | more}).write(tmp_path / "sweep.h5")
+    assert Outcomes.read(tmp_path / "sweep.h5").cells == {"a": CELL | more}
 
 
 def test_only_seeds_that_both_have_are_compared():
