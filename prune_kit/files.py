@@ -29,10 +29,12 @@ CHECKED_BYTES = 2**28  # a file up to this size is compared with its checksum wh
 READ_BYTES, SMALL_BYTES = 2**20, 2**20
 MOST_PACKED = 1000  # how many times its stored bytes an array may claim; deflate reaches that, ours are not packed
 CHECKSUM = "\nprune_kit blake2b "
+CHECKSUM_ENTRY = "prune_kit blake2b"  # in a JSON object
 UNREADABLE_ARRAY = (  # what numpy says of an npy or npz file that is broken, or claims more than there is memory for
     OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, MemoryError, SyntaxError, TokenError,
     BadZipFile, zlib.error,
 )  # fmt: skip
+PLAIN_TYPES = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.ENUM)  # the last for truth values
 UNREADABLE = (KeyError, OSError, ValueError, TypeError, RuntimeError)  # what h5py says of parts absent, odd or broken
 
 
@@ -91,17 +93,30 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
         temporary.write_bytes(content)
 
 
-def write_json(path: Path, value: object) -> None:
-    """Replace `path` by `value` as indented JSON."""
-    write_bytes(path, (json.dumps(value, indent=1) + "\n").encode())
+def write_json(path: Path, value: dict[str, Any], *, checked: bool = False) -> None:
+    """Replace `path` by `value` as indented JSON; `checked` puts a checksum of the rest beside the other entries."""
+    seal = {CHECKSUM_ENTRY: _json_digest(value)} if checked else {}
+    write_bytes(path, (json.dumps(value | seal, indent=1) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises FileError when it is missing or is no JSON."""
+def read_json(path: Path) -> dict[str, Any]:
+    """What `write_json` wrote, its checksum left out.
+
+    Raises FileError when the file is missing, holds no JSON object, or is not what its checksum says.
+    """
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise FileError(f"cannot read {path}: {error}") from error
+    if not isinstance(found, dict):
+        raise FileError(f"cannot read {path}: it holds no JSON object")
+    if CHECKSUM_ENTRY in found and found.pop(CHECKSUM_ENTRY) != _json_digest(found):
+        raise FileError(f"{path} is damaged: its checksum does not hold")
+    return found
+
+
+def _json_digest(value: dict[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=32).hexdigest()
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -216,7 +231,7 @@ def reading_hdf5(
     with _opened(path) as file:
         try:
             _check_format(file, path, kind, made_by)
-            _check_sizes(file, path)
+            _check_parts(file, path)
             yield file
         except UNREADABLE as error:
             raise FileError(f"{path} is incomplete or damaged: {' '.join(str(error).split())}") from error
@@ -238,7 +253,7 @@ def kind_of(path: Path) -> str:
     """
     with _opened(path) as file:
         try:
-            found = file.attrs.get("format")
+            found = _plain_attribute(file, "format")
         except UNREADABLE as error:
             raise FileError(f"{path} is incomplete or damaged: {' '.join(str(error).split())}") from error
         return found.removeprefix("prune_kit.") if isinstance(found, str) and found.startswith("prune_kit.") else ""
@@ -246,14 +261,12 @@ def kind_of(path: Path) -> str:
 
 def _opened(path: Path) -> h5py.File:
     if path.is_file() and 0 < path.stat().st_size <= CHECKED_BYTES:
-        holds = checksum_holds(path)
-        if holds is False:
+        if checksum_holds(path) is False:
             raise FileError(
                 f"{path} is damaged: its checksum does not hold, so it is not what was written. "
                 "Restore a copy, or make it again"
             )
-        if holds is None:
-            check_heaps(path)
+        check_heaps(path)
     try:
         return h5py.File(path, "r")
     except OSError as error:
@@ -262,24 +275,31 @@ def _opened(path: Path) -> h5py.File:
 
 def _check_format(file: h5py.File, path: Path, kind: str | None, made_by: str) -> None:
     """Raise FileError for a file of another program, another kind, or another version."""
-    found = file.attrs.get("format", "an HDF5 file of another program")
+    found = _plain_attribute(file, "format", "an HDF5 file of another program")
     found = found if isinstance(found, str) else f"an HDF5 file of another program ({found!r})"
     expected = f"prune_kit.{kind}" if kind else "prune_kit.*"
     if found != expected and not (kind is None and found.startswith("prune_kit.")):
         raise FileError(f"{path} is {found}; expected {expected}, which {made_by} writes")
-    version = file.attrs.get("format_version")
+    version = _plain_attribute(file, "format_version")
     if not np.array_equal(version, FORMAT_VERSION):  # the file may hold anything under that name
         raise FileError(f"{path} has format version {version}; this prune-kit reads version {FORMAT_VERSION}")
 
 
-def _check_sizes(file: h5py.File, path: Path) -> None:
-    """Raise FileError before memory is taken for an array that the file cannot hold, or that lies in another file."""
+def _check_parts(file: h5py.File, path: Path) -> None:
+    """Raise FileError for a part of a type that none of ours has, or that lies in another file.
+
+    And, before memory is taken for it, for an array that the file cannot hold.
+    """
 
     def check(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        for number in range(h5py.h5a.get_num_attrs(item.id)):
+            attribute = h5py.h5a.open(item.id, index=number)
+            if not _is_plain(attribute):
+                raise FileError(f"{path} is damaged or not ours: {name!r} has an attribute of a type that none has")
         if isinstance(item, h5py.Group):
             return
-        if not isinstance(item, h5py.Dataset):
-            raise FileError(f"{path} is damaged or not ours: its {name!r} is no array")
+        if not isinstance(item, h5py.Dataset) or not _is_plain(item.id):
+            raise FileError(f"{path} is damaged or not ours: its {name!r} is no array of numbers or texts")
         if item.is_virtual or item.external:
             raise FileError(f"{path} is not a file of ours: its {name!r} lies in another file")
         claimed, stored = item.size * item.dtype.itemsize, item.id.get_storage_size()
@@ -288,7 +308,18 @@ def _check_sizes(file: h5py.File, path: Path) -> None:
                 f"{path} is damaged or not ours: its {name!r} claims {item.size:,} values in {stored:,} bytes"
             )
 
+    check("/", file)
     file.visititems(check)
+
+
+def _plain_attribute(file: h5py.File, name: str, default: Any = None) -> Any:
+    """An attribute of the file, or the default where there is none of a type that one of ours could have."""
+    return file.attrs[name] if name in file.attrs and _is_plain(file.attrs.get_id(name)) else default
+
+
+def _is_plain(part: h5py.h5a.AttrID | h5py.h5d.DatasetID) -> bool:
+    """Whether these are numbers or texts: of sequences, a damaged type makes the library crash when it reads them."""
+    return part.get_type().get_class() in PLAIN_TYPES
 
 
 def _flush(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prune_kit.errors import FileError
 
-SIGNATURE, HEADER, ALIGNED = b"GCOL", 16, 8
+SIGNATURE, HEADER, ALIGNED = b"GCOL\x01", 16, 8  # with the only version: HDF5 refuses another
 
 
 def check_heaps(path: Path) -> None:

@@ -239,6 +239,48 @@ def test_an_array_that_lies_in_another_file_is_refused(ours, tmp_path):
     assert "'far' lies in another file" in refusal(ours)
 
 
+def sealed(path, content):
+    """The content at `path`, with a checksum that holds."""
+    files.write_checked(path, memoryview(content))
+    assert files.checksum_holds(path)
+
+
+def test_an_attribute_of_a_type_that_crashes_the_library_is_refused(ours, tmp_path):
+    content = bytearray(ours.read_bytes().split(b"\nprune_kit blake2b ")[0])
+    names = [place for place in range(len(content)) if content.startswith(b"data\0\0\0\0\x19\x01", place)]
+    content[names[0] + 9] = 0xFF  # texts of varying length are now sequences of no known kind
+    sealed(ours, content)
+    assert "'/' has an attribute of a type that none has" in refusal(ours)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("format", "an HDF5 file of another program"), ("format_version", "has format version None")]
+)
+def test_a_format_of_an_odd_type_is_that_of_another_program(ours, name, told):
+    value = np.empty(1, dtype=object)
+    value[0] = np.array([1, 2])
+    with h5py.File(ours, "r+") as file:
+        file.attrs.create(name, value, dtype=h5py.vlen_dtype(int))
+    sealed(ours, ours.read_bytes())
+    assert told in refusal(ours)
+    assert files.kind_of(ours) == ("" if name == "format" else "scores")
+
+
+def test_a_data_set_of_sequences_is_refused(ours):
+    with h5py.File(ours, "r+") as file:
+        file.create_dataset("odd", (2,), dtype=h5py.vlen_dtype(int))
+    sealed(ours, ours.read_bytes())
+    assert "'odd' is no array of numbers or texts" in refusal(ours)
+
+
+def test_a_heap_of_texts_that_leads_nowhere_is_refused_whatever_the_checksum_says(ours):
+    content = bytearray(ours.read_bytes().split(b"\nprune_kit blake2b ")[0])
+    heap = content.index(b"GCOL\x01")
+    content[heap + 16 + 8 : heap + 16 + 16] = b"\xff" * 8  # the size of its first text
+    sealed(ours, content)
+    assert "a heap of texts in it, at byte" in refusal(ours)
+
+
 def test_temporary_files_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()

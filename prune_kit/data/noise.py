@@ -4,7 +4,9 @@ Every kind changes training rows only; rows that play the test set keep their la
 while scoring, in a few rows, so that `clean` can see where labels fall that are known to be wrong.
 """
 
+import io
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,8 +104,10 @@ def read_matrix(path: Path, classes: int) -> Float[np.ndarray, "C C"]:
             with path.open("rb") as file:
                 matrix = np.asarray(np.load(file, allow_pickle=False), dtype=float)
         else:
-            matrix = np.loadtxt(path, delimiter="," if "," in path.read_text("utf-8") else None, ndmin=2)
-    except (OSError, ValueError, EOFError) as error:
+            text = path.read_text("utf-8")
+            with warnings.catch_warnings(action="error"):  # numpy only warns of a file without numbers
+                matrix = np.loadtxt(io.StringIO(text), delimiter="," if "," in text else None, ndmin=2)
+    except (*files.UNREADABLE_ARRAY, UserWarning) as error:
         raise OptionError(f"--matrix {path} cannot be read as numbers: {error}") from error
     if matrix.shape != (classes, classes):
         raise OptionError(f"--matrix {path} is {matrix.shape}; expected ({classes}, {classes}), a row per class")

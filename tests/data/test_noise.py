@@ -152,10 +152,19 @@ def test_a_matrix_is_read_from_npy_csv_and_text(tmp_path):
         np.testing.assert_allclose(read_matrix(tmp_path / name, 3), MATRIX)
 
 
+def test_a_broken_array_file_is_no_matrix(tmp_path):
+    np.save(tmp_path / "m.npy", MATRIX)
+    whole = (tmp_path / "m.npy").read_bytes()
+    (tmp_path / "m.npy").write_bytes(whole.replace(b"'fortran_order'", b"'fortran_order("))
+    with pytest.raises(OptionError, match="cannot be read as numbers"):
+        read_matrix(tmp_path / "m.npy", 3)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("a b\nc d", "cannot be read as numbers"),
+        ("", "cannot be read as numbers: .* no data"),
         ("1 0\n0 1", r"is \(2, 2\); expected \(3, 3\)"),
         ("1 0 0\n0 2 -1\n0 0 1", "must hold shares from 0 to 1 that add up to 1"),
         ("1 0 0\n0 1 0\n0 0 0.5", "must hold shares from 0 to 1 that add up to 1"),
