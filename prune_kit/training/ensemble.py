@@ -19,6 +19,7 @@ from prune_kit.training import images, loop, schedule
 from prune_kit.training.config import TrainConfig
 from prune_kit.training.images import DeviceImages, PreparedImages
 
+VECTORS = 64  # numbers: a whole count of the vectors of every CPU
 PERCEPTRON_SWEEP = 500  # images of each network at a time, however many networks: the bits depend on it
 
 Tensors = dict[str, torch.Tensor]
@@ -59,6 +60,18 @@ def stack(models: list[nn.Module], device: torch.device, precision: str = "fp32"
 
 def _stacked(each: list[Tensors], device: torch.device) -> Tensors:
     return {name: torch.stack([tensors[name].detach() for tensors in each]).to(device) for name in each[0]}
+
+
+def state(networks: Stack) -> Tensors:
+    """Every tensor that training changes, by a name of its own; they share the memory of the networks."""
+    parts = {"model": networks.parameters, "momentum": networks.momentum, "buffers": networks.buffers}
+    return {f"{part}.{name}": value for part, tensors in parts.items() for name, value in tensors.items()}
+
+
+def restore(networks: Stack, saved: Tensors) -> None:
+    """Put back what `state` gave, so that training goes on from there to the same bits."""
+    for name, value in state(networks).items():
+        value.copy_(saved[name])
 
 
 def perceptron_layers(model: nn.Module) -> tuple[str, ...]:
@@ -132,11 +145,12 @@ def _batch(pictures: DeviceImages | PreparedImages, rows: torch.Tensor) -> torch
 
 
 def _descend(networks: Stack, gradients: Tensors, config: TrainConfig, learning_rate: float) -> None:
-    """One step of `loop.optimizer_for`'s stochastic gradient descent, which is elementwise, on all networks."""
+    """One step of `loop.optimizer_for`'s stochastic gradient descent on all networks."""
+    gradients = {name: gradients[name] for name in networks.parameters}
     torch._fused_sgd_(
-        list(networks.parameters.values()),
-        [gradients[name] for name in networks.parameters],
-        list(networks.momentum.values()) if config.momentum else [],
+        _each(networks.parameters),
+        _each(gradients),
+        _each(networks.momentum) if config.momentum else [],
         weight_decay=config.weight_decay,
         momentum=config.momentum,
         lr=learning_rate,
@@ -145,6 +159,12 @@ def _descend(networks: Stack, gradients: Tensors, config: TrainConfig, learning_
         maximize=False,
         is_first_step=False,  # which would be the same: the momentum is zero
     )
+
+
+def _each(tensors: Tensors) -> list[torch.Tensor]:
+    """What is stacked, taken apart where a CPU would round the last numbers, which fill no vector, otherwise alone."""
+    apart = {name for name, stacked in tensors.items() if not stacked.is_cuda and stacked[0].numel() % VECTORS}
+    return [part for name, stacked in tensors.items() for part in (stacked.unbind() if name in apart else [stacked])]
 
 
 def _product(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

@@ -16,12 +16,13 @@ from prune_kit.table import ScoreColumn
 from prune_kit.training import ensemble, images, loop, memory
 from prune_kit.training.config import Execution, TrainConfig, resolve_execution
 from prune_kit.training.executor import Task, run_tasks
-from prune_kit.training.holdout import PROBABILITY_CLASSES, Holdout
+from prune_kit.training.holdout import IN_WORK, PROBABILITY_CLASSES, Holdout
 from prune_kit.training.images import DeviceImages, PreparedImages
 from prune_kit.training.processes import EpochListener
 from prune_kit.training.processor import has_bf16_units
-from prune_kit.training.recorder import complete
+from prune_kit.training.recorder import STATE, complete
 from prune_kit.training.runs import RecordedRun, Request, RunInputs
+from prune_kit.training.state import SavedState
 from prune_kit.training.subsets import held_out_sets
 from prune_kit.training.threads import using_threads
 
@@ -50,6 +51,8 @@ def complete_folds(
     groups = holdout.groups()
     if groups and not (holdout.folder / "inputs.json").is_file():
         files.write_json(holdout.folder / "inputs.json", holdout.inputs)
+    for ratio, group in groups:  # whatever becomes of this command, they stay together
+        holdout.in_work(ratio, group).mkdir(parents=True, exist_ok=True)
     rows = data.rows.training
     sets = {r: held_out_sets(rows, r, folds, seed=seed, sampling=sampling) for r in ratios}
     tasks = []
@@ -57,7 +60,7 @@ def complete_folds(
         held_out = [sets[ratio][fold] for fold in group]
         tasks.append(Task(_name(ratio, group), partial(_train_group, holdout, ratio, group, held_out), len(group)))
     run_tasks(tasks, min(execution.jobs, len(tasks)), progress)
-    shutil.rmtree(holdout.folder / "in-work", ignore_errors=True)
+    shutil.rmtree(holdout.folder / IN_WORK, ignore_errors=True)
     _shown.cache_clear()
     return holdout
 
@@ -100,10 +103,18 @@ def _train_group(
 ) -> None:
     """Train the folds of a group, and keep what they say of the rows that each has not seen, and of the test set."""
     memory.keep_freed_memory()
-    started, data = time.monotonic(), holdout.data
+    data, epochs = holdout.data, holdout.config.epochs
+    trained = epochs  # when this command began, unless one more epoch ends
+
+    def listen(epoch: int, of: int, note: str) -> None:
+        nonlocal trained
+        trained = min(trained, epoch - 1)
+        if epoch < of:  # the last is told with what came of it
+            listener(epoch, of, note)
+
     train = _together if holdout.inputs["by_hand"] else _alone
     with using_threads(holdout.execution.threads):
-        logits, test_logits = train(holdout, [holdout.network_seed(ratio, fold) for fold in group], held_out, listener)
+        logits, test_logits, seconds = train(holdout, ratio, group, held_out, listen)
     if not bool(logits.isfinite().all()):
         rate = holdout.config.learning_rate
         raise RunError(
@@ -115,7 +126,6 @@ def _train_group(
         mask[place, rows] = True
         right[place, rows] = predicted == data.labels[rows]
     accuracy = (test_logits.argmax(2).cpu().numpy() == data.test.label).mean(axis=1)
-    seconds = time.monotonic() - started
     arrays = {
         "held_out": np.packbits(mask, axis=1),
         "right": np.packbits(right, axis=1),
@@ -124,47 +134,61 @@ def _train_group(
     }
     if data.classes <= PROBABILITY_CLASSES:
         arrays["probability"] = logits.softmax(2).to(torch.float16).cpu().numpy()
-    files.write_arrays(holdout.folder / f"ratio-{ratio}-folds-{group[0]:04}-{group[-1]:04}.npz", arrays)
-    epochs = holdout.config.epochs
-    listener(epochs, epochs, f"test accuracy {100 * accuracy.mean():.2f} %, {seconds:.1f} s")
+    files.write_arrays(holdout.path(ratio, group), arrays)
+    shutil.rmtree(holdout.in_work(ratio, group))
+    resumed = f", went on after epoch {trained}" if trained else ""
+    listener(epochs, epochs, f"test accuracy {100 * accuracy.mean():.2f} %, {seconds:.1f} s{resumed}")
 
 
 def _together(
-    holdout: Holdout, seeds: list[int], held_out: list[np.ndarray], listener: EpochListener
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Train G networks in one batched computation: their logits (G, h, C), and (G, M, C) of the test set."""
+    holdout: Holdout, ratio: int, group: range, held_out: list[np.ndarray], listener: EpochListener
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Train G networks in one batched computation, which goes on where it was interrupted.
+
+    Gives their logits (G, h, C), and (G, M, C) of the test set, and the seconds that both took.
+    """
     data, config, device = holdout.data, holdout.config, torch.device(holdout.execution.device)
+    began, seeds = time.monotonic(), [holdout.network_seed(ratio, fold) for fold in group]
     shown, test_pictures, test_rows = _shown(holdout)
     labels = torch.from_numpy(data.labels).to(device)
     members = torch.from_numpy(np.stack([_rest(data, rows) for rows in held_out])).to(device)
     networks = ensemble.stack([holdout.network(seed) for seed in seeds], device, holdout.execution.precision)
-    for epoch in range(1, config.epochs + 1):
-        ensemble.train_epoch(networks, shown, labels, members, seeds, config, epoch)
-        if epoch < config.epochs:
+    saved = SavedState(holdout.in_work(ratio, group) / STATE)
+    finished = 0
+    if found := saved.read():
+        finished, (tensors, metadata) = found
+        ensemble.restore(networks, tensors)
+        began -= float(metadata["seconds"])
+    with saved.saved_on_interrupt():
+        for epoch in range(finished + 1, config.epochs + 1):
+            ensemble.train_epoch(networks, shown, labels, members, seeds, config, epoch)
+            saved.keep(epoch, (ensemble.state(networks), {"seconds": repr(time.monotonic() - began)}))
             listener(epoch, config.epochs, "")
-    asked, tested = torch.from_numpy(np.stack(held_out)).to(device), test_rows.expand(len(seeds), -1)
-    return ensemble.sweep(networks, shown, asked), ensemble.sweep(networks, test_pictures, tested)
+        asked, tested = torch.from_numpy(np.stack(held_out)).to(device), test_rows.expand(len(seeds), -1)
+        logits = ensemble.sweep(networks, shown, asked)
+        return logits, ensemble.sweep(networks, test_pictures, tested), time.monotonic() - began
 
 
 def _alone(
-    holdout: Holdout, seeds: list[int], held_out: list[np.ndarray], listener: EpochListener
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """One network by the usual loop, which goes on where it was interrupted; the logits are as `_together` gives."""
+    holdout: Holdout, ratio: int, group: range, held_out: list[np.ndarray], listener: EpochListener
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """One network by the usual loop, which goes on where it was interrupted; what it gives is as of `_together`."""
     data, epochs = holdout.data, holdout.config.epochs
-    (seed,), (rows,) = seeds, held_out
+    (fold,), (rows,) = group, held_out
     members = _rest(data, rows)
-    inputs = RunInputs(data, holdout.config, seed, holdout.execution, members, len(members))
-    folder = holdout.folder / "in-work"
-    request = Request(epochs, weights=frozenset({epochs}))
-    complete(inputs, request, folder, lambda epoch, of, note: None if epoch == of else listener(epoch, of, note))
+    inputs = RunInputs(
+        data, holdout.config, holdout.network_seed(ratio, fold), holdout.execution, members, len(members)
+    )
+    folder = holdout.in_work(ratio, group)
+    complete(inputs, Request(epochs, weights=frozenset({epochs})), folder, listener)
     run = RecordedRun(inputs, folder / inputs.key)
+    began = time.monotonic() - run.outcome()["seconds"]
     device, precision = torch.device(holdout.execution.device), holdout.execution.precision
     network = loop.placed(run.model(epochs), device)
     pictures, test_pictures, test_rows = images.of_data(data, device)
     asked = loop.sweep(network, pictures, precision, torch.from_numpy(rows).to(device))
     tested = loop.sweep(network, test_pictures, precision, test_rows)
-    shutil.rmtree(run.folder)
-    return asked[None], tested[None]
+    return asked[None], tested[None], time.monotonic() - began
 
 
 @lru_cache(maxsize=1)

@@ -2,9 +2,11 @@
 
     runs/<key>/inputs.json                       everything the key is the hash of, readable
     runs/<key>/ratio-70-folds-0000-0000.npz      what the networks of these folds said of the rows they did not see
-    runs/<key>/in-work/...                       long trainings that are under way
+    runs/<key>/in-work/ratio-70-folds-0001-0004/ what the training of these folds goes on from, should it be stopped
 
-Every fold is a function of its inputs, so folds may be added, and an interrupted command goes on with the next one.
+Every fold is a function of its inputs, so folds may be added, and an interrupted command goes on where it was, to the
+same bits. In bf16 on a CPU the last bits depend, besides, on how many networks train at once; those that are to train
+at once stay together from the moment that a command has planned it.
 """
 
 import json
@@ -24,6 +26,7 @@ from prune_kit.training.config import Execution, TrainConfig
 from prune_kit.training.runs import RunInputs
 
 FOLD_FORMAT = 1
+IN_WORK = "in-work"
 PROBABILITY_CLASSES = 100  # with more, the probabilities of the held-out rows would fill disks
 LARGEST_GROUP = {"cpu": 4, "cuda": 256}  # on a CPU more than four gain nothing: benchmarks/cscore.py --ways
 
@@ -67,10 +70,18 @@ class Holdout:
         """Where (ratio, fold) is kept: the file, and its place in it."""
         found = {}
         for path in sorted(self.folder.glob("ratio-*-folds-*.npz")):
-            _, ratio, _, first, last = path.stem.split("-")
-            for place, fold in enumerate(range(int(first), int(last) + 1)):
-                found[int(ratio), fold] = (path, place)
+            ratio, group = _group_in(path)
+            for place, fold in enumerate(group):
+                found[ratio, fold] = (path, place)
         return found
+
+    def path(self, ratio: int, group: range) -> Path:
+        """Where the folds of a group are kept once they are trained."""
+        return self.folder / f"{_file_name(ratio, group)}.npz"
+
+    def in_work(self, ratio: int, group: range) -> Path:
+        """The folder that a group has from its planning to its end, with what it goes on from."""
+        return self.folder / IN_WORK / _file_name(ratio, group)
 
     def votes(self) -> tuple[np.ndarray, np.ndarray]:
         """How often each row was held out, and how often it was then classified right: both int32 (S, N)."""
@@ -112,15 +123,23 @@ class Holdout:
         )
 
     def groups(self) -> list[tuple[int, range]]:
-        """What is still to be trained: (ratio, folds), the folds of a group at once, first folds first."""
+        """What is still to be trained: (ratio, folds), the folds of a group at once, first folds first.
+
+        The groups that an interrupted command planned stay what they were.
+        """
         kept = self.kept()
-        lacking = sum((ratio, fold) not in kept for ratio in self.ratios for fold in range(self.folds))
-        size = max(min(self._group_size(), lacking // self.execution.jobs), 1)  # no process is to stand idle
+        lacking = {(ratio, fold) for ratio in self.ratios for fold in range(self.folds)} - kept.keys()
+        size = max(min(self._group_size(), len(lacking) // self.execution.jobs), 1)  # no process is to stand idle
         found: list[tuple[int, range]] = []
+        for ratio, group in map(_group_in, sorted(self.folder.glob(f"{IN_WORK}/ratio-*-folds-*"))):
+            folds = {(ratio, fold) for fold in group}
+            if folds <= lacking:
+                found.append((ratio, group))
+                lacking -= folds
         for ratio in self.ratios:
             group = range(0)
             for fold in range(self.folds):
-                if (ratio, fold) in kept:
+                if (ratio, fold) not in lacking:
                     continue
                 if fold == group.stop and len(group) in range(1, size):
                     found.pop()
@@ -149,6 +168,15 @@ class Holdout:
         weights = sum(parameter.numel() for parameter in self.network(0).parameters())
         free, _ = torch.cuda.mem_get_info(device)
         return max(min(largest, int(free / 2 / (6 * 4 * weights))), 1)
+
+
+def _file_name(ratio: int, group: range) -> str:
+    return f"ratio-{ratio}-folds-{group[0]:04}-{group[-1]:04}"
+
+
+def _group_in(path: Path) -> tuple[int, range]:
+    _, ratio, _, first, last = path.stem.split("-")
+    return int(ratio), range(int(first), int(last) + 1)
 
 
 def _at(kept: tuple[Path, int], name: str) -> Any:

@@ -20,17 +20,14 @@ from prune_kit.training.runs import (
     RunInputs,
     build_model,
     missing,
-    read_tensors,
     threshold_file,
-    write_tensors,
 )
+from prune_kit.training.state import SavedState, State
+from prune_kit.training.tensor_files import owned, write_tensors
 from prune_kit.training.threads import using_threads
 from prune_kit.training.threshold import Watch
 
-STATE_INTERVAL, STATE_SHARE = 60.0, 0.05  # save the state every minute, or as often as saving costs 5% of the time
-MOST_KEPT = 2**30  # bytes of sums up to which the state is kept in memory, to be saved when the user interrupts
 STATE = "state.safetensors"
-State = tuple[dict[str, torch.Tensor], dict[str, str]]
 
 
 def complete(inputs: RunInputs, request: Request, runs_folder: Path, listener: EpochListener) -> None:
@@ -83,17 +80,12 @@ class _Run:
         self.probability_sum = torch.zeros(summed, device=device)
         self.presentations = torch.zeros(summed[0], dtype=torch.int32, device=device)
         self.sums_complete = request.minibatches  # they hold every epoch so far
-        self.saved_epoch, self.saved_at, self.save_seconds = -1, time.monotonic(), 0.0
-        self.unsaved: State | None = None
+        self.saved = SavedState(folder / STATE)
 
     def go(self) -> None:
         self._resume()
-        try:
+        with self.saved.saved_on_interrupt():
             self._go()
-        except KeyboardInterrupt:
-            if self.unsaved is not None:
-                write_tensors(self.folder / STATE, *self.unsaved)
-            raise
 
     def _go(self) -> None:
         began, images_seen = time.monotonic(), 0
@@ -105,14 +97,10 @@ class _Run:
             self.seconds = now - started
             self._observe()
             last = self._done
-            since = now - self.saved_at
             if self.epoch == self.training.epochs:
-                self.unsaved = None
-                (self.folder / STATE).unlink(missing_ok=True)  # nothing goes on from the end
-            elif last or since > min(STATE_INTERVAL, self.save_seconds / STATE_SHARE):
-                self._save_state()
-            elif self.probability_sum.nbytes <= MOST_KEPT:
-                self.unsaved = self._state()
+                self.saved.discard()
+            else:
+                self.saved.keep(self.epoch, self._state(), save=last)
             note = f"loss {loss:.3f}, {images_seen / (now - began):,.0f} images/s"
             if last:
                 self._finish()
@@ -185,7 +173,7 @@ class _Run:
                 ),
             )
         if epoch in self.request.weights and not (self.folder / f"weights-{epoch:04}.safetensors").is_file():
-            write_tensors(self.folder / f"weights-{epoch:04}.safetensors", _own(self.model.state_dict()), {})
+            write_tensors(self.folder / f"weights-{epoch:04}.safetensors", owned(self.model.state_dict()), {})
         path = self.folder / f"probability-{epoch:04}.npy"
         if (
             epoch == self.request.last_epoch > 0
@@ -202,19 +190,8 @@ class _Run:
         if not path.is_file():
             files.write_arrays(path, arrays())
 
-    def _save_state(self) -> None:
-        self.unsaved = None
-        if self.epoch <= self.saved_epoch:
-            return
-        started = time.monotonic()
-        self.unsaved = self._state()  # should the user interrupt the writing
-        write_tensors(self.folder / STATE, *self.unsaved)
-        self.unsaved = None
-        self.saved_epoch, self.saved_at = self.epoch, time.monotonic()
-        self.save_seconds = self.saved_at - started
-
     def _state(self) -> State:
-        """All that the run goes on from after this epoch, copied."""
+        """All that the run goes on from after this epoch."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
             state = self.optimizer.state[parameter]
@@ -223,17 +200,14 @@ class _Run:
         if self.sums_complete:
             tensors |= {"probability_sum": self.probability_sum, "presentations": self.presentations}
         unreached = json.dumps(sorted(self.watch.unreached))  # watched for in every epoch so far
-        metadata = {"epoch": str(self.epoch), "seconds": repr(self.seconds), "unreached": unreached}
-        return _own(tensors), metadata
+        return tensors, {"seconds": repr(self.seconds), "unreached": unreached}
 
     def _resume(self) -> None:
         """Go on from the state, unless something is missing that only an earlier epoch can give."""
-        path = self.folder / STATE
-        if not path.is_file():
+        found = self.saved.read()
+        if found is None:
             return
-        tensors, metadata = read_tensors(path)
-        epoch = int(metadata["epoch"])
-        self.saved_epoch = epoch
+        epoch, (tensors, metadata) = found
         unreached = json.loads(metadata.get("unreached", "[]"))
         wanted = self.request.files() | {threshold_file(value): epoch for value in unreached}
         if epoch > min((wanted[name] for name in self.lacking if name in wanted), default=self.last_epoch):
@@ -253,13 +227,13 @@ class _Run:
         self.resumed = epoch
 
     def _finish(self) -> None:
-        path = self.folder / "finished.json"
-        if path.is_file() and files.read_json(path)["epoch"] > self.epoch:
+        path, run = self.folder / "finished.json", RecordedRun(self.inputs, self.folder)
+        if path.is_file() and run.outcome()["epoch"] > self.epoch:
             return
-        correct = RecordedRun(self.inputs, self.folder).test("correct", self.epoch)
+        correct = run.test("correct", self.epoch)
         steps = min(self.epoch * self.inputs.member_epoch_steps, self.inputs.total_steps)
         outcome = {"epoch": self.epoch, "steps": steps, "seconds": self.seconds, "test_accuracy": float(correct.mean())}
-        files.write_json(path, outcome)
+        files.write_json(path, outcome, checked=True)
 
 
 def _last_epoch(inputs: RunInputs, request: Request, folder: Path) -> int:
@@ -271,10 +245,3 @@ def _last_epoch(inputs: RunInputs, request: Request, folder: Path) -> int:
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _own(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copies on the CPU, none of which shares memory with another (safetensors refuses shared memory)."""
-    return {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
-    }

@@ -24,9 +24,6 @@ from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from prune_kit import files, models
@@ -35,9 +32,10 @@ from prune_kit.errors import FileError, RunError
 from prune_kit.identity import index_digest
 from prune_kit.training import schedule
 from prune_kit.training.config import Execution, TrainConfig
+from prune_kit.training.tensor_files import read_tensors
 
 RUN_FORMAT = 1
-CHECKSUM = "blake2b"  # the name under which the metadata of a safetensors file keep it
+OUTCOME = ("epoch", "steps", "seconds", "test_accuracy")
 REMEDY = "Remove that file, and the run records it again"
 Computed = np.ndarray | dict[str, np.ndarray]  # one array, or several by their names
 
@@ -191,7 +189,11 @@ class RecordedRun:
             return None
         if files.checksum_holds(path) is False:
             raise FileError(f"{path} is damaged: its checksum does not hold. {REMEDY}")
-        probability: np.ndarray = np.load(path, allow_pickle=False)
+        try:
+            with path.open("rb") as file:
+                probability: np.ndarray = np.load(file, allow_pickle=False)
+        except files.UNREADABLE_ARRAY as error:
+            raise FileError(f"{path} is damaged ({error}). {REMEDY}") from error
         return probability
 
     def model(self, epoch: int) -> nn.Module:
@@ -226,8 +228,15 @@ class RecordedRun:
         return files.read_array(path, array) if there else None
 
     def outcome(self) -> dict[str, Any]:
-        """What `finished.json` says: epoch, steps, seconds, test_accuracy."""
-        outcome: dict[str, Any] = files.read_json(self.folder / "finished.json")
+        """What `finished.json` says: epoch, steps, seconds, test_accuracy. Raises FileError when it is damaged."""
+        path = self.folder / "finished.json"
+        try:
+            outcome = files.read_json(path)
+        except FileError as error:
+            raise FileError(f"{error}. {REMEDY}") from error
+        numbers = [outcome.get(name) for name in OUTCOME]
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise FileError(f"{path} is damaged: it lacks some of {', '.join(OUTCOME)}. {REMEDY}")
         return outcome
 
     def _read(self, kind: str, name: str, epoch: int) -> np.ndarray:
@@ -260,31 +269,3 @@ def _read_signal(path: Path, name: str) -> np.ndarray:
         return files.read_array(path, name)
     except FileError as error:
         raise FileError(f"{error}. {REMEDY}") from error
-
-
-def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write contiguous tensors on the CPU, with a checksum over them and over the metadata among the latter."""
-    files.write_bytes(path, save(tensors, metadata | {CHECKSUM: _checksum(tensors, metadata)}))
-
-
-def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors and the metadata that `write_tensors` wrote. Raises FileError when the file is damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise FileError(f"{path} is damaged ({error}); remove its folder, and the run is trained again") from error
-    written = metadata.pop(CHECKSUM, None)
-    if written is not None and written != _checksum(tensors, metadata):
-        raise FileError(
-            f"{path} is damaged (its checksum does not hold); remove its folder, and the run is trained again"
-        )
-    return tensors, metadata
-
-
-def _checksum(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> str:
-    digest = hashlib.blake2b(json.dumps(metadata, sort_keys=True).encode(), digest_size=32)
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -31,6 +31,7 @@ RUN = [sys.executable, "-c", "from prune_kit_cli.main import run; run()"]
 SMALL = ["--train", "model=mlp", "--train", "epochs=6", "--jobs", "2", "--quiet"]
 COMMANDS = {
     "score": ["score", "--method", "el2n,cumulative_pl", "--epoch", "6", "--runs", "4", *SMALL],
+    "cscore": ["score", "--method", "cscore", "--folds", "10", "--ratios", "30,60,90", *SMALL],
     "retrain": ["retrain", "--runs", "3", *SMALL],
     "sweep": ["sweep", "--by", "el2n@6", "--keep", "0.2,0.5", "--offset", "0,0.1", "--runs", "2", *SMALL],
 }
@@ -108,7 +109,7 @@ def kills(count: int, seed: int, say: Callable[[str], None]) -> list[str]:
 
 def _fresh(command: str, base: Path, folder: Path) -> None:
     """A workdir in which the command has everything to do."""
-    if command == "score":
+    if "score" in command:
         folder.mkdir()
     else:
         shutil.copytree(base, folder)
@@ -143,7 +144,7 @@ def _reading(connection: "multiprocessing.connection.Connection", folder: str) -
     while True:
         name, path = connection.recv()
         try:
-            READERS[name](Path(folder) / path)
+            READERS[name].read(Path(folder) / path)
             connection.send("read")
         except PruneKitError:
             connection.send("refused")
@@ -200,7 +201,8 @@ def _worker(scratch: str, originals: dict[str, Path]) -> Any:
     theirs.close()
     for name, path in originals.items():  # what they import is no matter of the clock
         ours.send((name, path.name))
-        assert ours.recv() == "read", name
+        answer = ours.recv()
+        assert answer == "read", f"{name}: {answer}"
     return process, ours
 
 

@@ -16,7 +16,7 @@ from prune_kit.errors import OptionError, RunError, TableError
 from prune_kit.pipeline import score
 from prune_kit.progress import Progress
 from prune_kit.scorers import Runs, difficulty
-from prune_kit.training import images, loop, recorder, signals, threshold
+from prune_kit.training import images, loop, recorder, signals, state, threshold
 from prune_kit.training.executor import execute
 from prune_kit.training.runs import RecordedRun, Request, RunInputs, build_model, missing
 from prune_kit.training.threads import using_threads
@@ -143,7 +143,7 @@ def test_an_interrupted_run_finds_the_same_step_when_it_goes_on(
         return original(model, optimizer, training, epoch, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop, "train_epoch", interrupted)
-    monkeypatch.setattr(recorder, "STATE_SHARE", float("inf"))  # save after every epoch
+    monkeypatch.setattr(state, "STATE_SHARE", float("inf"))  # save after every epoch
     with pytest.raises(KeyboardInterrupt):
         record(run_of(shapes), watching(limit), tmp_path / "b")
     monkeypatch.setattr(loop, "train_epoch", counted)

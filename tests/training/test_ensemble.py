@@ -103,3 +103,18 @@ def test_bf16_arithmetic_stays_near_and_parameters_stay_float32():
 def test_only_plain_perceptrons_are_done_by_hand(model):
     assert ensemble.perceptron_layers(model) == ()
     assert ensemble.perceptron_layers(network("mlp", 0)) == ("1", "3", "5")
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_the_bits_of_a_perceptron_do_not_depend_on_how_many_train_with_it(size):
+    def trained(places: list[int]) -> list[ensemble.Tensors]:
+        models = [network("mlp", SEEDS[place]).float() for place in places]
+        shown = DeviceImages(pictures().pixels, torch.tensor([120.0]), torch.tensor([70.0]))
+        stacked, seeds = ensemble.stack(models, torch.device("cpu")), [SEEDS[place] for place in places]
+        for epoch in range(1, EPOCHS + 1):
+            ensemble.train_epoch(stacked, shown, labels(), members()[places], seeds, PLAIN, epoch)
+        return [{n: v[place] for n, v in ensemble.state(stacked).items()} for place in range(len(places))]
+
+    for one, other in zip(trained([0, 1, 2])[:size], trained([0, 1, 2][:size]), strict=True):
+        for name, values in one.items():
+            torch.testing.assert_close(values, other[name], rtol=0, atol=0)

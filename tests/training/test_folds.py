@@ -1,5 +1,6 @@
 """Holdout validation: kept fold by fold, extended, resumed to the same bits."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from prune_kit.pipeline import score
 from prune_kit.progress import Progress
 from prune_kit.scorers import cscore
 from prune_kit.table import ScoreTable
-from prune_kit.training import folds
+from prune_kit.training import folds, state
 from prune_kit.training.config import Execution, TrainConfig
 from prune_kit.training.folds import complete_folds
 from prune_kit.training.holdout import Holdout
@@ -70,6 +71,48 @@ def test_a_command_interrupted_after_any_fold_and_repeated_gives_the_same_bits(
             scored(shapes, workdir, config, progress=stopping_after(finished))
         assert same_bits(scored(shapes, workdir, config), whole)
         assert not list(workdir.glob("runs/*/in-work"))
+
+
+@pytest.mark.parametrize("config", [MLP, TINY], ids=["mlp", "convnet"])
+@pytest.mark.parametrize("end", [Stop, KeyboardInterrupt])
+def test_a_command_ended_inside_a_group_goes_on_from_its_last_epoch_to_the_same_bits(
+    shapes, tmp_path, config, end, monkeypatch
+):
+    monkeypatch.setattr(state, "STATE_INTERVAL", 0.0 if end is Stop else float("inf"))
+    monkeypatch.setattr(state, "STATE_SHARE", 1e-9)  # interrupted: the first epoch is in the file, the second is not
+    config = config.changed({"epochs": 4})
+    whole = scored(shapes, tmp_path / "whole", config)
+    told: list[Progress] = []
+
+    def ending(step: Progress) -> None:
+        told.append(step)
+        if len([step for step in told if step.done == 2]) == 2:
+            raise end
+
+    with pytest.raises(end):
+        scored(shapes, tmp_path, config, progress=ending)
+    (unfinished,) = {step.what for step in told if step.done == 2} - {step.what for step in told if step.done == 4}
+    told.clear()
+    assert same_bits(scored(shapes, tmp_path, config, progress=told.append), whole)
+    assert [step.done for step in told if step.what == unfinished] == [3, 4]
+    assert told[1].note.endswith(" s, went on after epoch 2")
+    assert not list(tmp_path.glob("runs/*/in-work"))
+
+
+def test_an_interrupted_command_goes_on_with_the_groups_that_it_planned(shapes, tmp_path, monkeypatch):
+    monkeypatch.setattr(Holdout, "_group_size", lambda _: 2)
+    with pytest.raises(Stop):
+        scored(shapes, tmp_path, progress=stopping_after(1))
+    monkeypatch.setattr(Holdout, "_group_size", lambda _: 3)
+    holdout = Holdout(shapes, MLP, ONE_THREAD, 0, "balanced", RATIOS, 3, tmp_path / "runs")
+    assert holdout.groups() == [(70, range(2)), (30, range(2, 3)), (70, range(2, 3))]
+
+
+def test_a_group_stays_together_and_a_part_of_it_begins_anew(shapes, tmp_path):
+    holdout = Holdout(shapes, MLP, ONE_THREAD, 0, "balanced", (30,), 6, tmp_path)
+    holdout.in_work(30, range(1, 3)).mkdir(parents=True)
+    assert holdout.groups() == [(30, range(1)), (30, range(1, 3)), (30, range(3, 6))]
+    assert replace(holdout, folds=2).groups() == [(30, range(2))]
 
 
 def test_more_folds_train_only_what_is_not_there(shapes, tmp_path):

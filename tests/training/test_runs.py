@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import FileError, RunError
-from prune_kit.training import images, loop, recorder
+from prune_kit.training import images, loop, recorder, state
 from prune_kit.training.executor import execute
 from prune_kit.training.runs import RecordedRun, Request, RunInputs, missing
 from tests.conftest import ONE_THREAD, TINY, shapes_data
@@ -109,7 +109,7 @@ def test_an_interrupted_run_goes_on_at_its_last_epoch(
         return original(model, optimizer, training, epoch, logits)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop, "train_epoch", interrupted)
-    monkeypatch.setattr(recorder, "STATE_SHARE", share)
+    monkeypatch.setattr(state, "STATE_SHARE", share)
     with pytest.raises(KeyboardInterrupt):
         record(run_of(shapes), EVERYTHING, tmp_path / "b")
     assert not (tmp_path / "b" / run_of(shapes).key / "finished.json").exists()
@@ -298,3 +298,32 @@ def test_files_that_say_nothing_of_a_checksum_are_read(shapes: Dataset, runs_fol
     save_file(model.state_dict(), run.folder / "weights-0002.safetensors")
     np.testing.assert_array_equal(run.probability(2), probability)
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in run.model(2).state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"epoch": 2', "Expecting ',' delimiter"),
+        ("[2]", "it holds no JSON object"),
+        ('{"epoch": 2, "steps": 8, "seconds": "1"}', "it lacks some of epoch, steps, seconds, test_accuracy"),
+    ],
+)
+def test_a_run_whose_outcome_is_damaged_is_refused_by_name(
+    content: str, told: str, shapes: Dataset, runs_folder: Path
+) -> None:
+    run = record(run_of(shapes), Request(1), runs_folder)
+    path = run.folder / "finished.json"
+    path.write_text(path.read_text().replace('"epoch": 1', '"epoch": 2'))
+    with pytest.raises(FileError, match=r"finished\.json is damaged: its checksum does not hold\. Remove that file"):
+        run.outcome()
+    path.write_text(content)
+    with pytest.raises(FileError, match=rf"finished\.json.*{told}.*Remove that file"):
+        run.outcome()
+
+
+def test_averaged_probabilities_that_are_cut_short_are_refused_by_name(shapes: Dataset, runs_folder: Path) -> None:
+    run = record(run_of(shapes), Request(2, minibatches=True), runs_folder)
+    path = run.folder / "probability-0002.npy"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(FileError, match=r"probability-0002\.npy is damaged"):
+        run.probability(2)

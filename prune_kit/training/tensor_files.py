@@ -1,0 +1,49 @@
+"""Tensors in safetensors files, with a checksum: weights, and what a training goes on from."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from prune_kit import files
+from prune_kit.errors import FileError
+
+CHECKSUM = "blake2b"  # the name under which the metadata keep it
+
+
+def owned(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies on the CPU, none of which shares memory with another (safetensors refuses shared memory)."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write contiguous tensors on the CPU, with a checksum over them and over the metadata among the latter."""
+    files.write_bytes(path, save(tensors, metadata | {CHECKSUM: _checksum(tensors, metadata)}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors and the metadata that `write_tensors` wrote. Raises FileError when the file is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise FileError(f"{path} is damaged ({error}); remove its folder, and the run is trained again") from error
+    written = metadata.pop(CHECKSUM, None)
+    if written is not None and written != _checksum(tensors, metadata):
+        raise FileError(
+            f"{path} is damaged (its checksum does not hold); remove its folder, and the run is trained again"
+        )
+    return tensors, metadata
+
+
+def _checksum(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> str:
+    digest = hashlib.blake2b(json.dumps(metadata, sort_keys=True).encode(), digest_size=32)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
