@@ -99,10 +99,11 @@ def write_json(path: Path, value: dict[str, Any], *, checked: bool = False) -> N
     write_bytes(path, (json.dumps(value | seal, indent=1) + "\n").encode())
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, *, checked: bool = False) -> dict[str, Any]:
     """What `write_json` wrote, its checksum left out.
 
-    Raises FileError when the file is missing, holds no JSON object, or is not what its checksum says.
+    Raises FileError when the file is missing, holds no JSON object, is not what its checksum says, or, where it must be
+    `checked`, has none.
     """
     try:
         found = json.loads(path.read_text("utf-8"))
@@ -110,7 +111,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise FileError(f"cannot read {path}: {error}") from error
     if not isinstance(found, dict):
         raise FileError(f"cannot read {path}: it holds no JSON object")
-    if CHECKSUM_ENTRY in found and found.pop(CHECKSUM_ENTRY) != _json_digest(found):
+    written = found.pop(CHECKSUM_ENTRY, None)
+    if (checked or written is not None) and written != _json_digest(found):
         raise FileError(f"{path} is damaged: its checksum does not hold")
     return found
 
@@ -120,10 +122,10 @@ def _json_digest(value: dict[str, Any]) -> str:
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write named arrays as an uncompressed npz file."""
+    """Write named arrays as an uncompressed npz file, with a checksum."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the keywords for its own option
-    write_bytes(path, buffer.getbuffer())
+    write_checked(path, buffer.getbuffer())
 
 
 def read_array(path: Path, name: str) -> np.ndarray:
@@ -156,7 +158,7 @@ def writing_hdf5(path: Path, kind: str, attributes: dict[str, Any]) -> Iterator[
 
 
 def write_checked(path: Path, content: memoryview) -> None:
-    """Replace `path` by an HDF5 or npy image with a checksum behind it, where the readers of these do not look."""
+    """Replace `path` by an HDF5, npy or npz image with a checksum behind it, where their readers do not look."""
     with replacing(path) as temporary, temporary.open("wb") as written:
         written.write(content)
         written.write(_checksum_line(hashlib.blake2b(content, digest_size=32).hexdigest()))

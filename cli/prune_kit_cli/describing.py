@@ -12,6 +12,7 @@ import typer
 from prune_kit_cli import options as o
 
 if TYPE_CHECKING:
+    from prune_kit.errors import FileError
     from prune_kit.table import ScoreColumn, ScoreTable
 
 Described = tuple[dict[str, Any], list[Any]]  # JSON values, and things to print
@@ -29,12 +30,13 @@ def info(
     """Say what a file of ours holds: scores, a selection, a removal, labels, outcomes.
 
     Of a workdir every file is told; one that cannot be read is named at the end, and the exit code is 2. Of a score
-    table above 256 MiB only what is shown is read; --verify reads every byte.
+    table above 256 MiB only what is shown is read; --verify reads every byte, of a workdir also those of the trainings
+    in runs/.
 
     Example: prune-kit info prune-kit-work/scores.h5
     """
     from prune_kit.errors import FileError
-    from prune_kit_cli import render
+    from prune_kit_cli import render, work
 
     screen = render.Screen(as_json, quiet)
     paths = [file] if file else sorted(workdir.glob("*.h5"))
@@ -46,6 +48,10 @@ def info(
             described.append(_verified(path) if verify else _describe(path))
         except FileError as error:
             unreadable.append(error)
+    if verify and file is None and (runs := workdir / work.RUNS).is_dir():
+        verified, damaged = _verified_runs(runs)
+        described.append(verified)
+        unreadable += damaged
     if file is None or described:
         values = [value for value, _ in described]
         screen.result(values[0] if file else {"files": values}, *(item for _, shown in described for item in shown))
@@ -68,6 +74,17 @@ def _verified(path: Path) -> Described:
         what = "has no checksum: an older version wrote it" if holds is None else "is damaged: its checksum fails"
         raise FileError(f"{path} {what}")
     return {"file": path, "format": kind, "checksum": holds}, [f"{render.path_of(path)}: {kind}, as it was written"]
+
+
+def _verified_runs(folder: Path) -> tuple[Described, list["FileError"]]:
+    """How many files of trainings are what was written, and what is wrong with the others."""
+    from prune_kit.training.verification import verify_runs
+    from prune_kit_cli import render
+
+    count, damaged = verify_runs(folder)
+    values = {"file": folder, "format": "runs", "files": count, "damaged": len(damaged)}
+    shown = f"{render.path_of(folder)}: {count - len(damaged):,} of {count:,} files of trainings, as they were written"
+    return (values, [shown]), damaged
 
 
 def _describe(path: Path) -> Described:

@@ -9,10 +9,8 @@ same bits. In bf16 on a CPU the last bits depend, besides, on how many networks 
 at once stay together from the moment that a command has planned it.
 """
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from prune_kit import chance, files, models
 from prune_kit.data.dataset import Dataset
 from prune_kit.training import ensemble
 from prune_kit.training.config import Execution, TrainConfig
-from prune_kit.training.runs import RunInputs
+from prune_kit.training.runs import RunInputs, key_of
 
 FOLD_FORMAT = 1
 IN_WORK = "in-work"
@@ -63,8 +61,7 @@ class Holdout:
     @cached_property
     def folder(self) -> Path:
         """Where the folds are kept."""
-        text = json.dumps(self.inputs, sort_keys=True)
-        return self.runs_folder / blake2b(text.encode(), digest_size=12).hexdigest()
+        return self.runs_folder / key_of(self.inputs)
 
     def kept(self) -> dict[tuple[int, int], tuple[Path, int]]:
         """Where (ratio, fold) is kept: the file, and its place in it."""

@@ -77,8 +77,7 @@ class RunInputs:
     @cached_property
     def key(self) -> str:
         """The hash of the inputs, 24 hexadecimal digits."""
-        text = json.dumps(self.describe(), sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+        return key_of(self.describe())
 
     @property
     def rows(self) -> np.ndarray:
@@ -244,6 +243,12 @@ class RecordedRun:
         if not path.is_file():
             raise RunError(f"the run of seed {self.seed} recorded no {kind} signals at epoch {epoch}")
         return _read_signal(path, name)
+
+
+def key_of(inputs: dict[str, Any]) -> str:
+    """The hash of what a training is a function of, and the name of its folder: 24 hexadecimal digits."""
+    text = json.dumps(inputs, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def threshold_file(threshold: float) -> str:

@@ -26,15 +26,18 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[s
     files.write_bytes(path, save(tensors, metadata | {CHECKSUM: _checksum(tensors, metadata)}))
 
 
-def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors and the metadata that `write_tensors` wrote. Raises FileError when the file is damaged."""
+def read_tensors(path: Path, *, checked: bool = False) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors and the metadata that `write_tensors` wrote.
+
+    Raises FileError when the file is damaged, or, where it must be `checked`, has no checksum.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise FileError(f"{path} is damaged ({error}); remove its folder, and the run is trained again") from error
     written = metadata.pop(CHECKSUM, None)
-    if written is not None and written != _checksum(tensors, metadata):
+    if (checked or written is not None) and written != _checksum(tensors, metadata):
         raise FileError(
             f"{path} is damaged (its checksum does not hold); remove its folder, and the run is trained again"
         )

@@ -7,7 +7,9 @@ import pytest
 
 from prune_kit.data.spec import check_trusted
 from prune_kit.errors import OptionError
+from prune_kit.pipeline import score
 from prune_kit_cli.main import exit_code
+from tests.conftest import TINY, shapes_data
 from tests.small_tables import table_of
 
 CODE = """
@@ -59,6 +61,29 @@ def test_code_is(tmp_path: Path) -> None:
         with pytest.raises(OptionError, match="--trust"):
             check_trusted(spec, trust=False)
         check_trusted(spec, trust=True)
+
+
+def test_info_verifies_what_is_kept_of_trainings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data, common = shapes_data(), {"config": TINY, "jobs": 1, "workdir": "work"}
+    score(data, ["el2n", "cumulative_pl"], epoch=2, runs=1, **common).write("work/scores.h5")
+    score(data, "cscore", folds=2, ratios=(50,), **common)
+    assert exit_code(["info", "--verify", "--workdir", "work"]) == 0
+    kept = [path for path in Path("work/runs").rglob("*") if path.is_file()]
+    said = f"work/runs: {len(kept)} of {len(kept)} files of trainings, as they were written"
+    assert capsys.readouterr().out.splitlines()[-1] == said
+    assert {path.suffix for path in kept} == {".npz", ".npy", ".json", ".safetensors"}
+    for path in kept:
+        whole = path.read_bytes()
+        for place in (len(whole) // 3, len(whole) // 2):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            assert exit_code(["info", "--verify", "--workdir", "work"]) == 2, (path, place)
+            out, err = capsys.readouterr()
+            assert f"work/runs: {len(kept) - 1} of {len(kept)} files of trainings" in out
+            assert str(path) in err and len(err.strip().splitlines()) == 1
+        path.write_bytes(whole)
 
 
 def test_info_verifies_that_files_are_what_was_written(stranger: Path, capsys: pytest.CaptureFixture[str]) -> None:
