@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -37,8 +36,10 @@ def work_in_processes(work: Sequence[Callable[[EpochListener], None]], jobs: int
 
     with TemporaryDirectory(prefix="prune-kit-") as name, futures.ThreadPoolExecutor(1) as beside:
         folder, working = Path(name), list[futures.Future[object]]()
-        pieces = [delayed(_elsewhere)(piece, folder, number, os.getpid()) for number, piece in enumerate(work)]
-        parallel = Parallel(n_jobs=min(jobs, len(pieces)), backend="loky")
+        pieces = [delayed(_elsewhere)(piece, folder, number) for number, piece in enumerate(work)]
+        parallel = Parallel(
+            n_jobs=min(jobs, len(pieces)), backend="loky", initializer=_leave_with, initargs=(os.getpid(),)
+        )
         with _following(folder, tell):
             try:
                 # in a thread beside, for an interrupt inside of joblib would kill its processes
@@ -65,9 +66,8 @@ def _with_shielded_workers(parallel: Callable[[Any], object], pieces: Any) -> No
     parallel(pieces)
 
 
-def _elsewhere(work: Callable[[EpochListener], None], folder: Path, number: int, parent: int) -> None:
+def _elsewhere(work: Callable[[EpochListener], None], folder: Path, number: int) -> None:
     """Do a piece of work in a worker process, which tells its progress by appending lines to a diary."""
-    _leave_with(parent)
     if (folder / STOP).exists():
         return
     with (folder / f"{number}.diary").open("a", buffering=1) as lines, _stopping(folder) as armed:
@@ -79,9 +79,11 @@ def _elsewhere(work: Callable[[EpochListener], None], folder: Path, number: int,
             pass  # the parent, which asked for it, raises its own
 
 
-@cache
 def _leave_with(parent: int) -> None:
-    """End this process as soon as `parent` has died, however it died: nobody waits for what it trains."""
+    """End this process as soon as `parent` has died, however it died: nobody waits for what it trains.
+
+    Called before the first work arrives: a parent that is killed while it sends some would be waited for for ever.
+    """
 
     def watch() -> None:
         while os.getppid() == parent:

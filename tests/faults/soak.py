@@ -41,6 +41,7 @@ PREPARE = (
 )
 DEATHS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 LONGEST, MOST_BYTES = 5.0, 2**30
+LAST_WORDS = 60.0  # seconds in which a command and its workers have ended
 VARYING = ("created", "seconds", "prune_kit_version")
 
 
@@ -70,7 +71,7 @@ def killed_until_done(words: list[str], folder: Path, chance: random.Random, lon
             command.communicate(timeout=chance.uniform(0.3, longest))
         except subprocess.TimeoutExpired:
             command.send_signal(chance.choice(DEATHS))
-            command.communicate()
+            command.communicate(timeout=LAST_WORDS)  # of its workers, too
             kills += 1
             continue
         assert command.returncode == 0, f"{words[0]} ended with {command.returncode}"

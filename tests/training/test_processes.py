@@ -20,7 +20,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from prune_kit.training.processes import work_in_processes
-from tests.training.test_processes import saves_when_interrupted, sleeps_on
+from tests.training.test_processes import KillsWhoSends, is_never_called, saves_when_interrupted, sleeps_on
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell has it ignored
 work = [partial({work}, Path(sys.argv[1]), number) for number in range(3)]
 try:
@@ -47,6 +47,18 @@ def sleeps_on(folder: Path, number: int, listener: EpochListener) -> None:
             time.sleep(PATIENCE)
         except KeyboardInterrupt:
             (folder / f"{number}.deaf").touch()
+
+
+class KillsWhoSends:
+    """Ends the process in which it is pickled, and with it a command that sends it to a worker."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return (KillsWhoSends, ())
+
+
+def is_never_called(killer: KillsWhoSends, folder: Path, number: int, listener: EpochListener) -> None:
+    (folder / "called").touch()
 
 
 def says_its_number(number: int, listener: EpochListener) -> None:
@@ -125,6 +137,12 @@ def command_lines(group: int) -> list[bytes]:
         except OSError:  # that process has just ended
             continue
     return found
+
+
+def test_workers_of_a_command_that_is_killed_while_it_sends_them_work_end_too(tmp_path: Path) -> None:
+    command = begun("is_never_called, KillsWhoSends()", tmp_path)
+    command.communicate(timeout=PATIENCE)  # which waits for all that could still write an error
+    assert command.returncode == -signal.SIGKILL and not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
