@@ -16,6 +16,7 @@ from prune_kit import catalog
 from prune_kit.confident_joint import checked
 from prune_kit.cuts import Cut, Evidence, candidates, scaled
 from prune_kit.cuts.probes import LEAST_PROBES
+from prune_kit.effort import check_seeds
 from prune_kit.errors import OptionError, TableError
 from prune_kit.identity import Rows
 from prune_kit.removal import NO_SUGGESTION, Removal
@@ -88,8 +89,7 @@ def judge(
         raise OptionError("--remove takes a known share, --cut finds it; give one of them")
     if remove is not None and not 0 <= remove < 1:
         raise OptionError(f"--remove {remove:g} is out of range; it is the share to remove, from 0 to below 1")
-    if seed < 0:
-        raise OptionError(f"--seed {seed} is out of range; at least 0")
+    check_seeds(seed=seed)
     if cut == "joint" and per_class:
         raise OptionError("--cut joint cuts by pairs of classes as it is; leave out --per-class")
     if probability is not None and (by is not None or holdout):

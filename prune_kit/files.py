@@ -30,6 +30,7 @@ READ_BYTES, SMALL_BYTES = 2**20, 2**20
 MOST_PACKED = 1000  # how many times its stored bytes an array may claim; deflate reaches that, ours are not packed
 CHECKSUM = "\nprune_kit blake2b "
 CHECKSUM_ENTRY = "prune_kit blake2b"  # in a JSON object
+REMEDY = "Restore a copy, or remove it and make it again"
 UNREADABLE_ARRAY = (  # what numpy says of an npy or npz file that is broken, or claims more than there is memory for
     OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, MemoryError, SyntaxError, TokenError,
     BadZipFile, zlib.error,
@@ -229,14 +230,19 @@ def reading_hdf5(
     """
     path = Path(path)
     if not path.is_file():
-        raise FileError(f"there is no file {path}. Make it with: {made_by}")
+        raise FileError(absent(path, f"Make it with: {made_by}"))
     with _opened(path) as file:
         try:
             _check_format(file, path, kind, made_by)
             _check_parts(file, path)
             yield file
         except UNREADABLE as error:
-            raise FileError(f"{path} is incomplete or damaged: {' '.join(str(error).split())}") from error
+            raise FileError(f"{path} is incomplete or damaged: {' '.join(str(error).split())}. {REMEDY}") from error
+
+
+def absent(path: Path, remedy: str) -> str:
+    """What is wrong with a path that is no file, and what to do."""
+    return f"{path} is a folder; name a file in it" if path.is_dir() else f"there is no file {path}. {remedy}"
 
 
 def is_hdf5(path: Path) -> bool:
@@ -264,15 +270,14 @@ def kind_of(path: Path) -> str:
 def _opened(path: Path) -> h5py.File:
     if path.is_file() and 0 < path.stat().st_size <= CHECKED_BYTES:
         if checksum_holds(path) is False:
-            raise FileError(
-                f"{path} is damaged: its checksum does not hold, so it is not what was written. "
-                "Restore a copy, or make it again"
-            )
+            raise FileError(f"{path} is damaged: its checksum does not hold, so it is not what was written. {REMEDY}")
         check_heaps(path)
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise FileError(f"{path} is not a whole HDF5 file (damaged, truncated, or something else): {error}") from error
+        raise FileError(
+            f"{path} is not a whole HDF5 file (damaged, truncated, or something else). If it is ours: {REMEDY.lower()}"
+        ) from error
 
 
 def _check_format(file: h5py.File, path: Path, kind: str | None, made_by: str) -> None:

@@ -19,9 +19,7 @@ def check_heaps(path: Path) -> None:
             place = content.find(SIGNATURE)
             while place >= 0:
                 if place % ALIGNED == 0 and not _is_sound(content, place):
-                    raise FileError(
-                        f"{path} is not a whole HDF5 file: a heap of texts in it, at byte {place:,}, is broken"
-                    )
+                    raise FileError(f"{path} is not a whole HDF5 file: its texts, at byte {place:,}, are broken")
                 place = content.find(SIGNATURE, place + 1)
     except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
         raise FileError(f"cannot read {path}: {error}") from error

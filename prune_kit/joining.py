@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from prune_kit import files
 from prune_kit.errors import FileError, IdentityError, OptionError
 from prune_kit.identity import TRAIN, Rows, aligned_rows, check_same
 from prune_kit.published import SUFFIXES, read_published
@@ -141,8 +142,8 @@ def _opened(source: Source, called: str) -> _Opened:
         return _Opened(called, source)
     path, column = _path_and_column(str(source))
     if not path.is_file():
-        remedy = "" if path.suffix in SUFFIXES else f". Make a score table with: {MADE_BY}"
-        raise FileError(f"there is no file {path}{remedy}")
+        remedy = "Is the name right?" if path.suffix in SUFFIXES else f"Make a score table with: {MADE_BY}"
+        raise FileError(files.absent(path, remedy))
     if path.suffix in SUFFIXES:
         if column is not None:
             raise OptionError(f"{path} has no columns to choose from; write it without :{column}")

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from prune_kit import catalog
 from prune_kit.data.dataset import Dataset
 from prune_kit.dynamics import Correlation, correlation
+from prune_kit.effort import check_seeds
 from prune_kit.errors import OptionError, TableError
 from prune_kit.identity import check_same
 from prune_kit.table import ScoreColumn, ScoreTable
@@ -80,8 +81,11 @@ def probe(
     for name in names:
         if name not in NAMES:
             raise catalog.unknown("learner", name, NAMES)
-    if rows < 1 or not stages or min(stages) < 1:
-        raise OptionError(f"--rows {rows} and --stages {','.join(map(str, stages))} must be whole numbers, at least 1")
+    check_seeds(seed=seed)
+    if rows < 1:
+        raise OptionError(f"--rows {rows} is out of range; at least 1")
+    if not stages or min(stages) < 1:
+        raise OptionError(f"--stages {','.join(map(str, stages))} is out of range; whole numbers, at least 1")
     column = table.column(by or _usual_column(table))
     fitted, judged = _drawn(data, column, rows, seed)
     if len(np.unique(fitted.labels)) < 2:

@@ -123,8 +123,8 @@ def test_what_cannot_be_is_refused(digits: Dataset) -> None:
     table = table_of(digits)
     with pytest.raises(OptionError, match=r"unknown learner 'tre'. Did you mean 'tree'\?"):
         probe(digits, table, learners=["tre"])
-    for wrong in ({"rows": 0}, {"stages": []}, {"stages": [0]}):
-        with pytest.raises(OptionError, match="at least 1"):
+    for wrong in ({"rows": 0}, {"stages": []}, {"stages": [0]}, {"seed": -1}):
+        with pytest.raises(OptionError, match=f"--{next(iter(wrong))} .*at least [01]"):
             probe(digits, table, **wrong)  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="one class only"):
         probe(digits, table, rows=1)

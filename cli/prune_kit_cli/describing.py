@@ -36,19 +36,21 @@ def info(
     Example: prune-kit info prune-kit-work/scores.h5
     """
     from prune_kit.errors import FileError
-    from prune_kit_cli import render, work
+    from prune_kit_cli import render
 
     screen = render.Screen(as_json, quiet)
-    paths = [file] if file else sorted(workdir.glob("*.h5"))
-    if not paths:
-        raise FileError(f"there are no files in {workdir}. Start with: prune-kit score, or prune-kit demo")
+    paths, runs = [file] if file else sorted(workdir.glob("*.h5")), workdir / o.RUNS
+    if not paths and not (verify and runs.is_dir()):
+        there = f"there is nothing but trainings in {workdir}. The command that began them goes on with them: repeat it"
+        nothing = f"there are no files in {workdir}. Start with: prune-kit score, or prune-kit demo"
+        raise FileError(there if runs.is_dir() else nothing)
     described, unreadable = [], []
     for path in paths:
         try:
             described.append(_verified(path) if verify else _describe(path))
         except FileError as error:
             unreadable.append(error)
-    if verify and file is None and (runs := workdir / work.RUNS).is_dir():
+    if verify and file is None and runs.is_dir():
         verified, damaged = _verified_runs(runs)
         described.append(verified)
         unreadable += damaged
@@ -134,6 +136,8 @@ def _scores(path: Path) -> Described:
 
 def _made_with(table: "ScoreTable") -> list[str]:
     """The trainings behind the columns, and the options of the methods that have any."""
+    from prune_kit_cli.screen import count_of
+
     lines = list[str]()
     trained = sorted(
         (c for c in table.columns.values() if "config" in c.parameters), key=lambda column: not column.runs
@@ -141,9 +145,9 @@ def _made_with(table: "ScoreTable") -> list[str]:
     if trained:
         settled, config = trained[0].parameters, trained[0].parameters["config"]
         precision = f", {settled['precision']}" if trained[0].runs else ""  # that of folds is told with their error
+        epochs = count_of(config["epochs"], "epoch")
         lines.append(
-            f"networks: {config['model']}, {config['epochs']} epochs, batch {config['batch_size']}{precision}, "
-            f"seed {settled['seed']} on"
+            f"networks: {config['model']}, {epochs}, batch {config['batch_size']}{precision}, seed {settled['seed']} on"
         )
     options: dict[str, list[str]] = {}
     for column in table.columns.values():

@@ -14,6 +14,7 @@ WorkDir = Annotated[
     ),
 ]
 DEFAULT_WORKDIR = Path("prune-kit-work")
+RUNS = "runs"  # of a workdir, the folder with the trainings
 
 Data = Annotated[
     str | None,

@@ -57,7 +57,8 @@ def error_lines(table: ScoreTable, names: list[str]) -> list[str]:
             from prune_kit.scorers import cscore
 
             ratios, folds = column.parameters["ratios"], column.parameters["folds"]
-            behind = f"{folds} folds at {len(ratios)} ratio{'s' * (len(ratios) != 1)}, {folds * len(ratios)} networks"
+            of = f"{count_of(folds, 'fold')} at {count_of(len(ratios), 'ratio')}"
+            behind = f"{of}, {count_of(folds * len(ratios), 'network')}"
             precision = column.parameters["fold_precision"]
             lines.append(f"{name}: {behind} in {precision}; {cscore.error_sentence(column, table.rows)}")
             lines += [f"{name}: {text}" for text in [cscore.shortfall(column, table.rows)] if text]

@@ -16,6 +16,7 @@ from prune_kit.settled import scored_with as scored_with
 from prune_kit.settled import training_config
 from prune_kit.table import ScoreTable
 from prune_kit_cli.options import DEFAULT_WORKDIR
+from prune_kit_cli.options import RUNS as RUNS
 
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 SCORES, SELECTION, OUTCOMES, LABELS = "scores.h5", "selection.h5", "outcomes.h5", "labels.h5"
 REMOVAL, SWEEP, REPORT = "removal.h5", "sweep.h5", "report.html"
-TUNE, TUNE_PICTURE, RUNS = "tune.h5", "tune.png", "runs"
+TUNE, TUNE_PICTURE = "tune.h5", "tune.png"
 
 
 def read_scores(workdir: Path, path: Path | None = None) -> ScoreTable:
@@ -132,7 +133,9 @@ def check_target(path: Path, kind: str) -> None:
     if path.suffix in (".csv", ".npy", ".txt", ".json"):
         raise OptionError(f"--out {path}: this file is HDF5; name it {path.with_suffix('.h5')}")
     if path.exists() and (not path.is_file() or not files.is_hdf5(path) or files.kind_of(path) != kind):
-        raise OptionError(f"--out {path} is there already, and is no {kind} file; name another")
+        raise OptionError(
+            f"--out {path} is there already, and is no {kind} file; name another, or remove a damaged one"
+        )
 
 
 def check_removal_target(path: Path) -> None:

@@ -35,7 +35,9 @@ def read_labels(path: Path, ids: np.ndarray) -> np.ndarray:
             lines = read_csv(path)
         except (OSError, ValueError, csv.Error) as error:
             raise DataError(f"{path} cannot be read as CSV: {error}") from error
-        if not lines or "label" not in lines[0]:
+        if not lines:
+            raise DataError(f"{path} has no row under its first line, which names the columns")
+        if "label" not in lines[0]:
             raise DataError(f"{path} has no column 'label'; its first line must name the columns")
         try:
             ordered = np.empty(len(lines), dtype=np.int64)
@@ -76,8 +78,11 @@ def _rows_of(lines: list[dict[str, str]], ids: np.ndarray, path: Path) -> list[i
         rows = [places[line["id"]] for line in lines]
     else:
         return list(range(len(lines)))
-    if sorted(rows) != list(range(len(lines))):
-        raise DataError(f"{path} must speak of every row once; it has {len(lines):,} lines for {len(set(rows)):,} rows")
+    if sorted(rows) != list(range(len(ids))):
+        raise DataError(
+            f"{path} must speak of each of the {len(ids):,} rows once; its {len(lines):,} lines speak of "
+            f"{len(set(rows) & set(range(len(ids)))):,} of them"
+        )
     for line, row in zip(lines, rows, strict=True):
         if "id" in line and row < len(ids) and line["id"] != ids[row].decode("utf-8"):
             raise DataError(f"{path} calls row {row} {line['id']!r}; in the data it is {ids[row].decode('utf-8')!r}")

@@ -4,9 +4,7 @@ Every kind changes training rows only; rows that play the test set keep their la
 while scoring, in a few rows, so that `clean` can see where labels fall that are known to be wrong.
 """
 
-import io
 import json
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 
 from prune_kit import catalog, files
 from prune_kit.data.dataset import Dataset
+from prune_kit.effort import check_seeds
 from prune_kit.errors import DataError, OptionError
 from prune_kit.identity import Rows, check_same, read_rows, write_rows
 from prune_kit.table import NO_PROBE as NO_PROBE
@@ -102,13 +101,18 @@ def read_matrix(path: Path, classes: int) -> Float[np.ndarray, "C C"]:
     try:
         if path.suffix == ".npy":
             with path.open("rb") as file:
-                matrix = np.asarray(np.load(file, allow_pickle=False), dtype=float)
+                found = np.asarray(np.load(file, allow_pickle=False))
         else:
-            text = path.read_text("utf-8")
-            with warnings.catch_warnings(action="error"):  # numpy only warns of a file without numbers
-                matrix = np.loadtxt(io.StringIO(text), delimiter="," if "," in text else None, ndmin=2)
-    except (*files.UNREADABLE_ARRAY, UserWarning) as error:
-        raise OptionError(f"--matrix {path} cannot be read as numbers: {error}") from error
+            lines = [line.partition("#")[0].replace(",", " ").split() for line in path.read_text("utf-8").splitlines()]
+            found = np.asarray([line for line in lines if line])
+        if found.dtype.kind not in "biufU":
+            raise ValueError(f"they are {found.dtype}, and not real")
+        matrix = found.astype(float)
+    except OSError as error:
+        raise OptionError(f"--matrix {path} cannot be read: {error.strerror or error}") from error
+    except files.UNREADABLE_ARRAY as error:
+        reason = "its rows are not equally long" if "inhomogeneous" in str(error) else error
+        raise OptionError(f"--matrix {path} cannot be read as numbers: {reason}") from error
     if matrix.shape != (classes, classes):
         raise OptionError(f"--matrix {path} is {matrix.shape}; expected ({classes}, {classes}), a row per class")
     if not (matrix >= 0).all() or not np.allclose(matrix.sum(axis=1), 1, atol=1e-6):
@@ -128,6 +132,7 @@ def plant(
             f"{data.name} has planted or replaced labels already ({data.rows.options.get('labels_file')}); noise is "
             "planted in the original labels only"
         )
+    check_seeds(seed=seed)
     chance = np.random.default_rng(seed)
     rows, label = data.rows.training, data.labels.copy()
     touched = np.zeros(len(data), dtype=bool)

@@ -82,8 +82,9 @@ class TrainConfig:
         if self.schedule == "step" and self.milestones:
             reached = [at for at in self.milestones if at < self.epochs]
             rate += f" x{self.decay:g} after epochs {', '.join(map(str, reached))}" if reached else ", never lowered"
+        epochs = f"{self.epochs} epoch{'s' * (self.epochs != 1)}"
         extras = f", crop padding {self.crop_padding}" * bool(self.crop_padding) + ", flip" * self.flip
-        return f"{self.model}, {self.epochs} epochs, batch {self.batch_size}, {rate}{extras or ', no augmentation'}"
+        return f"{self.model}, {epochs}, batch {self.batch_size}, {rate}{extras or ', no augmentation'}"
 
 
 @dataclass(frozen=True, kw_only=True)

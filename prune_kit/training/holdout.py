@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from prune_kit import chance, files, models
+from prune_kit import chance, models
 from prune_kit.data.dataset import Dataset
 from prune_kit.training import ensemble
 from prune_kit.training.config import Execution, TrainConfig
-from prune_kit.training.runs import RunInputs, key_of
+from prune_kit.training.runs import RunInputs, key_of, read_signal
 
 FOLD_FORMAT = 1
 IN_WORK = "in-work"
@@ -87,8 +87,8 @@ class Holdout:
         for s, ratio in enumerate(self.ratios):
             for fold in range(self.folds):
                 path, place = kept[ratio, fold]
-                asked[s] += np.unpackbits(files.read_array(path, "held_out")[place], count=len(self.data))
-                right[s] += np.unpackbits(files.read_array(path, "right")[place], count=len(self.data))
+                asked[s] += np.unpackbits(read_signal(path, "held_out")[place], count=len(self.data))
+                right[s] += np.unpackbits(read_signal(path, "right")[place], count=len(self.data))
         return asked, right
 
     def probability(self) -> np.ndarray | None:
@@ -101,8 +101,8 @@ class Holdout:
         total, count = np.zeros((len(self.data), self.data.classes)), np.zeros((len(self.data), 1))
         for (ratio, fold), (path, place) in sorted(self.kept().items()):
             if ratio in self.ratios and fold < self.folds:
-                rows = np.flatnonzero(np.unpackbits(files.read_array(path, "held_out")[place], count=len(self.data)))
-                total[rows] += files.read_array(path, "probability")[place]
+                rows = np.flatnonzero(np.unpackbits(read_signal(path, "held_out")[place], count=len(self.data)))
+                total[rows] += read_signal(path, "probability")[place]
                 count[rows] += 1
         return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
@@ -110,7 +110,7 @@ class Holdout:
     def seconds(self) -> float:
         """What all folds took, in seconds of their processes."""
         paths = {path for (ratio, fold), (path, _) in self.kept().items() if ratio in self.ratios and fold < self.folds}
-        return float(sum(files.read_array(path, "seconds") for path in sorted(paths)))
+        return float(sum(read_signal(path, "seconds") for path in sorted(paths)))
 
     def test_accuracy(self) -> np.ndarray:
         """The test accuracy (S, k) of every network."""
@@ -178,4 +178,4 @@ def _group_in(path: Path) -> tuple[int, range]:
 
 def _at(kept: tuple[Path, int], name: str) -> Any:
     path, place = kept
-    return files.read_array(path, name)[place]
+    return read_signal(path, name)[place]

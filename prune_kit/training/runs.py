@@ -157,7 +157,7 @@ class RecordedRun:
         Raises RunError if it was not watched for.
         """
         step, _ = self.reached(threshold)
-        return None if step is None else _read_signal(self.folder / threshold_file(threshold), name)
+        return None if step is None else read_signal(self.folder / threshold_file(threshold), name)
 
     def reached(self, threshold: float) -> tuple[int | None, float]:
         """The first step at which the training accuracy was `threshold`, and how high it was; never: None, the last.
@@ -167,8 +167,8 @@ class RecordedRun:
         path = self.folder / threshold_file(threshold)
         if not path.is_file():
             raise RunError(f"the run of seed {self.seed} did not watch for a training accuracy of {threshold:g}")
-        step = int(_read_signal(path, "step"))
-        return None if step < 0 else step, float(_read_signal(path, "accuracy"))
+        step = int(read_signal(path, "step"))
+        return None if step < 0 else step, float(read_signal(path, "accuracy"))
 
     def minibatches(self, name: str, epochs: int) -> np.ndarray:
         """A signal (T, N) of the training minibatches of epochs 1 .. `epochs`."""
@@ -242,7 +242,7 @@ class RecordedRun:
         path = self.folder / f"{kind}-{epoch:04}.npz"
         if not path.is_file():
             raise RunError(f"the run of seed {self.seed} recorded no {kind} signals at epoch {epoch}")
-        return _read_signal(path, name)
+        return read_signal(path, name)
 
 
 def key_of(inputs: dict[str, Any]) -> str:
@@ -269,7 +269,8 @@ def build_model(inputs: RunInputs) -> nn.Module:
     return models.build(inputs.config.model, shape=data.shape, classes=data.classes, seed=inputs.seed)
 
 
-def _read_signal(path: Path, name: str) -> np.ndarray:
+def read_signal(path: Path, name: str) -> np.ndarray:
+    """One array of what a training left. Raises FileError, which says what to do."""
     try:
         return files.read_array(path, name)
     except FileError as error:

@@ -35,8 +35,12 @@ def _check_arrays(path: Path) -> None:
 
 
 def _check_inputs(path: Path) -> None:
-    if key_of(files.read_json(path)) != path.parent.name:
-        raise FileError(f"{path} is damaged: its folder is not named by its hash. Remove the folder")
+    try:
+        whole = key_of(files.read_json(path)) == path.parent.name
+    except FileError:
+        whole = False
+    if not whole:
+        raise FileError(f"{path} is damaged: the name of its folder is not its hash. Only people read it: remove it")
 
 
 CHECKS: dict[str, Callable[[Path], object]] = {

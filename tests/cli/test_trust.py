@@ -75,6 +75,9 @@ def test_info_verifies_what_is_kept_of_trainings(
     said = f"work/runs: {len(kept)} of {len(kept)} files of trainings, as they were written"
     assert capsys.readouterr().out.splitlines()[-1] == said
     assert {path.suffix for path in kept} == {".npz", ".npy", ".json", ".safetensors"}
+    Path("work/scores.h5").unlink()
+    assert exit_code(["info", "--workdir", "work"]) == 2
+    assert "there is nothing but trainings in work. The command that began them" in capsys.readouterr().err
     for path in kept:
         whole = path.read_bytes()
         for place in (len(whole) // 3, len(whole) // 2):

@@ -197,12 +197,13 @@ def test_a_csv_gives_its_column_label(tmp_path, text):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "has no column 'label'"),
+        (b"", "has no row under its first line"),
+        (b"index,label\n", "has no row under its first line"),
         (b"a,b\n1,2\n", "has no column 'label'"),
-        (b"index,label\n1,0\n1,1\n", "must speak of every row once; it has 2 lines for 1 rows"),
-        (b"id,label\na,0\na,1\n", "must speak of every row once"),
+        (b"index,label\n1,0\n1,1\n", "must speak of each of the 3 rows once; its 2 lines speak of 1 of them"),
+        (b"id,label\na,0\na,1\n", "must speak of each of the 3 rows once"),
         (b"id,label\nd,0\n", "speaks of 'd', which is no id of the data, such as 'a'"),
-        (b"index,id,label\n0,b,0\n1,a,1\n", "calls row 0 'b'; in the data it is 'a'"),
+        (b"index,id,label\n0,b,0\n1,a,1\n2,c,2\n", "calls row 0 'b'; in the data it is 'a'"),
         (b"label\nx\n", "a label or an index that is no integer"),
         (b"label\n1.5\n", "a label or an index that is no integer"),
         (b"index,label\n0,1\n1\n", "a label or an index that is no integer"),

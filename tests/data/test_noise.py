@@ -164,7 +164,8 @@ def test_a_broken_array_file_is_no_matrix(tmp_path):
     ("text", "told"),
     [
         ("a b\nc d", "cannot be read as numbers"),
-        ("", "cannot be read as numbers: .* no data"),
+        ("", r"is \(0,\); expected \(3, 3\)"),
+        ("1 0 0\n0 1", "cannot be read as numbers: its rows are not equally long"),
         ("1 0\n0 1", r"is \(2, 2\); expected \(3, 3\)"),
         ("1 0 0\n0 2 -1\n0 0 1", "must hold shares from 0 to 1 that add up to 1"),
         ("1 0 0\n0 1 0\n0 0 0.5", "must hold shares from 0 to 1 that add up to 1"),
@@ -174,3 +175,17 @@ def test_a_matrix_that_is_none_is_refused(tmp_path, text, told):
     (tmp_path / "m.txt").write_text(text)
     with pytest.raises(OptionError, match=told):
         read_matrix(tmp_path / "m.txt", 3)
+
+
+def test_a_matrix_of_other_than_real_numbers_or_that_is_no_file_is_refused(tmp_path):
+    np.save(tmp_path / "m.npy", MATRIX.astype(complex))
+    with pytest.raises(OptionError, match="cannot be read as numbers: they are complex128, and not real"):
+        read_matrix(tmp_path / "m.npy", 3)
+    for path, told in ((tmp_path / "none.csv", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(OptionError, match=rf"{path.name} cannot be read: {told}$"):
+            read_matrix(path, 3)
+
+
+def test_a_negative_seed_is_refused():
+    with pytest.raises(OptionError, match="--seed -1 is out of range; at least 0"):
+        plant(made(), "uniform", rate=0.1, seed=-1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prune_kit.data.dataset import Dataset
-from prune_kit.errors import OptionError, RunError, TableError
+from prune_kit.errors import FileError, OptionError, RunError, TableError
 from prune_kit.pipeline import score
 from prune_kit.progress import Progress
 from prune_kit.scorers import cscore
@@ -233,3 +233,13 @@ def test_one_process_trains_one_network_per_core() -> None:
 
 def test_cscore_options_have_the_defaults_of_the_paper() -> None:
     assert cscore.OPTIONS["ratios"] == (10, 20, 30, 40, 50, 60, 70, 80, 90)
+
+
+def test_a_damaged_fold_is_refused_by_name_and_trained_again_once_it_is_removed(shapes, tmp_path):
+    whole = scored(shapes, tmp_path)
+    kept = sorted(tmp_path.glob("runs/*/ratio-*.npz"))[0]
+    kept.write_bytes(kept.read_bytes()[:-400])
+    with pytest.raises(FileError, match=rf"{kept.name}.* Remove that file, and the run records it again"):
+        scored(shapes, tmp_path)
+    kept.unlink()
+    assert same_bits(scored(shapes, tmp_path), whole)
