@@ -51,9 +51,11 @@ def corrupt(
     """
     from prune_kit.data.noise import plant, read_matrix
     from prune_kit.data.spec import load_data
+    from prune_kit.effort import check_seeds
     from prune_kit_cli import render, work
 
     screen, target = render.Screen(as_json, quiet), out or workdir / work.LABELS
+    check_seeds(seed=seed)
     work.check_target(target, "labels")
     with screen.progress() as follow:
         loaded = load_data(data or "digits", image_size=image_size, progress=follow)
@@ -65,6 +67,8 @@ def corrupt(
     planted = plant(loaded, kind, rate=share, matrix=chances, seed=seed)
     if target.exists():
         screen.warn(f"{render.path_of(target)} is replaced; a score table made with the old labels stays as it is")
+    if not len(planted.wrong):
+        screen.warn("no label is wrong now: the rate or the matrix is too near to none for so few rows")
     planted.write(target)
     touched, wrong, count = int(planted.touched.sum()), len(planted.wrong), len(loaded.rows.training)
     screen.result(
