@@ -11,7 +11,7 @@ import torch
 from prune_kit import files
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import RunError, TableError
-from prune_kit.progress import Listener, nobody
+from prune_kit.progress import Listener, Progress, nobody
 from prune_kit.table import ScoreColumn
 from prune_kit.training import ensemble, images, loop, memory
 from prune_kit.training.config import Execution, TrainConfig, resolve_execution
@@ -53,6 +53,9 @@ def complete_folds(
         files.write_json(holdout.folder / "inputs.json", holdout.inputs)
     for ratio, group in groups:  # whatever becomes of this command, they stay together
         holdout.in_work(ratio, group).mkdir(parents=True, exist_ok=True)
+    asked, lacking = len(ratios) * folds, sum(len(group) for _, group in groups)
+    if 0 < lacking < asked:
+        progress(Progress("folds", 1, 1, f"{asked - lacking} of {asked} are there already"))
     rows = data.rows.training
     sets = {r: held_out_sets(rows, r, folds, seed=seed, sampling=sampling) for r in ratios}
     tasks = []

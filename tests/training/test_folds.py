@@ -120,6 +120,7 @@ def test_more_folds_train_only_what_is_not_there(shapes, tmp_path):
     heard: list[Progress] = []
     more = scored(shapes, tmp_path, folds=4, table=few, progress=heard.append)
     assert sum(step.networks for step in heard if step.done == step.total) == 4  # two folds more at two ratios
+    assert heard[0] == Progress("folds", 1, 1, "4 of 8 are there already")
     assert same_bits(more, scored(shapes, tmp_path / "anew", folds=4))
     assert same_bits(scored(shapes, tmp_path, folds=2, table=more), more)  # fewer keep what is there
 
