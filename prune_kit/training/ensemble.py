@@ -169,16 +169,32 @@ def _each(tensors: Tensors) -> list[torch.Tensor]:
 
 def _product(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """The products (G, n, m) of matrices (G, n, k) and (G, k, m)."""
-    if len(one) == 1:  # on a CPU, a batch of one would not be multiplied by the units for bf16
-        return torch.mm(one[0], other[0]).unsqueeze(0)
-    return torch.bmm(one, other)
+    if not _one_by_one(one):
+        return torch.bmm(one, other)
+    products = one.new_empty(len(one), one.shape[1], other.shape[2])
+    for place, product in enumerate(products):
+        torch.mm(one[place], other[place], out=product)
+    return products
 
 
 def _affine(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """The products (G, B, m) of inputs (G, B, k) and weights (G, k, m), plus biases (G, m)."""
-    if len(inputs) == 1:
-        return torch.addmm(bias[0], inputs[0], weight[0]).unsqueeze(0)
-    return torch.baddbmm(bias.unsqueeze(1), inputs, weight)
+    if not _one_by_one(inputs):
+        return torch.baddbmm(bias.unsqueeze(1), inputs, weight)
+    sums = inputs.new_empty(len(inputs), inputs.shape[1], weight.shape[2])
+    for place, out in enumerate(sums):
+        torch.addmm(bias[place], inputs[place], weight[place], out=out)
+    return sums
+
+
+def _one_by_one(matrices: torch.Tensor) -> bool:
+    """Whether products of stacked matrices are made one after the other.
+
+    On a CPU in fp32, since several threads may round a batch of products otherwise than a product alone; and where
+    there is only one, since the units for bf16 would not make it in a batch.
+    """
+    in_fp32 = not matrices.is_cuda and torch.get_float32_matmul_precision() == "highest"
+    return len(matrices) == 1 or in_fp32
 
 
 def _perceptron_forward(networks: Stack, batch: torch.Tensor) -> list[torch.Tensor]:
