@@ -1,7 +1,9 @@
 """One tiny run whose numbers are kept: a change that is no change of numerics leaves them as they are.
 
-On the kind of processor and the torch that wrote them they must be equal to the last bit, elsewhere to 1e-3.
-After a stated change of numerics: python -m tests.test_golden
+On the processors and the torch that wrote them they must be equal to the last bit. Elsewhere they can only be alike:
+between two processors el2n@2 differs by up to 0.009 of its standard deviation; and first weights moved by 1e-7 to 1e-6
+change el2n@2 by 0.2 of it on average, lof@2 by up to 0.5 (five tries). Unrelated scores are 1.1 apart.
+For another processor, or after a stated change of numerics: python -m tests.test_golden
 """
 
 import json
@@ -37,6 +39,7 @@ METHODS = (
     "difficulty",
 )
 SHOWN = 40
+ALIKE = 0.75  # mean difference, in standard deviations
 
 
 def machine() -> str:
@@ -63,16 +66,23 @@ def scores() -> dict[str, list[float]]:
 
 
 def test_the_golden_run_gives_its_numbers() -> None:
-    golden = json.loads(GOLDEN.read_text())
-    found = scores()
-    assert found.keys() == golden["scores"].keys()
-    exact = golden["machine"] == machine()
-    for name, values in found.items():
-        if exact:
-            assert values == golden["scores"][name], name
-        else:
-            np.testing.assert_allclose(values, golden["scores"][name], rtol=1e-3, atol=1e-3, err_msg=name)
+    golden, found = json.loads(GOLDEN.read_text()), scores()
+    if machine() in golden:
+        assert found == golden[machine()]
+        return
+    for recorded in golden.values():
+        assert found.keys() == recorded.keys()
+        for name, values in recorded.items():
+            apart = np.abs(np.subtract(found[name], values)).mean()
+            assert apart <= ALIKE * np.std(values), name
+
+
+def record() -> None:
+    """Keep this machine's numbers; where they are no longer what they were, those of other machines are not either."""
+    golden, found = json.loads(GOLDEN.read_text()), scores()
+    same = golden.get(machine(), found) == found
+    GOLDEN.write_text(json.dumps((golden if same else {}) | {machine(): found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    GOLDEN.write_text(json.dumps({"machine": machine(), "scores": scores()}, indent=1) + "\n")
+    record()
