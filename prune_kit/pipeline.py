@@ -9,7 +9,7 @@ is one module of `scorers`, `selectors`, `exporters`; its name is the module's.
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -265,7 +265,7 @@ def retrain(
     labels = [f"{name}, seed {s}" for name, s, _, _ in plan]
     with holding(Path(workdir)):
         executed = execute(inputs, requests, Path(workdir) / "runs", progress, labels)
-    described = {**asdict(config), "budget": budget, "precision": execution.precision, "threads": execution.threads}
+    described = {**config.values(), "budget": budget, "precision": execution.precision, "threads": execution.threads}
     rows = tuple(outcome_of(name, run, described) for (name, *_), run in zip(plan, executed.runs, strict=True))
     return Outcomes(rows, data.fingerprint, data.rows.data)
 

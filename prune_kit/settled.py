@@ -1,6 +1,5 @@
 """What an earlier stage settled, and a later one keeps to: the protocol and the circumstances of the trainings."""
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +52,7 @@ def trained_with(
 ) -> dict[str, Any]:
     """The parameters of trainings, as columns record them. `probes`, the share planted wrong, only where there are."""
     parameters = {
-        "config": asdict(config),
+        "config": config.values(),
         "seed": seed,
         "observe": observe,
         "precision": execution.precision,
@@ -66,8 +65,8 @@ def check_settled(settled: dict[str, Any], now: dict[str, Any]) -> None:
     """One table, one protocol: refuse another one, and say what differs."""
     if not settled:
         return
-    before, after = ({"probes": "none", **p, **p["config"]} for p in (settled, now))
-    names = ("seed", "observe", "precision", "probes", *now["config"])
+    before, after = ({"probes": "none", "compiled": False, **p, **p["config"]} for p in (settled, now))
+    names = ("seed", "observe", "precision", "probes", *(now["config"] | {"compiled": False}))
     differing = [f"{n} {after[n]} (the table has {before[n]})" for n in names if _plain(before[n]) != _plain(after[n])]
     if differing:
         raise TableError(

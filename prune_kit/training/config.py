@@ -20,7 +20,8 @@ class TrainConfig:
     `epochs` of the full training set define the number of steps; `milestones` are epochs after which `schedule="step"`
     multiplies the rate by `decay`; `warmup` is the share of the steps in which "triangular" rises (it then falls to 0).
     `crop_padding` pixels of black on every side, then a random crop; `flip` mirrors half of the images. The last
-    partial batch of an epoch is kept unless `drop_last`.
+    partial batch of an epoch is kept unless `drop_last`. `compiled` has torch.compile make the network's own kernels,
+    which takes half a minute and pays in long trainings (benchmarks/RESULTS.md); the last bits are others.
     """
 
     model: str
@@ -37,6 +38,7 @@ class TrainConfig:
     crop_padding: int = 0
     flip: bool = False
     drop_last: bool = False
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
@@ -68,6 +70,11 @@ class TrainConfig:
             fitted[name] = _fit(name, value, getattr(self, name))
         return dataclasses.replace(self, **fitted)
 
+    def values(self) -> dict[str, Any]:
+        """All fields as plain values, as files hold them; `compiled`, which older files lack, only where it is true."""
+        values = dataclasses.asdict(self)
+        return values if self.compiled else {name: value for name, value in values.items() if name != "compiled"}
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "TrainConfig":
         """A protocol from plain values, as files hold them. Raises OptionError, also when `model` or `epochs` lacks."""
@@ -84,7 +91,8 @@ class TrainConfig:
             rate += f" x{self.decay:g} after epochs {', '.join(map(str, reached))}" if reached else ", never lowered"
         epochs = f"{self.epochs} epoch{'s' * (self.epochs != 1)}"
         extras = f", crop padding {self.crop_padding}" * bool(self.crop_padding) + ", flip" * self.flip
-        return f"{self.model}, {epochs}, batch {self.batch_size}, {rate}{extras or ', no augmentation'}"
+        extras = (extras or ", no augmentation") + ", compiled" * self.compiled
+        return f"{self.model}, {epochs}, batch {self.batch_size}, {rate}{extras}"
 
 
 @dataclass(frozen=True, kw_only=True)

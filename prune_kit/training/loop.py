@@ -1,6 +1,7 @@
 """The only training loop, and the clean pass that observes a network between epochs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional
 from prune_kit import chance
 from prune_kit.training import images, schedule
 from prune_kit.training.config import TrainConfig
-from prune_kit.training.images import DeviceImages
+from prune_kit.training.images import DeviceImages, Draws
 from prune_kit.training.out_of_memory import halved
 
 SWEEP_BATCH = {"cpu": 250, "cuda": 2000}  # on a CPU larger ones only take memory
@@ -55,6 +56,24 @@ def optimizer_for(model: nn.Module, config: TrainConfig) -> torch.optim.SGD:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Epoch:
+    """What the steps of one epoch take: the `rows` (n,) in their order, the augmentation of each, and each step's rate.
+
+    `bounds` are the (start, stop) of the batches, perhaps fewer than would cover the rows. The logits of every example,
+    before the step that uses them, go to its row of `logits` (N, C), where that is given.
+    """
+
+    rows: torch.Tensor
+    draws: Draws
+    bounds: list[tuple[int, int]]
+    rates: list[float]
+    logits: torch.Tensor | None
+
+
+Steps = Callable[[Epoch], Iterator[None]]  # takes the steps of an epoch, one whenever the next is asked for
+
+
 def train_epoch(
     model: nn.Module,
     optimizer: torch.optim.SGD,
@@ -62,48 +81,74 @@ def train_epoch(
     epoch: int,
     logits: torch.Tensor | None = None,
     after_step: Callable[[int], None] | None = None,
+    steps: Steps | None = None,
 ) -> int:
     """Train epoch number `epoch` (1 is the first), and return how many examples were presented.
 
     The order and the augmentation depend on (seed, epoch) alone, so that an epoch can be repeated or resumed at.
-    The logits of every example, before the step that uses them, go to its row of `logits` (N, C), where given.
-    `after_step`, where given, is told the number of finished steps after each; it may look, and must touch nothing.
+    `logits` are those of `Epoch`. `after_step`, where given, is told the number of finished steps after each; it may
+    look, and must touch nothing. `steps` takes them, `PlainSteps` if none is given.
     """
     config, device = training.config, training.labels.device
     draws_from = chance.generator(training.seed, "epoch", epoch)
     count = len(training.members)
     order = training.members[torch.randperm(count, generator=draws_from).to(device)]
     draws = images.draw(count, config.crop_padding, config.flip, draws_from, device)
-    augmented = config.crop_padding > 0 or config.flip
-    bounds = training.bounds
-    first_step = (epoch - 1) * len(bounds)
-    bounds = bounds[: training.total_steps - first_step]
+    first_step = (epoch - 1) * len(training.bounds)
+    bounds = training.bounds[: training.total_steps - first_step]
+    rates = [
+        schedule.learning_rate(config, step, training.total_steps, training.epoch_steps)
+        for step in range(first_step, first_step + len(bounds))
+    ]
+    steps = steps or PlainSteps(model, optimizer, training)
     model.train()
     with chance.seeded(training.seed, "dropout", epoch):
-        pictures = training.images.batches(order, bounds)
-        for number, ((start, stop), pixels) in enumerate(zip(bounds, pictures, strict=True)):
-            rows = order[start:stop]
-            batch = (
-                training.images.augmented(pixels, draws.part(start, stop))
-                if augmented
-                else training.images.normalised(pixels)
-            )
-            with autocast(device, training.precision):
-                output = model(batch)
-            output = output.to(batch.dtype)
-            if logits is not None:
-                logits[rows] = output.detach()
-            loss = functional.cross_entropy(output, training.labels[rows])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
-            for group in optimizer.param_groups:
-                group["lr"] = schedule.learning_rate(
-                    config, first_step + number, training.total_steps, training.epoch_steps
-                )
-            optimizer.step()
+        for number, _ in enumerate(steps(Epoch(order, draws, bounds, rates, logits)), start=first_step + 1):
             if after_step is not None:
-                after_step(first_step + number + 1)
+                after_step(number)
     return sum(stop - start for start, stop in bounds)
+
+
+@dataclass(frozen=True, eq=False)
+class PlainSteps:
+    """Steps one after the other, launched from here. Whole batches go through `compiled`, where that is given."""
+
+    model: nn.Module
+    optimizer: torch.optim.SGD
+    training: Training
+    compiled: nn.Module | None = None
+
+    def __call__(self, epoch: Epoch) -> Iterator[None]:
+        """Take the steps of an epoch."""
+        pictures = self.training.images.batches(epoch.rows, epoch.bounds)
+        for (start, stop), rate, pixels in zip(epoch.bounds, epoch.rates, pictures, strict=True):
+            self.take(pixels, epoch.rows[start:stop], epoch.draws.part(start, stop), rate, epoch.logits)
+            yield
+
+    def take(
+        self,
+        pixels: torch.Tensor,
+        rows: torch.Tensor,
+        draws: Draws,
+        rate: float | torch.Tensor,
+        logits: torch.Tensor | None,
+    ) -> None:
+        """One step: on the `pixels` (B, H, W, C) of the `rows` (B,), augmented as `draws` says, at a learning rate."""
+        training, config = self.training, self.training.config
+        augmented = config.crop_padding > 0 or config.flip
+        batch = training.images.augmented(pixels, draws) if augmented else training.images.normalised(pixels)
+        network = self.compiled if self.compiled is not None and len(rows) == config.batch_size else self.model
+        with autocast(rows.device, training.precision):
+            output = network(batch)
+        output = output.to(batch.dtype)
+        if logits is not None:
+            logits[rows] = output.detach()
+        loss = functional.cross_entropy(output, training.labels[rows])
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
 
 
 def sweep(model: nn.Module, pictures: DeviceImages, precision: str, rows: torch.Tensor | None = None) -> torch.Tensor:
@@ -149,6 +194,18 @@ def _keep_layout(_: nn.Module, received: tuple[torch.Tensor]) -> None:
     (images,) = received
     if images.requires_grad and images.dim() == 4:
         images.register_hook(lambda g: g.contiguous(memory_format=torch.channels_last))  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def in_tf32(device: torch.device) -> Iterator[None]:
+    """Let a GPU multiply float32 matrices in TF32 inside the block, as torch has it do for convolutions anyway."""
+    before = torch.get_float32_matmul_precision()
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -11,7 +11,7 @@ import torch
 
 from prune_kit import files
 from prune_kit.errors import RunError
-from prune_kit.training import images, loop, memory, signals
+from prune_kit.training import images, loop, memory, recorded_steps, signals
 from prune_kit.training.out_of_memory import is_out_of_memory
 from prune_kit.training.processes import EpochListener
 from prune_kit.training.runs import (
@@ -40,7 +40,8 @@ def complete(inputs: RunInputs, request: Request, runs_folder: Path, listener: E
         return
     folder = runs_folder / inputs.key
     memory.keep_freed_memory()
-    with using_threads(inputs.execution.threads):
+    device = torch.device(inputs.execution.device)
+    with using_threads(inputs.execution.threads), loop.in_tf32(device), recorded_steps.own_stream(device):
         run = _Run(inputs, request, folder, lacking, listener)
         if not (folder / "inputs.json").is_file():
             files.write_json(folder / "inputs.json", inputs.describe())
@@ -71,6 +72,8 @@ class _Run:
         self.test_labels = torch.from_numpy(data.test.label).to(device)
         self.model = loop.placed(build_model(inputs), device)
         self.optimizer = loop.optimizer_for(self.model, inputs.config)
+        self.steps = recorded_steps.fastest(self.model, self.optimizer, self.training)
+        self.logits = torch.empty(len(data), data.classes, device=device)  # of one epoch after the other
         lacking_thresholds = {value for value in request.thresholds if threshold_file(value) in self.lacking}
         self.watch = Watch(self.model, self.training, lacking_thresholds)
         self.last_epoch = _last_epoch(inputs, request, folder) if "finished.json" in lacking else request.last_epoch
@@ -105,7 +108,7 @@ class _Run:
             if last:
                 self._finish()
                 from_state = f", went on after epoch {self.resumed}" if self.resumed else ""
-                note = f"{note}, {self.seconds:.1f} s{from_state}"
+                note = f"{note}, {self.seconds:.1f} s{from_state}{recorded_steps.remark(self.steps)}"
             ahead = self.training.epochs if self.watch.unreached else self.last_epoch
             self.listener(self.epoch, self.epoch if last else ahead, note)
         if not (self.folder / "finished.json").is_file():
@@ -120,16 +123,19 @@ class _Run:
 
     def _train_epoch(self) -> tuple[int, float]:
         """One epoch; its signals are written before the epoch counts as finished."""
-        labels = self.training.labels
-        logits = torch.full((len(labels), self.inputs.data.classes), torch.nan, device=labels.device)
+        labels, logits = self.training.labels, self.logits.fill_(torch.nan)
         # nothing is called after a step where nothing is looked for
         watching = {"after_step": self.watch.after_step} if self.watch.unreached else {}
         try:
-            presented = loop.train_epoch(self.model, self.optimizer, self.training, self.epoch + 1, logits, **watching)
+            presented = loop.train_epoch(
+                self.model, self.optimizer, self.training, self.epoch + 1, logits, steps=self.steps, **watching
+            )
         except (RuntimeError, MemoryError) as error:
+            network, batch = self.inputs.config.model, self.inputs.config.batch_size
+            if self.inputs.config.compiled and (reason := recorded_steps.compiler_failure(error)):
+                raise RunError(f"{network} cannot be compiled here: {reason}. Leave out compiled=true") from error
             if not is_out_of_memory(error):
                 raise
-            network, batch = self.inputs.config.model, self.inputs.config.batch_size
             raise RunError(
                 f"training ran out of memory: seed {self.inputs.seed}, epoch {self.epoch + 1}, {network} "
                 f"in batches of {batch}. Give a smaller batch: --train batch_size={max(batch // 2, 1)}, or --jobs 1"

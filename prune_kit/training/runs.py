@@ -17,7 +17,7 @@ asked for more goes on from its state, and one that is asked for an earlier epoc
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ class RunInputs:
             "shape": list(self.data.shape),
             "classes": self.data.classes,
             "members": None if self.members is None else index_digest(self.rows),
-            "config": asdict(self.config),
+            "config": self.config.values(),
             "steps": self.total_steps,
             "epoch_steps": self.epoch_steps,
             "seed": self.seed,

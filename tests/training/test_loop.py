@@ -16,12 +16,14 @@ from tests.conftest import TINY
 CPU = torch.device("cpu")
 
 
-def training(data: Dataset, config: TrainConfig, members: np.ndarray, total_steps: int | None = None) -> loop.Training:
+def training(
+    data: Dataset, config: TrainConfig, members: np.ndarray, total_steps: int | None = None, device: torch.device = CPU
+) -> loop.Training:
     steps = schedule.steps_per_epoch(len(members), config.batch_size, drop_last=config.drop_last)
     return loop.Training(
-        images=images.on_device(data.images, *images.normalisation(data), CPU),
-        labels=torch.from_numpy(data.labels),
-        members=torch.from_numpy(members),
+        images=images.on_device(data.images, *images.normalisation(data), device),
+        labels=torch.from_numpy(data.labels).to(device),
+        members=torch.from_numpy(members).to(device),
         config=config,
         seed=5,
         total_steps=total_steps or config.epochs * steps,

@@ -36,9 +36,9 @@ def count_epochs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     trained: list[int] = []
     original = loop.train_epoch
 
-    def counted(model: object, optimizer: object, training: object, epoch: int, logits: object) -> int:
+    def counted(model: object, optimizer: object, training: object, epoch: int, *rest: object, **more: object) -> int:
         trained.append(epoch)
-        return original(model, optimizer, training, epoch, logits)  # type: ignore[arg-type]
+        return original(model, optimizer, training, epoch, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop, "train_epoch", counted)
     return trained
@@ -103,10 +103,12 @@ def test_an_interrupted_run_goes_on_at_its_last_epoch(
     straight = contents(record(run_of(shapes), EVERYTHING, tmp_path / "a"))
     original = loop.train_epoch
 
-    def interrupted(model: object, optimizer: object, training: object, epoch: int, logits: object) -> int:
+    def interrupted(
+        model: object, optimizer: object, training: object, epoch: int, *rest: object, **more: object
+    ) -> int:
         if epoch == stop_at:
             raise KeyboardInterrupt
-        return original(model, optimizer, training, epoch, logits)  # type: ignore[arg-type]
+        return original(model, optimizer, training, epoch, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop, "train_epoch", interrupted)
     monkeypatch.setattr(state, "STATE_SHARE", share)

@@ -1,0 +1,221 @@
+"""Steps that a GPU replays: recorded once, so that a small network does not wait for Python to launch each kernel.
+
+One step is hundreds of kernels of a few microseconds. Recorded, as a CUDA graph, it is one call. What differs from step
+to step, the rows, their augmentation and the learning rate, lies on the device for the whole epoch, and the recorded
+step finds its place there by a number that it counts on itself. Recording fixes all that Python decides; so two
+replayed steps are compared with two plain ones before any is trusted, and where they differ, or the network cannot be
+recorded, steps are taken plainly.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import cast
+
+import torch
+from torch import nn
+
+from prune_kit.training.images import Draws
+from prune_kit.training.loop import Epoch, PlainSteps, Steps, Training
+
+WARM_UP = 3  # plain steps of a whole batch before: libraries choose their kernels, and the momentum comes to be
+COMPARED = 2  # two, since the second shows whether gradients are cleared and the number is counted on
+TOLERANCE = 0.02  # of the change that the steps make; bf16 rounds by at most 0.004 of a number
+
+Recorder = Callable[[Callable[[], None]], Callable[[], None]]  # records a function of no arguments; gives its replay
+
+
+def fastest(model: nn.Module, optimizer: torch.optim.SGD, training: Training) -> Steps:
+    """The fastest way to take the steps of a training here: on a GPU that holds the images, replayed; else plainly.
+
+    Compiled first, where the protocol says so.
+    """
+    compiled = cast(nn.Module, torch.compile(model, dynamic=False)) if training.config.compiled else None
+    plain = PlainSteps(model, optimizer, training, compiled)
+    replayed = training.labels.device.type == "cuda" and not training.images.streamed
+    return RecordedSteps(plain) if replayed else plain
+
+
+class RecordedSteps:
+    """Takes the steps of a training: most whole batches by replaying, all else as `plain` does.
+
+    Everything must happen on one stream, that of `own_stream`. The logits of every epoch should go to the same tensor:
+    for another, the step is recorded anew. `refused` says why nothing is replayed, once that is known; else it is "".
+    """
+
+    def __init__(self, plain: PlainSteps, record: Recorder | None = None) -> None:
+        training = plain.training
+        count, device = len(training.members), training.labels.device
+        size = training.config.batch_size
+        self.plain, self.record, self.size = plain, record or cuda_graph, size
+        self.rows = torch.zeros(count, dtype=torch.int64, device=device)
+        self.shifts = torch.zeros(2, count, dtype=torch.int64, device=device)
+        self.mirror = torch.zeros(count, dtype=torch.bool, device=device)
+        self.rates = torch.zeros(len(training.bounds), device=device)
+        self.rate = torch.zeros((), device=device)
+        self.number = torch.zeros(1, dtype=torch.int64, device=device)
+        self.places = torch.arange(size, device=device)
+        self.logits: torch.Tensor | None = None
+        self.replay: Callable[[], None] | None = None
+        self.refused, self.warm_up = "", WARM_UP
+
+    def __call__(self, epoch: Epoch) -> Iterator[None]:
+        """Take the steps of an epoch."""
+        self._lay_out(epoch)
+        whole = sum(stop - start == self.size for start, stop in epoch.bounds)  # only the last batch may be another
+        following = -1  # the step that the recorded one would take by its own count
+        for number in range(len(epoch.bounds)):
+            if number < whole and self._can_replay(epoch, number, whole - number):
+                if number != following:
+                    self.number.fill_(number)
+                assert self.replay is not None
+                self.replay()
+                following = number + 1
+            else:
+                self._take_plainly(epoch, number)
+                self.warm_up -= number < whole
+            yield
+
+    def _lay_out(self, epoch: Epoch) -> None:
+        """Copy to where the recorded step looks."""
+        self.rows.copy_(epoch.rows)
+        self.shifts.copy_(torch.stack([epoch.draws.down, epoch.draws.right]))
+        self.mirror.copy_(epoch.draws.mirror)
+        self.rates[: len(epoch.rates)] = torch.tensor(epoch.rates)
+        if epoch.logits is not self.logits:
+            self.logits, self.replay = epoch.logits, None
+
+    def _can_replay(self, epoch: Epoch, number: int, left: int) -> bool:
+        """Whether the next step can be replayed; recorded here, when it is time and enough whole batches are left."""
+        if self.replay is None and not self.refused and self.warm_up <= 0 and left >= COMPARED:
+            self._record(epoch, number)
+        return self.replay is not None
+
+    def _record(self, epoch: Epoch, number: int) -> None:
+        """Record the step and compare it with a plain one; the training is left at `number`, where it was."""
+        rows = epoch.rows[number * self.size : (number + COMPARED) * self.size]
+        before = self._state(rows)
+        with self._same_chance():
+            for compared in range(number, number + COMPARED):
+                self._take_plainly(epoch, compared)
+        expected = self._state(rows)
+        self._restore(before)
+        try:
+            replay = self.record(self._step)
+        except RuntimeError as error:  # any network may do what cannot be recorded, and torch says so in many ways
+            self.refused = f"its steps cannot be recorded: {_first_line(error)}"
+            return
+        self.number.fill_(number)
+        with self._same_chance():
+            for _ in range(COMPARED):
+                replay()
+        self.refused = _differing(before, expected, self._state(rows))
+        self._restore(before)
+        if not self.refused:
+            self.replay = replay
+
+    def _take_plainly(self, epoch: Epoch, number: int) -> None:
+        start, stop = epoch.bounds[number]
+        rows = epoch.rows[start:stop]
+        pixels = self.plain.training.images.of(rows)
+        self.plain.take(pixels, rows, epoch.draws.part(start, stop), epoch.rates[number], self.logits)
+
+    def _step(self) -> None:
+        """The step that is recorded: nothing in it depends on Python but its shapes."""
+        places = self.number * self.size + self.places
+        rows = self.rows.index_select(0, places)
+        down, right = self.shifts.index_select(1, places)
+        training = self.plain.training
+        draws = Draws(training.config.crop_padding, down, right, self.mirror.index_select(0, places))
+        self.rate.copy_(self.rates.index_select(0, self.number).squeeze(0))
+        self.plain.take(training.images.of(rows), rows, draws, self.rate, self.logits)
+        self.number += 1
+
+    def _state(self, rows: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+        """Copies of all that steps on these rows change, by kind."""
+        state = {kind: [tensor.clone() for tensor in tensors] for kind, tensors in self._changing().items()}
+        return state | {"logits": [] if self.logits is None else [self.logits[rows]]}
+
+    def _restore(self, state: dict[str, list[torch.Tensor]]) -> None:
+        """All but the logits, which the same steps will write again."""
+        for kind, tensors in self._changing().items():
+            for tensor, kept in zip(tensors, state[kind], strict=True):
+                tensor.copy_(kept)
+
+    def _changing(self) -> dict[str, list[torch.Tensor]]:
+        optimizer, model = self.plain.optimizer, self.plain.model
+        momentum = [state.get("momentum_buffer") for state in optimizer.state.values()]
+        return {
+            "weights": [parameter.data for parameter in model.parameters()],
+            "momentum": [buffer for buffer in momentum if buffer is not None],
+            "running statistics": [buffer for buffer in model.buffers() if buffer.is_floating_point()],
+            "counters": [buffer for buffer in model.buffers() if not buffer.is_floating_point()],
+        }
+
+    @contextmanager
+    def _same_chance(self) -> Iterator[None]:
+        """What is drawn inside the block, for dropout, is drawn again after it."""
+        device = self.rows.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+
+
+def remark(steps: Steps) -> str:
+    """What a user should know of how the steps were taken: why none was replayed; mostly nothing."""
+    return f", slower than it could be: {steps.refused}" if isinstance(steps, RecordedSteps) and steps.refused else ""
+
+
+def compiler_failure(error: BaseException) -> str:
+    """What the compiler says, if it is its error; else nothing."""
+    from torch._dynamo.exc import TorchDynamoException  # there is no public name for what torch.compile raises
+
+    return _first_line(error) if isinstance(error, TorchDynamoException) else ""
+
+
+def cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
+    """Record a step on the current stream, which must not be the default one, without taking it. Gives its replay."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
+        step()
+    return graph.replay
+
+
+@contextmanager
+def own_stream(device: torch.device) -> Iterator[None]:
+    """On a GPU, do everything inside the block on a stream of its own, as recording asks for."""
+    if device.type != "cuda":
+        yield
+        return
+    around, stream = torch.cuda.current_stream(device), _stream(device)
+    stream.wait_stream(around)
+    with torch.cuda.stream(stream):
+        yield
+    around.wait_stream(stream)
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all trainings, since the memory that a stream has freed is not given to another."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _differing(
+    before: dict[str, list[torch.Tensor]], expected: dict[str, list[torch.Tensor]], found: dict[str, list[torch.Tensor]]
+) -> str:
+    """In words, which kind of numbers the replayed steps changed otherwise; empty where all agree."""
+    for kind, tensors in expected.items():
+        change, error = _distance(before[kind], tensors), _distance(tensors, found[kind])
+        if error > TOLERANCE * change:
+            return f"replayed, the {kind} end {error:.3g} from where plain steps bring them, a change of {change:.3g}"
+    return ""
+
+
+def _distance(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
+    """The Euclidean distance over all numbers, NaN counted as 0."""
+    apart = [a.double().nan_to_num() - b.double().nan_to_num() for a, b in zip(one, other, strict=True)]
+    return math.hypot(*(float(difference.norm()) for difference in apart))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,242 @@
+"""Replayed steps are what plain ones are; a CUDA graph is stood in for by a tape, which replays on the CPU."""
+
+import copy
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from prune_kit import models
+from prune_kit.data.dataset import Dataset
+from prune_kit.errors import RunError
+from prune_kit.training import loop, recorded_steps, recorder
+from prune_kit.training.config import TrainConfig
+from prune_kit.training.recorded_steps import RecordedSteps
+from prune_kit.training.runs import RecordedRun, Request, RunInputs
+from tests.conftest import ONE_THREAD, TINY
+from tests.training.tape import tape
+from tests.training.test_loop import training
+
+ROWS = 77  # four batches of 16 and one of 13
+EPOCHS = 3
+CONFIGS = [
+    {},
+    {"crop_padding": 1, "flip": True, "schedule": "cosine"},
+    {"schedule": "triangular", "nesterov": False, "momentum": 0.0},
+    {"drop_last": True, "weight_decay": 0.01},
+    {"model": "mlp", "flip": True},
+]
+
+
+def trained(
+    data: Dataset, config: TrainConfig, *, recorded: bool, model: nn.Module | None = None, cut: int = 0
+) -> tuple[dict[str, torch.Tensor], torch.Tensor, list[int], loop.Steps]:
+    """The weights, the logits of each epoch, the steps told of, and what took them."""
+    work = training(data, config, data.rows.training[:ROWS])
+    work = replace(work, total_steps=work.total_steps - cut)
+    model = model or models.build(config.model, shape=data.shape, classes=data.classes, seed=0)
+    optimizer = loop.optimizer_for(model, config)
+    plain = loop.PlainSteps(model, optimizer, work)
+    steps: loop.Steps = RecordedSteps(plain, tape) if recorded else plain
+    logits, told, kept = torch.empty(len(data), data.classes), list[int](), []
+    for epoch in range(1, EPOCHS + 1):
+        logits.fill_(torch.nan)
+        loop.train_epoch(model, optimizer, work, epoch, logits, told.append, steps)
+        kept.append(logits.clone())
+    return model.state_dict(), torch.stack(kept), told, steps
+
+
+@pytest.mark.parametrize("cut", [0, 3])
+@pytest.mark.parametrize("changes", CONFIGS)
+def test_replayed_steps_train_the_same_network(shapes: Dataset, changes: dict[str, object], cut: int) -> None:
+    config = TINY.changed(changes)
+    expected, their_logits, their_steps, _ = trained(shapes, config, recorded=False, cut=cut)
+    found, logits, told, steps = trained(shapes, config, recorded=True, cut=cut)
+    assert isinstance(steps, RecordedSteps)
+    assert (steps.refused, steps.replay is None) == ("", False)
+    assert told == their_steps
+    for name, values in expected.items():
+        torch.testing.assert_close(found[name], values, rtol=1e-5, atol=1e-6, msg=name)
+    torch.testing.assert_close(logits, their_logits, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def test_most_steps_are_replayed_and_none_is_missing(shapes: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    take = loop.PlainSteps.take
+
+    def counted(self: loop.PlainSteps, pixels: torch.Tensor, rows: torch.Tensor, *rest: object) -> None:
+        sizes.append(len(rows))
+        take(self, pixels, rows, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop.PlainSteps, "take", counted)
+    _, logits, told, _ = trained(shapes, TINY, recorded=True)
+    assert told == list(range(1, 5 * EPOCHS + 1))
+    # to warm up, the fourth, behind which there is no second to compare, to compare with, and what is recorded
+    assert sizes.count(16) == recorded_steps.WARM_UP + 1 + recorded_steps.COMPARED + 1
+    assert sizes.count(13) == EPOCHS
+    assert not logits[:, shapes.rows.training[:ROWS]].isnan().any()
+
+
+def test_dropout_is_drawn_anew_in_every_replayed_step(shapes: Dataset) -> None:
+    class Dropping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop, self.linear = nn.Dropout(0.5), nn.Linear(8 * 8, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            masks.append(self.drop(torch.ones(6, requires_grad=True)).detach())
+            return self.linear(self.drop(x.flatten(1)))
+
+    masks: list[torch.Tensor] = []
+    torch.manual_seed(0)
+    network = Dropping()
+    expected, *_ = trained(shapes, TINY, recorded=False, model=copy.deepcopy(network))
+    found, _, _, steps = trained(shapes, TINY, recorded=True, model=network)
+    assert isinstance(steps, RecordedSteps) and steps.refused == ""
+    for name, values in expected.items():  # the draws of a training depend on its seed, however steps are taken
+        torch.testing.assert_close(found[name], values, rtol=1e-5, atol=1e-6, msg=name)
+
+
+class Counting(nn.Module):
+    """A network that does something else in each step, which is decided in Python."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.steps = nn.Linear(8 * 8, 3), 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.steps += 1
+        output: torch.Tensor = self.linear(x.flatten(1)) * (1 + self.steps % 2)
+        return output
+
+
+class Asking(nn.Module):
+    """A network that looks at its numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8 * 8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = self.linear(x.flatten(1))
+        return output if float(output.detach().abs().max()) > 0 else -output
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [(Counting, "replayed, the .* end .* from where plain steps"), (Asking, "cannot be recorded: .*capt")],
+)
+def test_what_cannot_be_replayed_is_trained_plainly_and_says_why(
+    shapes: Dataset, network: type[nn.Module], reason: str
+) -> None:
+    torch.manual_seed(0)
+    model = network()
+    expected, their_logits, *_ = trained(shapes, TINY, recorded=False, model=copy.deepcopy(model))
+    found, logits, told, steps = trained(shapes, TINY, recorded=True, model=model)
+    assert isinstance(steps, RecordedSteps) and steps.replay is None
+    assert told == list(range(1, 5 * EPOCHS + 1))
+    assert re.search(reason, steps.refused)
+    if network is Asking:
+        for name, values in expected.items():
+            assert torch.equal(found[name], values)
+        torch.testing.assert_close(logits, their_logits, rtol=0, atol=0, equal_nan=True)
+
+
+def test_short_epochs_are_never_recorded(shapes: Dataset) -> None:
+    config = TINY.changed({"batch_size": 40})
+    _, _, told, steps = trained(shapes, config, recorded=True)
+    assert isinstance(steps, RecordedSteps) and steps.replay is None and steps.refused == ""
+    assert told == list(range(1, 2 * EPOCHS + 1))
+
+
+def test_a_run_with_replayed_steps_records_the_same(
+    shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = Request(3, minibatches=True, test=True, sweeps=frozenset({1, 3}), thresholds=frozenset({0.6}))
+    run = RunInputs(shapes, TINY, 0, ONE_THREAD)
+    recorder.complete(run, everything, tmp_path / "plain", lambda *_: None)
+    made: list[RecordedSteps] = []
+
+    def recorded(model: nn.Module, optimizer: torch.optim.SGD, work: loop.Training) -> loop.Steps:
+        made.append(RecordedSteps(loop.PlainSteps(model, optimizer, work), tape))
+        return made[-1]
+
+    monkeypatch.setattr(recorded_steps, "fastest", recorded)
+    recorder.complete(run, everything, tmp_path / "recorded", lambda *_: None)
+    assert made[0].replay is not None
+    plain, replayed = (RecordedRun(run, tmp_path / kind / run.key) for kind in ("plain", "recorded"))
+    np.testing.assert_allclose(replayed.minibatches("l2_error", 3), plain.minibatches("l2_error", 3), atol=1e-4)
+    np.testing.assert_allclose(replayed.sweep("l2_error", 3), plain.sweep("l2_error", 3), atol=1e-4)
+    assert replayed.reached(0.6) == plain.reached(0.6)
+    assert replayed.outcome()["test_accuracy"] == plain.outcome()["test_accuracy"]
+
+
+def test_why_steps_are_not_replayed_is_told_at_the_end(
+    shapes: Dataset, runs_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: object) -> None:
+        raise RuntimeError("operation not permitted\nat some place")
+
+    monkeypatch.setattr(
+        recorded_steps,
+        "fastest",
+        lambda *given: RecordedSteps(loop.PlainSteps(*given), fails),  # type: ignore[arg-type]
+    )
+    told: list[str] = []
+    run = RunInputs(shapes, TINY, 0, ONE_THREAD)
+    recorder.complete(run, Request(2, minibatches=True), runs_folder, lambda *line: told.append(line[2]))
+    assert told[-1].endswith("slower than it could be: its steps cannot be recorded: operation not permitted")
+
+
+@pytest.mark.slow
+def test_a_compiled_network_is_trained_alike(shapes: Dataset, tmp_path: Path) -> None:
+    request = Request(2, minibatches=True, sweeps=frozenset({2}))
+    config = TINY.changed({"crop_padding": 1})
+    errors = []
+    for compiled in (False, True):
+        run = RunInputs(shapes, config.changed({"compiled": compiled}), 0, ONE_THREAD)
+        recorder.complete(run, request, tmp_path, lambda *_: None)
+        errors.append(RecordedRun(run, tmp_path / run.key).sweep("l2_error", 2))
+    assert len(list(tmp_path.iterdir())) == 2
+    np.testing.assert_allclose(errors[1], errors[0], atol=1e-3)
+
+
+def test_a_network_that_cannot_be_compiled_is_told_with_a_remedy(
+    shapes: Dataset, runs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch._dynamo.exc import TorchDynamoException
+
+    def fails(*_: object, **__: object) -> nn.Module:
+        class Failing(nn.Module):
+            def forward(self, _: torch.Tensor) -> torch.Tensor:
+                raise TorchDynamoException("no compiler\nand more")
+
+        return Failing()
+
+    monkeypatch.setattr(torch, "compile", fails)
+    run = RunInputs(shapes, TINY.changed({"compiled": True}), 0, ONE_THREAD)
+    with pytest.raises(RunError, match=r"cannot be compiled here: no compiler\. Leave out compiled=true"):
+        recorder.complete(run, Request(1), runs_folder, lambda *_: None)
+
+
+@pytest.mark.gpu
+def test_a_gpu_replays_the_steps_of_a_training(shapes: Dataset) -> None:
+    device = torch.device("cuda")
+    config = TINY.changed({"crop_padding": 1, "flip": True})
+    work = training(shapes, config, shapes.rows.training[:ROWS], device=device)
+    found = []
+    for recorded in (False, True):
+        with recorded_steps.own_stream(device):
+            model = loop.placed(models.build(config.model, shape=shapes.shape, classes=shapes.classes, seed=0), device)
+            optimizer = loop.optimizer_for(model, config)
+            plain = loop.PlainSteps(model, optimizer, work)
+            steps = RecordedSteps(plain) if recorded else plain
+            for epoch in range(1, EPOCHS + 1):
+                loop.train_epoch(model, optimizer, work, epoch, steps=steps)
+        assert not recorded or (isinstance(steps, RecordedSteps) and steps.replay is not None), steps.refused
+        found.append(torch.cat([p.detach().flatten() for p in model.parameters()]).cpu())
+    torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-3)
