@@ -3,7 +3,8 @@
     python benchmarks/engine.py --data folder:DIR                      the EL2N job and its parts
     python benchmarks/engine.py --data folder:DIR --models mlp,convnet,resnet18
     python benchmarks/engine.py --data folder:DIR --agreement          whether bf16 changes more than other seeds do
-    python benchmarks/engine.py --data cifar10:DIR --gpu               on a GPU: ResNet-18, 10 runs of 20 epochs, GraNd
+    python benchmarks/engine.py --data cifar10:DIR --gpu               on a GPU: all that is promised of one
+    python benchmarks/engine.py --data cifar10:DIR --gpu steps         a part of that: steps, score, seeds
 
 The plain loop is how the peers train: a torchvision data set of PIL images, transforms in DataLoader workers, float32,
 the default memory layout, one network after the other with all cores; then a clean pass for EL2N. Both train the same
@@ -12,6 +13,7 @@ the forward's multiplications and additions) against the rate of large matrix pr
 """
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -35,7 +37,7 @@ import prune_kit
 from prune_kit import models
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.data.spec import load_data
-from prune_kit.training import images, loop, memory, schedule
+from prune_kit.training import images, loop, memory, recorded_steps, schedule
 from prune_kit.training.config import TrainConfig
 from prune_kit.training.processor import cpu_precision
 from prune_kit.training.threads import using_threads
@@ -130,28 +132,36 @@ def our_job(data: Dataset, config: TrainConfig, epochs: int, runs: int, device: 
 
 
 def our_parts(
-    data: Dataset, config: TrainConfig, device: torch.device, precision: str, epochs: int
+    data: Dataset, config: TrainConfig, device: torch.device, precision: str, epochs: int, *, launched: bool = False
 ) -> dict[str, float]:
-    """Seconds of an epoch of training and of a sweep of all rows, in this process; medians over `epochs`."""
+    """Seconds of an epoch of training and of a sweep of all rows, in this process; medians over `epochs`.
+
+    `before` is what the first epoch took longer. `launched` steps are neither replayed nor compiled.
+    """
     pictures, *_ = images.of_data(data, device)
     members = torch.from_numpy(data.rows.training).to(device)
     labels = torch.from_numpy(data.labels).to(device)
     steps = schedule.steps_per_epoch(len(members), config.batch_size, drop_last=config.drop_last)
     training = loop.Training(pictures, labels, members, config, 0, config.epochs * steps, steps, precision)
-    model = loop.placed(models.build(config.model, shape=data.shape, classes=data.classes, seed=0), device)
-    optimizer = loop.optimizer_for(model, config)
     found: dict[str, list[float]] = {"training": [], "sweeps": []}
-    for epoch in range(1, epochs + 2):
-        for name, work in (
-            ("training", lambda e=epoch: loop.train_epoch(model, optimizer, training, e)),
-            ("sweeps", lambda: loop.sweep(model, pictures, precision, members)),
-        ):
-            synchronise(device)
-            began = time.perf_counter()
-            work()
-            synchronise(device)
-            found[name].append(time.perf_counter() - began)
-    return {name: statistics.median(seconds[1:]) for name, seconds in found.items()}
+    with recorded_steps.own_stream(device), loop.in_tf32(device):
+        model = loop.placed(models.build(config.model, shape=data.shape, classes=data.classes, seed=0), device)
+        optimizer = loop.optimizer_for(model, config)
+        taken = None if launched else recorded_steps.fastest(model, optimizer, training)
+        for epoch in range(1, epochs + 2):
+            for name, work in (
+                ("training", lambda e=epoch: loop.train_epoch(model, optimizer, training, e, steps=taken)),
+                ("sweeps", lambda: loop.sweep(model, pictures, precision, members)),
+            ):
+                synchronise(device)
+                began = time.perf_counter()
+                work()
+                synchronise(device)
+                found[name].append(time.perf_counter() - began)
+    if taken is not None and (remark := recorded_steps.remark(taken)):
+        print(f"{config.model}, {precision}{remark}")
+    medians = {name: statistics.median(seconds[1:]) for name, seconds in found.items()}
+    return medians | {"before": found["training"][0] - medians["training"]}
 
 
 def synchronise(device: torch.device) -> None:
@@ -268,50 +278,64 @@ def agreement(data: Dataset, name: str, given: argparse.Namespace) -> None:
 
 
 def gpu(data: Dataset, given: argparse.Namespace) -> None:
-    """What the project promises of a GPU: EL2N at epoch 20 over ten runs, GraNd at epoch 1, the share of the peak."""
+    """What the project promises of a GPU: the share of the peak, EL2N and GraNd over ten runs, several at once."""
     config = TrainConfig(
         model="resnet18", epochs=200, learning_rate=0.1, milestones=(60, 120, 160), crop_padding=PADDING, flip=True
     )
-    device = torch.device(given.device)
-    operations, count = forward_operations("resnet18", data), len(data.rows.training)
-    rate = peak_rate(device, "bf16")
-    for precision in ("bf16", "fp32"):
-        found = our_parts(data, config, device, precision, 3)
-        speed = count / found["training"]
-        print(f"resnet18, {precision}: {speed:,.0f} images/s of training, {300 * speed * operations / rate:.1f} % of "
-              f"{rate / 1e12:.0f} T/s in bf16; sweep {count / found['sweeps']:,.0f} images/s", flush=True)  # fmt: skip
-    compiled(data, config, device)
+    parts = given.gpu.split(",")
+    if "steps" in parts:
+        for name in ("resnet18", "convnet", "mlp"):
+            step_kinds(data, replace(config, model=name), given)
     runs = given.runs or 10
-    for method, epoch in (("el2n", given.epoch or 20), ("grand", 1)):
-        seconds = scored(data, method, config, given.device, epoch=epoch, runs=runs)
-        print(f"score --method {method} --epoch {epoch} --runs {runs}: {seconds:.1f} s", flush=True)
-    for name in ("convnet", "resnet18"):
-        chosen = replace(config, model=name)
-        tried = {jobs: scored(data, "el2n", chosen, given.device, epoch=1, runs=4, jobs=jobs) for jobs in (1, 2, 4)}
-        words = ", ".join(f"{jobs} at once {seconds:.1f} s" for jobs, seconds in tried.items())
-        print(f"{name}, four runs of one epoch: {words}", flush=True)
+    if "score" in parts:
+        for method, epoch, precision in (
+            ("el2n", given.epoch or 20, "auto"),
+            ("grand", 1, "auto"),
+            ("grand", 1, "bf16"),
+        ):
+            seconds = scored(data, method, config, given.device, epoch=epoch, runs=runs, precision=precision)
+            print(f"resnet18, score --method {method} --epoch {epoch} --runs {runs} --precision {precision}: "
+                  f"{seconds:.1f} s", flush=True)  # fmt: skip
+    if "seeds" in parts:
+        for name in ("convnet", "resnet18"):
+            chosen = replace(config, model=name)
+            tried = {jobs: scored(data, "el2n", chosen, given.device, epoch=2, runs=4, jobs=jobs) for jobs in (1, 2, 4)}
+            words = ", ".join(f"{jobs} at once {seconds:.1f} s" for jobs, seconds in tried.items())
+            print(f"{name}, four runs of two epochs: {words}", flush=True)
 
 
-def compiled(data: Dataset, config: TrainConfig, device: torch.device) -> None:
-    """What torch.compile would gain for ResNet-18 in bf16, and what it takes before the first step."""
-    pictures, *_ = images.of_data(data, device)
-    members = torch.from_numpy(data.rows.training[:12_800]).to(device)
-    labels = torch.from_numpy(data.labels).to(device)
-    training = loop.Training(pictures, labels, members, config, 0, 20_000, 100, "bf16")
-    for mode in (None, "default", "reduce-overhead"):
-        model = models.build(config.model, shape=data.shape, classes=data.classes, seed=0).to(device)
-        model = model.to(memory_format=torch.channels_last)
-        optimizer = loop.optimizer_for(model, config)
-        run = model if mode is None else torch.compile(model, mode=mode)
-        seconds = []
-        for epoch in range(1, 5):
-            synchronise(device)
-            began = time.perf_counter()
-            loop.train_epoch(run, optimizer, training, epoch)
-            synchronise(device)
-            seconds.append(time.perf_counter() - began)
-        print(f"torch.compile {mode or 'not used'}: {len(members) / min(seconds[1:]):,.0f} images/s, "
-              f"{seconds[0] - min(seconds[1:]):.1f} s before that", flush=True)  # fmt: skip
+def step_kinds(data: Dataset, config: TrainConfig, given: argparse.Namespace) -> None:
+    """Training by launched, replayed and compiled steps, and by the plain loop, in turns; when compiling pays."""
+    device, operations = torch.device(given.device), forward_operations(config.model, data)
+    count, rate = len(data.rows.training), peak_rate(device, "bf16")
+    kinds: dict[str, tuple[str, TrainConfig, dict[str, bool], bool]] = {
+        "launched, fp32": ("fp32", config, {"launched": True}, False),
+        "launched, bf16": ("bf16", config, {"launched": True}, False),
+        "replayed, bf16": ("bf16", config, {}, False),
+        "replayed, bf16, cudnn tries": ("bf16", config, {}, True),
+        "replayed, bf16, compiled": ("bf16", replace(config, compiled=True), {}, False),
+    }
+    found: dict[str, list[dict[str, float]]] = {"plain loop, fp32": [], **{kind: [] for kind in kinds}}
+    for _ in range(given.repeats):
+        plain = plain_job(data, config, 1, 1, device, given.workers)
+        found["plain loop, fp32"].append({"training": plain["training"], "sweeps": plain["sweeps"], "before": 0.0})
+        for kind, (precision, chosen, how, tries) in kinds.items():
+            torch.backends.cudnn.benchmark = tries
+            found[kind].append(our_parts(data, chosen, device, precision, 3, **how))
+            torch.backends.cudnn.benchmark = False
+    print(f"\n{config.model}, {count:,} rows, peak {rate / 1e12:.1f} T/s in bf16, medians of {given.repeats}")
+    print(f"{'':30}{'training/s':>12}{'of peak':>9}{'sweep/s':>12}{'epoch s':>9}{'before s':>10}")
+    middle = {
+        kind: {part: statistics.median(one[part] for one in each) for part in each[0]} for kind, each in found.items()
+    }
+    for kind, seconds in middle.items():
+        speed = count / seconds["training"]
+        print(f"{kind:30}{speed:>12,.0f}{300 * speed * operations / rate:>8.1f}%{count / seconds['sweeps']:>12,.0f}"
+              f"{seconds['training']:>9.3f}{max(found[kind][0]['before'], 0.0):>10.1f}", flush=True)  # fmt: skip
+    gained = middle["replayed, bf16"]["training"] - middle["replayed, bf16, compiled"]["training"]
+    first = found["replayed, bf16, compiled"][0]["before"]
+    pays = f"pays from {first / gained:,.0f} epochs on" if gained > 0 else "does not pay"
+    print(f"torch.compile {pays} (what it took the first time, by what each epoch is shorter)", flush=True)
 
 
 def main() -> None:
@@ -324,11 +348,11 @@ def main() -> None:
     parser.add_argument("--epoch", type=int, help="default: 4, with --gpu 20")
     parser.add_argument("--runs", type=int, help="default: 4, with --gpu 10")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2, help="of the plain loop's DataLoader")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the plain loop's DataLoader")
     parser.add_argument("--precision", default="both", help="of ours: auto, fp32, bf16 or both auto and fp32")
     parser.add_argument("--agreement", action="store_true")
     parser.add_argument("--parts", action="store_true", help="the parts only")
-    parser.add_argument("--gpu", action="store_true")
+    parser.add_argument("--gpu", nargs="?", const="steps,score,seeds", help="parts, by commas")
     given = parser.parse_args()
     if not given.gpu:
         small = {"epoch": 4, "runs": 4, "rows": 5000}
