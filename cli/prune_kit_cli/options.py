@@ -46,7 +46,7 @@ Precision = Annotated[
     str,
     typer.Option(
         "--precision",
-        help="auto, fp32 or bf16; auto is bf16 on a GPU and, where it pays, on CPUs with AMX, else fp32.",
+        help="auto, fp32 or bf16; auto is bf16 on a GPU and, where it pays, on a CPU that multiplies in it, else fp32.",
     ),
 ]
 Jobs = Annotated[

@@ -19,7 +19,7 @@ from prune_kit.training.executor import Task, run_tasks
 from prune_kit.training.holdout import IN_WORK, PROBABILITY_CLASSES, Holdout
 from prune_kit.training.images import DeviceImages, PreparedImages
 from prune_kit.training.processes import EpochListener
-from prune_kit.training.processor import has_bf16_units
+from prune_kit.training.processor import multiplies_bf16
 from prune_kit.training.recorder import STATE, complete
 from prune_kit.training.runs import RecordedRun, Request, RunInputs
 from prune_kit.training.state import SavedState
@@ -93,7 +93,7 @@ def fold_execution(
 
 
 def _open_precision(device: str) -> str:
-    return "bf16" if not resolve_execution(device).device.startswith("cuda") and has_bf16_units() else "auto"
+    return "bf16" if not resolve_execution(device).device.startswith("cuda") and multiplies_bf16() else "auto"
 
 
 def _name(ratio: int, group: range) -> str:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from prune_kit.training import processor
@@ -18,8 +20,22 @@ from prune_kit.training.config import resolve_execution
 def test_bf16_where_the_processor_has_units_for_it_and_the_network_keeps_them_busy(
     units: bool, model: str, shape: tuple[int, int, int], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processor, "has_bf16_units", lambda: units)
+    monkeypatch.setattr(processor, "multiplies_bf16", lambda: units)
     assert processor.cpu_precision(model, shape) == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("fpu avx512f amx_bf16 amx_tile", True), ("fpu avx512f avx512_bf16 clzero", True), ("fpu avx2 avx512f", False)],
+)
+def test_a_processor_that_multiplies_in_bf16_is_known_by_its_flags(
+    flags: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "cpuinfo"
+    told.write_text(f"model name\t: some\nflags\t\t: {flags}\n")
+    for path, answer in ((told, expected), (tmp_path / "absent", False)):
+        monkeypatch.setattr(processor, "CPU_INFO", path)
+        assert processor.multiplies_bf16.__wrapped__() is answer
 
 
 def test_it_decides_only_what_is_left_open() -> None:
