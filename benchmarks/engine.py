@@ -284,7 +284,7 @@ def gpu(data: Dataset, given: argparse.Namespace) -> None:
     )
     parts = given.gpu.split(",")
     if "steps" in parts:
-        for name in ("resnet18", "convnet", "mlp"):
+        for name in (given.models or "resnet18,convnet,mlp").split(","):
             step_kinds(data, replace(config, model=name), given)
     runs = given.runs or 10
     if "score" in parts:
@@ -343,7 +343,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="digits", help="folder:DIR, as for prune-kit score")
     parser.add_argument("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--models", default="convnet")
+    parser.add_argument("--models", help="by commas (default: convnet, with --gpu resnet18,convnet,mlp)")
     parser.add_argument("--rows", type=int, help="training rows, 0 for all (default: 5000, with --gpu all)")
     parser.add_argument("--epoch", type=int, help="default: 4, with --gpu 20")
     parser.add_argument("--runs", type=int, help="default: 4, with --gpu 10")
@@ -365,7 +365,7 @@ def main() -> None:
         gpu(data, given)
         return
     with using_threads(torch.get_num_threads()):
-        for name in given.models.split(","):
+        for name in (given.models or "convnet").split(","):
             if given.agreement:
                 agreement(data, name, given)
                 continue

@@ -208,6 +208,7 @@ WRONG = [
     ("score --data npz:{place}/other.npz", "work", "is not the data of the score table"),
     ("score --model convnet", "work", "was made otherwise: model convnet (the table has mlp)"),
     ("score --seed 3", "work", "was made otherwise: seed 3 (the table has 0)"),
+    ("score --train compiled=true", "work", "was made otherwise: compiled True (the table has False)"),
     # places that cannot be written
     ("select --by el2n@1 --out {place}/mine.npz/selection.h5", "work", "cannot write {place}/mine.npz/selection.h5"),
     ("select --by el2n@1 --out {place}/empty", "work", "is there already, and is no selection file"),

@@ -161,3 +161,11 @@ def test_the_gradient_of_a_global_average_keeps_the_layout() -> None:
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         model(torch.randn(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize(("device", "inside"), [("cpu", "highest"), ("cuda", "high")])
+def test_float32_products_use_tf32_on_a_gpu_alone_and_for_a_while(device: str, inside: str) -> None:
+    with pytest.raises(KeyboardInterrupt), loop.in_tf32(torch.device(device)):
+        assert torch.get_float32_matmul_precision() == inside
+        raise KeyboardInterrupt
+    assert torch.get_float32_matmul_precision() == "highest"
