@@ -21,7 +21,8 @@ class TrainConfig:
     multiplies the rate by `decay`; `warmup` is the share of the steps in which "triangular" rises (it then falls to 0).
     `crop_padding` pixels of black on every side, then a random crop; `flip` mirrors half of the images. The last
     partial batch of an epoch is kept unless `drop_last`. `compiled` has torch.compile make the network's own kernels,
-    which takes half a minute and pays in long trainings (benchmarks/RESULTS.md); the last bits are others.
+    which takes half a minute; the last bits are others. On CPUs it does not pay, on GPUs that was not measured
+    (benchmarks/RESULTS.md).
     """
 
     model: str

@@ -193,6 +193,7 @@ def test_why_steps_are_not_replayed_is_told_at_the_end(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch 2.11's own
 def test_a_compiled_network_is_trained_alike(shapes: Dataset, tmp_path: Path) -> None:
     request = Request(2, minibatches=True, sweeps=frozenset({2}))
     config = TINY.changed({"crop_padding": 1})
