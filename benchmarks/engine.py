@@ -4,7 +4,8 @@
     python benchmarks/engine.py --data folder:DIR --models mlp,convnet,resnet18
     python benchmarks/engine.py --data folder:DIR --agreement          whether bf16 changes more than other seeds do
     python benchmarks/engine.py --data cifar10:DIR --gpu               on a GPU: all that is promised of one
-    python benchmarks/engine.py --data cifar10:DIR --gpu steps         a part of that: steps, score, seeds
+    python benchmarks/engine.py --data cifar10:DIR --gpu steps         a part of that: steps, el2n, grand, seeds
+    python benchmarks/engine.py --data cifar10:DIR --gpu steps --cudnn-tries      where cuDNN tries its algorithms first
 
 The plain loop is how the peers train: a torchvision data set of PIL images, transforms in DataLoader workers, float32,
 the default memory layout, one network after the other with all cores; then a clean pass for EL2N. Both train the same
@@ -87,7 +88,10 @@ def loaders(data: Dataset, config: TrainConfig, device: torch.device, workers: i
 def plain_job(
     data: Dataset, config: TrainConfig, epochs: int, runs: int, device: torch.device, workers: int
 ) -> dict[str, float]:
-    """Seconds of the whole job, of its training and of its sweeps, as anyone would write it."""
+    """Seconds of the whole job as anyone would write it, and of the last run's training and sweep.
+
+    The workers of the loaders start in the first run.
+    """
     shuffled, ordered = loaders(data, config, device, workers)
     spent = {"training": 0.0, "sweeps": 0.0}
     scores = np.zeros((runs, len(data)))
@@ -106,14 +110,14 @@ def plain_job(
                 functional.cross_entropy(model(inputs.to(device)), labels.to(device)).backward()
                 optimizer.step()
         synchronise(device)
-        spent["training"] += time.perf_counter() - began
+        spent["training"] = time.perf_counter() - began
         began = time.perf_counter()
         model.eval()
         with torch.no_grad():
             for inputs, labels, rows in ordered:
                 error = model(inputs.to(device)).softmax(1) - functional.one_hot(labels.to(device), data.classes)
                 scores[seed, rows.numpy()] = error.norm(dim=1).cpu().numpy()
-        spent["sweeps"] += time.perf_counter() - began
+        spent["sweeps"] = time.perf_counter() - began
     scores.mean(axis=0)
     return spent | {"whole": time.perf_counter() - started}
 
@@ -176,12 +180,13 @@ def peak_rate(device: torch.device, precision: str) -> float:
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     one, other = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
     seconds = []
-    for _ in range(4):
-        synchronise(device)
-        began = time.perf_counter()
-        one @ other
-        synchronise(device)
-        seconds.append(time.perf_counter() - began)
+    with loop.in_tf32(device):
+        for _ in range(4):
+            synchronise(device)
+            began = time.perf_counter()
+            one @ other
+            synchronise(device)
+            seconds.append(time.perf_counter() - began)
     return 2 * size**3 / min(seconds[1:])
 
 
@@ -245,7 +250,7 @@ def parts(data: Dataset, name: str, given: argparse.Namespace) -> None:
     print(f"{'':26}{'training/s':>12}{'of peak':>9}{'sweep/s':>12}{'of peak':>9}{'peak G/s':>10}")
     rows: dict[str, list[dict[str, float]]] = {"plain loop, fp32": [], "ours, fp32": [], "ours, bf16": []}
     for _ in range(given.repeats):
-        plain = plain_job(data, config, 1, 1, device, given.workers)
+        plain = plain_job(data, config, 1, 2, device, given.workers)
         rows["plain loop, fp32"].append({key: plain[key] for key in ("training", "sweeps")})
         for precision in ("fp32", "bf16"):
             rows[f"ours, {precision}"].append(our_parts(data, config, device, precision, 1))
@@ -287,42 +292,39 @@ def gpu(data: Dataset, given: argparse.Namespace) -> None:
         for name in (given.models or "resnet18,convnet,mlp").split(","):
             step_kinds(data, replace(config, model=name), given)
     runs = given.runs or 10
-    if "score" in parts:
-        for method, epoch, precision in (
-            ("el2n", given.epoch or 20, "auto"),
-            ("grand", 1, "auto"),
-            ("grand", 1, "bf16"),
-        ):
-            seconds = scored(data, method, config, given.device, epoch=epoch, runs=runs, precision=precision)
-            print(f"resnet18, score --method {method} --epoch {epoch} --runs {runs} --precision {precision}: "
-                  f"{seconds:.1f} s", flush=True)  # fmt: skip
+    jobs = [("el2n", given.epoch or 20, "auto"), ("grand", 1, "auto"), ("grand", 1, "bf16")]
+    for method, epoch, precision in [one for one in jobs if one[0] in parts]:
+        seconds = scored(data, method, config, given.device, epoch=epoch, runs=runs, precision=precision)
+        print(f"resnet18, score --method {method} --epoch {epoch} --runs {runs} --precision {precision}: "
+              f"{seconds:.1f} s", flush=True)  # fmt: skip
     if "seeds" in parts:
-        for name in ("convnet", "resnet18"):
-            chosen = replace(config, model=name)
-            tried = {jobs: scored(data, "el2n", chosen, given.device, epoch=2, runs=4, jobs=jobs) for jobs in (1, 2, 4)}
-            words = ", ".join(f"{jobs} at once {seconds:.1f} s" for jobs, seconds in tried.items())
-            print(f"{name}, four runs of two epochs: {words}", flush=True)
+        for name, epoch in (("convnet", given.epoch or 20), ("resnet18", given.epoch or 5)):
+            chosen, words = replace(config, model=name), []
+            for at_once in (1, 2, 4):
+                scored(data, "el2n", chosen, given.device, epoch=1, runs=at_once, jobs=at_once)  # the processes start
+                seconds = scored(data, "el2n", chosen, given.device, epoch=epoch, runs=4, jobs=at_once)
+                words.append(f"{at_once} at once {seconds:.1f} s")
+            print(f"{name}, four runs, EL2N at epoch {epoch}: {', '.join(words)}", flush=True)
 
 
 def step_kinds(data: Dataset, config: TrainConfig, given: argparse.Namespace) -> None:
     """Training by launched, replayed and compiled steps, and by the plain loop, in turns; when compiling pays."""
     device, operations = torch.device(given.device), forward_operations(config.model, data)
     count, rate = len(data.rows.training), peak_rate(device, "bf16")
-    kinds: dict[str, tuple[str, TrainConfig, dict[str, bool], bool]] = {
-        "launched, fp32": ("fp32", config, {"launched": True}, False),
-        "launched, bf16": ("bf16", config, {"launched": True}, False),
-        "replayed, bf16": ("bf16", config, {}, False),
-        "replayed, bf16, cudnn tries": ("bf16", config, {}, True),
-        "replayed, bf16, compiled": ("bf16", replace(config, compiled=True), {}, False),
+    kinds: dict[str, tuple[str, TrainConfig, bool]] = {
+        "launched, fp32": ("fp32", config, True),
+        "launched, bf16": ("bf16", config, True),
+        "replayed, bf16": ("bf16", config, False),
+        "replayed, bf16, compiled": ("bf16", replace(config, compiled=True), False),
     }
     found: dict[str, list[dict[str, float]]] = {"plain loop, fp32": [], **{kind: [] for kind in kinds}}
-    for _ in range(given.repeats):
-        plain = plain_job(data, config, 1, 1, device, given.workers)
+    for turn in range(1, given.repeats + 1):
+        plain = plain_job(data, config, 1, 2, device, given.workers)
         found["plain loop, fp32"].append({"training": plain["training"], "sweeps": plain["sweeps"], "before": 0.0})
-        for kind, (precision, chosen, how, tries) in kinds.items():
-            torch.backends.cudnn.benchmark = tries
-            found[kind].append(our_parts(data, chosen, device, precision, 3, **how))
-            torch.backends.cudnn.benchmark = False
+        for kind, (precision, chosen, launched) in kinds.items():
+            found[kind].append(our_parts(data, chosen, device, precision, 3, launched=launched))
+        words = (f"{kind} {each[-1]['training']:.3f}" for kind, each in found.items())
+        print(f"{config.model}, turn {turn}, seconds an epoch: {'; '.join(words)}", flush=True)
     print(f"\n{config.model}, {count:,} rows, peak {rate / 1e12:.1f} T/s in bf16, medians of {given.repeats}")
     print(f"{'':30}{'training/s':>12}{'of peak':>9}{'sweep/s':>12}{'epoch s':>9}{'before s':>10}")
     middle = {
@@ -348,11 +350,12 @@ def main() -> None:
     parser.add_argument("--epoch", type=int, help="default: 4, with --gpu 20")
     parser.add_argument("--runs", type=int, help="default: 4, with --gpu 10")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the plain loop's DataLoader")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="of the plain loop's")
     parser.add_argument("--precision", default="both", help="of ours: auto, fp32, bf16 or both auto and fp32")
     parser.add_argument("--agreement", action="store_true")
     parser.add_argument("--parts", action="store_true", help="the parts only")
-    parser.add_argument("--gpu", nargs="?", const="steps,score,seeds", help="parts, by commas")
+    parser.add_argument("--gpu", nargs="?", const="steps,el2n,grand,seeds", help="parts, by commas")
+    parser.add_argument("--cudnn-tries", action="store_true", help="in this process; its choices last as long as that")
     given = parser.parse_args()
     if not given.gpu:
         small = {"epoch": 4, "runs": 4, "rows": 5000}
@@ -361,6 +364,7 @@ def main() -> None:
     data = part_of(data, given.rows) if given.rows else data
     print(f"{machine(device)}; medians of {given.repeats}")
     memory.keep_freed_memory()
+    torch.backends.cudnn.benchmark = given.cudnn_tries
     if given.gpu:
         gpu(data, given)
         return

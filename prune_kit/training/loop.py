@@ -192,7 +192,7 @@ def placed(model: nn.Module, device: torch.device) -> nn.Module:
 
 def _keep_layout(_: nn.Module, received: tuple[torch.Tensor]) -> None:
     (images,) = received
-    if images.requires_grad and images.dim() == 4:
+    if images.requires_grad and images.dim() == 4 and not torch.compiler.is_compiling():  # which has its own layouts
         images.register_hook(lambda g: g.contiguous(memory_format=torch.channels_last))  # type: ignore[no-untyped-call]
 
 

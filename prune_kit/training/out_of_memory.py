@@ -18,9 +18,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_bytes(device: torch.device) -> int:
-    """What is free on a GPU; on a CPU, where a file's pages come and go, all that the machine has."""
+    """What is free on a GPU, or kept by torch for use; on a CPU, where a file's pages come and go, all there is."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0] + kept)
     return _all_bytes() or 2**62
 
 
@@ -30,7 +31,7 @@ def activation_budget(device: torch.device) -> int:
     It does not depend on what else runs on a CPU, so that the same inputs give the same bits.
     """
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0] // 2)
+        return free_bytes(device) // 2
     return min(CPU_BYTES, _all_bytes() // 2) or CPU_BYTES
 
 

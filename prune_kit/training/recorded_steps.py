@@ -4,7 +4,7 @@ One step is hundreds of kernels of a few microseconds. Recorded, as a CUDA graph
 to step, the rows, their augmentation and the learning rate, lies on the device for the whole epoch, and the recorded
 step finds its place there by a number that it counts on itself. Recording fixes all that Python decides; so two
 replayed steps are compared with two plain ones before any is trusted, and where they differ, or the network cannot be
-recorded, steps are taken plainly.
+recorded, steps are taken plainly. What that cannot find: a network that does otherwise only after more steps than two.
 """
 
 import math
@@ -24,6 +24,8 @@ COMPARED = 2  # two, since the second shows whether gradients are cleared and th
 TOLERANCE = 0.02  # of the change that the steps make; bf16 rounds by at most 0.004 of a number
 
 Recorder = Callable[[Callable[[], None]], Callable[[], None]]  # records a function of no arguments; gives its replay
+
+_unrecordable: dict[str, str] = {}  # networks that could not be recorded in this process, and why: not tried again
 
 
 def fastest(model: nn.Module, optimizer: torch.optim.SGD, training: Training) -> Steps:
@@ -58,7 +60,7 @@ class RecordedSteps:
         self.places = torch.arange(size, device=device)
         self.logits: torch.Tensor | None = None
         self.replay: Callable[[], None] | None = None
-        self.refused, self.warm_up = "", WARM_UP
+        self.refused, self.warm_up = _unrecordable.get(training.config.model, ""), WARM_UP
 
     def __call__(self, epoch: Epoch) -> Iterator[None]:
         """Take the steps of an epoch."""
@@ -96,15 +98,17 @@ class RecordedSteps:
         """Record the step and compare it with a plain one; the training is left at `number`, where it was."""
         rows = epoch.rows[number * self.size : (number + COMPARED) * self.size]
         before = self._state(rows)
-        with self._same_chance():
-            for compared in range(number, number + COMPARED):
-                self._take_plainly(epoch, compared)
-        expected = self._state(rows)
-        self._restore(before)
         try:
+            with self._same_chance(), _never_waiting(self.rows.device):
+                for compared in range(number, number + COMPARED):
+                    self._take_plainly(epoch, compared)
+            expected = self._state(rows)
+            self._restore(before)
             replay = self.record(self._step)
         except RuntimeError as error:  # any network may do what cannot be recorded, and torch says so in many ways
-            self.refused = f"its steps cannot be recorded: {_first_line(error)}"
+            self._restore(before)
+            self.refused = f"its steps cannot be recorded: {_first_line(error.__context__ or error)}"
+            _unrecordable[self.plain.training.config.model] = self.refused
             return
         self.number.fill_(number)
         with self._same_chance():
@@ -159,6 +163,20 @@ class RecordedSteps:
         device = self.rows.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             yield
+
+
+@contextmanager
+def _never_waiting(device: torch.device) -> Iterator[None]:
+    """On a GPU, have torch refuse inside the block what waits for it: recording that would fail, and leave traces."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 def remark(steps: Steps) -> str:

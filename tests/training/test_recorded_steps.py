@@ -32,6 +32,11 @@ CONFIGS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _nothing_refused_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorded_steps, "_unrecordable", {})
+
+
 def trained(
     data: Dataset, config: TrainConfig, *, recorded: bool, model: nn.Module | None = None, cut: int = 0
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor, list[int], loop.Steps]:
@@ -140,7 +145,10 @@ def test_what_cannot_be_replayed_is_trained_plainly_and_says_why(
     assert isinstance(steps, RecordedSteps) and steps.replay is None
     assert told == list(range(1, 5 * EPOCHS + 1))
     assert re.search(reason, steps.refused)
-    if network is Asking:
+    *_, again = trained(shapes, TINY, recorded=True, model=network())
+    assert isinstance(again, RecordedSteps)
+    if network is Asking:  # is not tried again in this process
+        assert RecordedSteps(steps.plain, tape).refused == steps.refused == again.refused
         for name, values in expected.items():
             assert torch.equal(found[name], values)
         torch.testing.assert_close(logits, their_logits, rtol=0, atol=0, equal_nan=True)
@@ -193,7 +201,6 @@ def test_why_steps_are_not_replayed_is_told_at_the_end(
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch 2.11's own
 def test_a_compiled_network_is_trained_alike(shapes: Dataset, tmp_path: Path) -> None:
     request = Request(2, minibatches=True, sweeps=frozenset({2}))
     config = TINY.changed({"crop_padding": 1})
@@ -224,20 +231,46 @@ def test_a_network_that_cannot_be_compiled_is_told_with_a_remedy(
         recorder.complete(run, Request(1), runs_folder, lambda *_: None)
 
 
-@pytest.mark.gpu
-def test_a_gpu_replays_the_steps_of_a_training(shapes: Dataset) -> None:
+def on_gpu(
+    data: Dataset, config: TrainConfig, model: nn.Module, precision: str, *, recorded: bool
+) -> tuple[torch.Tensor, loop.Steps]:
+    """All weights after EPOCHS, and what took the steps."""
     device = torch.device("cuda")
+    with recorded_steps.own_stream(device):
+        work = replace(training(data, config, data.rows.training[:ROWS], device=device), precision=precision)
+        model = loop.placed(model, device)
+        optimizer = loop.optimizer_for(model, config)
+        plain = loop.PlainSteps(model, optimizer, work)
+        steps: loop.Steps = RecordedSteps(plain) if recorded else plain
+        for epoch in range(1, EPOCHS + 1):
+            loop.train_epoch(model, optimizer, work, epoch, steps=steps)
+        return torch.cat([p.detach().flatten() for p in model.parameters()]).cpu(), steps
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", ["convnet", "mlp", "dropping"])
+def test_a_gpu_replays_the_steps_of_a_training(shapes: Dataset, name: str, precision: str) -> None:
     config = TINY.changed({"crop_padding": 1, "flip": True})
-    work = training(shapes, config, shapes.rows.training[:ROWS], device=device)
-    found = []
-    for recorded in (False, True):
-        with recorded_steps.own_stream(device):
-            model = loop.placed(models.build(config.model, shape=shapes.shape, classes=shapes.classes, seed=0), device)
-            optimizer = loop.optimizer_for(model, config)
-            plain = loop.PlainSteps(model, optimizer, work)
-            steps = RecordedSteps(plain) if recorded else plain
-            for epoch in range(1, EPOCHS + 1):
-                loop.train_epoch(model, optimizer, work, epoch, steps=steps)
-        assert not recorded or (isinstance(steps, RecordedSteps) and steps.replay is not None), steps.refused
-        found.append(torch.cat([p.detach().flatten() for p in model.parameters()]).cpu())
-    torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-3)
+    torch.manual_seed(0)
+    network = (
+        nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(8 * 8, 3))
+        if name == "dropping"
+        else models.build(name, shape=shapes.shape, classes=shapes.classes, seed=0)
+    )
+    expected, _ = on_gpu(shapes, config, copy.deepcopy(network), precision, recorded=False)
+    found, steps = on_gpu(shapes, config, network, precision, recorded=True)
+    assert isinstance(steps, RecordedSteps)
+    assert (steps.refused, steps.replay is None) == ("", False)
+    torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-2 if precision == "bf16" else 1e-3)
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_plainly_what_cannot_be_recorded_and_then_records_another(shapes: Dataset) -> None:
+    torch.manual_seed(0)
+    asking = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Unflatten(1, (1, 8, 8)), Asking())
+    _, steps = on_gpu(shapes, TINY, asking, "fp32", recorded=True)
+    assert isinstance(steps, RecordedSteps) and "cannot be recorded" in steps.refused
+    other = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(8 * 8, 3))
+    _, steps = on_gpu(shapes, TINY.changed({"model": "mlp"}), other, "fp32", recorded=True)
+    assert isinstance(steps, RecordedSteps) and steps.replay is not None
