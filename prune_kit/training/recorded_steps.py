@@ -98,6 +98,9 @@ class RecordedSteps:
         """Record the step and compare it with a plain one; the training is left at `number`, where it was."""
         rows = epoch.rows[number * self.size : (number + COMPARED) * self.size]
         before = self._state(rows)
+        if self.plain.training.config.momentum and len(before["momentum"]) < len(before["weights"]):
+            self.refused = "its steps cannot be recorded: some weights got no gradient in the first ones"
+            return
         try:
             with self._same_chance(), _never_waiting(self.rows.device):
                 for compared in range(number, number + COMPARED):

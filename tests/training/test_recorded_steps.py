@@ -86,23 +86,25 @@ def test_most_steps_are_replayed_and_none_is_missing(shapes: Dataset, monkeypatc
     assert not logits[:, shapes.rows.training[:ROWS]].isnan().any()
 
 
-def test_dropout_is_drawn_anew_in_every_replayed_step(shapes: Dataset) -> None:
-    class Dropping(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.drop, self.linear = nn.Dropout(0.5), nn.Linear(8 * 8, 3)
+class Dropping(nn.Module):
+    """A network that draws in each step."""
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            masks.append(self.drop(torch.ones(6, requires_grad=True)).detach())
-            return self.linear(self.drop(x.flatten(1)))
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop, self.linear = nn.Dropout(0.5), nn.Linear(8 * 8, 3)
 
-    masks: list[torch.Tensor] = []
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = self.linear(self.drop(x.flatten(1)))
+        return output
+
+
+def test_dropout_draws_in_replayed_steps_what_it_draws_in_plain_ones(shapes: Dataset) -> None:
     torch.manual_seed(0)
     network = Dropping()
     expected, *_ = trained(shapes, TINY, recorded=False, model=copy.deepcopy(network))
     found, _, _, steps = trained(shapes, TINY, recorded=True, model=network)
     assert isinstance(steps, RecordedSteps) and steps.refused == ""
-    for name, values in expected.items():  # the draws of a training depend on its seed, however steps are taken
+    for name, values in expected.items():
         torch.testing.assert_close(found[name], values, rtol=1e-5, atol=1e-6, msg=name)
 
 
@@ -152,6 +154,14 @@ def test_what_cannot_be_replayed_is_trained_plainly_and_says_why(
         for name, values in expected.items():
             assert torch.equal(found[name], values)
         torch.testing.assert_close(logits, their_logits, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_network_with_weights_that_get_no_gradient_is_trained_plainly(shapes: Dataset) -> None:
+    network = Dropping()
+    network.register_parameter("unused", nn.Parameter(torch.ones(3)))
+    _, _, told, steps = trained(shapes, TINY, recorded=True, model=network)
+    assert isinstance(steps, RecordedSteps) and "got no gradient" in steps.refused
+    assert told == list(range(1, 5 * EPOCHS + 1))
 
 
 def test_short_epochs_are_never_recorded(shapes: Dataset) -> None:
@@ -254,9 +264,7 @@ def test_a_gpu_replays_the_steps_of_a_training(shapes: Dataset, name: str, preci
     config = TINY.changed({"crop_padding": 1, "flip": True})
     torch.manual_seed(0)
     network = (
-        nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(8 * 8, 3))
-        if name == "dropping"
-        else models.build(name, shape=shapes.shape, classes=shapes.classes, seed=0)
+        Dropping() if name == "dropping" else models.build(name, shape=shapes.shape, classes=shapes.classes, seed=0)
     )
     expected, _ = on_gpu(shapes, config, copy.deepcopy(network), precision, recorded=False)
     found, steps = on_gpu(shapes, config, network, precision, recorded=True)
@@ -271,6 +279,5 @@ def test_a_gpu_trains_plainly_what_cannot_be_recorded_and_then_records_another(s
     asking = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Unflatten(1, (1, 8, 8)), Asking())
     _, steps = on_gpu(shapes, TINY, asking, "fp32", recorded=True)
     assert isinstance(steps, RecordedSteps) and "cannot be recorded" in steps.refused
-    other = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(8 * 8, 3))
-    _, steps = on_gpu(shapes, TINY.changed({"model": "mlp"}), other, "fp32", recorded=True)
+    _, steps = on_gpu(shapes, TINY.changed({"model": "mlp"}), Dropping(), "fp32", recorded=True)
     assert isinstance(steps, RecordedSteps) and steps.replay is not None
