@@ -145,9 +145,10 @@ def _made_with(table: "ScoreTable") -> list[str]:
     if trained:
         settled, config = trained[0].parameters, trained[0].parameters["config"]
         precision = f", {settled['precision']}" if trained[0].runs else ""  # that of folds is told with their error
+        how = ", compiled" * config.get("compiled", False) + precision
         epochs = count_of(config["epochs"], "epoch")
         lines.append(
-            f"networks: {config['model']}, {epochs}, batch {config['batch_size']}{precision}, seed {settled['seed']} on"
+            f"networks: {config['model']}, {epochs}, batch {config['batch_size']}{how}, seed {settled['seed']} on"
         )
     options: dict[str, list[str]] = {}
     for column in table.columns.values():

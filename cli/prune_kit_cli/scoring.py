@@ -95,7 +95,8 @@ def score(
         screen.note("protocol", config.describe())
         stop = max(epochs or [score_epoch(loaded, config)])
         if stop < config.epochs and ends_with_epochs(names, given):
-            screen.note("", f"its first {stop} epochs are trained: nothing asks for a later one")
+            first = "first epoch is" if stop == 1 else f"first {stop} epochs are"
+            screen.note("", f"its {first} trained: nothing asks for a later one")
         scored = pipeline.score(
             loaded,
             names,

@@ -14,6 +14,7 @@ from prune_kit.removal import Removal
 from prune_kit.reporting.blocks import Block, Commands, Paragraph, Section, Table, visible
 from prune_kit.selection import Selection
 from prune_kit.table import TRAININGS, ScoreColumn, ScoreTable
+from prune_kit.training.processor import cpu_precision
 from prune_kit.training.protocols import protocol
 from prune_kit.tuning import AXES, SEARCH_SEEDS, TOP, goal_of, grid_of, is_search, rounds_of
 
@@ -152,8 +153,21 @@ def _scoring(data: Dataset, table: ScoreTable, spec: str) -> list[str]:
         words += f" --epoch {epochs_told}" if epochs_told else ""
         words += f" --runs {runs}" if runs else ""
         words += options + _options({key: parameters.get(key) for key in ("seed", "probes")})
+        words += _precision(data, columns) if runs else ""
         lines.append(words + _protocol(data, parameters.get("config", {})))
     return lines
+
+
+def _precision(data: Dataset, columns: list[ScoreColumn]) -> str:
+    """The precision of the trainings, where this machine's CPU would take another unasked.
+
+    It is not named where gradients were measured in another than that, for which there is no word.
+    """
+    parameters = columns[0].parameters
+    trained, network = parameters.get("precision"), parameters.get("config", {}).get("model", "")
+    measured = {str(c.parameters.get("gradient_precision", trained)).partition(" ")[0] for c in columns}
+    usual = trained in (None, cpu_precision(network, data.shape)) or measured != {trained}
+    return "" if usual else f" --precision {trained}"
 
 
 def _protocol(data: Dataset, config: Mapping[str, Any]) -> str:
@@ -182,7 +196,7 @@ def _options(parameters: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _few(seeds: "tuple[int, ...] | list[int]") -> str:
