@@ -29,6 +29,7 @@ MADE_BY = "prune-kit retrain"
 CELL: dict[str, tuple[type, ...]] = {  # of a sweep the first four; of a search epochs, and in the cell found the rest
     "rule": (str,), "by": (str,), "keep": (int, float), "offset": (int, float),
     "epochs": (int,), "found": (bool,), "goal": (str,), "met": (bool,), "grid": (dict,),
+    "validation": (int, float),
 }  # fmt: skip
 
 

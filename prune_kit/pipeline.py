@@ -25,7 +25,7 @@ from prune_kit.errors import OptionError
 from prune_kit.identity import check_same
 from prune_kit.lock import holding
 from prune_kit.outcomes import Outcomes
-from prune_kit.progress import Listener, Progress, nobody
+from prune_kit.progress import Listener, nobody, remark
 from prune_kit.removal import Removal, as_selection
 from prune_kit.retraining import BASELINES, outcome_of, relabelled_data, retrain_groups
 from prune_kit.scorers import Runs
@@ -59,6 +59,7 @@ def score(
     device: str = "auto",
     precision: str = "auto",
     jobs: int | None = None,
+    threads: int | None = None,
     observe: str | None = None,
     probes: float | None = None,
     table: ScoreTable | None = None,
@@ -69,15 +70,16 @@ def score(
     """Train `runs` networks, as far as they are not in the cache, and score every example by every method.
 
     One training serves all methods and epochs. `config` is the protocol, `model` replaces its network; left out, they
-    are those of the data set, 10 runs from seed 0, observed in the minibatches. `table` is an earlier table of the same
-    data, and then its protocol stands: what it holds is not computed again, more `runs` (or `folds`) extend it.
+    are those of the data set, 10 runs from seed 0, observed in the minibatches. `jobs` networks train at once, each by
+    `threads` CPU threads, on which the last bits depend (`training.config.resolve_execution`). `table` is an earlier
+    table of the same data, and then its protocol stands: what it holds is not computed again, more `runs` (or `folds`)
+    extend it.
     `probes` is the share of the training rows that every network sees under a planted wrong label, drawn from `seed`
     and kept as `probe_label`: `clean` calibrates its cut by them. `options` are the methods' own, such as `ratios` and
     `folds` of cscore. Rows held out as test score NaN. Raises OptionError, ModelError, RunError; TableError when
     `table` was made otherwise, IdentityError when it is of other data.
     """
-    from prune_kit.training.config import resolve_execution
-    from prune_kit.training.executor import execute
+    from prune_kit.training.executor import execute, execution_for
     from prune_kit.training.processor import cpu_precision
     from prune_kit.training.protocols import score_epoch
     from prune_kit.training.runs import RunInputs
@@ -94,33 +96,29 @@ def score(
         raise catalog.unknown("observation", observe, OBSERVATIONS)
     config = training_config(data, settled, config, model)
     epochs = [score_epoch(data, config)] if epoch is None else [epoch] if isinstance(epoch, int) else list(epoch)
-    execution = resolve_execution(
-        device,
-        precision,
-        jobs=jobs,
-        threads=settled.get("threads"),
-        networks=runs,
-        settled_precision=settled.get("precision", "auto"),
-        cpu_precision=cpu_precision(config.model, data.shape),
-    )
     share = settled.get("probes") if probes is None else probes
+    probe_label = settled_probes(table, share, seed)
+    seen, folder = data if probe_label is None else planted(data, probe_label), Path(workdir) / "runs"
+    seeds = range(seed, seed + max(runs, table_runs(table)))
+    execution, planned = execution_for(
+        lambda execution: [RunInputs(seen, config, s, execution) for s in seeds], settled, folder,
+        device=device, precision=precision, jobs=jobs, threads=threads, networks=runs,
+        cpu_precision=cpu_precision(config.model, data.shape),
+    )  # fmt: skip
     parameters = trained_with(config, execution, seed=seed, observe=observe, probes=share)
     check_settled(settled, parameters)
-    seeds = range(seed, seed + max(runs, table_runs(table)))
     given = {name: value for name, value in options.items() if value is not None}
     names = method_names(methods)
     check_use(names, given, epoch=epoch is not None, runs=runs_given, probes=probes is not None)
     todo, chosen = lacking_columns(table, names, epochs, config.epochs, given, tuple(seeds))
-    probe_label = settled_probes(table, share, seed)
-    seen = data if probe_label is None else planted(data, probe_label)
-    request, folder = request_for(list(todo), observe, chosen), Path(workdir) / "runs"
-    inputs = [RunInputs(seen, config, s, execution) for s in seeds] if request else []
+    request = request_for(list(todo), observe, chosen)
+    inputs = planned if request else []
     requests = [request] * len(inputs) if request else []
     with holding(Path(workdir)):
         executed = execute(inputs, requests, folder, progress)
         holdout = folds_for(
             todo, chosen, table, seen, config, seed, folder,
-            device=device, precision=precision, jobs=jobs, progress=progress,
+            device=device, precision=precision, jobs=jobs, threads=threads, progress=progress,
         )  # fmt: skip
     recorded = Runs(executed.runs, seed, execution, observe, progress, holdout)
     made = []
@@ -210,6 +208,7 @@ def retrain(
     device: str = "auto",
     precision: str = "auto",
     jobs: int | None = None,
+    threads: int | None = None,
     workdir: str | Path = DEFAULT_WORKDIR,
     progress: Listener = nobody,
 ) -> Outcomes:
@@ -218,12 +217,12 @@ def retrain(
     Seeds `seed` (default 1000) .. `seed + runs - 1` are used for each, so that differences can be paired; a random
     subset is drawn anew for every seed. With `budget="steps"` every training takes as many steps as the full data
     would, with "epochs" as many epochs. The protocol is `config`, else the one that the first selection was scored
-    with, else the data set's. A removal stands for the rows that it leaves. With `relabel`, `<name>-relabelled` is one
-    more training for each removal: on all rows, under the labels that it suggests where they are clear, tested on the
-    labels as they are. Raises OptionError, RunError; IdentityError when a selection is of other data.
+    with, else the data set's; precision and threads that are left open are those of its scores, too. A removal stands
+    for the rows that it leaves. With `relabel`, `<name>-relabelled` is one more training for each removal: on all rows,
+    under the labels that it suggests where they are clear, tested on the labels as they are. Raises OptionError,
+    RunError; IdentityError when a selection is of other data.
     """
-    from prune_kit.training.config import resolve_execution
-    from prune_kit.training.executor import execute
+    from prune_kit.training.executor import execute, execution_for
     from prune_kit.training.processor import cpu_precision
     from prune_kit.training.runs import Request, RunInputs
 
@@ -245,27 +244,23 @@ def retrain(
     names = baseline.split(",") if isinstance(baseline, str) else list(baseline)
     groups = retrain_groups(data, named, names, seeds)
     relabelled = relabelled_data(data, named) if relabel else {}
-    execution = resolve_execution(
-        device,
-        precision,
-        jobs=jobs,
-        threads=earlier.get("threads"),
-        networks=runs * (len(groups) + len(relabelled)),
-        cpu_precision=cpu_precision(config.model, data.shape),
-    )
     plan = [(name, s, data, members[s]) for name, members in groups.items() for s in seeds]
     plan += [(name, s, under, None) for name, under in relabelled.items() for s in seeds]
-    inputs = [
-        RunInputs(
-            under, config, s, execution, members, len(members) if budget == "epochs" and members is not None else None
-        )
-        for _, s, under, members in plan
-    ]
+    execution, inputs = execution_for(
+        lambda execution: [
+            RunInputs(under, config, s, execution, rows, len(rows) if budget == "epochs" and rows is not None else None)
+            for _, s, under, rows in plan
+        ],
+        earlier, Path(workdir) / "runs",
+        device=device, precision=precision, jobs=jobs, threads=threads, networks=len(plan),
+        cpu_precision=cpu_precision(config.model, data.shape),
+    )  # fmt: skip
     requests = [Request(run.epochs, test=True) for run in inputs]
     labels = [f"{name}, seed {s}" for name, s, _, _ in plan]
     with holding(Path(workdir)):
         executed = execute(inputs, requests, Path(workdir) / "runs", progress, labels)
-    described = {**config.values(), "budget": budget, "precision": execution.precision, "threads": execution.threads}
+    where = {"precision": execution.precision, "threads": execution.settled_threads}
+    described = {**config.values(), "budget": budget, **where}
     rows = tuple(outcome_of(name, run, described) for (name, *_), run in zip(plan, executed.runs, strict=True))
     return Outcomes(rows, data.fingerprint, data.rows.data)
 
@@ -331,20 +326,20 @@ def tune(
     def train(round_of: Sequence[Cell], epochs: int, seeds: int) -> Outcomes:
         selections = {cell.name: select(reduced, **options_of(cell)) for cell in round_of}
         said = f"{len(round_of)} candidate{'s' * (len(round_of) != 1)} for {epochs} epoch{'s' * (epochs != 1)}"
-        progress(Progress("search", 1, 1, said))
+        progress(remark("search", said))
         short = tuning.shortened(config, epochs)
         first = seed + tuning.SEARCH_SEEDS
         found = retrain(split, selections, runs=seeds, config=short, seed=first, baseline=baseline, **listened)
         return tuning.with_cells(found, round_of, epochs)
 
     cell, met, rounds = tuning.search(cells, chosen_goal, config.epochs, runs, train)
-    progress(Progress("found" if met else "nearest", 1, 1, f"{cell.name}; now the test set"))
+    progress(remark("found" if met else "nearest", f"{cell.name}; now the test set"))
     selection = select(table, **options_of(cell))
     tested = {tuning.FOUND: selection}
     if cell.offset or cell.rule not in ("window", "top"):
         tested[tuning.TOP] = select(table, by=cell.by, keep=cell.keep)
     outcomes = retrain(data, tested, runs=runs, config=config, seed=seed, **listened)
-    return Tuning(chosen_goal, tuple(cells), cell, met, selection, rounds, outcomes)
+    return Tuning(chosen_goal, tuple(cells), cell, met, selection, rounds, outcomes, validation)
 
 
 def export(

@@ -103,7 +103,7 @@ class Tuning:
 
     `rounds` are the outcomes on the validation split, the short stages first, each with its cells; `test` those of the
     selection, of the top rule, of full data and of random rows on the test set, which nothing else has touched. `grid`
-    are all candidates, also those that were not trained.
+    are all candidates, also those that were not trained; `share` of the training rows judged them.
     """
 
     goal: Goal
@@ -113,6 +113,7 @@ class Tuning:
     selection: Selection
     rounds: tuple[Outcomes, ...]
     test: Outcomes
+    share: float = VALIDATION
 
     def against_top(self) -> Difference | None:
         """How much more accurate on the test set than the same share without an offset; None where it has none."""
@@ -130,6 +131,7 @@ class Tuning:
             "found": True,
             "goal": self.goal.words,
             "met": self.met,
+            "validation": self.share,
             "grid": {axis: list(dict.fromkeys(getattr(cell, axis) for cell in self.grid)) for axis in AXES},
         }
         return replace(self.rounds[-1], rows=tuple(rows.values()), cells=cells)
@@ -165,6 +167,11 @@ def grid_of(rounds: Sequence[Outcomes]) -> dict[str, list[Any]]:
     cells = [cell for outcomes in rounds for cell in outcomes.cells.values()]
     trained = {axis: list(dict.fromkeys(cell[axis] for cell in cells)) for axis in AXES}
     return dict(rounds[-1].cells[found_of(rounds)].get("grid", trained))
+
+
+def validation_of(rounds: Sequence[Outcomes]) -> float:
+    """The share of the training rows that judged; of an older file, which does not say so, the usual one."""
+    return float(rounds[-1].cells[found_of(rounds)].get("validation", VALIDATION))
 
 
 def is_search(outcomes: Outcomes) -> bool:

@@ -3,7 +3,8 @@
 What the command needs is imported inside it, so that `--help` answers at once.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from prune_kit_cli import options as o
 
 if TYPE_CHECKING:
     from prune_kit.errors import FileError
+    from prune_kit.outcomes import Outcomes
     from prune_kit.table import ScoreColumn, ScoreTable
 
 Described = tuple[dict[str, Any], list[Any]]  # JSON values, and things to print
@@ -136,26 +138,40 @@ def _scores(path: Path) -> Described:
 
 def _made_with(table: "ScoreTable") -> list[str]:
     """The trainings behind the columns, and the options of the methods that have any."""
-    from prune_kit_cli.screen import count_of
-
     lines = list[str]()
     trained = sorted(
         (c for c in table.columns.values() if "config" in c.parameters), key=lambda column: not column.runs
     )
     if trained:
         settled, config = trained[0].parameters, trained[0].parameters["config"]
-        precision = f", {settled['precision']}" if trained[0].runs else ""  # that of folds is told with their error
-        how = ", compiled" * config.get("compiled", False) + precision
-        epochs = count_of(config["epochs"], "epoch")
-        lines.append(
-            f"networks: {config['model']}, {epochs}, batch {config['batch_size']}{how}, seed {settled['seed']} on"
-        )
+        where = settled if trained[0].runs else {}  # those of folds are told with their error
+        lines.append(f"{_networks(config, where)}, seed {settled['seed']} on")
     options: dict[str, list[str]] = {}
     for column in table.columns.values():
         said = "; ".join(f"{key} {_listed(value)}" for key, value in column.options.items() if value is not None)
         if said:
             options.setdefault(said, []).append(column.method)
     return lines + [f"{', '.join(dict.fromkeys(methods))}: {said}" for said, methods in options.items()]
+
+
+def _networks(config: Mapping[str, Any], where: Mapping[str, Any]) -> str:
+    """What was trained by which protocol, and in which precision by how many threads, as far as it is known."""
+    from prune_kit_cli.screen import count_of
+
+    facts = [count_of(config["epochs"], "epoch"), f"batch {config['batch_size']}"]
+    facts += ["compiled"] if config.get("compiled") else []
+    facts += [where["precision"]] if where.get("precision") else []
+    facts += [f"{count_of(where['threads'], 'thread')} each"] if where.get("threads") else []
+    return f"networks: {config['model']}, {', '.join(facts)}"
+
+
+def _retrained(outcomes: "Outcomes") -> list[str]:
+    """The protocol of the latest retraining, which in a search is that in full length; none where it is not told."""
+    told = json.loads(outcomes.rows[-1].config) if outcomes.rows else {}
+    if not {"model", "epochs", "batch_size"} <= told.keys():
+        return []
+    budget = f", the same number of {told['budget']} for every set" if "budget" in told else ""
+    return [f"{_networks(told, told)}, seed {min(row.seed for row in outcomes.rows)} on{budget}"]
 
 
 def _listed(value: Any) -> str:
@@ -214,8 +230,8 @@ def _outcomes(path: Path) -> Described:
         line = f"a search for a window{sought}: accuracies on a validation split, not on the test set"
         described = {"rounds": render_tuning.rounds_json(rounds), "full": render_tuning.full_json(rounds)}
         described |= {"goal": goal.words if goal else None, "met": met}
-        return described, [line, render_tuning.search_table(rounds, found_of(rounds), met)]
-    lines = [render.outcome_table(outcomes), *render.outcome_sentence(outcomes)]
+        return described, [line, render_tuning.search_table(rounds, found_of(rounds), met), *_retrained(rounds[-1])]
+    lines = [*_retrained(outcomes), render.outcome_table(outcomes), *render.outcome_sentence(outcomes)]
     return {"outcomes": render.outcomes_json(outcomes)}, lines
 
 

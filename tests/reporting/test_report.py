@@ -14,7 +14,7 @@ from prune_kit import pipeline
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import IdentityError, OptionError
 from prune_kit.outcomes import Outcome, Outcomes
-from prune_kit.reporting import limits, provenance
+from prune_kit.reporting import limits
 from prune_kit.reporting.blocks import visible
 from prune_kit.reporting.thumbnails import thumbnail
 from prune_kit.selection import DROPPED_EASY, DROPPED_HARD, KEPT
@@ -268,10 +268,10 @@ def test_the_commands_name_the_model_the_protocol_and_the_options():
     ]
     table = ScoreTable(rows, {column.name: column for column in columns})
     text = "".join(Page(pipeline.report(data_of(rows), table=table, per_class=0)).texts)
-    score, ending = "prune-kit score --data npz:/data/mine.npz --method", "--seed 3 --model mlp --train epochs=8"
+    score, ending = "prune-kit score --data npz:/data/mine.npz --method", "--model mlp --train epochs=8"
     for line in (
-        f"{score} el2n --epoch 2,4 --runs 2 {ending}\n",
-        f"{score} cscore --ratios 30,70 --folds 7 --sampling balanced {ending}\n",
+        f"{score} el2n --epoch 2,4 --runs 2 --seed 3 --precision fp32 --threads 1 {ending}\n",
+        f"{score} cscore --ratios 30,70 --folds 7 --sampling balanced --seed 3 {ending}\n",
         f"{score} density --space pixels --seed 3",
     ):
         assert line in text
@@ -281,23 +281,22 @@ def test_the_commands_name_the_model_the_protocol_and_the_options():
 @pytest.mark.parametrize(
     ("trained", "gradients", "words"),
     [
-        ("fp32", None, ""),
+        ("fp32", None, " --precision fp32"),
         ("bf16", None, " --precision bf16"),
         ("bf16", "bf16", " --precision bf16"),
         ("bf16", "fp32 (TF32 allowed)", ""),
     ],
 )
-def test_the_command_names_a_precision_that_this_machine_would_not_take(
-    trained: str, gradients: str | None, words: str, monkeypatch: pytest.MonkeyPatch
+def test_the_command_names_precision_and_threads_for_what_another_machine_would_take(
+    trained: str, gradients: str | None, words: str
 ) -> None:
-    monkeypatch.setattr(provenance, "cpu_precision", lambda *_: "fp32")
     rows = rows_of(np.arange(20) % 2)
     config = protocol(data_of(rows)).changed({"compiled": True}).values()
     parameters = {"config": config, "seed": 3, "observe": "minibatches", "precision": trained, "threads": 1, "epoch": 2}
     parameters |= {"gradient_precision": gradients} if gradients else {}
     column = column_of(np.arange(20), name="grand@2" if gradients else "el2n@2", parameters=parameters, seeds=(3,))
     text = "".join(Page(pipeline.report(data_of(rows), table=ScoreTable(rows, {column.name: column}))).texts)
-    assert f"{column.method} --epoch 2 --runs 1 --seed 3{words} --train compiled=true\n" in text
+    assert f"{column.method} --epoch 2 --runs 1 --seed 3{words} --threads 1 --train compiled=true\n" in text
 
 
 def test_of_many_columns_the_latest_epochs_are_shown_first():

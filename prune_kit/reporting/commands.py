@@ -1,0 +1,168 @@
+"""The command lines that make a result again, as far as the files tell."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from prune_kit.data.dataset import Dataset
+from prune_kit.outcomes import FULL, Outcomes, is_baseline
+from prune_kit.removal import Removal
+from prune_kit.retraining import BASELINES
+from prune_kit.selection import Selection
+from prune_kit.settled import scored_with
+from prune_kit.table import ScoreColumn, ScoreTable
+from prune_kit.training.config import FOLD_THREADS
+from prune_kit.training.protocols import protocol
+from prune_kit.tuning import AXES, SEARCH_SEEDS, TOP, VALIDATION, goal_of, grid_of, is_search, rounds_of, validation_of
+
+Result = ScoreTable | Selection | Removal | Outcomes | None
+
+
+def command_lines(data: Dataset, results: Mapping[str, Result]) -> tuple[str, ...]:
+    """The commands, in order: of the table, the selection, the removal, and of the retrainings.
+
+    A command of retrainings names what it would not take over from the scores.
+    """
+    lines: list[str] = []
+    chosen = [s.scored_with for s in results.values() if isinstance(s, Selection | Removal) and s.scored_with]
+    table = results.get("table")
+    of_table = scored_with(table) if isinstance(table, ScoreTable) else {}
+    for found in results.values():
+        if isinstance(found, ScoreTable):
+            lines += _scoring(data, found)
+        elif isinstance(found, Selection):
+            by = f" --by {shlex.quote(found.column)}" if found.column else ""
+            lines.append(f"prune-kit select --rule {shlex.quote(found.rule)}{by}{_options(found.parameters)}")
+        elif isinstance(found, Removal):
+            lines.append(_cleaning(found))
+        elif isinstance(found, Outcomes) and found.rows:
+            if found.cells:
+                lines.append(_searching(data, found, of_table))
+            else:
+                lines.append(_retraining(data, found, chosen[0] if chosen else {}))
+    return tuple(lines)
+
+
+def _scoring(data: Dataset, table: ScoreTable) -> list[str]:
+    """A command for the columns that share epochs, runs and options: one training serves them all."""
+    groups: dict[tuple[str, str, int], list[ScoreColumn]] = {}
+    by_method: dict[str, list[ScoreColumn]] = {}
+    for column in table.columns.values():
+        if not column.companion:
+            by_method.setdefault(f"{column.method} {_json(column.options)}", []).append(column)
+    for columns in by_method.values():
+        epochs = sorted(int(epoch) for c in columns if (epoch := c.name.partition("@")[2]).isdigit())
+        key = ",".join(map(str, epochs)), _options(columns[0].options), columns[0].runs
+        groups.setdefault(key, []).extend(columns)
+    labels = data.rows.options.get("labels_file")
+    spec = shlex.quote(data.rows.data) + (f" --labels {shlex.quote(str(labels))}" if labels else "")
+    lines = []
+    for (epochs_told, options, runs), columns in groups.items():
+        parameters = columns[0].parameters
+        methods = ",".join(dict.fromkeys(column.method for column in columns))
+        words = f"prune-kit score --data {spec} --method {shlex.quote(methods)}"
+        words += f" --epoch {epochs_told}" if epochs_told else ""
+        words += f" --runs {runs}" if runs else ""
+        words += options + _options({key: parameters.get(key) for key in ("seed", "probes")} | _arithmetic(columns))
+        lines.append(words + _protocol(parameters.get("config", {}), asdict(protocol(data))))
+    return lines
+
+
+def _arithmetic(columns: list[ScoreColumn]) -> dict[str, Any]:
+    """The precision and the threads of the trainings, on which the last bits depend, as far as there are words.
+
+    There is none for networks and gradients (or folds) in different precisions: that is how they come unasked.
+    """
+    parameters = columns[0].parameters
+    if "fold_precision" in parameters:
+        threads = parameters.get("fold_threads")
+        same = parameters["fold_precision"] == parameters.get("precision")
+        return {
+            "precision": parameters["fold_precision"] if same else None,
+            "threads": None if threads == FOLD_THREADS else threads,
+        }
+    trained = parameters.get("precision")
+    measured = {str(c.parameters.get("gradient_precision", trained)).partition(" ")[0] for c in columns}
+    return {"precision": trained if measured == {trained} else None, "threads": parameters.get("threads")}
+
+
+def _cleaning(removal: Removal) -> str:
+    by = f" --by {shlex.quote(removal.column)}" if removal.column else ""
+    known = {key: value for key, value in removal.parameters.items() if key in ("remove", "per_class", "holdout")}
+    cut = "" if removal.parameters.get("remove") is not None else f" --cut {shlex.quote(removal.cut_method)}"
+    return f"prune-kit clean{by}{cut}{_options(known)}"
+
+
+def _retraining(data: Dataset, found: Outcomes, settled: Mapping[str, Any]) -> str:
+    own = list(dict.fromkeys(row.selection for row in found.rows if not is_baseline(row.selection)))
+    relabelled = [name for name in own if name.removesuffix("-relabelled") in own and name.endswith("-relabelled")]
+    named = [f"{name} (trained by prune-kit tune alone)" if name == TOP else name for name in own]
+    words = " --relabel" * bool(relabelled) + _baselines(found) + _trainings(data, found, settled)
+    of = ", ".join(name for name in named if name not in relabelled) or "the baselines"
+    return f"prune-kit retrain{words}   # of {of}"
+
+
+def _searching(data: Dataset, found: Outcomes, settled: Mapping[str, Any]) -> str:
+    """The command of a sweep, or of the search that tune makes."""
+    rounds = rounds_of(found) if is_search(found) else ()
+    axes = grid_of(rounds) if rounds else {key: [cell[key] for cell in found.cells.values()] for key in AXES}
+    lists = {key: ",".join(dict.fromkeys(map(_short, values))) for key, values in axes.items()}
+    words = "".join(f" --{key} {shlex.quote(value)}" for key, value in lists.items())
+    if not rounds:
+        return f"prune-kit sweep{words}{_baselines(found)}{_trainings(data, found, settled)}"
+    goal, _ = goal_of(rounds)
+    words += f" --goal {shlex.quote(goal.words)}" if goal else ""
+    words += f" --validation {validation_of(rounds):g}" * (validation_of(rounds) != VALIDATION)
+    return f"prune-kit tune{words}{_trainings(data, rounds[-1], settled, SEARCH_SEEDS)}"
+
+
+def _baselines(found: Outcomes) -> str:
+    there = {FULL if row.selection == FULL else "random" for row in found.rows if is_baseline(row.selection)}
+    words = ",".join(name for name in BASELINES if name in there) or "none"
+    return "" if there == set(BASELINES) else f" --baseline {words}"
+
+
+def _trainings(data: Dataset, found: Outcomes, settled: Mapping[str, Any], seeds_from: int = 0) -> str:
+    """Seeds, budget, arithmetic and protocol of retrainings, as far as they are not those `settled` by the scores."""
+    told = json.loads(found.rows[-1].config)
+    seeds = sorted({row.seed for row in found.rows})
+    words: dict[str, Any] = {"runs": len(seeds), "seed": seeds[0] - seeds_from}
+    words["budget"] = told["budget"] if told.get("budget", "steps") != "steps" else None
+    for key in ("precision", "threads"):
+        words[key] = told.get(key) if told.get(key) != settled.get(key) else None
+    return _options(words) + _protocol(told, {"compiled": False, **settled.get("config", asdict(protocol(data)))})
+
+
+def _protocol(config: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """The words that change the `usual` protocol into this one."""
+    config = {"compiled": False, **config} if config else config
+    changed = {
+        key: value for key, value in config.items() if key in usual and _json({"": value}) != _json({"": usual[key]})
+    }
+    model = f" --model {shlex.quote(str(changed.pop('model')))}" if "model" in changed else ""
+    return model + "".join(f" --train {shlex.quote(f'{key}={_listed(value)}')}" for key, value in changed.items())
+
+
+def _listed(value: Any) -> str:
+    return ",".join(map(_short, value)) if isinstance(value, list | tuple) else _short(value)
+
+
+def _options(parameters: Mapping[str, Any]) -> str:
+    words = []
+    for key, value in parameters.items():
+        option = f"--{key.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif value is not None and value is not False:
+            words.append(f"{option} {shlex.quote(_listed(value))}")
+    return "".join(f" {word}" for word in words)
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True, default=str) if values else ""
