@@ -110,6 +110,7 @@ def reproduce(
     device: str = "auto",
     precision: str = "auto",
     jobs: int | None = None,
+    threads: int | None = None,
     workdir: str | Path = pipeline.DEFAULT_WORKDIR,
     progress: Listener = nobody,
     announce: Callable[["Dataset", Recipe], None] = lambda _data, _recipe: None,
@@ -130,7 +131,8 @@ def reproduce(
     loaded = load_data(data or recipe.source, progress=progress)
     announce(loaded, recipe)
     where: dict[str, Any] = {
-        "device": device, "precision": precision, "jobs": jobs, "workdir": workdir, "progress": progress
+        "device": device, "precision": precision, "jobs": jobs, "threads": threads, "workdir": workdir,
+        "progress": progress,
     }  # fmt: skip
     table = pipeline.score(
         loaded,

@@ -218,11 +218,12 @@ def folds_for(
     device: str,
     precision: str,
     jobs: int | None,
+    threads: int | None,
     progress: Listener,
 ) -> "Holdout | None":
     """The networks of holdout validation behind these columns, trained where they lack; None where none needs them.
 
-    Raises TableError when those of the table have another precision, and what training raises.
+    Raises TableError when those of the table have another precision or other threads, and what training raises.
     """
     method = next((method for method, _ in columns if needs(method, options.get(method, {})) == "folds"), None)
     if method is None:
@@ -231,7 +232,7 @@ def folds_for(
 
     asked = options[method]
     networks = len(asked["ratios"]) * asked["folds"]
-    where = fold_execution(device, precision, jobs, networks, table.columns.get(method))
+    where = fold_execution(device, precision, jobs, threads, networks, table.columns.get(method))
     return complete_folds(data, config, seed, runs_folder, **asked, execution=where, progress=progress)
 
 

@@ -26,7 +26,7 @@ def table_runs(table: ScoreTable) -> int:
 def settled_probes(table: ScoreTable, share: float | None, seed: int) -> np.ndarray | None:
     """The planted labels (N,) that networks train on: those of the table, else drawn from `seed`; None for no share.
 
-    `share` is what `check_settled` has let pass. Raises OptionError when it is out of range or makes no probe.
+    Raises OptionError when it is out of range or makes no probe. `check_settled` compares it with the table's.
     """
     if share is None:
         return None
@@ -56,7 +56,7 @@ def trained_with(
         "seed": seed,
         "observe": observe,
         "precision": execution.precision,
-        "threads": execution.threads,
+        "threads": execution.settled_threads,
     }
     return parameters if probes is None else {**parameters, "probes": probes}
 
@@ -66,7 +66,9 @@ def check_settled(settled: dict[str, Any], now: dict[str, Any]) -> None:
     if not settled:
         return
     before, after = ({"probes": "none", "compiled": False, **p, **p["config"]} for p in (settled, now))
-    names = ("seed", "observe", "precision", "probes", *(now["config"] | {"compiled": False}))
+    names = ["seed", "observe", "precision", "probes", *(now["config"] | {"compiled": False})]
+    if None not in (before.get("threads"), after["threads"]):  # as they are for GPUs
+        names.append("threads")
     differing = [f"{n} {after[n]} (the table has {before[n]})" for n in names if _plain(before[n]) != _plain(after[n])]
     if differing:
         raise TableError(

@@ -29,7 +29,7 @@ class Listened:
 
     @property
     def networks(self) -> int:
-        return len([step for step in self.steps if step.done == step.total])
+        return sum(step.networks for step in self.steps if step.done == step.total)
 
 
 @pytest.fixture(scope="module")

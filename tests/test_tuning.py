@@ -310,7 +310,7 @@ def test_the_command_says_its_cost_first_and_writes_a_selection(
     assert exit_code(["tune", "--keep", "0.4", "--offset", "0,0.2", "--runs", "1", *short]) == 0
     out, err = capsys.readouterr()
     assert "cost      up to 8 trainings" in err and err.index("cost ") < err.index("network 1 of")
-    assert "search: 2 candidates for 2 epochs\n" in err and "found: window el2n@1 keep 0.4" in err
+    assert "search    2 candidates for 2 epochs\n" in err and "found     window el2n@1 keep 0.4" in err
     assert "replaces" not in err
     assert "found: window el2n@1 keep 0.4 offset" in out and "over 1 seed" in out
     assert "all rows" not in out  # accuracy as the goal needs no network on all rows

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,7 +29,7 @@ def demo(
     from prune_kit_cli import render
 
     screen = render.Screen(as_json, quiet)
-    done = _reproduce(screen, recipe.load_recipe(DEMO), None, "full", "auto", "auto", None, workdir)
+    done = _reproduce(screen, recipe.load_recipe(DEMO), None, "full", {}, workdir)
     half = done.selections["keep 0.5"]
     target = pipeline.export(half, workdir / DEMO / "keep-half.txt", format="txt")
     windows = [f"   {name}: {selection.describe()}" for name, selection in done.selections.items()]
@@ -57,6 +57,7 @@ def reproduce(
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     jobs: o.Jobs = None,
+    threads: o.Threads = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
@@ -66,10 +67,11 @@ def reproduce(
     Example: prune-kit reproduce data_diet_cifar10 --scale smoke
     """
     from prune_kit import recipe
-    from prune_kit_cli import render
+    from prune_kit_cli import render, work
 
     screen = render.Screen(as_json, quiet)
-    done = _reproduce(screen, recipe.load_recipe(name), data, scale, device, precision, jobs, workdir)
+    where = work.execution(device, precision, jobs, threads)
+    done = _reproduce(screen, recipe.load_recipe(name), data, scale, where, workdir)
     verdicts = [{**vars(expectation), "value": value, "holds": holds} for expectation, value, holds in done.verdicts]
     lines = [
         f"{'holds' if holds else 'does not reproduce'}: {expectation.claim} ({expectation.where}): "
@@ -127,9 +129,7 @@ def _reproduce(
     chosen: "Recipe",
     data: str | None,
     scale: str,
-    device: str,
-    precision: str,
-    jobs: int | None,
+    where: dict[str, Any],
     workdir: Path,
 ) -> "Reproduction":
     """Run a recipe in a folder of its own, and write there what its stages would have written."""
@@ -146,8 +146,7 @@ def _reproduce(
 
     with screen.progress() as follow:
         done = recipe.reproduce(
-            chosen, data=data, scale=scale, device=device, precision=precision, jobs=jobs, workdir=folder,
-            progress=follow, announce=announce,
+            chosen, data=data, scale=scale, workdir=folder, progress=follow, announce=announce, **where
         )  # fmt: skip
     screen.trained(follow.networks)
     done.table.write(folder / work.SCORES)

@@ -39,7 +39,12 @@ Recipe = Annotated[
 ]
 Train = Annotated[
     list[str] | None,
-    typer.Option("--train", metavar="KEY=VALUE", help="Change one field of the protocol, e.g. epochs=10. Repeatable."),
+    typer.Option(
+        "--train",
+        metavar="KEY=VALUE",
+        help="Change one field of the protocol: epochs=10, batch_size, learning_rate, schedule, crop_padding, ... "
+        "(a wrong name lists all). Repeatable.",
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Precision = Annotated[
@@ -50,7 +55,21 @@ Precision = Annotated[
     ),
 ]
 Jobs = Annotated[
-    int | None, typer.Option("--jobs", metavar="J", help="Networks trained at once (default: one per core).")
+    int | None,
+    typer.Option(
+        "--jobs",
+        metavar="J",
+        help="Networks trained at once (default: as many as the cores hold, on a GPU 1). It changes no result.",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="T",
+        help="CPU threads of each network; they change the last bits (default: those of the scores, else the cores "
+        "divided by the networks).",
+    ),
 ]
 Selections = Annotated[
     list[Path] | None, typer.Option("--selection", metavar="FILE", help="A selection or removal file. Repeatable.")

@@ -40,6 +40,7 @@ def score(
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     jobs: o.Jobs = None,
+    threads: o.Threads = None,
     trust: o.Trust = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start the score table anew; finished runs are still used.")
@@ -69,6 +70,7 @@ def score(
 
     screen, target = render.Screen(as_json, quiet), workdir / work.SCORES
     check_seeds(1 if runs is None else runs, seed)
+    where = work.execution(device, precision, jobs, threads, train)
     names, epochs = method_names(method or "el2n"), work.numbers(epoch, "--epoch")
     percents = work.numbers([ratios] if ratios else None, "--ratios")
     options = {"bn": bn, "ratios": percents and tuple(percents), "folds": folds, "sampling": sampling, "space": space,
@@ -104,9 +106,7 @@ def score(
             runs=runs,
             config=config,
             seed=seed,
-            device=device,
-            precision=precision,
-            jobs=jobs,
+            **where,
             observe=observe,
             probes=probes,
             table=table,

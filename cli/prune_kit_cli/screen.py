@@ -68,7 +68,7 @@ class Screen:
         """A listener for long work: bars on a terminal, one line per finished item elsewhere."""
         console = _stderr()
         if self.quiet:
-            yield Follower(lambda _: None)
+            yield Follower(self, lambda _: None)
         elif console.is_terminal:
             columns = (
                 TextColumn("{task.description}"),
@@ -78,21 +78,26 @@ class Screen:
                 TextColumn("{task.fields[note]}", style="dim"),
             )
             with Bars(*columns, console=console, transient=True) as bars:
-                yield Follower(_bars(bars, self))
+                yield Follower(self, _bars(bars, self))
         else:
-            yield Follower(_lines(self))
+            yield Follower(self, _lines(self))
 
 
 class Follower:
     """A listener that also counts the networks that were finished while it listened."""
 
-    def __init__(self, show: Callable[[Progress], None]) -> None:
-        self.show = show
+    def __init__(self, screen: Screen, show: Callable[[Progress], None]) -> None:
+        self.screen, self.show = screen, show
         self.networks = 0
+        self.told: dict[str, str] = {}  # the last remark under each heading: it is not repeated
 
     def __call__(self, step: Progress) -> None:
         self.networks += step.networks * (step.done == step.total)
-        self.show(step)
+        if not step.remark:
+            self.show(step)
+        elif self.told.get(step.what) != step.note:
+            self.told[step.what] = step.note
+            self.screen.note(step.what, step.note)
 
 
 def error_line(message: str) -> None:

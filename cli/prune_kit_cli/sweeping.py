@@ -36,6 +36,7 @@ def sweep(
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     jobs: o.Jobs = None,
+    threads: o.Threads = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/sweep.h5).")
     ] = None,
@@ -60,6 +61,7 @@ def sweep(
     screen, target = render.Screen(as_json, quiet), out or workdir / work.SWEEP
     work.check_target(target, "outcomes")
     check_seeds(runs, seed)
+    where = work.execution(device, precision, jobs, threads, train)
     lock.hold(workdir)
     table = work.read_scores(workdir, scores)
     own = [name for name, column in table.columns.items() if not column.companion]
@@ -84,13 +86,12 @@ def sweep(
             budget=budget,
             config=config,
             seed=seed,
-            device=device,
-            precision=precision,
-            jobs=jobs,
+            **where,
             workdir=workdir,
             progress=follow,
         )
     screen.trained(follow.networks)
+    work.tell_replaced(screen, target, swept.outcomes)
     swept.outcomes.write(target)
     drawn = draw_sweep(swept, target.parent)
     screen.result(

@@ -45,6 +45,7 @@ def tune(
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     jobs: o.Jobs = None,
+    threads: o.Threads = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Where the selection goes (WORKDIR/selection.h5).")
     ] = None,
@@ -70,6 +71,7 @@ def tune(
     screen, target = render.Screen(as_json, quiet), out or workdir / work.SELECTION
     work.check_target(target, "selection")
     tuning.check_effort(runs, validation, seed)
+    where = work.execution(device, precision, jobs, threads, train)
     lock.hold(workdir)
     table = work.read_scores(workdir, scores)
     rules, columns = work.words(rule, "--rule"), work.words(by, "--by") if by else None
@@ -99,18 +101,14 @@ def tune(
             budget=budget,
             config=config,
             seed=seed,
-            device=device,
-            precision=precision,
-            jobs=jobs,
+            **where,
             workdir=workdir,
             progress=follow,
         )
     screen.trained(follow.networks)
     tuned.selection.write(target)
     tuned.validation().write(workdir / work.TUNE)
-    gone = work.outcomes_gone(workdir / work.OUTCOMES, tuned.test)
-    if gone:
-        screen.warn(f"{work.OUTCOMES} no longer holds: {', '.join(gone)} (their networks are cached)")
+    work.tell_replaced(screen, workdir / work.OUTCOMES, tuned.test)
     tuned.test.write(workdir / work.OUTCOMES)
     picture = draw_tuning(tuned, workdir / work.TUNE_PICTURE)
     screen.result(

@@ -120,6 +120,7 @@ def retrain(
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     jobs: o.Jobs = None,
+    threads: o.Threads = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
@@ -138,6 +139,7 @@ def retrain(
 
     screen, target = render.Screen(as_json, quiet), workdir / work.OUTCOMES
     check_seeds(runs, seed)
+    where = work.execution(device, precision, jobs, threads, train)
     lock.hold(workdir)
     selections = work.read_selections(workdir, selection)
     first = next(iter(selections.values()))
@@ -158,16 +160,12 @@ def retrain(
             relabel=relabel,
             config=config,
             seed=seed,
-            device=device,
-            precision=precision,
-            jobs=jobs,
+            **where,
             workdir=workdir,
             progress=follow,
         )
     screen.trained(follow.networks)
-    gone = work.outcomes_gone(target, outcomes)
-    if gone:
-        screen.warn(f"{render.path_of(target)} no longer holds: {', '.join(gone)} (their networks are cached)")
+    work.tell_replaced(screen, target, outcomes)
     outcomes.write(target)
     screen.result(
         {"file": target, "budget": budget, "outcomes": render.outcomes_json(outcomes)},

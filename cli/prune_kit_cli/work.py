@@ -1,9 +1,10 @@
 """From words to values: where each stage finds its predecessor's file, and which protocol the options ask for."""
 
+import json
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 SCORES, SELECTION, OUTCOMES, LABELS = "scores.h5", "selection.h5", "outcomes.h5", "labels.h5"
 REMOVAL, SWEEP, REPORT = "removal.h5", "sweep.h5", "report.html"
+MOST_GONE = 10
 TUNE, TUNE_PICTURE = "tune.h5", "tune.png"
 
 
@@ -83,11 +85,25 @@ def check_list_target(out: Path | None, source: Path) -> None:
         raise OptionError(f"{out} is there already, and is {what}; write the list to another")
 
 
-def outcomes_gone(path: Path, outcomes: Outcomes) -> list[str]:
-    """Which selections an outcomes file holds that it will not hold any more; none where there is no file."""
-    if not path.is_file():
-        return []
-    return sorted({row.selection for row in Outcomes.read(path).rows} - {row.selection for row in outcomes.rows})
+def tell_replaced(screen: "Screen", path: Path, outcomes: Outcomes) -> None:
+    """Say which selections and seeds an outcomes file will not hold any more, and of which protocol it was."""
+    before = Outcomes.read(path) if path.is_file() else outcomes
+    gone = sorted({row.selection for row in before.rows} - {row.selection for row in outcomes.rows})
+    seeds = sorted({row.seed for row in before.rows} - {row.seed for row in outcomes.rows})
+    words = gone[:MOST_GONE] + ([f"{len(gone) - MOST_GONE:,} more"] if len(gone) > MOST_GONE else [])
+    words += [f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds[:MOST_GONE]))}"] if seeds else []
+    if words:
+        screen.warn(f"{path.name} no longer holds: {', '.join(words)} (their networks are cached)")
+    was, now = _protocol_of(before), _protocol_of(outcomes)
+    differing = [f"{key} {was[key]} (now {now[key]})" for key in now if key in was and was[key] != now[key]]
+    if differing:
+        screen.warn(f"{path.name} held another protocol's outcomes: {', '.join(differing)}")
+
+
+def _protocol_of(outcomes: Outcomes) -> dict[str, object]:
+    """The protocol of the latest row, and where it was trained."""
+    told = json.loads(outcomes.rows[-1].config) if outcomes.rows else {}
+    return {"compiled": False, **{key: value for key, value in told.items() if key != "rows"}}
 
 
 def retrained_otherwise(workdir: Path, path: Path, selection: Selection) -> bool:
@@ -202,12 +218,27 @@ def protocol(
     from prune_kit.recipe import load_recipe
 
     config = load_recipe(recipe).train if recipe else None
-    config = training_config(data, settled, config, model)
+    return training_config(data, settled, config, model).changed(_pairs(changes))
+
+
+def execution(
+    device: str, precision: str, jobs: int | None, threads: int | None, changes: list[str] | None = None
+) -> dict[str, Any]:
+    """Where to train, as keywords of the verbs. Raises OptionError at once where those or the `changes` do not fit."""
+    from prune_kit.training.config import TrainConfig, resolve_execution
+
+    resolve_execution(device, precision, jobs=jobs, threads=threads)
+    TrainConfig(model="", epochs=1, nesterov=False).changed(_pairs(changes))
+    return {"device": device, "precision": precision, "jobs": jobs, "threads": threads}
+
+
+def _pairs(changes: list[str] | None) -> dict[str, str]:
+    """The fields of the protocol that --train changes. Raises OptionError."""
     pairs = [change.partition("=") for change in changes or []]
     for key, equals, _ in pairs:
         if not equals:
             raise OptionError(f"--train {key!r} must have the form KEY=VALUE, such as epochs=10")
-    return config.changed({key: value for key, _, value in pairs})
+    return {key: value for key, _, value in pairs}
 
 
 def there(workdir: Path) -> str:

@@ -8,9 +8,11 @@ from typing import Any
 
 from prune_kit import catalog
 from prune_kit.errors import OptionError
+from prune_kit.training.processor import multiplies_bf16
 
 SCHEDULES = ("constant", "step", "triangular", "cosine")
 PRECISIONS = ("fp32", "bf16")
+FOLD_THREADS = 1  # CPU threads of the many small networks of holdout validation, unless others are asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +102,8 @@ class TrainConfig:
 class Execution:
     """Where and how a training runs: `device` "cpu" or "cuda:0", `precision`, CPU `threads`, and `jobs` at once.
 
-    Device kind, precision and threads can change the last bits of a result, so they are part of a run's inputs.
+    Device kind, precision and, on a CPU, threads can change the last bits of a result, so they are part of a run's
+    inputs; `jobs` changes nothing but the time, and is `limited` where more were asked for than the cores hold.
     `gradient_precision` is that of gradient norms, which are measured and not trained with: fp32 unless bf16 was asked
     for in so many words.
     """
@@ -109,7 +112,29 @@ class Execution:
     precision: str
     threads: int
     jobs: int = 1
+    limited: bool = False
     gradient_precision: str = "fp32"
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the CPU trains."""
+        return self.device == "cpu"
+
+    @property
+    def settled_threads(self) -> int | None:
+        """The threads as files and keys hold them: None on a GPU, where they change no bit."""
+        return self.threads if self.on_cpu else None
+
+    def describe(self, pieces: int, *, groups: bool = False) -> str:
+        """One line in plain words about the training of so many networks, or groups of them."""
+        at_once = min(self.jobs, pieces)
+        one, several = ("group of networks", "groups of networks") if groups else ("network", "networks")
+        number = f"{at_once} {several} at once" if at_once > 1 else f"one {one} at a time"
+        threads = f", {self.threads} thread{'s' * (self.threads != 1)} each" if self.on_cpu else ""
+        slow = self.on_cpu and self.precision == "bf16" and not multiplies_bf16()
+        warning = " (slow: this CPU tells of no instructions for it)" if slow else ""
+        limit = ", since more would take more threads than there are cores" if self.limited else ""
+        return f"{self.device} in {self.precision}{warning}: {number}{threads}{limit}"
 
 
 def resolve_execution(
@@ -124,11 +149,16 @@ def resolve_execution(
 ) -> Execution:
     """Turn "auto" into what this machine has, for training `networks` networks.
 
-    Without `jobs`, a CPU trains as many networks at once as it has cores, and each gets an equal share of them: for the
-    small networks that CPUs train, this is faster than sharing the cores within one network. `threads` and
-    `settled_precision`, where an earlier run settled them, stay; the latter is no wish for gradients in it. What is
-    left open is bf16 on a GPU and `cpu_precision` on a CPU. Raises OptionError for a device that is not there.
+    A CPU trains as many networks at once as it has cores, and each gets an equal share of them: for the small networks
+    that CPUs train, this is faster than sharing the cores within one network. `threads` and `settled_precision`, where
+    the user or an earlier run settled them, stay; the latter is no wish for gradients in it. What is left open is bf16
+    on a GPU and `cpu_precision` on a CPU. `jobs` never changes the threads: without it, or where it asks for more
+    threads than there are cores, as many networks train at once as fit. Raises OptionError for a device that is not
+    there, and for numbers below 1.
     """
+    for name, number in (("--jobs", jobs), ("--threads", threads)):
+        if number is not None and number < 1:
+            raise OptionError(f"{name} {number} is out of range; at least 1")
     device = _resolve_device(device)
     gradient_precision = "fp32" if precision == "auto" else precision
     if precision == "auto":
@@ -137,19 +167,29 @@ def resolve_execution(
         precision = cpu_precision if device == "cpu" else "bf16"
     if precision not in PRECISIONS:
         raise catalog.unknown("precision", precision, ("auto", *PRECISIONS))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if jobs is None:
-        at_once = cores // threads if threads else min(cores, networks)
-        jobs = max(at_once, 1) if device == "cpu" else 1
-    if jobs < 1:
-        raise OptionError(f"--jobs {jobs} is out of range; at least 1")
+    cores, asked = _cores(), jobs
+    if device == "cpu":
+        threads = threads or max(cores // max(networks, 1), 1)
+        fitting = max(cores // threads, 1)
+        # single threads take turns on a core; the threads of one network wait for each other, which more than the cores
+        # hold makes 15 times as slow
+        jobs = fitting if jobs is None else jobs if threads == 1 else min(jobs, fitting)
+    else:
+        jobs = jobs or 1
+        threads = max(cores // jobs, 1)
     return Execution(
         device=device,
         precision=precision,
-        threads=threads or max(cores // jobs, 1),
+        threads=threads,
         jobs=jobs,
+        limited=asked not in (None, jobs),
         gradient_precision=gradient_precision,
     )
+
+
+def _cores() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _resolve_device(device: str) -> str:

@@ -1,14 +1,19 @@
 """Where runs are trained: here, one after the other, or in several processes at once."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from prune_kit.progress import Listener, Progress, nobody
+from prune_kit import files
+from prune_kit.errors import FileError
+from prune_kit.progress import Listener, Progress, nobody, remark
+from prune_kit.training.config import Execution, resolve_execution
 from prune_kit.training.processes import EpochListener, work_in_processes
 from prune_kit.training.recorder import complete
-from prune_kit.training.runs import RecordedRun, Request, RunInputs, missing
+from prune_kit.training.runs import RecordedRun, Request, RunInputs, key_of, missing
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,54 @@ class Task:
     name: str
     work: Callable[[EpochListener], None]
     networks: int = 1
+
+
+def execution_for(
+    runs_of: Callable[[Execution], list[RunInputs]],
+    settled: Mapping[str, Any],
+    runs_folder: Path,
+    *,
+    device: str,
+    precision: str,
+    jobs: int | None,
+    threads: int | None,
+    networks: int,
+    cpu_precision: str,
+) -> tuple[Execution, list[RunInputs]]:
+    """Where `networks` runs train, and those runs: as the user asks, else as an earlier file `settled` it.
+
+    Threads that no file settled are those with which such runs were begun already, so that an interrupted command goes
+    on when it is repeated for more or fewer runs. What is left open is `resolve_execution`'s. Raises OptionError,
+    FileError.
+    """
+    resolve = partial(
+        resolve_execution, device, precision, jobs=jobs, networks=networks,
+        settled_precision=settled.get("precision", "auto"), cpu_precision=cpu_precision,
+    )  # fmt: skip
+    threads = settled.get("threads") if threads is None else threads
+    execution = resolve(threads=threads)
+    runs = runs_of(execution)
+    if threads is None and execution.on_cpu:
+        execution = resolve(threads=begun_threads(runs, runs_folder))
+    return execution, runs_of(execution)
+
+
+def begun_threads(runs: Sequence[RunInputs], runs_folder: Path) -> int | None:
+    """The CPU threads with which most of these runs were begun, whatever their own say; None where none was.
+
+    Raises FileError when the inputs of some run cannot be read.
+    """
+    wanted = {key_of(run.describe() | {"threads": None}) for run in runs}
+    told = (_inputs_in(path) for path in sorted(runs_folder.glob("*/inputs.json")))
+    begun = Counter(one["threads"] for one in told if "threads" in one and key_of(one | {"threads": None}) in wanted)
+    return max(begun, key=lambda threads: begun[threads], default=None)
+
+
+def _inputs_in(path: Path) -> dict[str, Any]:
+    try:
+        return files.read_json(path)
+    except FileError as error:
+        raise FileError(f"{error}. Remove that file: all it holds is what its training was made with") from error
 
 
 def execute(
@@ -46,22 +99,25 @@ def execute(
         for number, (run, request, name) in enumerate(zip(runs, requests, named, strict=True), start=1)
         if missing(run, request, runs_folder)
     ]
-    run_tasks(tasks, runs[0].execution.jobs if runs else 1, listener)
+    if tasks:
+        run_tasks(tasks, runs[0].execution, listener)
     return Executed(tuple(RecordedRun(run, runs_folder / run.key) for run in runs), len(tasks))
 
 
-def run_tasks(tasks: list[Task], jobs: int, listener: Listener) -> None:
-    """Run all tasks, `jobs` at a time, each in a process of its own where that is more than one.
+def run_tasks(tasks: list[Task], execution: Execution, listener: Listener) -> None:
+    """Run all tasks, `execution.jobs` at a time, each in a process of its own where that is more than one.
 
     Raises what a task raises. The user's interrupt is handed on to every task at work, and waited for.
     """
+    jobs, groups = min(execution.jobs, len(tasks)), any(task.networks > 1 for task in tasks)
+    listener(remark("runs on", execution.describe(len(tasks), groups=groups)))
 
     def tell(number: int, epoch: int, epochs: int, note: str) -> None:
         task = tasks[number]
         noun = "network" if task.networks == 1 else "networks"
         listener(Progress(f"{noun} {task.name}", epoch, epochs, note, len(tasks), task.networks))
 
-    if min(jobs, len(tasks)) > 1:
+    if jobs > 1:
         work_in_processes([task.work for task in tasks], jobs, tell)
         return
     for number, task in enumerate(tasks):

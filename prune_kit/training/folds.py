@@ -11,10 +11,10 @@ import torch
 from prune_kit import files
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import RunError, TableError
-from prune_kit.progress import Listener, Progress, nobody
+from prune_kit.progress import Listener, nobody, remark
 from prune_kit.table import ScoreColumn
 from prune_kit.training import ensemble, images, loop, memory
-from prune_kit.training.config import Execution, TrainConfig, resolve_execution
+from prune_kit.training.config import FOLD_THREADS, Execution, TrainConfig, resolve_execution
 from prune_kit.training.executor import Task, run_tasks
 from prune_kit.training.holdout import IN_WORK, PROBABILITY_CLASSES, Holdout
 from prune_kit.training.images import DeviceImages, PreparedImages
@@ -26,7 +26,6 @@ from prune_kit.training.state import SavedState
 from prune_kit.training.subsets import held_out_sets
 from prune_kit.training.threads import using_threads
 
-FOLD_THREADS = 1  # whatever --jobs says, so that it does not change the networks
 PREPARED_BYTES = 2**28  # images are normalised once for all folds where that takes no more in each process
 
 
@@ -55,40 +54,43 @@ def complete_folds(
         holdout.in_work(ratio, group).mkdir(parents=True, exist_ok=True)
     asked, lacking = len(ratios) * folds, sum(len(group) for _, group in groups)
     if 0 < lacking < asked:
-        progress(Progress("folds", 1, 1, f"{asked - lacking} of {asked} are there already"))
+        progress(remark("folds", f"{asked - lacking} of {asked} are there already"))
     rows = data.rows.training
     sets = {r: held_out_sets(rows, r, folds, seed=seed, sampling=sampling) for r in ratios}
     tasks = []
     for ratio, group in groups:
         held_out = [sets[ratio][fold] for fold in group]
         tasks.append(Task(_name(ratio, group), partial(_train_group, holdout, ratio, group, held_out), len(group)))
-    run_tasks(tasks, min(execution.jobs, len(tasks)), progress)
+    if tasks:
+        run_tasks(tasks, execution, progress)
     shutil.rmtree(holdout.folder / IN_WORK, ignore_errors=True)
     _shown.cache_clear()
     return holdout
 
 
 def fold_execution(
-    device: str, precision: str, jobs: int | None, networks: int, earlier: ScoreColumn | None
+    device: str, precision: str, jobs: int | None, threads: int | None, networks: int, earlier: ScoreColumn | None
 ) -> Execution:
     """Where `networks` folds train: as many at once as there are cores, as those of an `earlier` column did.
 
     Left open, the precision is bf16 also on a CPU with matrix units for it: it is 1.4 times as fast there as fp32, and
     its C-scores agree with those in fp32 as well as those of other seeds do (benchmarks/RESULTS.md).
 
-    Raises TableError when that one was made with another precision.
+    Raises TableError when that one was made with another precision, or other threads.
     """
     settled = earlier.parameters if earlier else {}
     if precision == "auto":
         precision = settled.get("fold_precision") or _open_precision(device)
     execution = resolve_execution(
-        device, precision, jobs=jobs, threads=settled.get("fold_threads", FOLD_THREADS), networks=networks
-    )
-    if settled and settled["fold_precision"] != execution.precision:
-        raise TableError(
-            f"the folds of the table were trained in {settled['fold_precision']}, not {execution.precision}. "
-            "Give --fresh to start the table anew, or another --workdir"
-        )
+        device, precision, jobs=jobs, networks=networks,
+        threads=settled.get("fold_threads") or FOLD_THREADS if threads is None else threads,
+    )  # fmt: skip
+    for name, now in (("precision", execution.precision), ("threads", execution.settled_threads)):
+        if (had := settled.get(f"fold_{name}")) not in (None, now):
+            raise TableError(
+                f"the folds of the table were trained with {name} {had}, not {now}. "
+                "Give --fresh to start the table anew, or another --workdir"
+            )
     return execution
 
 

@@ -71,7 +71,7 @@ class RunInputs:
             "seed": self.seed,
             "device": self.execution.device.partition(":")[0],
             "precision": self.execution.precision,
-            "threads": self.execution.threads,
+            "threads": self.execution.settled_threads,
         }
 
     @cached_property

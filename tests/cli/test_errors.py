@@ -165,6 +165,10 @@ WRONG = [
     ("select --by el2n@1 --rule random --seed -1", "work", "--seed -1 is out of range"),
     ("retrain --runs 0", "work", "--runs 0 is out of range"),
     ("retrain --jobs 0", "work", "--jobs 0 is out of range"),
+    ("retrain --threads 0", "work", "--threads 0 is out of range"),
+    ("score --data npz:{place}/nowhere.npz --precision fp16", "empty", "unknown precision 'fp16'"),  # before any data
+    ("score --data npz:{place}/nowhere.npz --train epoch=1", "empty", "unknown training option 'epoch'"),
+    ("reproduce digits_demo --jobs 0", "empty", "--jobs 0 is out of range"),
     ("retrain --seed -1", "work", "--seed -1 is out of range"),
     # data
     ("score --data nonsense", "empty", "unknown data source 'nonsense'"),

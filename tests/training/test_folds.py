@@ -10,7 +10,7 @@ import pytest
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import FileError, OptionError, RunError, TableError
 from prune_kit.pipeline import score
-from prune_kit.progress import Progress
+from prune_kit.progress import Progress, remark
 from prune_kit.scorers import cscore
 from prune_kit.table import ScoreTable
 from prune_kit.training import folds, state
@@ -121,7 +121,7 @@ def test_more_folds_train_only_what_is_not_there(shapes, tmp_path):
     heard: list[Progress] = []
     more = scored(shapes, tmp_path, folds=4, table=few, progress=heard.append)
     assert sum(step.networks for step in heard if step.done == step.total) == 4  # two folds more at two ratios
-    assert heard[0] == Progress("folds", 1, 1, "4 of 8 are there already")
+    assert heard[0] == remark("folds", "4 of 8 are there already")
     assert same_bits(more, scored(shapes, tmp_path / "anew", folds=4))
     assert same_bits(scored(shapes, tmp_path, folds=2, table=more), more)  # fewer keep what is there
 
@@ -134,8 +134,10 @@ def test_other_ratios_sampling_or_precision_than_the_table_has_are_refused(shape
     ):
         with pytest.raises(TableError, match=told):
             scored(shapes, tmp_path, table=table, **changes)
-    with pytest.raises(TableError, match="the folds of the table were trained in fp32, not bf16"):
-        folds.fold_execution("cpu", "bf16", 1, 6, table.columns["cscore"])
+    with pytest.raises(TableError, match="the folds of the table were trained with precision fp32, not bf16"):
+        folds.fold_execution("cpu", "bf16", 1, None, 6, table.columns["cscore"])
+    with pytest.raises(TableError, match="the folds of the table were trained with threads 1, not 2"):
+        folds.fold_execution("cpu", "auto", 1, 2, 6, table.columns["cscore"])
 
 
 def test_no_network_is_asked_about_a_row_that_it_was_trained_on(shapes, tmp_path, monkeypatch):
@@ -228,7 +230,7 @@ def test_an_option_that_does_not_fit_is_refused(shapes, tmp_path, options, told)
 
 
 def test_one_process_trains_one_network_per_core() -> None:
-    found = folds.fold_execution("cpu", "fp32", 2, 180, None)
+    found = folds.fold_execution("cpu", "fp32", 2, None, 180, None)
     assert isinstance(found, Execution)
     assert found.jobs == 2
 
