@@ -38,11 +38,14 @@ import prune_kit
 from prune_kit import models
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.data.spec import load_data
+from prune_kit.errors import PruneKitError
 from prune_kit.training import images, loop, memory, recorded_steps, schedule
-from prune_kit.training.config import TrainConfig
+from prune_kit.training.config import TrainConfig, resolve_execution
 from prune_kit.training.processor import cpu_precision
 from prune_kit.training.threads import using_threads
 
+GPU_PARTS = ("steps", "el2n", "grand", "seeds")
+PRECISIONS = ("auto", "fp32", "bf16", "both")
 MATRIX = {"cpu": 2048, "cuda": 8192}
 PADDING = 4
 
@@ -287,9 +290,9 @@ def gpu(data: Dataset, given: argparse.Namespace) -> None:
     config = TrainConfig(
         model="resnet18", epochs=200, learning_rate=0.1, milestones=(60, 120, 160), crop_padding=PADDING, flip=True
     )
-    parts = given.gpu.split(",")
+    parts = given.gpu
     if "steps" in parts:
-        for name in (given.models or "resnet18,convnet,mlp").split(","):
+        for name in given.models or ["resnet18", "convnet", "mlp"]:
             step_kinds(data, replace(config, model=name), given)
     runs = given.runs or 10
     jobs = [("el2n", given.epoch or 20, "auto"), ("grand", 1, "auto"), ("grand", 1, "bf16")]
@@ -340,27 +343,51 @@ def step_kinds(data: Dataset, config: TrainConfig, given: argparse.Namespace) ->
     print(f"torch.compile {pays} (what it took the first time, by what each epoch is shorter)", flush=True)
 
 
+def words(text: str) -> list[str]:
+    """Those of a list by commas."""
+    return [word for word in text.split(",") if word]
+
+
 def main() -> None:
     """Print the machine and the tables asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="digits", help="folder:DIR, as for prune-kit score")
-    parser.add_argument("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--models", help="by commas (default: convnet, with --gpu resnet18,convnet,mlp)")
+    usual = "cuda:0" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", default=usual, help=f"cpu, cuda:0, ... (default here: {usual})")
+    parser.add_argument("--models", type=words, help="by commas (default: convnet, with --gpu resnet18,convnet,mlp)")
     parser.add_argument("--rows", type=int, help="training rows, 0 for all (default: 5000, with --gpu all)")
     parser.add_argument("--epoch", type=int, help="default: 4, with --gpu 20")
     parser.add_argument("--runs", type=int, help="default: 4, with --gpu 10")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3, help="turns of which the medians are told (default: 3)")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="of the plain loop's")
-    parser.add_argument("--precision", default="both", help="of ours: auto, fp32, bf16 or both auto and fp32")
-    parser.add_argument("--agreement", action="store_true")
-    parser.add_argument("--parts", action="store_true", help="the parts only")
-    parser.add_argument("--gpu", nargs="?", const="steps,el2n,grand,seeds", help="parts, by commas")
+    parser.add_argument("--precision", default="both", choices=PRECISIONS, help="of ours; both are auto and fp32")
+    parser.add_argument("--agreement", action="store_true", help="EL2N of fp32 and bf16, of the same and other seeds")
+    parser.add_argument("--parts", action="store_true", help="images a second of training and sweeps only")
+    parser.add_argument(
+        "--gpu", nargs="?", type=words, const=[*GPU_PARTS], metavar="PARTS",
+        help="what is promised of a GPU, by commas (default: all). steps: launched, replayed and compiled ones; el2n, "
+        "grand: whole score jobs; seeds: networks at once",
+    )  # fmt: skip
     parser.add_argument("--cudnn-tries", action="store_true", help="in this process; its choices last as long as that")
     given = parser.parse_args()
+    wrong = [part for part in given.gpu or () if part not in GPU_PARTS]
+    if wrong:
+        parser.error(f"--gpu {wrong[0]} is no part; there are {', '.join(GPU_PARTS)}")
+    numbers = {"repeats": given.repeats, "epoch": given.epoch, "runs": given.runs}
+    small = [name for name, number in numbers.items() if number is not None and number < 1]
+    if small or (given.rows or 0) < 0:
+        parser.error(f"--{(small or ['rows'])[0]} is too small: at least {1 if small else 0}")
     if not given.gpu:
         small = {"epoch": 4, "runs": 4, "rows": 5000}
         vars(given).update({name: small[name] for name in small if getattr(given, name) is None})
-    data, device = load_data(given.data), torch.device(given.device)
+    try:
+        given.device = resolve_execution(given.device).device
+        device = torch.device(given.device)
+        for name in given.models or ():
+            models.build(name, shape=(32, 32, 3), classes=2, seed=0)
+        data = load_data(given.data)
+    except PruneKitError as error:
+        parser.error(str(error))
     data = part_of(data, given.rows) if given.rows else data
     print(f"{machine(device)}; medians of {given.repeats}")
     memory.keep_freed_memory()
@@ -369,7 +396,7 @@ def main() -> None:
         gpu(data, given)
         return
     with using_threads(torch.get_num_threads()):
-        for name in (given.models or "convnet").split(","):
+        for name in given.models or ["convnet"]:
             if given.agreement:
                 agreement(data, name, given)
                 continue

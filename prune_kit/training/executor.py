@@ -66,10 +66,11 @@ def execution_for(
 def begun_threads(runs: Sequence[RunInputs], runs_folder: Path) -> int | None:
     """The CPU threads with which most of these runs were begun, whatever their own say; None where none was.
 
-    Raises FileError when the inputs of some run cannot be read.
+    Begun is what has left more than its inputs. Raises FileError when the inputs of some run cannot be read.
     """
     wanted = {key_of(run.describe() | {"threads": None}) for run in runs}
-    told = (_inputs_in(path) for path in sorted(runs_folder.glob("*/inputs.json")))
+    paths = [path for path in sorted(runs_folder.glob("*/inputs.json")) if len(list(path.parent.iterdir())) > 1]
+    told = [_inputs_in(path) for path in paths]
     begun = Counter(one["threads"] for one in told if "threads" in one and key_of(one | {"threads": None}) in wanted)
     return max(begun, key=lambda threads: begun[threads], default=None)
 

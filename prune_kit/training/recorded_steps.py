@@ -7,6 +7,7 @@ replayed steps are compared with two plain ones before any is trusted, and where
 recorded, steps are taken plainly. What that cannot find: a network that does otherwise only after more steps than two.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +36,10 @@ def fastest(model: nn.Module, optimizer: torch.optim.SGD, training: Training) ->
     """
     compiled = cast(nn.Module, torch.compile(model, dynamic=False)) if training.config.compiled else None
     plain = PlainSteps(model, optimizer, training, compiled)
-    replayed = training.labels.device.type == "cuda" and not training.images.streamed
+    on_gpu = training.labels.device.type == "cuda"
+    if training.config.compiled and not on_gpu:  # torch's compiler warns where there are CUDA's tools and no GPU
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    replayed = on_gpu and not training.images.streamed
     return RecordedSteps(plain) if replayed else plain
 
 

@@ -91,7 +91,7 @@ class _Run:
             self._go()
 
     def _go(self) -> None:
-        began, images_seen = time.monotonic(), 0
+        began, images_seen, compiling = time.monotonic(), 0, self.inputs.config.compiled
         started = began - self.seconds
         self._observe()
         while not self._done:
@@ -105,6 +105,9 @@ class _Run:
             else:
                 self.saved.keep(self.epoch, self._state(), save=last)
             note = f"loss {loss:.3f}, {images_seen / (now - began):,.0f} images/s"
+            if compiling:
+                note += ", compiling included"
+                began, images_seen, compiling = time.monotonic(), 0, False  # the next epochs tell the network's speed
             if last:
                 self._finish()
                 from_state = f", went on after epoch {self.resumed}" if self.resumed else ""

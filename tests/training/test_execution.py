@@ -123,5 +123,7 @@ def test_inputs_of_a_run_that_cannot_be_read_are_named(shapes: Dataset, tmp_path
     broken = tmp_path / "0123" / "inputs.json"
     broken.parent.mkdir()
     broken.write_text("{")
+    assert begun_threads([run], tmp_path) is None  # it was planned, and nothing of it trained
+    (broken.parent / "minibatch-0001.npz").touch()
     with pytest.raises(FileError, match=r"inputs\.json.*Remove that file"):
         begun_threads([run], tmp_path)

@@ -223,6 +223,16 @@ def test_a_compiled_network_is_trained_alike(shapes: Dataset, tmp_path: Path) ->
     np.testing.assert_allclose(errors[1], errors[0], atol=1e-3)
 
 
+def test_the_first_epoch_says_that_its_speed_includes_compiling(
+    shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda model, **_: model)
+    told: list[str] = []
+    run = RunInputs(shapes, TINY.changed({"compiled": True}), 0, ONE_THREAD)
+    recorder.complete(run, Request(2), tmp_path, lambda *line: told.append(line[2]))
+    assert ["compiling included" in note for note in told] == [True, False]
+
+
 def test_a_network_that_cannot_be_compiled_is_told_with_a_remedy(
     shapes: Dataset, runs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
