@@ -34,6 +34,7 @@ from prune_kit.tuning import (
     search,
     shortened,
     stages_of,
+    validation_of,
     with_cells,
 )
 from prune_kit.tuning_figure import draw_tuning
@@ -290,13 +291,14 @@ def test_a_search_survives_its_file(tmp_path: Path) -> None:
         epochs = next(iter(kept.cells.values()))["epochs"]  # stages of as many epochs become one
         made = [o for o in tuned.rounds if next(iter(o.cells.values()))["epochs"] == epochs]
         cells = {
-            name: {k: v for k, v in cell.items() if k not in ("found", "goal", "met", "grid")}
+            name: {k: v for k, v in cell.items() if k not in ("found", "goal", "met", "grid", "validation")}
             for name, cell in kept.cells.items()
         }
         assert cells == {name: cell for o in made for name, cell in o.cells.items()}
         assert set(kept.rows) == {row for o in made for row in o.rows}
     assert found_of(rounds_of(read)) == tuned.cell.name
     assert goal_of(rounds_of(read)) == (Goal(0.3), tuned.met)
+    assert validation_of(rounds_of(read)) == tuned.share == 0.2
     assert grid_of(rounds_of(read)) == {"by": ["el2n@1"], "rule": ["window"], "keep": [0.3, 0.6], "offset": [0.0, 0.2]}
     assert draw_tuning(tuned, tmp_path / "tune.png").read_bytes().startswith(b"\x89PNG")
 
