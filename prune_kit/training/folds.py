@@ -86,7 +86,7 @@ def fold_execution(
         threads=settled.get("fold_threads") or FOLD_THREADS if threads is None else threads,
     )  # fmt: skip
     for name, now in (("precision", execution.precision), ("threads", execution.settled_threads)):
-        if (had := settled.get(f"fold_{name}")) not in (None, now):
+        if now and (had := settled.get(f"fold_{name}")) not in (None, now):  # a GPU tells of no threads
             raise TableError(
                 f"the folds of the table were trained with {name} {had}, not {now}. "
                 "Give --fresh to start the table anew, or another --workdir"

@@ -13,6 +13,7 @@ from prune_kit.pipeline import score
 from prune_kit.progress import Progress, remark
 from prune_kit.scorers import cscore
 from prune_kit.table import ScoreTable
+from prune_kit.training import config as config_module
 from prune_kit.training import folds, state
 from prune_kit.training.config import Execution, TrainConfig
 from prune_kit.training.folds import complete_folds
@@ -138,6 +139,16 @@ def test_other_ratios_sampling_or_precision_than_the_table_has_are_refused(shape
         folds.fold_execution("cpu", "bf16", 1, None, 6, table.columns["cscore"])
     with pytest.raises(TableError, match="the folds of the table were trained with threads 1, not 2"):
         folds.fold_execution("cpu", "auto", 1, 2, 6, table.columns["cscore"])
+
+
+def test_folds_that_a_cpu_began_may_go_on_on_a_gpu_and_back(shapes, tmp_path, monkeypatch):
+    begun_on_cpu = scored(shapes, tmp_path).columns["cscore"]
+    monkeypatch.setattr(config_module, "_resolve_device", lambda _: "cuda:0")
+    found = folds.fold_execution("cuda", "auto", None, None, 6, begun_on_cpu)
+    assert (found.device, found.precision, found.settled_threads) == ("cuda:0", "fp32", None)
+    begun_on_gpu = replace(begun_on_cpu, parameters=begun_on_cpu.parameters | {"fold_threads": None})
+    monkeypatch.undo()
+    assert folds.fold_execution("cpu", "auto", None, None, 6, begun_on_gpu).threads == 1
 
 
 def test_no_network_is_asked_about_a_row_that_it_was_trained_on(shapes, tmp_path, monkeypatch):
