@@ -131,6 +131,8 @@ class Execution:
         one, several = ("group of networks", "groups of networks") if groups else ("network", "networks")
         number = f"{at_once} {several} at once" if at_once > 1 else f"one {one} at a time"
         threads = f", {self.threads} thread{'s' * (self.threads != 1)} each" if self.on_cpu else ""
+        if self.on_cpu and self.threads > _cores():
+            threads += " (slow: there are fewer cores)"
         slow = self.on_cpu and self.precision == "bf16" and not multiplies_bf16()
         warning = " (slow: this CPU tells of no instructions for it)" if slow else ""
         limit = ", since more would take more threads than there are cores" if self.limited else ""

@@ -72,6 +72,7 @@ def test_where_it_runs_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> Non
         replace(cpu, limited=True).describe(3).endswith("each, since more would take more threads than there are cores")
     )
     assert "bf16 (slow: this CPU tells of no instructions for it): 2" in replace(cpu, precision="bf16").describe(2)
+    assert replace(cpu, threads=8, jobs=1).describe(1).endswith("8 threads each (slow: there are fewer cores)")
     gpu = Execution(device="cuda:0", precision="bf16", threads=4)
     assert gpu.describe(10) == "cuda:0 in bf16: one network at a time"
 
