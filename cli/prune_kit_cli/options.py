@@ -51,7 +51,8 @@ Precision = Annotated[
     str,
     typer.Option(
         "--precision",
-        help="auto, fp32 or bf16; auto is bf16 on a GPU and, where it pays, on a CPU that multiplies in it, else fp32.",
+        help="auto, fp32 or bf16; auto is as the scores are; without any, bf16 on a GPU and, where it pays, on a CPU "
+        "that multiplies in it, and fp32 elsewhere.",
     ),
 ]
 Jobs = Annotated[
@@ -59,7 +60,8 @@ Jobs = Annotated[
     typer.Option(
         "--jobs",
         metavar="J",
-        help="Networks trained at once (default: as many as the cores hold, on a GPU 1). It changes no result.",
+        help="Networks trained at once (default: as many as the cores hold, on a GPU 1). It changes no result, but for "
+        "the last bits of cscore in bf16.",
     ),
 ]
 Threads = Annotated[

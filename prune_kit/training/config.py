@@ -103,7 +103,8 @@ class Execution:
     """Where and how a training runs: `device` "cpu" or "cuda:0", `precision`, CPU `threads`, and `jobs` at once.
 
     Device kind, precision and, on a CPU, threads can change the last bits of a result, so they are part of a run's
-    inputs; `jobs` changes nothing but the time, and is `limited` where more were asked for than the cores hold.
+    inputs; `jobs` changes nothing but the time (of folds in bf16 the last bits, too: `training.holdout`), and is
+    `limited` where more were asked for than the cores hold.
     `gradient_precision` is that of gradient norms, which are measured and not trained with: fp32 unless bf16 was asked
     for in so many words.
     """
