@@ -225,8 +225,9 @@ def execution(
     device: str, precision: str, jobs: int | None, threads: int | None, changes: list[str] | None = None
 ) -> dict[str, Any]:
     """Where to train, as keywords of the verbs. Raises OptionError at once where those or the `changes` do not fit."""
-    from prune_kit.training.config import TrainConfig, resolve_execution
+    from prune_kit.training.config import TrainConfig, check_threads, resolve_execution
 
+    check_threads(threads)
     resolve_execution(device, precision, jobs=jobs, threads=threads)
     TrainConfig(model="", epochs=1, nesterov=False).changed(_pairs(changes))
     return {"device": device, "precision": precision, "jobs": jobs, "threads": threads}

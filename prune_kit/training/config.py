@@ -190,6 +190,19 @@ def resolve_execution(
     )
 
 
+def check_threads(threads: int | None) -> None:
+    """Raise OptionError for more `threads` than there are cores: they wait for each other, and stall the machine.
+
+    Those that a file settled elsewhere may be more: only so can it be extended.
+    """
+    cores = _cores()
+    if threads is not None and threads > cores:
+        raise OptionError(
+            f"--threads {threads} is more than this machine's cores, {cores}. Leave it out; other threads than those "
+            "a result was made with change its last bits"
+        )
+
+
 def _cores() -> int:
     """The CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

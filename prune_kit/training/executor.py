@@ -10,7 +10,7 @@ from typing import Any
 from prune_kit import files
 from prune_kit.errors import FileError
 from prune_kit.progress import Listener, Progress, nobody, remark
-from prune_kit.training.config import Execution, resolve_execution
+from prune_kit.training.config import Execution, check_threads, resolve_execution
 from prune_kit.training.processes import EpochListener, work_in_processes
 from prune_kit.training.recorder import complete
 from prune_kit.training.runs import RecordedRun, Request, RunInputs, key_of, missing
@@ -55,6 +55,7 @@ def execution_for(
         resolve_execution, device, precision, jobs=jobs, networks=networks,
         settled_precision=settled.get("precision", "auto"), cpu_precision=cpu_precision,
     )  # fmt: skip
+    check_threads(threads)
     threads = settled.get("threads") if threads is None else threads
     execution = resolve(threads=threads)
     runs = runs_of(execution)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from prune_kit.training import config
 from prune_kit_cli.main import exit_code
 
 SHORT = ["--model", "mlp", "--train", "epochs=2", "--train", "batch_size=32"]
@@ -26,9 +27,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["retrain", "--budget", "epochs", "--precision", "bf16", "--baseline", "full", "--train", "epochs=3", *short],
         ["sweep", "--by", "el2n@1", "--keep", "0.5", "--threads", "1", "--baseline", "random", *short],
     )
-    for words in commands:
-        assert exit_code(words) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "_cores", lambda: 2)
+        for words in commands:
+            assert exit_code(words) == 0
     return folder
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "_cores", lambda: 2)
 
 
 @pytest.fixture

@@ -166,6 +166,7 @@ WRONG = [
     ("retrain --runs 0", "work", "--runs 0 is out of range"),
     ("retrain --jobs 0", "work", "--jobs 0 is out of range"),
     ("retrain --threads 0", "work", "--threads 0 is out of range"),
+    ("retrain --threads 100000", "work", "--threads 100000 is more than this machine's cores"),
     ("score --data npz:{place}/nowhere.npz --precision fp16", "empty", "unknown precision 'fp16'"),  # before any data
     ("score --data npz:{place}/nowhere.npz --train epoch=1", "empty", "unknown training option 'epoch'"),
     ("reproduce digits_demo --jobs 0", "empty", "--jobs 0 is out of range"),

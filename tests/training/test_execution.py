@@ -62,6 +62,15 @@ def test_numbers_below_one_are_refused(name: str) -> None:
         resolve_execution("cpu", **{name: 0})  # type: ignore[arg-type]
 
 
+def test_more_threads_than_cores_are_refused_unless_a_table_has_them(shapes: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"--threads 5 is more than this machine's cores, 4\. Leave it out"):
+        score(shapes, "el2n", runs=1, epoch=1, config=MLP, threads=5, workdir=tmp_path)
+    table = score(shapes, "el2n", runs=1, epoch=1, config=MLP, threads=4, workdir=tmp_path)
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.setattr(config, "_cores", lambda: 2)
+        assert trained(shapes, tmp_path, runs=2, epoch=1, table=table) == 1
+
+
 def test_where_it_runs_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "multiplies_bf16", lambda: False)
     cpu = Execution(device="cpu", precision="fp32", threads=2, jobs=2)
