@@ -69,8 +69,8 @@ Threads = Annotated[
     typer.Option(
         "--threads",
         metavar="T",
-        help="CPU threads of each network; they change the last bits (default: those of the scores, else the cores "
-        "divided by the networks).",
+        help="CPU threads of each network. They change the rounding, and so results a little (default: those of the "
+        "scores, else the cores divided by the networks, whatever --jobs is).",
     ),
 ]
 Selections = Annotated[

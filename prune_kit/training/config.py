@@ -199,7 +199,7 @@ def check_threads(threads: int | None) -> None:
     if threads is not None and threads > cores:
         raise OptionError(
             f"--threads {threads} is more than this machine's cores, {cores}. Leave it out; other threads than those "
-            "a result was made with change its last bits"
+            "a result was made with change it a little"
         )
 
 
