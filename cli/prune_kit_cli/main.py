@@ -108,9 +108,8 @@ def exit_code(words: list[str]) -> int:
         if "prune_kit.lock" in sys.modules:  # a command that held nothing has not loaded it
             sys.modules["prune_kit.lock"].release()
     if code == INTERRUPTED:  # newer typers turn the interrupt into this exit code themselves
-        kept = (
-            "Finished epochs and folds are kept; to go on" if words[:1] and words[0] in TRAINING else "To start again"
-        )
+        goes_on = words[:1] and words[0] in TRAINING
+        kept = "Epochs and folds that had ended are kept; to go on" if goes_on else "To start again"
         _error(f"interrupted. {kept}: prune-kit {shlex.join(words)}")
     return code
 

@@ -70,7 +70,7 @@ Threads = Annotated[
         "--threads",
         metavar="T",
         help="CPU threads of each network. They change the rounding, and so results a little (default: those of the "
-        "scores, else the cores divided by the networks, whatever --jobs is).",
+        "table, else the cores divided by the networks, whatever --jobs is).",
     ),
 ]
 Selections = Annotated[

@@ -72,7 +72,8 @@ def search_table(rounds: Sequence[Outcomes], found: str, met: bool = True) -> Ta
 def found_sentence(tuning: Tuning) -> str:
     """Which window it is, and whether the goal was met on the validation split."""
     if tuning.met:
-        others = ", the others judged by short trainings" if len(tuning.rounds) > 1 else ""
+        shortest, whole = (next(iter(tuning.rounds[at].cells.values()))["epochs"] for at in (0, -1))
+        others = ", the others judged by short trainings" if shortest < whole else ""
         return f"found: {tuning.cell.name} ({tuning.goal.describe()} on the validation split{others})"
     last = tuning.rounds[-1]
     below = 100 * (mean_accuracy(last, FULL) - mean_accuracy(last, tuning.cell.name))
