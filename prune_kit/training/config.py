@@ -155,9 +155,9 @@ def resolve_execution(
     A CPU trains as many networks at once as it has cores, and each gets an equal share of them: for the small networks
     that CPUs train, this is faster than sharing the cores within one network. `threads` and `settled_precision`, where
     the user or an earlier run settled them, stay; the latter is no wish for gradients in it. What is left open is bf16
-    on a GPU and `cpu_precision` on a CPU. `jobs` never changes the threads: without it, or where it asks for more
-    threads than there are cores, as many networks train at once as fit. Raises OptionError for a device that is not
-    there, and for numbers below 1.
+    on a GPU and `cpu_precision` on a CPU. `jobs` never changes the threads: without it, or where networks of
+    several threads each would take more than there are cores, as many train at once as fit. Raises OptionError for a
+    device that is not there, and for numbers below 1.
     """
     for name, number in (("--jobs", jobs), ("--threads", threads)):
         if number is not None and number < 1:
@@ -174,8 +174,7 @@ def resolve_execution(
     if device == "cpu":
         threads = threads or max(cores // max(networks, 1), 1)
         fitting = max(cores // threads, 1)
-        # single threads take turns on a core; the threads of one network wait for each other, which more than the cores
-        # hold makes 15 times as slow
+        # single threads take turns on a core; those of one network wait for each other: 8 on 2 cores run 15x slower
         jobs = fitting if jobs is None else jobs if threads == 1 else min(jobs, fitting)
     else:
         jobs = jobs or 1
