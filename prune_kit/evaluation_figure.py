@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from prune_kit import files
 from prune_kit.errors import OptionError
 from prune_kit.evaluation import Evaluation
 from prune_kit.figures import PALETTE
+from prune_kit.storage import files
 
 BLUE, VERMILION = PALETTE[:2]
 

@@ -16,10 +16,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from scipy import stats
 
-from prune_kit import files
 from prune_kit.comparison import Comparison
 from prune_kit.errors import OptionError
 from prune_kit.stability import Stability
+from prune_kit.storage import files
 
 FORMATS = (".png", ".svg")
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -14,8 +14,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from prune_kit import files
 from prune_kit.errors import FileError, IdentityError
+from prune_kit.storage import hdf5
 
 TRAIN, HELD_OUT = 0, 1
 
@@ -183,7 +183,7 @@ def write_rows(file: h5py.Group, rows: Rows, *, with_role: bool = True) -> None:
     file.attrs["fingerprint"] = rows.fingerprint
     file.attrs["test_fingerprint"] = rows.test_fingerprint
     file.attrs["class_names"] = json.dumps(rows.class_names)
-    files.write_text_dataset(file, "id", rows.id)
+    hdf5.write_text_dataset(file, "id", rows.id)
     file["digest"] = rows.digest.astype(np.uint64)
     file["label"] = rows.label.astype(np.int64)
     if with_role:
@@ -197,7 +197,7 @@ def read_rows(file: h5py.Group, role: np.ndarray | None = None, *, glance: bool 
 
     At a `glance`, ids, digests and labels stay in the file until they are looked at, and nobody has checked them.
     """
-    read = files.mapped if glance else files.whole
+    read = hdf5.mapped if glance else hdf5.whole
     rows = Rows(
         id=read(file["id"]),
         digest=read(file["digest"]),

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from prune_kit import files
 from prune_kit.identity import index_digest
-from prune_kit.table import now, version
+from prune_kit.storage import hdf5
+from prune_kit.storage.provenance import now, version
 
 FULL = "full"
 CONFIDENCE = 0.95
@@ -153,20 +153,20 @@ class Outcomes:
             "created": self.created,
             "prune_kit_version": version(),
         }
-        with files.writing_hdf5(Path(path), "outcomes", attributes) as file:
+        with hdf5.writing_hdf5(Path(path), "outcomes", attributes) as file:
             if self.cells:  # a data set: an attribute holds no more than 64 KiB
-                files.write_text_dataset(file, "cells", files.text_array([json.dumps(self.cells)]))
+                hdf5.write_text_dataset(file, "cells", hdf5.text_array([json.dumps(self.cells)]))
             for name, kind in COLUMNS.items():
                 values = [getattr(row, name) for row in self.rows]
                 if kind is np.str_:
-                    files.write_text_dataset(file, name, files.text_array(values))
+                    hdf5.write_text_dataset(file, name, hdf5.text_array(values))
                 else:
                     file[name] = np.array(values, dtype=kind)
 
     @classmethod
     def read(cls, path: str | Path) -> "Outcomes":
         """Read outcomes. Raises FileError when the file is absent, damaged, of another kind or version."""
-        with files.reading_hdf5(Path(path), "outcomes", MADE_BY) as file:
+        with hdf5.reading_hdf5(Path(path), "outcomes", MADE_BY) as file:
             columns = {
                 name: file[name].asstr()[()] if kind is np.str_ else file[name][()] for name, kind in COLUMNS.items()
             }

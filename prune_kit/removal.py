@@ -12,12 +12,12 @@ import h5py
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from prune_kit import files
-from prune_kit.csv_files import csv_text
 from prune_kit.errors import FileError, OptionError
 from prune_kit.identity import HELD_OUT, TRAIN, Rows, aligned_rows, class_numbers, read_rows, write_rows
 from prune_kit.selection import DROPPED_NOISY, HELD_OUT_REASON, KEPT, Selection
-from prune_kit.table import now, version
+from prune_kit.storage import files, hdf5
+from prune_kit.storage.csv_files import csv_text
+from prune_kit.storage.provenance import now, version
 
 NO_SUGGESTION = -1
 CSV_COLUMNS = ("id", "index", "given_label", "suggested_label", "suspicion", "given_class", "suggested_class", "fit")
@@ -150,7 +150,7 @@ class Removal:
             "created": self.created,
             "prune_kit_version": version(),
         }
-        with files.writing_hdf5(path, "removal", attributes) as file:
+        with hdf5.writing_hdf5(path, "removal", attributes) as file:
             write_rows(file, self.rows)
             file["index"] = self.index.astype(np.int64)
             file["suspicion"] = self.suspicion.astype(np.float32)
@@ -180,7 +180,7 @@ class Removal:
     @classmethod
     def read(cls, path: str | Path) -> "Removal":
         """Read a removal. Raises FileError when the file is absent, damaged, of another kind or version."""
-        with files.reading_hdf5(Path(path), "removal", MADE_BY) as file:
+        with hdf5.reading_hdf5(Path(path), "removal", MADE_BY) as file:
             rows = read_rows(file)
             fields: dict[str, Any] = _read_list(file, rows)
             fields |= {name: float(file.attrs[name]) for name in ESTIMATES}

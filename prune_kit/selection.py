@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from prune_kit import files
 from prune_kit.errors import FileError
 from prune_kit.identity import HELD_OUT, TRAIN, Rows, aligned_rows, carried_labels, read_rows, write_rows
-from prune_kit.table import now, version
+from prune_kit.storage import hdf5
+from prune_kit.storage.provenance import now, version
 
 REASONS = ("kept", "dropped-easy", "dropped-hard", "dropped-noisy", "dropped-other", "held-out")
 KEPT, DROPPED_EASY, DROPPED_HARD, DROPPED_NOISY, DROPPED_OTHER, HELD_OUT_REASON = range(6)
@@ -160,7 +160,7 @@ class Selection:
             "created": self.created,
             "prune_kit_version": version(),
         }
-        with files.writing_hdf5(Path(path), "selection", attributes) as file:
+        with hdf5.writing_hdf5(Path(path), "selection", attributes) as file:
             write_rows(file, self.rows, with_role=False)  # the reason "held-out" says it
             file["index"] = self.index.astype(np.int64)
             file["reason"] = self.reason.astype(np.uint8)
@@ -171,7 +171,7 @@ class Selection:
     @classmethod
     def read(cls, path: str | Path) -> "Selection":
         """Read a selection. Raises FileError when the file is absent, damaged, of another kind or version."""
-        with files.reading_hdf5(Path(path), "selection", MADE_BY) as file:
+        with hdf5.reading_hdf5(Path(path), "selection", MADE_BY) as file:
             reason = file["reason"][()]
             attributes = file.attrs
             selection = cls(

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from prune_kit import files
 from prune_kit.figures import MARKERS, PALETTE
+from prune_kit.storage import files
 from prune_kit.sweeping import Cell, Sweep, band
 
 BASELINE = "#666666"

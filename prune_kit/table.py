@@ -3,17 +3,18 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from prune_kit import catalog, files
+from prune_kit import catalog
 from prune_kit.column_summary import Summary, read_summary, summary_of, write_summary
 from prune_kit.errors import FileError, TableError
 from prune_kit.identity import TRAIN, Rows, read_rows, write_rows
+from prune_kit.storage import hdf5
+from prune_kit.storage.provenance import now, version
 
 EXTRAS = ("per_run", "per_ratio", "per_ratio_votes", "votes", "never_learned", "probability")
 TEST = ("scores", "per_run")
@@ -126,7 +127,7 @@ class ScoreTable:
             "created": self.created,
             "prune_kit_version": version(),
         }
-        with files.writing_hdf5(Path(path), "scores", attributes) as file:
+        with hdf5.writing_hdf5(Path(path), "scores", attributes) as file:
             write_rows(file, self.rows)
             if self.probe_label is not None:
                 file["probe_label"] = self.probe_label.astype(np.int64)
@@ -151,7 +152,7 @@ class ScoreTable:
         fingerprint, and a column's summary is the one that was written with it.
         Raises FileError when the file is absent, damaged, of another kind or version.
         """
-        with files.reading_hdf5(Path(path), "scores", MADE_BY) as file:
+        with hdf5.reading_hdf5(Path(path), "scores", MADE_BY) as file:
             names = list(file["scores"]) if only is None else [name for name in only if name in file["scores"]]
             rows = read_rows(file, glance=glance)
             table = cls(
@@ -165,22 +166,6 @@ class ScoreTable:
             if column.values.shape != (len(table.rows),):
                 raise FileError(f"{path} is damaged: {name} is {column.values.shape} for {len(table.rows):,} rows")
         return table
-
-
-def now() -> str:
-    """This moment, as ISO 8601 in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def version() -> str:
-    """The version of prune_kit that is installed, or "unknown" in a bare source tree."""
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
-
-    try:
-        return installed("prune_kit")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _write_column(file: h5py.File, scores: h5py.Group, column: ScoreColumn, rows: Rows) -> None:
@@ -234,7 +219,7 @@ def _read_column(file: h5py.File, name: str, extras: bool | tuple[str, ...], gla
     attributes = dataset.attrs
     return ScoreColumn(
         name=name,
-        values=files.mapped(dataset) if glance else files.whole(dataset),
+        values=hdf5.mapped(dataset) if glance else hdf5.whole(dataset),
         method=str(attributes["method"]),
         harder=str(attributes["harder"]),
         parameters=json.loads(attributes["parameters"]),

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from prune_kit.files import text_array
 from prune_kit.identity import Rows
 from prune_kit.removal import Removal
 from prune_kit.selection import KEPT, Selection
+from prune_kit.storage.hdf5 import text_array
 from prune_kit.table import ScoreColumn, ScoreTable
 
 

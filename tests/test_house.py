@@ -53,10 +53,10 @@ FLOORS = [
     ["prune_kit.selection", "prune_kit.confident_joint"],
     ["prune_kit.table"],
     ["prune_kit.column_summary"],
-    ["prune_kit.identity", "prune_kit.lock"],
+    ["prune_kit.identity", "prune_kit.storage.lock"],
     [
-        "prune_kit.files",
-        "prune_kit.csv_files",
+        "prune_kit.storage.files",
+        "prune_kit.storage.csv_files",
         "prune_kit.catalog",
         "prune_kit.effort",
         "prune_kit.progress",
@@ -65,7 +65,7 @@ FLOORS = [
         "prune_kit.spelling",
         "prune_kit.top_probabilities",
     ],
-    ["prune_kit.heaps"],
+    ["prune_kit.storage.hdf5_heaps"],
     ["prune_kit.errors"],
 ]
 UPWARDS = {("prune_kit.models", "prune_kit.chance"): "a network's initialisation has a seed"}

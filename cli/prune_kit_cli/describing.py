@@ -67,11 +67,11 @@ def info(
 
 def _verified(path: Path) -> Described:
     """Whether a file is what was written. Raises FileError when it is not, or says nothing of it."""
-    from prune_kit import files
     from prune_kit.errors import FileError
+    from prune_kit.storage import files, hdf5
     from prune_kit_cli import render
 
-    with files.reading_hdf5(path) as file:
+    with hdf5.reading_hdf5(path) as file:
         kind = str(file.attrs["format"]).removeprefix("prune_kit.")
     holds = files.checksum_holds(path)
     if not holds:
@@ -95,10 +95,10 @@ def _describe(path: Path) -> Described:
     """What a file holds. Raises FileError when it cannot be read."""
     from rich.text import Text
 
-    from prune_kit import files
+    from prune_kit.storage import hdf5
     from prune_kit_cli import render
 
-    with files.reading_hdf5(path) as file:
+    with hdf5.reading_hdf5(path) as file:
         kind = str(file.attrs["format"]).removeprefix("prune_kit.")
         head = {name: _attribute(value) for name, value in file.attrs.items()}
     title = Text(f"{render.path_of(path)}: {kind}, made {head.get('created')} from {head.get('data')}", style="bold")
@@ -116,8 +116,8 @@ def _describe(path: Path) -> Described:
 def _scores(path: Path) -> Described:
     import numpy as np
 
-    from prune_kit import files
     from prune_kit.identity import TRAIN
+    from prune_kit.storage import files
     from prune_kit.table import ScoreTable
     from prune_kit_cli import render
 

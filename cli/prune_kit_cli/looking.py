@@ -133,7 +133,8 @@ def _reproduce(
     workdir: Path,
 ) -> "Reproduction":
     """Run a recipe in a folder of its own, and write there what its stages would have written."""
-    from prune_kit import lock, recipe
+    from prune_kit import recipe
+    from prune_kit.storage import lock
     from prune_kit_cli import render, work
 
     folder = workdir / (chosen.name if scale == "full" else f"{chosen.name}-{scale}")

@@ -37,7 +37,7 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from prune_kit.table import version
+        from prune_kit.storage.provenance import version
 
         sys.stdout.write(f"prune-kit {version()}\n")
         raise typer.Exit
@@ -105,8 +105,8 @@ def exit_code(words: list[str]) -> int:
         _error(f"{message}. See: prune-kit {_command(words)}--help")
         return USER_ERROR
     finally:
-        if "prune_kit.lock" in sys.modules:  # a command that held nothing has not loaded it
-            sys.modules["prune_kit.lock"].release()
+        if "prune_kit.storage.lock" in sys.modules:  # a command that held nothing has not loaded it
+            sys.modules["prune_kit.storage.lock"].release()
     if code == INTERRUPTED:  # newer typers turn the interrupt into this exit code themselves
         goes_on = words[:1] and words[0] in TRAINING
         kept = "Epochs and folds that had ended are kept; to go on" if goes_on else "To start again"

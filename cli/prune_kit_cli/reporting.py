@@ -32,12 +32,13 @@ def report(
 
     Example: prune-kit report --figures figures
     """
-    from prune_kit import files, pipeline
+    from prune_kit import pipeline
     from prune_kit.errors import OptionError
     from prune_kit.outcomes import Outcomes
     from prune_kit.reloading import load_again
     from prune_kit.removal import Removal
     from prune_kit.selection import Selection
+    from prune_kit.storage import files
     from prune_kit.table import ScoreTable
     from prune_kit_cli import render, work
 

@@ -58,12 +58,13 @@ def score(
     """
     import numpy as np
 
-    from prune_kit import lock, pipeline
+    from prune_kit import pipeline
     from prune_kit.data.spec import check_trusted, load_data
     from prune_kit.effort import check_seeds
     from prune_kit.reloading import load_again
     from prune_kit.scoring import check_use, ends_with_epochs, method_names
     from prune_kit.settled import scored_with
+    from prune_kit.storage import lock
     from prune_kit.table import ScoreTable
     from prune_kit.training.protocols import score_epoch
     from prune_kit_cli import render, work

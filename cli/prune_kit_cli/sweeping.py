@@ -51,9 +51,10 @@ def sweep(
 
     Example: prune-kit sweep --by el2n@20 --keep 0.2,0.4,0.6 --offset 0,0.02,0.1 --runs 2
     """
-    from prune_kit import lock, pipeline
+    from prune_kit import pipeline
     from prune_kit.effort import check_seeds
     from prune_kit.reloading import load_again
+    from prune_kit.storage import lock
     from prune_kit.sweep_figures import draw_sweep
     from prune_kit.sweeping import grid
     from prune_kit_cli import render, render_sweep, work

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prune_kit import files
 from prune_kit.errors import FileError, OptionError
 from prune_kit.outcomes import Outcomes
 from prune_kit.removal import Removal, csv_path
 from prune_kit.selection import Selection
 from prune_kit.settled import scored_with as scored_with
 from prune_kit.settled import training_config
+from prune_kit.storage import files, hdf5
 from prune_kit.table import ScoreTable
 from prune_kit_cli.options import DEFAULT_WORKDIR
 from prune_kit_cli.options import RUNS as RUNS
@@ -38,7 +38,7 @@ def read_scores(workdir: Path, path: Path | None = None) -> ScoreTable:
 
 def selection_files(workdir: Path) -> list[Path]:
     """Every selection file in the workdir, and every removal file, which stands for its complement."""
-    found = [path for path in sorted(workdir.glob("*.h5")) if files.kind_of(path) in ("selection", "removal")]
+    found = [path for path in sorted(workdir.glob("*.h5")) if hdf5.kind_of(path) in ("selection", "removal")]
     if not found:
         raise FileError(
             f"there is no selection in {workdir}. Make one with: prune-kit select --keep 0.5, "
@@ -54,14 +54,14 @@ def one_selection(workdir: Path, given: Path | None) -> tuple[Path, Selection | 
     """
     found = [given] if given else selection_files(workdir)
     if len(found) > 1:
-        listed = [f"{path}{' (a removal)' * (files.kind_of(path) == 'removal')}" for path in found]
+        listed = [f"{path}{' (a removal)' * (hdf5.kind_of(path) == 'removal')}" for path in found]
         raise OptionError(f"which selection? Say --selection FILE, one of: {', '.join(listed)}")
     return found[0], read_selection(found[0])
 
 
 def read_selection(path: Path) -> Selection | Removal:
     """A selection or a removal, whichever the file is. Raises FileError when it is neither."""
-    with files.reading_hdf5(path, made_by="prune-kit select or clean") as file:
+    with hdf5.reading_hdf5(path, made_by="prune-kit select or clean") as file:
         kind = str(file.attrs["format"])
     if kind not in ("prune_kit.selection", "prune_kit.removal"):
         raise FileError(
@@ -80,7 +80,7 @@ def check_list_target(out: Path | None, source: Path) -> None:
         return
     if out.absolute() == csv_path(source.absolute()):
         raise OptionError(f"{out} is the list of suspects, most suspect first; write to another file than that")
-    if out.exists() and (not out.is_file() or files.is_hdf5(out)):
+    if out.exists() and (not out.is_file() or hdf5.is_hdf5(out)):
         what = "an HDF5 file" if out.is_file() else "no regular file"
         raise OptionError(f"{out} is there already, and is {what}; write the list to another")
 
@@ -148,7 +148,7 @@ def check_target(path: Path, kind: str) -> None:
     """Raise OptionError where writing would replace another kind of file, or the name says that it is no HDF5."""
     if path.suffix in (".csv", ".npy", ".txt", ".json"):
         raise OptionError(f"--out {path}: this file is HDF5; name it {path.with_suffix('.h5')}")
-    if path.exists() and (not path.is_file() or not files.is_hdf5(path) or files.kind_of(path) != kind):
+    if path.exists() and (not path.is_file() or not hdf5.is_hdf5(path) or hdf5.kind_of(path) != kind):
         raise OptionError(
             f"--out {path} is there already, and is no {kind} file; name another, or remove a damaged one"
         )

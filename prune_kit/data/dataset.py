@@ -8,8 +8,8 @@ from jaxtyping import Int, Shaped, UInt8
 
 from prune_kit import identity
 from prune_kit.errors import DataError
-from prune_kit.files import text_array
 from prune_kit.identity import HELD_OUT, TRAIN, Rows
+from prune_kit.storage.hdf5 import text_array
 
 TEST_SHARE, TEST_SEED = 0.2, 0
 

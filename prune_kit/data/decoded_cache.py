@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8, UInt64
 
-from prune_kit import files
 from prune_kit.data import decoding
 from prune_kit.data.decoding import Layout
 from prune_kit.errors import DataError, FileError
 from prune_kit.progress import Listener, nobody
+from prune_kit.storage import files
 
 ADVICE = "It lies in the cache of decoded images; PRUNE_KIT_CACHE names another folder for it"
 

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from prune_kit import catalog, files
+from prune_kit import catalog
 from prune_kit.data.dataset import Dataset
 from prune_kit.effort import check_seeds
 from prune_kit.errors import DataError, OptionError
 from prune_kit.identity import Rows, check_same, read_rows, write_rows
+from prune_kit.storage import files, hdf5
+from prune_kit.storage.provenance import now, version
 from prune_kit.table import NO_PROBE as NO_PROBE
-from prune_kit.table import now, version
 
 MADE_BY = "prune-kit corrupt"
 PROBE_CHANCE = 50_101  # with the seed, a stream of its own: the held-out fifth and `random` draw from others
@@ -54,14 +55,14 @@ class NoisyLabels:
     def write(self, path: str | Path) -> None:
         """Write the label file, whole or not at all. Raises FileError."""
         attributes = {"parameters": json.dumps(self.parameters), "created": now(), "prune_kit_version": version()}
-        with files.writing_hdf5(Path(path), "labels", attributes) as file:
+        with hdf5.writing_hdf5(Path(path), "labels", attributes) as file:
             write_rows(file, self.rows)
             file["touched"] = self.touched
 
     @classmethod
     def read(cls, path: str | Path) -> "NoisyLabels":
         """Read a label file. Raises FileError when it is absent, damaged, of another kind or version."""
-        with files.reading_hdf5(Path(path), "labels", MADE_BY) as file:
+        with hdf5.reading_hdf5(Path(path), "labels", MADE_BY) as file:
             return cls(read_rows(file), file["touched"][()], json.loads(file.attrs["parameters"]))
 
 

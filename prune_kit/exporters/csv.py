@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from prune_kit import files
-from prune_kit.csv_files import csv_text
 from prune_kit.exporters import COLUMNS, table_rows
 from prune_kit.selection import Selection
+from prune_kit.storage import files
+from prune_kit.storage.csv_files import csv_text
 
 WHOLE_TABLE = True
 SUFFIX = ".csv"

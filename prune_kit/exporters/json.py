@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from prune_kit import files
 from prune_kit.selection import Selection
+from prune_kit.storage import files
 
 WHOLE_TABLE = False
 SUFFIX = ".json"

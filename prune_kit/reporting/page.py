@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from prune_kit import files
-from prune_kit.csv_files import csv_text
 from prune_kit.reporting import limits
 from prune_kit.reporting.blocks import (
     LONGEST,
@@ -26,7 +24,9 @@ from prune_kit.reporting.blocks import (
     visible,
 )
 from prune_kit.reporting.thumbnails import data_uri, thumbnail
-from prune_kit.table import version
+from prune_kit.storage import files
+from prune_kit.storage.csv_files import csv_text
+from prune_kit.storage.provenance import version
 
 LONG = 2000  # characters of a paragraph or of a value in a table
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

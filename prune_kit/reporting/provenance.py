@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prune_kit import files
 from prune_kit.data.dataset import Dataset
 from prune_kit.outcomes import Outcomes
 from prune_kit.removal import Removal
 from prune_kit.reporting.blocks import Block, Commands, Paragraph, Section, Table, visible
 from prune_kit.reporting.commands import Result, command_lines
 from prune_kit.selection import Selection
+from prune_kit.storage import hdf5
 from prune_kit.table import TRAININGS, ScoreTable
 
 LONGEST = 1500  # characters of a value
@@ -50,7 +50,7 @@ def _origin(path: Path | None) -> dict[str, str]:
     """The path of a file, and the version that wrote it."""
     if path is None:
         return {}
-    with files.reading_hdf5(path) as file:
+    with hdf5.reading_hdf5(path) as file:
         return {"file": str(path), "prune_kit version": str(file.attrs.get("prune_kit_version", "unknown"))}
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from prune_kit import files
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import RunError, TableError
 from prune_kit.progress import Listener, nobody, remark
+from prune_kit.storage import files
 from prune_kit.table import ScoreColumn
 from prune_kit.training import ensemble, images, loop, memory
 from prune_kit.training.config import FOLD_THREADS, Execution, TrainConfig, resolve_execution

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from prune_kit import files
 from prune_kit.errors import RunError
+from prune_kit.storage import files
 from prune_kit.training import images, loop, memory, recorded_steps, signals
 from prune_kit.training.out_of_memory import is_out_of_memory
 from prune_kit.training.processes import EpochListener

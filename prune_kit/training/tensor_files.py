@@ -8,8 +8,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from prune_kit import files
 from prune_kit.errors import FileError
+from prune_kit.storage import files
 
 CHECKSUM = "blake2b"  # the name under which the metadata keep it
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from prune_kit import files
 from prune_kit.errors import FileError
+from prune_kit.storage import files
 from prune_kit.training.runs import REMEDY, key_of
 from prune_kit.training.tensor_files import read_tensors
 

@@ -346,7 +346,7 @@ def test_help_select_export_info_and_list_do_not_load_torch(place, tmp_path):
     ]
     program = (
         "import sys; from prune_kit_cli.main import exit_code\n"
-        "from prune_kit import files; files.CHECKED_BYTES = 0\n"
+        "from prune_kit.storage import hdf5; hdf5.CHECKED_BYTES = 0\n"
         f"assert exit_code(['info', {str(place / 'work/scores.h5')!r}]) == 0\n"
         "assert not {'torch', 'jaxtyping'} & set(sys.modules)  # a large table is told in under a second\n"
         f"for line in {lines!r}:\n"

@@ -4,7 +4,7 @@ from prune_kit_cli.main import app, exit_code
 
 def test_the_version_is_printed(capsys):
     assert exit_code(["--version"]) == 0
-    assert capsys.readouterr().out == f"prune-kit {prune_kit.table.version()}\n"
+    assert capsys.readouterr().out == f"prune-kit {prune_kit.storage.provenance.version()}\n"
 
 
 def test_bare_words_show_the_help(capsys):

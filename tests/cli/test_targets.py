@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from prune_kit import files
+from prune_kit.storage import files
 from prune_kit_cli.main import exit_code
 from tests.small_tables import table_of
 

@@ -14,8 +14,8 @@ import numpy as np
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.named_arrays import NEEDED, OPTIONAL, from_named_arrays
 from prune_kit.errors import DataError
-from prune_kit.files import UNREADABLE_ARRAY
 from prune_kit.progress import Listener, nobody
+from prune_kit.storage.files import UNREADABLE_ARRAY
 
 LARGE_BYTES = 2**30
 LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip archive's member: the lengths of its name and of its extra field

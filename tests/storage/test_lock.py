@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from prune_kit import lock
 from prune_kit.errors import FileError, OptionError
+from prune_kit.storage import lock
 from prune_kit_cli.main import exit_code
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from prune_kit.lock import holding
+from prune_kit.storage.lock import holding
 with holding(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prune_kit.csv_files import csv_text, read_csv
+from prune_kit.storage.csv_files import csv_text, read_csv
 
 NASTY = st.text(alphabet=st.sampled_from("=+-@\t\r\n'\",a1 ß."), max_size=6)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from prune_kit.errors import FileError, OptionError
-from prune_kit.files import is_alive, remove_leftovers
+from prune_kit.storage.files import is_alive, remove_leftovers
 
 NAME = ".lock"
 _held: dict[Path, int] = {}  # by this process, how often: a verb may call another

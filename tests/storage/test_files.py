@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from prune_kit import files
 from prune_kit.errors import FileError
+from prune_kit.storage import files, hdf5
 from tests.conftest import disk_of
 
 OLD = b"what was there before"
@@ -27,7 +27,7 @@ def old(tmp_path):
 def ours(tmp_path):
     """A small file of ours."""
     path = tmp_path / "scores.h5"
-    with files.writing_hdf5(path, "scores", {"data": "digits"}) as file:
+    with hdf5.writing_hdf5(path, "scores", {"data": "digits"}) as file:
         file["label"] = np.arange(5000)
     return path
 
@@ -74,7 +74,7 @@ def test_what_was_there_stays_when_the_disk_is_full_of_hdf5(old):
     with (
         disk_of(1000),
         pytest.raises(FileError, match="unchanged"),
-        files.writing_hdf5(old, "scores", {}) as file,
+        hdf5.writing_hdf5(old, "scores", {}) as file,
     ):
         file["label"] = np.arange(5000)
     assert old.read_bytes() == OLD
@@ -93,7 +93,7 @@ def test_what_was_there_stays_when_the_disk_is_full_only_at_the_flush(old, monke
 
 
 def test_no_hdf5_file_appears_when_its_making_fails(old):
-    with pytest.raises(ValueError, match="a bug"), files.writing_hdf5(old, "scores", {}):
+    with pytest.raises(ValueError, match="a bug"), hdf5.writing_hdf5(old, "scores", {}):
         raise ValueError("a bug")
     assert old.read_bytes() == OLD
 
@@ -161,17 +161,17 @@ def test_an_array_of_objects_is_not_unpickled(tmp_path):
 
 
 def test_texts_are_utf8_of_one_width():
-    texts = files.text_array(["a", "größe", ""])
+    texts = hdf5.text_array(["a", "größe", ""])
     assert texts.dtype.kind == "S"
     assert [text.decode() for text in texts] == ["a", "größe", ""]
-    assert files.text_array(texts) is texts
+    assert hdf5.text_array(texts) is texts
 
 
 # reading_hdf5
 
 
 def refusal(path, kind="scores"):
-    with pytest.raises(FileError) as caught, files.reading_hdf5(path, kind, "prune-kit score"):
+    with pytest.raises(FileError) as caught, hdf5.reading_hdf5(path, kind, "prune-kit score"):
         pass
     message = str(caught.value)
     assert str(path) in message
@@ -181,7 +181,7 @@ def refusal(path, kind="scores"):
 
 def test_our_own_file_is_read(ours):
     for kind in ("scores", None):
-        with files.reading_hdf5(ours, kind) as file:
+        with hdf5.reading_hdf5(ours, kind) as file:
             assert file.attrs["data"] == "digits"
             np.testing.assert_array_equal(file["label"][()], np.arange(5000))
 
@@ -222,7 +222,7 @@ def test_a_file_of_this_format_that_others_wrote_needs_no_checksum(ours, tmp_pat
         other.attrs.update(file.attrs)
         file.copy("label", other)
     assert files.checksum_holds(tmp_path / "other.h5") is None
-    with files.reading_hdf5(tmp_path / "other.h5", "scores") as other:
+    with hdf5.reading_hdf5(tmp_path / "other.h5", "scores") as other:
         assert len(other["label"]) == 5000
 
 
@@ -263,7 +263,7 @@ def test_a_format_of_an_odd_type_is_that_of_another_program(ours, name, told):
         file.attrs.create(name, value, dtype=h5py.vlen_dtype(int))
     sealed(ours, ours.read_bytes())
     assert told in refusal(ours)
-    assert files.kind_of(ours) == ("" if name == "format" else "scores")
+    assert hdf5.kind_of(ours) == ("" if name == "format" else "scores")
 
 
 def test_a_data_set_of_sequences_is_refused(ours):
@@ -332,7 +332,7 @@ def test_a_file_of_another_version_is_refused(ours, version):
     ],
 )
 def test_what_a_file_lacks_or_garbles_is_told_as_damage(ours, read):
-    with pytest.raises(FileError, match="is incomplete or damaged"), files.reading_hdf5(ours, "scores") as file:
+    with pytest.raises(FileError, match="is incomplete or damaged"), hdf5.reading_hdf5(ours, "scores") as file:
         read(file)
 
 
