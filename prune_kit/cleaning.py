@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
-from prune_kit import catalog
+from prune_kit import registry
+from prune_kit.checks import check_seeds
 from prune_kit.confident_joint import checked
 from prune_kit.cuts import Cut, Evidence, candidates, scaled
 from prune_kit.cuts.probes import LEAST_PROBES
-from prune_kit.effort import check_seeds
 from prune_kit.errors import OptionError, TableError
 from prune_kit.identity import Rows
 from prune_kit.removal import NO_SUGGESTION, Removal
@@ -119,7 +119,7 @@ def judge(
         part = _of_class(evidence, number)
         if number is not None and method == "probes":
             _check_probes(part, evidence, table.rows, number)
-        one: Cut = catalog.load(CUTS, method, "cut").find(part)
+        one: Cut = registry.load(CUTS, method, "cut").find(part)
         flagged[inside] = one.flagged
         listed = round(one.flagged.mean() * len(others)) if unseen is not None else 0
         flagged[others[np.argsort(-suspicion[others], kind="stable")[:listed]]] = True

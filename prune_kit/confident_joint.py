@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-from prune_kit.catalog import unknown
 from prune_kit.errors import DataError
+from prune_kit.registry import unknown
 
 BLOCK_VALUES = 2**17  # 1 MB in float64: a few temporaries of this size fit in a cache, and numpy's calls cost little
 ROW_SUM_TOLERANCE = 0.01  # float16 and three decimals lose less; logits, and scores per class, miss by more

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prune_kit import catalog
+from prune_kit import registry
 from prune_kit.errors import RecipeError
 from prune_kit.outcomes import Outcomes
 from prune_kit.table import ScoreTable
@@ -45,7 +45,7 @@ def refuse_unknown(path: Path, check: str, names: set[str]) -> None:
     if not RANKS.fullmatch(match["left"]):
         for name in filter(None, (match["left"], match["minus"])):
             if name not in names and not name.startswith("random"):
-                raise catalog.unknown(f"outcome in the check {check!r},", name, sorted(names), RecipeError)
+                raise registry.unknown(f"outcome in the check {check!r},", name, sorted(names), RecipeError)
 
 
 def judge(expectation: Expectation, table: ScoreTable, outcomes: Outcomes) -> tuple[Expectation, float, bool]:
@@ -67,7 +67,7 @@ def _measure(left: str, minus: str | None, table: ScoreTable, outcomes: Outcomes
         return float(spearmanr(*hardness[:, np.isfinite(hardness).all(axis=0)]).statistic)
     lines = {line.name: line for line in outcomes.summaries()}
     if left not in lines:
-        raise catalog.unknown("outcome", left, lines, RecipeError)
+        raise registry.unknown("outcome", left, lines, RecipeError)
     if minus is None:
         return 100 * lines[left].mean
     difference = lines[left].minus_random if minus == "random" else outcomes.difference(left, minus)

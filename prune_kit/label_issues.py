@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from prune_kit import confident_joint as joints
-from prune_kit.catalog import unknown
 from prune_kit.confident_joint import BLOCK_VALUES, blocks
 from prune_kit.errors import OptionError
+from prune_kit.registry import unknown
 
 PRUNING = ("prune_by_noise_rate", "prune_by_class", "both")
 FILTERS = (*PRUNING, "confident_learning", "predicted_neq_given", "low_normalized_margin", "low_self_confidence")

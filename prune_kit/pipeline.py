@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prune_kit import catalog, exporters, tuning
+from prune_kit import exporters, registry, tuning
+from prune_kit.checks import check_seeds
 from prune_kit.cleaning import judge
 from prune_kit.data.dataset import Dataset, validation_split
 from prune_kit.data.labels import write_labels
 from prune_kit.data.noise import planted
-from prune_kit.effort import check_seeds
 from prune_kit.errors import OptionError
 from prune_kit.identity import check_same
 from prune_kit.outcomes import Outcomes
@@ -93,7 +93,7 @@ def score(
     observe = settled.get("observe", OBSERVATIONS[0]) if observe is None else observe
     check_seeds(runs, seed)
     if observe not in OBSERVATIONS:
-        raise catalog.unknown("observation", observe, OBSERVATIONS)
+        raise registry.unknown("observation", observe, OBSERVATIONS)
     config = training_config(data, settled, config, model)
     epochs = [score_epoch(data, config)] if epoch is None else [epoch] if isinstance(epoch, int) else list(epoch)
     share = settled.get("probes") if probes is None else probes
@@ -139,7 +139,7 @@ def select(
     the rule's own: `offset`, `offset_from` ("hard" or "easy"), `per_class`, `seed`; `drop_hardest`, `suspect_by` and
     `bins` (coverage), `keep_easy` (prototypes). Raises OptionError, TableError.
     """
-    module = catalog.load(SELECTORS, rule, "rule")
+    module = registry.load(SELECTORS, rule, "rule")
     given = {name: value for name, value in {"keep": keep, **options}.items() if value is not None}
     check_seeds(seed=given.get("seed", 0))
     refused = [name for name in given if name not in module.OPTIONS]
@@ -366,7 +366,7 @@ def export(
         write_labels(Path(path), selection.rows, selection.relabelled())
         return Path(path)
     selection = as_selection(selection)
-    module = catalog.load(EXPORTERS, format or exporters.format_of(Path(path)) or "txt", "format")
+    module = registry.load(EXPORTERS, format or exporters.format_of(Path(path)) or "txt", "format")
     if what not in (None, "keep", "drop"):
         raise OptionError(f"--what {what!r} is unknown; expected keep or drop")
     if what is None and module.WHOLE_TABLE:

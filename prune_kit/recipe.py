@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prune_kit import catalog, pipeline
+from prune_kit import pipeline, registry
 from prune_kit.data.spec import load_data
 from prune_kit.errors import OptionError, RecipeError
 from prune_kit.expectation import Expectation, judge, refuse_unknown
@@ -93,7 +93,7 @@ def load_recipe(name: str | Path) -> Recipe:
     path = Path(name)
     if path.suffix != ".toml":
         if str(name) not in recipe_names():
-            raise catalog.unknown("recipe", str(name), [*recipe_names(), "or a .toml file"], RecipeError)
+            raise registry.unknown("recipe", str(name), [*recipe_names(), "or a .toml file"], RecipeError)
         path = recipes_folder() / f"{name}.toml"
     try:
         content = tomllib.loads(path.read_text("utf-8"))
@@ -121,7 +121,7 @@ def reproduce(
     what the verbs raise.
     """
     if scale not in SCALES:
-        raise catalog.unknown("scale", scale, SCALES)
+        raise registry.unknown("scale", scale, SCALES)
     if scale == "smoke":
         recipe, data = smoke(recipe), "digits"
     if data is None and recipe.source != "digits":

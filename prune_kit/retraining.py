@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prune_kit import catalog
+from prune_kit import registry
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import OptionError
 from prune_kit.identity import index_digest
@@ -35,7 +35,7 @@ def retrain_groups(
         )
     unknown = [name for name in baseline if name not in BASELINES]
     if unknown:
-        raise catalog.unknown("baseline", unknown[0], BASELINES)
+        raise registry.unknown("baseline", unknown[0], BASELINES)
     groups: dict[str, dict[int, np.ndarray | None]] = {}
     if "full" in baseline:
         groups[FULL] = dict.fromkeys(seeds)

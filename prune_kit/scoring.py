@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prune_kit import catalog
+from prune_kit import registry
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import OptionError, TableError
 from prune_kit.identity import TRAIN
@@ -40,12 +40,12 @@ def method_names(methods: str | Sequence[str]) -> list[str]:
     listed = [methods] if isinstance(methods, str) else methods
     names = list(dict.fromkeys(name.strip() for entry in listed for name in entry.split(",") if name.strip()))
     if not names:
-        raise OptionError(f"--method names no method; there are: {', '.join(catalog.module_names(SCORERS))}")
+        raise OptionError(f"--method names no method; there are: {', '.join(registry.module_names(SCORERS))}")
     return names
 
 
 def _scorer(method: str) -> ModuleType:
-    return catalog.load(SCORERS, method, "method")
+    return registry.load(SCORERS, method, "method")
 
 
 def options_for(methods: list[str], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -62,7 +62,7 @@ def options_for(methods: list[str], given: Mapping[str, Any]) -> dict[str, dict[
     taken = {name for options in chosen.values() for name in options}
     for name in given:
         if name not in taken:
-            takers = [m for m in catalog.module_names(SCORERS) if name in getattr(_scorer(m), "OPTIONS", {})]
+            takers = [m for m in registry.module_names(SCORERS) if name in getattr(_scorer(m), "OPTIONS", {})]
             raise OptionError(
                 f"--{name.replace('_', '-')} is for --method {','.join(takers)}"
                 if takers

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from prune_kit import catalog
+from prune_kit import registry
 from prune_kit.errors import OptionError
 from prune_kit.outcomes import FULL, Outcomes, random_name
 from prune_kit.selectors import SLACK, count_kept
@@ -55,7 +55,7 @@ def grid(
     """
     keeps, offsets, rules = list(dict.fromkeys(keeps)), list(dict.fromkeys(offsets)), list(dict.fromkeys(rules))
     for rule in rules:
-        catalog.load(SELECTORS, rule, "rule")
+        registry.load(SELECTORS, rule, "rule")
     for keep in keeps:
         count_kept(keep, len(table.rows.training))
     names = [name for name in dict.fromkeys(by) if name != RANDOM or RANDOM in table.columns]

@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from prune_kit import catalog
+from prune_kit import registry
 from prune_kit.column_summary import Summary, read_summary, summary_of, write_summary
 from prune_kit.errors import FileError, TableError
 from prune_kit.identity import TRAIN, Rows, read_rows, write_rows
@@ -100,7 +100,7 @@ class ScoreTable:
         """
         if by is not None:
             if by not in self.columns:
-                raise catalog.unknown("column", by, self.columns, TableError)
+                raise registry.unknown("column", by, self.columns, TableError)
             return self.columns[by]
         own = [column for column in self.columns.values() if not column.companion]
         if len(own) != 1:

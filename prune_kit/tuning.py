@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prune_kit.effort import check_seeds
+from prune_kit.checks import check_seeds
 from prune_kit.errors import OptionError
 from prune_kit.outcomes import FULL, Difference, Outcome, Outcomes
 from prune_kit.selection import Selection

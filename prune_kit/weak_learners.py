@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from prune_kit import catalog
+from prune_kit import registry
+from prune_kit.checks import check_seeds
 from prune_kit.data.dataset import Dataset
 from prune_kit.dynamics import Correlation, correlation
-from prune_kit.effort import check_seeds
 from prune_kit.errors import OptionError, TableError
 from prune_kit.identity import check_same
 from prune_kit.table import ScoreColumn, ScoreTable
@@ -80,7 +80,7 @@ def probe(
     names = list(dict.fromkeys(NAMES if learners is None else learners))
     for name in names:
         if name not in NAMES:
-            raise catalog.unknown("learner", name, NAMES)
+            raise registry.unknown("learner", name, NAMES)
     check_seeds(seed=seed)
     if rows < 1:
         raise OptionError(f"--rows {rows} is out of range; at least 1")

@@ -57,10 +57,10 @@ FLOORS = [
     [
         "prune_kit.storage.files",
         "prune_kit.storage.csv_files",
-        "prune_kit.catalog",
-        "prune_kit.effort",
+        "prune_kit.registry",
+        "prune_kit.checks",
         "prune_kit.progress",
-        "prune_kit.chance",
+        "prune_kit.randomness",
         "prune_kit.ranking",
         "prune_kit.spelling",
         "prune_kit.top_probabilities",
@@ -68,7 +68,7 @@ FLOORS = [
     ["prune_kit.storage.hdf5_heaps"],
     ["prune_kit.errors"],
 ]
-UPWARDS = {("prune_kit.models", "prune_kit.chance"): "a network's initialisation has a seed"}
+UPWARDS = {("prune_kit.models", "prune_kit.randomness"): "a network's initialisation has a seed"}
 
 
 def modules() -> dict[str, Path]:

@@ -49,9 +49,9 @@ def corrupt(
 
     Example: prune-kit corrupt --data mnist:DIR --kind flip --rate 0.25
     """
+    from prune_kit.checks import check_seeds
     from prune_kit.data.noise import plant, read_matrix
     from prune_kit.data.spec import load_data
-    from prune_kit.effort import check_seeds
     from prune_kit_cli import render, work
 
     screen, target = render.Screen(as_json, quiet), out or workdir / work.LABELS

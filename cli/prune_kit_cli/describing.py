@@ -117,11 +117,11 @@ def _scores(path: Path) -> Described:
     import numpy as np
 
     from prune_kit.identity import TRAIN
-    from prune_kit.storage import files
+    from prune_kit.storage import hdf5
     from prune_kit.table import ScoreTable
     from prune_kit_cli import render
 
-    large = path.stat().st_size > files.CHECKED_BYTES  # smaller ones have been compared with their checksum
+    large = path.stat().st_size > hdf5.CHECKED_BYTES  # smaller ones have been compared with their checksum
     table = ScoreTable.read(path, extras=("per_ratio", "per_ratio_votes"), glance=large)
     names = list(table.columns)
     columns = {

@@ -106,7 +106,7 @@ def list_(
 
     Example: prune-kit list methods
     """
-    from prune_kit import catalog, cleaning, pipeline, recipe, scoring
+    from prune_kit import cleaning, pipeline, recipe, registry, scoring
     from prune_kit_cli import render
 
     lists: dict[str, Callable[[], dict[str, str]]] = {
@@ -119,7 +119,7 @@ def list_(
         "recipes": lambda: {name: recipe.load_recipe(name).title for name in recipe.recipe_names()},
     }
     if what not in lists:
-        raise catalog.unknown("list", what, lists)
+        raise registry.unknown("list", what, lists)
     entries = lists[what]()
     render.Screen(as_json, quiet).result({what: entries}, render.listing(entries))
 
@@ -167,21 +167,21 @@ def _file_of(selection: str) -> str:
 
 def _entries(package: str) -> dict[str, str]:
     """Every module of a folder, with what its docstring says after the name."""
-    from prune_kit import catalog
+    from prune_kit import registry
 
     return {
-        name: catalog.summary(package, name).removeprefix(f"{name}: ").rstrip(".")
-        for name in catalog.module_names(package)
+        name: registry.summary(package, name).removeprefix(f"{name}: ").rstrip(".")
+        for name in registry.module_names(package)
     }
 
 
 def _data_entries() -> dict[str, str]:
-    from prune_kit import catalog
+    from prune_kit import registry
     from prune_kit.data.spec import FUNCTION, SOURCES, source_names
 
     entries = {}
     for name in source_names():
-        text = catalog.summary(SOURCES, name.replace("-", "_")).rstrip(".")
+        text = registry.summary(SOURCES, name.replace("-", "_")).rstrip(".")
         entries[name if name == "digits" else f"{name}:PATH"] = text.partition(": ")[2] or text
     return entries | {FUNCTION: "a function of yours that returns a data set"}
 

@@ -59,8 +59,8 @@ def score(
     import numpy as np
 
     from prune_kit import pipeline
+    from prune_kit.checks import check_seeds
     from prune_kit.data.spec import check_trusted, load_data
-    from prune_kit.effort import check_seeds
     from prune_kit.reloading import load_again
     from prune_kit.scoring import check_use, ends_with_epochs, method_names
     from prune_kit.settled import scored_with

@@ -52,7 +52,7 @@ def sweep(
     Example: prune-kit sweep --by el2n@20 --keep 0.2,0.4,0.6 --offset 0,0.02,0.1 --runs 2
     """
     from prune_kit import pipeline
-    from prune_kit.effort import check_seeds
+    from prune_kit.checks import check_seeds
     from prune_kit.reloading import load_again
     from prune_kit.storage import lock
     from prune_kit.sweep_figures import draw_sweep

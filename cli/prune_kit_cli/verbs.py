@@ -133,7 +133,7 @@ def retrain(
     Example: prune-kit retrain --runs 4
     """
     from prune_kit import pipeline
-    from prune_kit.effort import check_seeds
+    from prune_kit.checks import check_seeds
     from prune_kit.reloading import aligned, load_again
     from prune_kit.storage import lock
     from prune_kit_cli import render, work

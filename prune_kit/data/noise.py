@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from prune_kit import catalog
+from prune_kit import registry
+from prune_kit.checks import check_seeds
 from prune_kit.data.dataset import Dataset
-from prune_kit.effort import check_seeds
 from prune_kit.errors import DataError, OptionError
 from prune_kit.identity import Rows, check_same, read_rows, write_rows
 from prune_kit.storage import files, hdf5
@@ -151,7 +151,7 @@ def plant(
         label[chosen] = KINDS[kind](label[chosen], data.classes, chance)
         touched[chosen] = True
     else:
-        raise catalog.unknown("noise", kind, [*KINDS, "matrix"])
+        raise registry.unknown("noise", kind, [*KINDS, "matrix"])
     planted = data.rows.relabelled(label, data.labels)
     described = {"kind": kind, "rate": rate, "matrix": None if matrix is None else matrix.tolist(), "seed": seed}
     return NoisyLabels(planted, touched, described)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from prune_kit import catalog
+from prune_kit import registry
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.labels import read_labels
 from prune_kit.data.noise import NoisyLabels
@@ -16,7 +16,7 @@ FUNCTION = "package.module:function"
 
 def source_names() -> list[str]:
     """What `list data` lists: the names before the colon of a data specification."""
-    return [name.replace("_", "-") for name in catalog.module_names(SOURCES) if name != "function"]
+    return [name.replace("_", "-") for name in registry.module_names(SOURCES) if name != "function"]
 
 
 def check_trusted(spec: str, trust: bool) -> None:
@@ -25,7 +25,7 @@ def check_trusted(spec: str, trust: bool) -> None:
     Loading would run it, and the file may be a stranger's.
     """
     name, _, location = spec.partition(":")
-    if not trust and name.replace("-", "_") not in catalog.module_names(SOURCES) and location.isidentifier():
+    if not trust and name.replace("-", "_") not in registry.module_names(SOURCES) and location.isidentifier():
         raise OptionError(
             f"the file names code as its data, {spec!r}, which runs when it is loaded. If you know it: --data {spec}, "
             "or --trust"
@@ -43,7 +43,7 @@ def load_data(
     that names nothing, DataError for data that cannot be read.
     """
     name, _, location = spec.partition(":")
-    if name.replace("-", "_") in catalog.module_names(SOURCES) and name != "function":
+    if name.replace("-", "_") in registry.module_names(SOURCES) and name != "function":
         source = name.replace("-", "_")
         location = str(Path(location).expanduser().absolute()) if location else ""
         if not location and name != "digits":
@@ -52,10 +52,10 @@ def load_data(
     elif location.isidentifier() and ("." in name or Path(f"{name}.py").is_file()):
         source, location = "function", spec
     else:
-        raise catalog.unknown("data source", name, [*source_names(), FUNCTION])
+        raise registry.unknown("data source", name, [*source_names(), FUNCTION])
     if image_size is not None and (image_size < 1 or source != "folder"):
         raise OptionError(f"--image-size {image_size} is for folder:DIR, and at least 1; the data is {spec!r}")
-    module = catalog.load(SOURCES, source, "data source")
+    module = registry.load(SOURCES, source, "data source")
     data: Dataset = module.load(location, image_size=image_size, progress=progress)
     options = {"image_size": image_size} if image_size is not None else {}
     data = replace(data, rows=replace(data.rows, data=spec, options=options))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from prune_kit import catalog
+from prune_kit import registry
 from prune_kit.selection import KEPT, REASONS, Selection
 
 COLUMNS = ("id", "index", "label", "class", "score", "kept", "reason")
@@ -36,7 +36,7 @@ def table_rows(selection: Selection, index: Int[np.ndarray, "K"]) -> Iterator[tu
 
 def format_of(path: Path) -> str | None:
     """The format that the ending of a path names, if any."""
-    return path.suffix[1:] if path.suffix[1:] in catalog.module_names(__name__) else None
+    return path.suffix[1:] if path.suffix[1:] in registry.module_names(__name__) else None
 
 
 def export_path(stem: Path, format: str, what: str | None, whole: str = "") -> Path:
@@ -44,14 +44,14 @@ def export_path(stem: Path, format: str, what: str | None, whole: str = "") -> P
 
     `whole` is the word for a table of all rows, such as "-rows".
     """
-    module = catalog.load(__name__, format, "format")
+    module = registry.load(__name__, format, "format")
     word = whole if module.WHOLE_TABLE and what is None else f"-{what or 'keep'}"
     return stem.with_name(f"{stem.name}{word}{module.SUFFIX}")
 
 
 def export_sentence(selection: Selection, format: str, what: str | None) -> str:
     """What an exported file holds, in words."""
-    if what is None and catalog.load(__name__, format, "format").WHOLE_TABLE:
+    if what is None and registry.load(__name__, format, "format").WHOLE_TABLE:
         return f"all {len(selection.rows):,} rows of {selection.rows.data}, {len(selection.index):,} of them kept"
     index = selection.dropped if what == "drop" else selection.index
     return f"the {len(index):,} rows to {what or 'keep'}, as row numbers of {selection.rows.data}"

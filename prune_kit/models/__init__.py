@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from prune_kit import catalog
+from prune_kit import registry
 from prune_kit.errors import ModelError
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ def model_names() -> list[str]:
 def model_summaries() -> dict[str, str]:
     """Every name with its family's one-line description."""
     return {
-        name: catalog.summary(__name__, family)
-        for family in catalog.module_names(__name__)
-        for name in catalog.literal(Path(__file__).with_name(f"{family}.py"), "NAMES")
+        name: registry.summary(__name__, family)
+        for family in registry.module_names(__name__)
+        for name in registry.literal(Path(__file__).with_name(f"{family}.py"), "NAMES")
     }
 
 
@@ -37,7 +37,7 @@ def build(name: str, *, shape: tuple[int, int, int], classes: int, seed: int) ->
     The initialisation depends on `seed` alone; the global generator is left as it was.
     Raises ModelError when the name is unknown or the network refuses such images.
     """
-    from prune_kit.chance import seeded
+    from prune_kit.randomness import seeded
 
     family = _family(name)
     with seeded(seed, "initialisation"):
@@ -76,8 +76,8 @@ def penultimate(name: str, model: "nn.Module", inputs: "torch.Tensor") -> "torch
 
 
 def _family(name: str) -> ModuleType:
-    for family in catalog.module_names(__name__):
-        module = catalog.load(__name__, family, "model family")
+    for family in registry.module_names(__name__):
+        module = registry.load(__name__, family, "model family")
         if any(name == known or (known.endswith(":") and name.startswith(known)) for known in module.NAMES):
             return module
-    raise catalog.unknown("model", name, [f"{n}NAME" if n.endswith(":") else n for n in model_names()], ModelError)
+    raise registry.unknown("model", name, [f"{n}NAME" if n.endswith(":") else n for n in model_names()], ModelError)

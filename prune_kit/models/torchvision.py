@@ -5,7 +5,7 @@ Library: https://docs.pytorch.org/vision/stable/models.html.
 
 from torch import nn
 
-from prune_kit import catalog
+from prune_kit import registry
 from prune_kit.errors import ModelError
 
 NAMES = ["torchvision:"]
@@ -18,7 +18,7 @@ def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
     entry = name.removeprefix("torchvision:")
     known = models.list_models(module=models)
     if entry not in known:
-        raise catalog.unknown("torchvision model", entry, known, ModelError)
+        raise registry.unknown("torchvision model", entry, known, ModelError)
     height, width, channels = shape
     options: dict[str, int] = {"num_classes": classes}
     if entry.startswith("vit"):

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from prune_kit import catalog
+from prune_kit import registry
 from prune_kit.data.dataset import Dataset
 from prune_kit.scorers import Runs
 
@@ -26,7 +26,7 @@ _of_pixels: WeakKeyDictionary[Dataset, dict[str, np.ndarray]] = WeakKeyDictionar
 def check_options(space: str) -> None:
     """Raise OptionError unless there is such a space."""
     if space not in SPACES:
-        raise catalog.unknown("space", space, SPACES)
+        raise registry.unknown("space", space, SPACES)
 
 
 def needs(space: str) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from prune_kit import catalog
+from prune_kit import registry
+from prune_kit.checks import MOST_RUNS
 from prune_kit.data.dataset import Dataset
-from prune_kit.effort import MOST_RUNS
 from prune_kit.errors import OptionError
 from prune_kit.identity import Rows
 from prune_kit.scorers import Runs
@@ -33,7 +33,7 @@ def check_options(*, ratios: tuple[int, ...], folds: int, sampling: str) -> None
     if not 1 <= folds <= MOST_RUNS:
         raise OptionError(f"--folds {folds} is out of range; at least 1, at most {MOST_RUNS:,}")
     if sampling not in SAMPLINGS:
-        raise catalog.unknown("sampling", sampling, SAMPLINGS)
+        raise registry.unknown("sampling", sampling, SAMPLINGS)
 
 
 def score(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from prune_kit import catalog
+from prune_kit import registry
 from prune_kit.data.dataset import Dataset
 from prune_kit.scorers import Runs
 
@@ -35,7 +35,7 @@ STATISTICS = ("running", "calibrated")
 def check_options(bn: str) -> None:
     """Raises OptionError for statistics that there are not."""
     if bn not in STATISTICS:
-        raise catalog.unknown("batch norm statistics", bn, STATISTICS)
+        raise registry.unknown("batch norm statistics", bn, STATISTICS)
 
 
 def score(data: Dataset, runs: Runs, *, epoch: int, bn: str = "running") -> Float[np.ndarray, "R N"]:

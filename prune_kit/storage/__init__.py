@@ -1,1 +1,1 @@
-"""Files that are whole or not there."""
+"""What is written to the disk: files that are whole or not there."""

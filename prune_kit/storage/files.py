@@ -22,7 +22,6 @@ import numpy as np
 
 from prune_kit.errors import FileError
 
-CHECKED_BYTES = 2**28  # a file up to this size is compared with its checksum whenever it is read
 READ_BYTES = 2**20
 CHECKSUM = "\nprune_kit blake2b "
 CHECKSUM_ENTRY = "prune_kit blake2b"  # in a JSON object

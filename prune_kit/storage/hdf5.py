@@ -10,21 +10,14 @@ import h5py
 import numpy as np
 
 from prune_kit.errors import FileError
-from prune_kit.storage.files import CHECKED_BYTES, REMEDY, absent, checksum_holds, write_checked
+from prune_kit.storage.files import REMEDY, absent, checksum_holds, write_checked
 from prune_kit.storage.hdf5_heaps import check_heaps
 
 FORMAT_VERSION = 1
-
-
 SMALL_BYTES = 2**20
-
-
+CHECKED_BYTES = 2**28  # a file up to this size is compared with its checksum whenever it is read
 MOST_PACKED = 1000  # how many times its stored bytes an array may claim; deflate reaches that, ours are not packed
-
-
 PLAIN_TYPES = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.ENUM)  # the last for truth values
-
-
 UNREADABLE = (KeyError, OSError, ValueError, TypeError, RuntimeError)  # what h5py says of parts absent, odd or broken
 
 

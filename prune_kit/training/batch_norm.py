@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from prune_kit import chance
+from prune_kit import randomness
 from prune_kit.data.dataset import Dataset
 from prune_kit.training import images
 from prune_kit.training.config import Execution
@@ -53,7 +53,7 @@ def calibrate_on_data(model: nn.Module, data: Dataset, execution: Execution, see
     device = torch.device(execution.device)
     pictures = images.on_device(data.images, *images.normalisation(data), device)
     rows = data.rows.training
-    order = torch.from_numpy(rows)[torch.randperm(len(rows), generator=chance.generator(seed, "calibration"))]
+    order = torch.from_numpy(rows)[torch.randperm(len(rows), generator=randomness.generator(seed, "calibration"))]
     parts = torch.tensor_split(order.to(device), -(-len(rows) // BATCH))  # no short one, which might be a single row
     calibrate(model.to(device), (pictures.batch(part) for part in parts))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prune_kit import catalog
+from prune_kit import registry
 from prune_kit.errors import OptionError
 from prune_kit.training.processor import multiplies_bf16
 
@@ -45,7 +45,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
-            raise catalog.unknown("schedule", self.schedule, SCHEDULES)
+            raise registry.unknown("schedule", self.schedule, SCHEDULES)
         limits = {
             "epochs": (1, 100_000),
             "batch_size": (1, 1_000_000),
@@ -69,7 +69,7 @@ class TrainConfig:
         fitted = {}
         for name, value in changes.items():
             if name not in fields:
-                raise catalog.unknown("training option", name, fields)
+                raise registry.unknown("training option", name, fields)
             fitted[name] = _fit(name, value, getattr(self, name))
         return dataclasses.replace(self, **fitted)
 
@@ -169,7 +169,7 @@ def resolve_execution(
     if precision == "auto":
         precision = cpu_precision if device == "cpu" else "bf16"
     if precision not in PRECISIONS:
-        raise catalog.unknown("precision", precision, ("auto", *PRECISIONS))
+        raise registry.unknown("precision", precision, ("auto", *PRECISIONS))
     cores, asked = _cores(), jobs
     if device == "cpu":
         threads = threads or max(cores // max(networks, 1), 1)

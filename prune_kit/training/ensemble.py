@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import nn
 from torch.nn import functional
 
-from prune_kit import chance
+from prune_kit import randomness
 from prune_kit.training import images, loop, schedule
 from prune_kit.training.config import TrainConfig
 from prune_kit.training.images import DeviceImages, PreparedImages
@@ -105,7 +105,7 @@ def train_epoch(
     augmented = isinstance(pictures, DeviceImages) and (config.crop_padding > 0 or config.flip)
     orders, draws = [], []
     for rows, seed in zip(members, seeds, strict=True):
-        draws_from = chance.generator(seed, "epoch", epoch)
+        draws_from = randomness.generator(seed, "epoch", epoch)
         orders.append(rows[torch.randperm(count, generator=draws_from).to(device)])
         if augmented:
             draws.append(images.draw(count, config.crop_padding, config.flip, draws_from, device))

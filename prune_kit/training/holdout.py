@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from prune_kit import chance, models
+from prune_kit import models, randomness
 from prune_kit.data.dataset import Dataset
 from prune_kit.training import ensemble
 from prune_kit.training.config import Execution, TrainConfig
@@ -148,7 +148,7 @@ class Holdout:
 
     def network_seed(self, ratio: int, fold: int) -> int:
         """The seed of one network."""
-        return chance.derived_seed(self.seed, f"fold at {ratio} percent", fold)
+        return randomness.derived_seed(self.seed, f"fold at {ratio} percent", fold)
 
     def network(self, seed: int) -> torch.nn.Module:
         """An untrained network, on the CPU."""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from prune_kit import chance
+from prune_kit import randomness
 from prune_kit.training import images, schedule
 from prune_kit.training.config import TrainConfig
 from prune_kit.training.images import DeviceImages, Draws
@@ -90,7 +90,7 @@ def train_epoch(
     look, and must touch nothing. `steps` takes them, `PlainSteps` if none is given.
     """
     config, device = training.config, training.labels.device
-    draws_from = chance.generator(training.seed, "epoch", epoch)
+    draws_from = randomness.generator(training.seed, "epoch", epoch)
     count = len(training.members)
     order = training.members[torch.randperm(count, generator=draws_from).to(device)]
     draws = images.draw(count, config.crop_padding, config.flip, draws_from, device)
@@ -102,7 +102,7 @@ def train_epoch(
     ]
     steps = steps or PlainSteps(model, optimizer, training)
     model.train()
-    with chance.seeded(training.seed, "dropout", epoch):
+    with randomness.seeded(training.seed, "dropout", epoch):
         for number, _ in enumerate(steps(Epoch(order, draws, bounds, rates, logits)), start=first_step + 1):
             if after_step is not None:
                 after_step(number)

@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 from jaxtyping import Int
 
-from prune_kit.chance import derived_seed
+from prune_kit.randomness import derived_seed
 
 SAMPLINGS = ("balanced", "uniform")
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from prune_kit import chance
+from prune_kit import randomness
 from prune_kit.training import loop, signals
 from prune_kit.training.images import DeviceImages
 
@@ -40,7 +40,7 @@ class Watch:
         self.found: dict[float, dict[str, np.ndarray]] = {}
         if thresholds:
             members, pictures = training.members, training.images
-            drawn = torch.randperm(len(members), generator=chance.generator(training.seed, "threshold"))[:SAMPLE]
+            drawn = torch.randperm(len(members), generator=randomness.generator(training.seed, "threshold"))[:SAMPLE]
             rows = members[drawn.to(members.device)]
             self.steps = checked_steps(training.total_steps)
             self.sample = DeviceImages(pictures.of(rows), pictures.mean, pictures.deviation)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from prune_kit.storage import files
+from prune_kit.storage import hdf5
 from prune_kit_cli.main import exit_code
 from tests.small_tables import table_of
 
@@ -70,6 +70,6 @@ def test_info_of_a_large_table_says_the_same_from_a_glance(
     words = ["info", str(workdir / "scores.h5")]
     assert exit_code(words) == 0
     small = capsys.readouterr().out
-    monkeypatch.setattr(files, "CHECKED_BYTES", 0)
+    monkeypatch.setattr(hdf5, "CHECKED_BYTES", 0)
     assert exit_code(words) == 0
     assert capsys.readouterr().out == small

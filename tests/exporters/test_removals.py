@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
-from prune_kit import catalog, pipeline
+from prune_kit import pipeline, registry
 from prune_kit.data.dataset import from_arrays
 from prune_kit.data.labels import read_labels, write_labels
 from prune_kit.data.spec import load_data
@@ -44,7 +44,7 @@ def test_the_cleaned_rows_and_the_removed_ones_are_written_ascending(removal, tm
 
 @every_format
 def test_without_a_word_it_is_the_cleaned_rows_and_in_tables_all(removal, tmp_path, format):
-    whole = catalog.load(pipeline.EXPORTERS, format, "format").WHOLE_TABLE
+    whole = registry.load(pipeline.EXPORTERS, format, "format").WHOLE_TABLE
     pipeline.export(removal, tmp_path / "rows", format=format)
     assert indices(tmp_path / "rows", format) == (list(range(6)) if whole else ROWS["keep"])
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from prune_kit import chance
+from prune_kit import randomness
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.errors import OptionError, RunError, TableError
 from prune_kit.pipeline import score
@@ -97,7 +97,7 @@ def test_dropout_batch_norm_and_all_generators_are_left_alone_while_the_accuracy
     pictures = images.on_device(shapes.images, *images.normalisation(shapes), torch.device("cpu"))
     labels, members = torch.from_numpy(shapes.labels), torch.from_numpy(run.rows)
     training = loop.Training(pictures, labels, members, config, 0, run.total_steps, run.epoch_steps, "fp32")
-    with chance.seeded(0, "initialisation"):
+    with randomness.seeded(0, "initialisation"):
         layers = (nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3))
     plain = nn.Sequential(*layers)
     watched = copy.deepcopy(plain)

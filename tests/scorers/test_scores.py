@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from prune_kit import catalog
+from prune_kit import registry
 from prune_kit.data.dataset import Dataset
 from prune_kit.pipeline import score
 from prune_kit.scorers import Runs
@@ -19,7 +19,7 @@ from prune_kit.training.runs import RecordedRun, Request, RunInputs
 from tests.conftest import ONE_THREAD, TINY
 
 EPOCH = 2
-METHODS = catalog.module_names(SCORERS)
+METHODS = registry.module_names(SCORERS)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def table(shapes: Dataset, tmp_path_factory: pytest.TempPathFactory) -> ScoreTab
 
 
 def computed(method: str, data: Dataset, runs: Runs, epoch: int | None = EPOCH) -> np.ndarray:
-    scores: np.ndarray = catalog.load(SCORERS, method, "method").score(data, runs, epoch=epoch)
+    scores: np.ndarray = registry.load(SCORERS, method, "method").score(data, runs, epoch=epoch)
     return scores
 
 
@@ -111,7 +111,7 @@ def test_input_norm_is_the_norm_of_what_networks_receive(shapes: Dataset, runs: 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_obeys_the_contract(method: str, shapes: Dataset, table: ScoreTable) -> None:
-    module = catalog.load(SCORERS, method, "method")
+    module = registry.load(SCORERS, method, "method")
     assert module.HIGHER_MEANS in ("harder", "easier")
     needed = needs(method, options_for([method], {})[method])
     assert needed in ("nothing", "sweep", "checkpoint", "minibatches", "every sweep", "threshold", "folds")

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prune_kit.chance import generator
 from prune_kit.data.dataset import from_arrays
+from prune_kit.randomness import generator
 from prune_kit.training import images
 from prune_kit.training.images import Draws, draw, normalisation, of_data, on_device
 from tests.conftest import shapes_data

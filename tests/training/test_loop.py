@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from prune_kit import chance, models
+from prune_kit import models, randomness
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import RunError
 from prune_kit.training import images, loop, schedule
@@ -50,7 +50,7 @@ def test_an_epoch_equals_the_obvious_loop_with_hand_written_sgd(shapes: Dataset,
     step, seen = 0, {}
     plain.train()
     for epoch in (1, 2):
-        order = members[torch.randperm(50, generator=chance.generator(5, "epoch", epoch)).numpy()]
+        order = members[torch.randperm(50, generator=randomness.generator(5, "epoch", epoch)).numpy()]
         for start in range(0, 50, 16):
             rows = order[start : start + 16]
             output = plain(pixels[rows])

@@ -1,6 +1,6 @@
 import torch
 
-from prune_kit.chance import derived_seed, generator, seeded
+from prune_kit.randomness import derived_seed, generator, seeded
 
 
 def test_seeds_differ_by_seed_purpose_and_number() -> None:

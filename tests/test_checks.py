@@ -1,6 +1,6 @@
 import pytest
 
-from prune_kit.effort import MOST_RUNS, check_seeds
+from prune_kit.checks import MOST_RUNS, check_seeds
 from prune_kit.errors import OptionError
 
 
