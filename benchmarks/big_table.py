@@ -20,7 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from prune_kit import identity
+from prune_kit.data import identity
 from prune_kit.table import ScoreColumn, ScoreTable
 
 CLASSES = 1000

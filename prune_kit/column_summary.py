@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
+from prune_kit.data.identity import TRAIN, Rows
 from prune_kit.errors import FileError
-from prune_kit.identity import TRAIN, Rows
 
 SHOWN_EXAMPLES = 3
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from prune_kit.data.identity import TRAIN, Rows, aligned_rows, check_same
 from prune_kit.errors import FileError, IdentityError, OptionError
-from prune_kit.identity import TRAIN, Rows, aligned_rows, check_same
 from prune_kit.published import SUFFIXES, read_published
 from prune_kit.storage import files
 from prune_kit.table import MADE_BY, ScoreColumn, ScoreTable

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from prune_kit.identity import index_digest
+from prune_kit.data.identity import index_digest
 from prune_kit.storage import hdf5
 from prune_kit.storage.provenance import now, version
 

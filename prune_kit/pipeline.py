@@ -19,10 +19,10 @@ from prune_kit import exporters, registry, tuning
 from prune_kit.checks import check_seeds
 from prune_kit.cleaning import judge
 from prune_kit.data.dataset import Dataset, validation_split
+from prune_kit.data.identity import check_same
 from prune_kit.data.labels import write_labels
 from prune_kit.data.noise import planted
 from prune_kit.errors import OptionError
-from prune_kit.identity import check_same
 from prune_kit.outcomes import Outcomes
 from prune_kit.progress import Listener, nobody, remark
 from prune_kit.removal import Removal, as_selection

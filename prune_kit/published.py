@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from prune_kit.data.identity import Rows
 from prune_kit.errors import FileError, IdentityError
-from prune_kit.identity import Rows
 from prune_kit.storage.csv_files import read_csv
 from prune_kit.storage.files import UNREADABLE_ARRAY
 

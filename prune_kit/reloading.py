@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from prune_kit.data.dataset import Dataset
+from prune_kit.data.identity import Rows
 from prune_kit.data.spec import check_trusted, load_data
 from prune_kit.errors import IdentityError
-from prune_kit.identity import Rows
 from prune_kit.progress import Listener, nobody
 from prune_kit.removal import Removal
 from prune_kit.selection import Selection

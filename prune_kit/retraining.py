@@ -8,8 +8,8 @@ import numpy as np
 
 from prune_kit import registry
 from prune_kit.data.dataset import Dataset
+from prune_kit.data.identity import index_digest
 from prune_kit.errors import OptionError
-from prune_kit.identity import index_digest
 from prune_kit.outcomes import FULL, Outcome, is_baseline, random_name
 from prune_kit.removal import Removal, as_selection
 from prune_kit.selection import Selection

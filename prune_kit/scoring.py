@@ -10,8 +10,8 @@ import numpy as np
 
 from prune_kit import registry
 from prune_kit.data.dataset import Dataset
+from prune_kit.data.identity import TRAIN
 from prune_kit.errors import OptionError, TableError
-from prune_kit.identity import TRAIN
 from prune_kit.progress import Listener
 from prune_kit.scorers import Runs
 from prune_kit.table import ScoreColumn, ScoreTable

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from prune_kit.data.identity import HELD_OUT, TRAIN, Rows, aligned_rows, carried_labels, read_rows, write_rows
 from prune_kit.errors import FileError
-from prune_kit.identity import HELD_OUT, TRAIN, Rows, aligned_rows, carried_labels, read_rows, write_rows
 from prune_kit.storage import hdf5
 from prune_kit.storage.provenance import now, version
 

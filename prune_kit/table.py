@@ -11,8 +11,8 @@ import numpy as np
 
 from prune_kit import registry
 from prune_kit.column_summary import Summary, read_summary, summary_of, write_summary
+from prune_kit.data.identity import NO_PROBE, TRAIN, Rows, read_rows, write_rows
 from prune_kit.errors import FileError, TableError
-from prune_kit.identity import TRAIN, Rows, read_rows, write_rows
 from prune_kit.storage import hdf5
 from prune_kit.storage.provenance import now, version
 
@@ -30,7 +30,6 @@ FOUND = (  # parameters that nobody chose: what a method says of how it went
     "threshold_steps",
     "threshold_accuracies",
 )
-NO_PROBE = -1
 
 
 @dataclass(frozen=True, eq=False, repr=False)

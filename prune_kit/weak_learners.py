@@ -14,9 +14,9 @@ from jaxtyping import Bool, Float
 from prune_kit import registry
 from prune_kit.checks import check_seeds
 from prune_kit.data.dataset import Dataset
+from prune_kit.data.identity import check_same
 from prune_kit.dynamics import Correlation, correlation
 from prune_kit.errors import OptionError, TableError
-from prune_kit.identity import check_same
 from prune_kit.table import ScoreColumn, ScoreTable
 
 STAGES = (1, 2, 5, 10, 20, 50)

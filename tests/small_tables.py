@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from prune_kit.identity import Rows
+from prune_kit.data.identity import Rows
 from prune_kit.removal import Removal
 from prune_kit.selection import KEPT, Selection
 from prune_kit.storage.hdf5 import text_array

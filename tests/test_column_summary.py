@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from prune_kit.column_summary import SHOWN_EXAMPLES, read_summary, summary_of
+from prune_kit.data.identity import HELD_OUT
 from prune_kit.errors import FileError
-from prune_kit.identity import HELD_OUT
 from prune_kit.table import ScoreTable
 from tests.small_tables import table_of
 

@@ -53,7 +53,7 @@ FLOORS = [
     ["prune_kit.selection", "prune_kit.confident_joint"],
     ["prune_kit.table"],
     ["prune_kit.column_summary"],
-    ["prune_kit.identity", "prune_kit.storage.lock"],
+    ["prune_kit.data.identity", "prune_kit.storage.lock"],
     [
         "prune_kit.storage.files",
         "prune_kit.storage.csv_files",

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from prune_kit.data.identity import index_digest
 from prune_kit.errors import FileError
-from prune_kit.identity import index_digest
 from prune_kit.outcomes import COLUMNS, FULL, Outcome, Outcomes, _checked_cells, paired_difference, random_name
 from tests.small_tables import table_of
 

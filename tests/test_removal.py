@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prune_kit.data.identity import Rows
 from prune_kit.errors import FileError, IdentityError, OptionError
-from prune_kit.identity import Rows
 from prune_kit.removal import ESTIMATES, NO_SUGGESTION, Removal, as_selection
 from prune_kit.selection import DROPPED_NOISY, HELD_OUT_REASON, KEPT
 from tests.small_tables import removal_of, rows_of, selection_of, table_of

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prune_kit import pipeline
+from prune_kit.data.identity import Rows
 from prune_kit.errors import FileError, IdentityError
-from prune_kit.identity import Rows
 from prune_kit.selection import (
     DROPPED_EASY,
     DROPPED_HARD,

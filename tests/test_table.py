@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from prune_kit.data.identity import Rows
 from prune_kit.errors import FileError, TableError
-from prune_kit.identity import Rows
 from prune_kit.storage.hdf5 import FORMAT_VERSION
 from prune_kit.table import EXTRAS, TEST, ScoreColumn, ScoreTable
 from tests.small_tables import column_of, rows_of, table_of

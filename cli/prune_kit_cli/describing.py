@@ -116,7 +116,7 @@ def _describe(path: Path) -> Described:
 def _scores(path: Path) -> Described:
     import numpy as np
 
-    from prune_kit.identity import TRAIN
+    from prune_kit.data.identity import TRAIN
     from prune_kit.storage import hdf5
     from prune_kit.table import ScoreTable
     from prune_kit_cli import render

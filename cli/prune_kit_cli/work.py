@@ -21,7 +21,7 @@ from prune_kit_cli.options import RUNS as RUNS
 
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
-    from prune_kit.identity import Rows
+    from prune_kit.data.identity import Rows
     from prune_kit.training.config import TrainConfig
     from prune_kit_cli.screen import Screen
 

@@ -6,9 +6,9 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
-from prune_kit import identity
+from prune_kit.data import identity
+from prune_kit.data.identity import HELD_OUT, TRAIN, Rows
 from prune_kit.errors import DataError
-from prune_kit.identity import HELD_OUT, TRAIN, Rows
 from prune_kit.storage.hdf5 import text_array
 
 TEST_SHARE, TEST_SEED = 0.2, 0

@@ -14,8 +14,8 @@ import PIL
 from jaxtyping import Int, UInt64
 from PIL import Image, UnidentifiedImageError
 
+from prune_kit.data.identity import content_digests
 from prune_kit.errors import DataError
-from prune_kit.identity import content_digests
 from prune_kit.progress import Listener, Progress
 
 RULE = f"prune_kit 1, Pillow {PIL.__version__}"  # what decides the pixels besides the files and the side

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from prune_kit.data.identity import Rows
 from prune_kit.errors import DataError, OptionError
-from prune_kit.identity import Rows
 from prune_kit.storage import files
 from prune_kit.storage.csv_files import csv_text, read_csv
 

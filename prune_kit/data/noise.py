@@ -16,11 +16,11 @@ from jaxtyping import Bool, Float, Int
 from prune_kit import registry
 from prune_kit.checks import check_seeds
 from prune_kit.data.dataset import Dataset
+from prune_kit.data.identity import NO_PROBE as NO_PROBE
+from prune_kit.data.identity import Rows, check_same, read_rows, write_rows
 from prune_kit.errors import DataError, OptionError
-from prune_kit.identity import Rows, check_same, read_rows, write_rows
 from prune_kit.storage import files, hdf5
 from prune_kit.storage.provenance import now, version
-from prune_kit.table import NO_PROBE as NO_PROBE
 
 MADE_BY = "prune-kit corrupt"
 PROBE_CHANCE = 50_101  # with the seed, a stream of its own: the held-out fifth and `random` draw from others

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from prune_kit.data.dataset import Dataset
+from prune_kit.data.identity import check_same
 from prune_kit.errors import IdentityError, OptionError
-from prune_kit.identity import check_same
 from prune_kit.outcomes import Outcomes
 from prune_kit.removal import Removal, as_selection
 from prune_kit.reporting import limits, plots, sentences

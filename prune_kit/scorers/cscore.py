@@ -12,8 +12,8 @@ from jaxtyping import Float
 from prune_kit import registry
 from prune_kit.checks import MOST_RUNS
 from prune_kit.data.dataset import Dataset
+from prune_kit.data.identity import Rows
 from prune_kit.errors import OptionError
-from prune_kit.identity import Rows
 from prune_kit.scorers import Runs
 from prune_kit.table import ScoreColumn
 

@@ -28,8 +28,8 @@ from torch import nn
 
 from prune_kit import models
 from prune_kit.data.dataset import Dataset
+from prune_kit.data.identity import index_digest
 from prune_kit.errors import FileError, RunError
-from prune_kit.identity import index_digest
 from prune_kit.storage import files
 from prune_kit.training import schedule
 from prune_kit.training.config import Execution, TrainConfig

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from prune_kit.identity import HELD_OUT
+from prune_kit.data.identity import HELD_OUT
 from prune_kit.table import ScoreTable
 from tests.small_tables import column_of, rows_of
 

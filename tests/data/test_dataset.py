@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prune_kit.data.dataset import from_arrays, held_out_rows
+from prune_kit.data.identity import HELD_OUT, TRAIN
 from prune_kit.data.labels import read_labels
 from prune_kit.data.spec import load_data, source_names
 from prune_kit.errors import DataError, OptionError
-from prune_kit.identity import HELD_OUT, TRAIN
 
 IMAGES = np.arange(30 * 4, dtype=np.uint8).reshape(30, 2, 2)
 LABEL = np.arange(30) % 3

@@ -11,9 +11,9 @@ from PIL import Image
 
 from prune_kit.data import decoding
 from prune_kit.data.decoded_cache import cache_folder
+from prune_kit.data.identity import content_digests
 from prune_kit.data.spec import load_data
 from prune_kit.errors import DataError, FileError
-from prune_kit.identity import content_digests
 from tests.data.small_sets import random_image, write_tree
 
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from prune_kit.errors import FileError, IdentityError
-from prune_kit.identity import (
+from prune_kit.data.identity import (
     Rows,
     aligned_rows,
     array_digests,
@@ -19,6 +18,7 @@ from prune_kit.identity import (
     read_rows,
     write_rows,
 )
+from prune_kit.errors import FileError, IdentityError
 
 
 def rows_of(digest, label=None):

@@ -4,10 +4,10 @@ import struct
 import numpy as np
 import pytest
 
+from prune_kit.data.identity import array_digests
 from prune_kit.data.idx import read_idx
 from prune_kit.data.spec import load_data
 from prune_kit.errors import DataError
-from prune_kit.identity import array_digests
 from tests.data.small_sets import idx_bytes, write_idx_folder
 
 

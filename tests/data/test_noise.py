@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prune_kit.data.dataset import Dataset, from_arrays
+from prune_kit.data.identity import HELD_OUT
 from prune_kit.data.noise import KINDS, NoisyLabels, plant, read_matrix
 from prune_kit.data.spec import load_data
 from prune_kit.errors import DataError, FileError, IdentityError, OptionError, PruneKitError
-from prune_kit.identity import HELD_OUT
 
 MATRIX = np.array([[0.7, 0.3, 0.0], [0.0, 1.0, 0.0], [0.1, 0.2, 0.7]])
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from prune_kit.data.identity import array_digests
 from prune_kit.data.sources import npz
 from prune_kit.data.spec import load_data
 from prune_kit.errors import DataError, OptionError
-from prune_kit.identity import array_digests
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (20, 5, 6), dtype=np.uint8)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prune_kit.data.dataset import Dataset, from_arrays
+from prune_kit.data.identity import HELD_OUT
 from prune_kit.data.noise import NO_PROBE, draw_probes, planted
 from prune_kit.errors import OptionError
-from prune_kit.identity import HELD_OUT
 from tests.conftest import shapes_data
 from tests.small_tables import rows_of
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from prune_kit.data.dataset import Dataset
-from prune_kit.identity import TRAIN
+from prune_kit.data.identity import TRAIN
 from prune_kit.pipeline import score
 from prune_kit.scorers.consensus import largest_share
 from prune_kit.table import ScoreTable

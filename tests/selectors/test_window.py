@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prune_kit import pipeline
+from prune_kit.data.identity import HELD_OUT
 from prune_kit.errors import OptionError, TableError
-from prune_kit.identity import HELD_OUT
 from prune_kit.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT
 from tests.small_tables import kept_of, table_of
 

@@ -17,6 +17,7 @@ import numpy as np
 from prune_kit.errors import FileError, IdentityError
 from prune_kit.storage import hdf5
 
+NO_PROBE = -1
 TRAIN, HELD_OUT = 0, 1
 
 
