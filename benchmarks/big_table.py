@@ -21,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from prune_kit.data import identity
-from prune_kit.table import ScoreColumn, ScoreTable
+from prune_kit.results.table import ScoreColumn, ScoreTable
 
 CLASSES = 1000
 

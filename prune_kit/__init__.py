@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from prune_kit.data.spec import load_data
     from prune_kit.errors import PruneKitError
     from prune_kit.label_issues import find_label_issues
-    from prune_kit.outcomes import Outcomes
     from prune_kit.pipeline import clean, compare, export, report, retrain, score, select, sweep, tune
-    from prune_kit.removal import Removal
-    from prune_kit.selection import Selection
-    from prune_kit.table import ScoreColumn, ScoreTable
+    from prune_kit.results.outcomes import Outcomes
+    from prune_kit.results.removal import Removal
+    from prune_kit.results.selection import Selection
+    from prune_kit.results.table import ScoreColumn, ScoreTable
     from prune_kit.training.config import TrainConfig
     from prune_kit.training.gradient_norms import per_example_gradient_norms
 
 _HOMES = {
     "Dataset": "data.dataset",
-    "Outcomes": "outcomes",
+    "Outcomes": "results.outcomes",
     "PruneKitError": "errors",
-    "Removal": "removal",
-    "ScoreColumn": "table",
-    "ScoreTable": "table",
-    "Selection": "selection",
+    "Removal": "results.removal",
+    "ScoreColumn": "results.table",
+    "ScoreTable": "results.table",
+    "Selection": "results.selection",
     "TrainConfig": "training.config",
     "clean": "pipeline",
     "compare": "pipeline",

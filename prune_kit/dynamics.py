@@ -12,7 +12,7 @@ from jaxtyping import Float
 from prune_kit.agreement import spearman
 from prune_kit.data.identity import check_same
 from prune_kit.errors import TableError
-from prune_kit.table import ScoreColumn, ScoreTable
+from prune_kit.results.table import ScoreColumn, ScoreTable
 
 TOLERANCE = 0.01
 

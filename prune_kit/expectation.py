@@ -10,8 +10,8 @@ import numpy as np
 
 from prune_kit import registry
 from prune_kit.errors import RecipeError
-from prune_kit.outcomes import Outcomes
-from prune_kit.table import ScoreTable
+from prune_kit.results.outcomes import Outcomes
+from prune_kit.results.table import ScoreTable
 
 CHECK = re.compile(r"(?P<left>.+?)(?: - (?P<minus>.+?))? (?P<sign>>=|<=|>|<) (?P<bound>[-+]?\d+(?:\.\d+)?)")
 RANKS = re.compile(r"spearman\((?P<first>[^,]+), *(?P<second>[^)]+)\)")

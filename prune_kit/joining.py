@@ -13,8 +13,8 @@ import numpy as np
 from prune_kit.data.identity import TRAIN, Rows, aligned_rows, check_same
 from prune_kit.errors import FileError, IdentityError, OptionError
 from prune_kit.published import SUFFIXES, read_published
+from prune_kit.results.table import MADE_BY, ScoreColumn, ScoreTable
 from prune_kit.storage import files
-from prune_kit.table import MADE_BY, ScoreColumn, ScoreTable
 
 Source = ScoreTable | str | Path
 VOTES = "cscore keeps votes and no runs; its standard error, in prune-kit info, says how stable it is"

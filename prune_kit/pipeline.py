@@ -23,17 +23,17 @@ from prune_kit.data.identity import check_same
 from prune_kit.data.labels import write_labels
 from prune_kit.data.noise import planted
 from prune_kit.errors import OptionError
-from prune_kit.outcomes import Outcomes
 from prune_kit.progress import Listener, nobody, remark
-from prune_kit.removal import Removal, as_selection
+from prune_kit.results.outcomes import Outcomes
+from prune_kit.results.removal import Removal, as_selection
+from prune_kit.results.selection import Selection
+from prune_kit.results.table import ScoreTable
 from prune_kit.retraining import BASELINES, outcome_of, relabelled_data, retrain_groups
 from prune_kit.scorers import Runs
 from prune_kit.scoring import check_use, folds_for, lacking_columns, method_names, needs, request_for, score_column
-from prune_kit.selection import Selection
 from prune_kit.settled import check_settled, scored_with, settled_probes, table_runs, trained_with, training_config
 from prune_kit.storage.lock import holding
 from prune_kit.sweeping import Cell, Sweep, grid, options_of
-from prune_kit.table import ScoreTable
 from prune_kit.tuning import Tuning
 
 if TYPE_CHECKING:

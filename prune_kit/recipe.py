@@ -16,10 +16,10 @@ from prune_kit import pipeline, registry
 from prune_kit.data.spec import load_data
 from prune_kit.errors import OptionError, RecipeError
 from prune_kit.expectation import Expectation, judge, refuse_unknown
-from prune_kit.outcomes import FULL, Outcomes
 from prune_kit.progress import Listener, nobody
-from prune_kit.selection import Selection
-from prune_kit.table import ScoreTable
+from prune_kit.results.outcomes import FULL, Outcomes
+from prune_kit.results.selection import Selection
+from prune_kit.results.table import ScoreTable
 
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset

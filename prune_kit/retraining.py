@@ -10,9 +10,9 @@ from prune_kit import registry
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import index_digest
 from prune_kit.errors import OptionError
-from prune_kit.outcomes import FULL, Outcome, is_baseline, random_name
-from prune_kit.removal import Removal, as_selection
-from prune_kit.selection import Selection
+from prune_kit.results.outcomes import FULL, Outcome, is_baseline, random_name
+from prune_kit.results.removal import Removal, as_selection
+from prune_kit.results.selection import Selection
 from prune_kit.selectors.random import random_part
 
 if TYPE_CHECKING:

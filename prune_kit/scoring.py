@@ -13,8 +13,8 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import TRAIN
 from prune_kit.errors import OptionError, TableError
 from prune_kit.progress import Listener
+from prune_kit.results.table import ScoreColumn, ScoreTable
 from prune_kit.scorers import Runs
-from prune_kit.table import ScoreColumn, ScoreTable
 
 if TYPE_CHECKING:
     from prune_kit.training.config import TrainConfig

@@ -7,7 +7,7 @@ import numpy as np
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.noise import draw_probes
 from prune_kit.errors import TableError
-from prune_kit.table import ScoreTable
+from prune_kit.results.table import ScoreTable
 
 if TYPE_CHECKING:
     from prune_kit.training.config import Execution, TrainConfig

@@ -13,9 +13,9 @@ import numpy as np
 
 from prune_kit import registry
 from prune_kit.errors import OptionError
-from prune_kit.outcomes import FULL, Outcomes, random_name
+from prune_kit.results.outcomes import FULL, Outcomes, random_name
+from prune_kit.results.table import ScoreTable
 from prune_kit.selectors import SLACK, count_kept
-from prune_kit.table import ScoreTable
 
 RANDOM = "random"
 SELECTORS = "prune_kit.selectors"

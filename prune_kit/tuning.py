@@ -17,10 +17,10 @@ import numpy as np
 
 from prune_kit.checks import check_seeds
 from prune_kit.errors import OptionError
-from prune_kit.outcomes import FULL, Difference, Outcome, Outcomes
-from prune_kit.selection import Selection
+from prune_kit.results.outcomes import FULL, Difference, Outcome, Outcomes
+from prune_kit.results.selection import Selection
+from prune_kit.results.table import ScoreTable
 from prune_kit.sweeping import Cell, grid
-from prune_kit.table import ScoreTable
 
 if TYPE_CHECKING:
     from prune_kit.training.config import TrainConfig

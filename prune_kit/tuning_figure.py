@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prune_kit.figures import MARKERS, PALETTE
-from prune_kit.outcomes import FULL, Outcomes
+from prune_kit.results.outcomes import FULL, Outcomes
 from prune_kit.storage import files
 from prune_kit.sweeping import band
 from prune_kit.tuning import Tuning, mean_accuracy

@@ -17,7 +17,7 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import check_same
 from prune_kit.dynamics import Correlation, correlation
 from prune_kit.errors import OptionError, TableError
-from prune_kit.table import ScoreColumn, ScoreTable
+from prune_kit.results.table import ScoreColumn, ScoreTable
 
 STAGES = (1, 2, 5, 10, 20, 50)
 LARGEST_FIT = 5000

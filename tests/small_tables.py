@@ -3,10 +3,10 @@
 import numpy as np
 
 from prune_kit.data.identity import Rows
-from prune_kit.removal import Removal
-from prune_kit.selection import KEPT, Selection
+from prune_kit.results.removal import Removal
+from prune_kit.results.selection import KEPT, Selection
+from prune_kit.results.table import ScoreColumn, ScoreTable
 from prune_kit.storage.hdf5 import text_array
-from prune_kit.table import ScoreColumn, ScoreTable
 
 
 def rows_of(label, *, digest=None, role=None, ids=None, class_names=None, **fields):

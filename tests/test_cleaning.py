@@ -11,8 +11,8 @@ from prune_kit.cuts import probes
 from prune_kit.data.identity import NO_PROBE
 from prune_kit.errors import DataError, OptionError, TableError
 from prune_kit.pipeline import clean, compare
-from prune_kit.removal import NO_SUGGESTION
-from prune_kit.table import ScoreTable
+from prune_kit.results.removal import NO_SUGGESTION
+from prune_kit.results.table import ScoreTable
 from tests.cuts.evidence import CLASSES, f1, made_up
 from tests.small_tables import column_of, rows_of, table_of
 

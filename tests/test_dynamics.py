@@ -9,7 +9,7 @@ from scipy import stats
 
 from prune_kit.dynamics import bimodality, correlation, dynamics, matched_epochs, order_correlation
 from prune_kit.errors import IdentityError, TableError
-from prune_kit.table import ScoreTable
+from prune_kit.results.table import ScoreTable
 from tests.small_tables import column_of, rows_of
 
 N, M = 40, 12

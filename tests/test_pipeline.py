@@ -7,12 +7,12 @@ import pytest
 import prune_kit
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.errors import IdentityError, OptionError, TableError
-from prune_kit.outcomes import Outcomes
 from prune_kit.pipeline import retrain, score, select
 from prune_kit.progress import Progress
-from prune_kit.reloading import aligned, load_again
-from prune_kit.selection import Selection
-from prune_kit.table import ScoreTable
+from prune_kit.results.outcomes import Outcomes
+from prune_kit.results.reloading import aligned, load_again
+from prune_kit.results.selection import Selection
+from prune_kit.results.table import ScoreTable
 from tests.conftest import TINY, shapes_data
 
 FOUR = "el2n,grand,forgetting,cumulative_pl"

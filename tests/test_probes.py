@@ -12,7 +12,7 @@ from prune_kit.data.noise import draw_probes, planted
 from prune_kit.errors import OptionError, TableError
 from prune_kit.pipeline import score
 from prune_kit.progress import Progress
-from prune_kit.table import ScoreTable
+from prune_kit.results.table import ScoreTable
 from prune_kit.training.config import TrainConfig, resolve_execution
 from prune_kit.training.runs import RunInputs
 from tests.conftest import TINY, shapes_data

@@ -10,8 +10,8 @@ from prune_kit import recipe
 from prune_kit.errors import OptionError, RecipeError, TableError
 from prune_kit.expectation import Expectation
 from prune_kit.expectation import judge as judge_expectation
-from prune_kit.outcomes import Outcome, Outcomes
 from prune_kit.recipe import load_recipe, recipe_names, recipes_folder
+from prune_kit.results.outcomes import Outcome, Outcomes
 from tests.small_tables import column_of, table_of
 
 TEXT = """

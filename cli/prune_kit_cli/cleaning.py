@@ -12,8 +12,8 @@ from prune_kit_cli import options as o
 
 if TYPE_CHECKING:
     from prune_kit.cleaning import Judgement
-    from prune_kit.removal import Removal
-    from prune_kit.table import ScoreTable
+    from prune_kit.results.removal import Removal
+    from prune_kit.results.table import ScoreTable
     from prune_kit_cli.screen import Screen
 
 REVIEWED = 20  # how many to look at where nothing is removed
@@ -193,7 +193,7 @@ def _judged(
     """The score table, and the probabilities given; without a table, one without columns over the data named."""
     from prune_kit.data.spec import load_data
     from prune_kit.errors import OptionError
-    from prune_kit.table import ScoreTable
+    from prune_kit.results.table import ScoreTable
     from prune_kit_cli import work
 
     if from_probs is None:

@@ -14,8 +14,8 @@ from prune_kit_cli import options as o
 
 if TYPE_CHECKING:
     from prune_kit.errors import FileError
-    from prune_kit.outcomes import Outcomes
-    from prune_kit.table import ScoreColumn, ScoreTable
+    from prune_kit.results.outcomes import Outcomes
+    from prune_kit.results.table import ScoreColumn, ScoreTable
 
 Described = tuple[dict[str, Any], list[Any]]  # JSON values, and things to print
 
@@ -117,8 +117,8 @@ def _scores(path: Path) -> Described:
     import numpy as np
 
     from prune_kit.data.identity import TRAIN
+    from prune_kit.results.table import ScoreTable
     from prune_kit.storage import hdf5
-    from prune_kit.table import ScoreTable
     from prune_kit_cli import render
 
     large = path.stat().st_size > hdf5.CHECKED_BYTES  # smaller ones have been compared with their checksum
@@ -188,7 +188,7 @@ def _standard_error(column: "ScoreColumn") -> dict[str, float]:
 
 
 def _selection(path: Path) -> Described:
-    from prune_kit.selection import Selection
+    from prune_kit.results.selection import Selection
     from prune_kit_cli import render
     from prune_kit_cli.histogram import histogram
 
@@ -200,7 +200,7 @@ def _selection(path: Path) -> Described:
 
 
 def _removal(path: Path) -> Described:
-    from prune_kit.removal import Removal
+    from prune_kit.results.removal import Removal
     from prune_kit_cli import render_removal
 
     removal = Removal.read(path)
@@ -218,7 +218,7 @@ def _labels(path: Path) -> Described:
 
 
 def _outcomes(path: Path) -> Described:
-    from prune_kit.outcomes import Outcomes
+    from prune_kit.results.outcomes import Outcomes
     from prune_kit.tuning import found_of, goal_of, is_search, rounds_of
     from prune_kit_cli import render, render_tuning
 

@@ -8,7 +8,7 @@ import typer
 from prune_kit_cli import options as o
 
 if TYPE_CHECKING:
-    from prune_kit.table import ScoreTable
+    from prune_kit.results.table import ScoreTable
 
 
 def dynamics(
@@ -80,8 +80,8 @@ def weak_learners(
 
     Example: prune-kit weak-learners --learners adaboost,knn
     """
-    from prune_kit.reloading import load_again
-    from prune_kit.table import ScoreTable
+    from prune_kit.results.reloading import load_again
+    from prune_kit.results.table import ScoreTable
     from prune_kit.weak_learners import STAGES, probe
     from prune_kit_cli import render, render_dynamics, work
 
@@ -110,7 +110,7 @@ def _table(path: Path) -> "ScoreTable":
     """The score table at `path`, or in that folder."""
     from prune_kit.dynamics import consistency_columns
     from prune_kit.errors import TableError
-    from prune_kit.table import ScoreTable
+    from prune_kit.results.table import ScoreTable
     from prune_kit_cli import work
 
     file = path / work.SCORES if path.is_dir() or not path.suffix else path

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float64, Int
 from rich.text import Text
 
-from prune_kit.selection import HELD_OUT_REASON, KEPT, REASONS, Selection
+from prune_kit.results.selection import HELD_OUT_REASON, KEPT, REASONS, Selection
 
 BINS = 48
 BLOCKS = "▁▂▃▄▅▆▇█"

@@ -6,9 +6,9 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from prune_kit.removal import NO_SUGGESTION, Removal
 from prune_kit.reporting.sentences import UNKNOWN, count_sentence, expectation_sentence, rate_sentence
 from prune_kit.reporting.sentences import percent as _percent
+from prune_kit.results.removal import NO_SUGGESTION, Removal
 from prune_kit_cli.render import SHOWN_CLASSES
 from prune_kit_cli.screen import count_of
 

@@ -5,7 +5,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from prune_kit.outcomes import Summary, is_baseline
+from prune_kit.results.outcomes import Summary, is_baseline
 from prune_kit.sweeping import Cell, Sweep
 from prune_kit_cli import render
 from prune_kit_cli.screen import count_of

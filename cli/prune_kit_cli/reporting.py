@@ -34,12 +34,12 @@ def report(
     """
     from prune_kit import pipeline
     from prune_kit.errors import OptionError
-    from prune_kit.outcomes import Outcomes
-    from prune_kit.reloading import load_again
-    from prune_kit.removal import Removal
-    from prune_kit.selection import Selection
+    from prune_kit.results.outcomes import Outcomes
+    from prune_kit.results.reloading import load_again
+    from prune_kit.results.removal import Removal
+    from prune_kit.results.selection import Selection
+    from prune_kit.results.table import ScoreTable
     from prune_kit.storage import files
-    from prune_kit.table import ScoreTable
     from prune_kit_cli import render, work
 
     screen, target = render.Screen(as_json, quiet), out or workdir / work.REPORT

@@ -10,7 +10,7 @@ import typer
 from prune_kit_cli import options as o
 
 if TYPE_CHECKING:
-    from prune_kit.table import ScoreTable
+    from prune_kit.results.table import ScoreTable
 
 
 def score(
@@ -61,11 +61,11 @@ def score(
     from prune_kit import pipeline
     from prune_kit.checks import check_seeds
     from prune_kit.data.spec import check_trusted, load_data
-    from prune_kit.reloading import load_again
+    from prune_kit.results.reloading import load_again
+    from prune_kit.results.table import ScoreTable
     from prune_kit.scoring import check_use, ends_with_epochs, method_names
     from prune_kit.settled import scored_with
     from prune_kit.storage import lock
-    from prune_kit.table import ScoreTable
     from prune_kit.training.protocols import score_epoch
     from prune_kit_cli import render, work
 

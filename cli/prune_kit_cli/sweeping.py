@@ -53,7 +53,7 @@ def sweep(
     """
     from prune_kit import pipeline
     from prune_kit.checks import check_seeds
-    from prune_kit.reloading import load_again
+    from prune_kit.results.reloading import load_again
     from prune_kit.storage import lock
     from prune_kit.sweep_figures import draw_sweep
     from prune_kit.sweeping import grid

@@ -134,7 +134,7 @@ def retrain(
     """
     from prune_kit import pipeline
     from prune_kit.checks import check_seeds
-    from prune_kit.reloading import aligned, load_again
+    from prune_kit.results.reloading import aligned, load_again
     from prune_kit.storage import lock
     from prune_kit_cli import render, work
 
@@ -215,7 +215,7 @@ def export(
     """
     from prune_kit import exporters, pipeline
     from prune_kit.errors import OptionError
-    from prune_kit.removal import Removal, as_selection
+    from prune_kit.results.removal import Removal, as_selection
     from prune_kit_cli import render, render_removal, work
 
     screen = render.Screen(as_json, quiet)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prune_kit.errors import FileError, OptionError
-from prune_kit.outcomes import Outcomes
-from prune_kit.removal import Removal, csv_path
-from prune_kit.selection import Selection
+from prune_kit.results.outcomes import Outcomes
+from prune_kit.results.removal import Removal, csv_path
+from prune_kit.results.selection import Selection
+from prune_kit.results.table import ScoreTable
 from prune_kit.settled import scored_with as scored_with
 from prune_kit.settled import training_config
 from prune_kit.storage import files, hdf5
-from prune_kit.table import ScoreTable
 from prune_kit_cli.options import DEFAULT_WORKDIR
 from prune_kit_cli.options import RUNS as RUNS
 
@@ -63,12 +63,12 @@ def read_selection(path: Path) -> Selection | Removal:
     """A selection or a removal, whichever the file is. Raises FileError when it is neither."""
     with hdf5.reading_hdf5(path, made_by="prune-kit select or clean") as file:
         kind = str(file.attrs["format"])
-    if kind not in ("prune_kit.selection", "prune_kit.removal"):
+    if kind not in ("prune_kit.results.selection", "prune_kit.results.removal"):
         raise FileError(
             f"{path} is {kind}; expected prune_kit.selection or prune_kit.removal, which prune-kit select and "
             "clean write"
         )
-    return Removal.read(path) if kind == "prune_kit.removal" else Selection.read(path)
+    return Removal.read(path) if kind == "prune_kit.results.removal" else Selection.read(path)
 
 
 def check_list_target(out: Path | None, source: Path) -> None:

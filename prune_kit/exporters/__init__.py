@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from prune_kit import registry
-from prune_kit.selection import KEPT, REASONS, Selection
+from prune_kit.results.selection import KEPT, REASONS, Selection
 
 COLUMNS = ("id", "index", "label", "class", "score", "kept", "reason")
 

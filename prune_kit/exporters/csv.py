@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from prune_kit.exporters import COLUMNS, table_rows
-from prune_kit.selection import Selection
+from prune_kit.results.selection import Selection
 from prune_kit.storage import files
 from prune_kit.storage.csv_files import csv_text
 

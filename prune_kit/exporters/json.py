@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from prune_kit.selection import Selection
+from prune_kit.results.selection import Selection
 from prune_kit.storage import files
 
 WHOLE_TABLE = False

@@ -7,7 +7,7 @@ from jaxtyping import Int
 
 from prune_kit.errors import OptionError
 from prune_kit.exporters import COLUMNS, table_rows
-from prune_kit.selection import Selection
+from prune_kit.results.selection import Selection
 from prune_kit.storage import files
 
 WHOLE_TABLE = True

@@ -8,7 +8,7 @@ from prune_kit.comparison import Comparison
 from prune_kit.errors import PruneKitError
 from prune_kit.reporting import limits, plots, sentences
 from prune_kit.reporting.blocks import Block, Paragraph, Section, Table, visible
-from prune_kit.table import ScoreTable
+from prune_kit.results.table import ScoreTable
 
 TOP, ENOUGH = 0.1, 0.95
 RESAMPLES, FEW_PAIRS = 100, 3  # intervals for a few pairs; a matrix of many goes without

@@ -3,12 +3,12 @@
 import numpy as np
 from scipy import stats
 
-from prune_kit.ranking import ascending
-from prune_kit.removal import NO_SUGGESTION, Removal
 from prune_kit.reporting import limits, plots, sentences
 from prune_kit.reporting.blocks import Block, Cell, Gallery, Paragraph, Picture, Section, Table, id_of, visible
-from prune_kit.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT, REASONS, Selection
-from prune_kit.table import ScoreTable
+from prune_kit.results.ranking import ascending
+from prune_kit.results.removal import NO_SUGGESTION, Removal
+from prune_kit.results.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT, REASONS, Selection
+from prune_kit.results.table import ScoreTable
 
 PARTS = 100  # of the ranking, in each of which the reasons are counted
 

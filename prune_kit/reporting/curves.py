@@ -10,8 +10,8 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.data.noise import planted
 from prune_kit.reporting import limits, plots
 from prune_kit.reporting.blocks import Section, Table, visible
+from prune_kit.results.table import ScoreTable
 from prune_kit.settled import scored_with, table_runs
-from prune_kit.table import ScoreTable
 
 GROUPS = 5
 BEST = "cscore"  # asks networks that never saw the example; other scores come from the very runs that are drawn

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from prune_kit.ranking import ascending
-from prune_kit.table import ScoreTable
+from prune_kit.results.ranking import ascending
+from prune_kit.results.table import ScoreTable
 
 COLUMNS = 10  # score columns with figures and images
 BOXES = 20  # classes in a figure

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from prune_kit.data.dataset import Dataset
-from prune_kit.outcomes import Outcomes
-from prune_kit.removal import Removal
 from prune_kit.reporting.blocks import Block, Commands, Paragraph, Section, Table, visible
 from prune_kit.reporting.commands import Result, command_lines
-from prune_kit.selection import Selection
+from prune_kit.results.outcomes import Outcomes
+from prune_kit.results.removal import Removal
+from prune_kit.results.selection import Selection
+from prune_kit.results.table import TRAININGS, ScoreTable
 from prune_kit.storage import hdf5
-from prune_kit.table import TRAININGS, ScoreTable
 
 LONGEST = 1500  # characters of a value
 MOST_SEEDS = 8

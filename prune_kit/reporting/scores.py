@@ -7,8 +7,8 @@ from scipy import stats
 
 from prune_kit.reporting import limits, plots
 from prune_kit.reporting.blocks import Block, Cell, Gallery, Paragraph, Section, Table, id_of, visible
+from prune_kit.results.table import ScoreColumn, ScoreTable
 from prune_kit.scorers.cscore import error_sentence, shortfall
-from prune_kit.table import ScoreColumn, ScoreTable
 
 NORM = "input_norm"
 TIED = 0.01  # from this share of the rows on at the edge of the hardest tenth, it has no edge

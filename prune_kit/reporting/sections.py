@@ -8,8 +8,6 @@ import numpy as np
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import check_same
 from prune_kit.errors import IdentityError, OptionError
-from prune_kit.outcomes import Outcomes
-from prune_kit.removal import Removal, as_selection
 from prune_kit.reporting import limits, plots, sentences
 from prune_kit.reporting.agreements import agreement_sections
 from prune_kit.reporting.blocks import Block, Cell, Gallery, Paragraph, Section, Table, id_of, visible
@@ -18,8 +16,10 @@ from prune_kit.reporting.curves import learning_section
 from prune_kit.reporting.proofs import retraining_section, search_section, sweep_section
 from prune_kit.reporting.provenance import provenance_section
 from prune_kit.reporting.scores import score_section
-from prune_kit.selection import Selection
-from prune_kit.table import ScoreTable
+from prune_kit.results.outcomes import Outcomes
+from prune_kit.results.removal import Removal, as_selection
+from prune_kit.results.selection import Selection
+from prune_kit.results.table import ScoreTable
 
 
 def sections_of(

@@ -2,7 +2,7 @@
 
 import math
 
-from prune_kit.removal import Removal
+from prune_kit.results.removal import Removal
 
 KNOWN_SHARE = "remove"  # the cut of clean --remove, whose rate is no estimate
 UNKNOWN = "unknown"

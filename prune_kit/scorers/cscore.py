@@ -14,8 +14,8 @@ from prune_kit.checks import MOST_RUNS
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import Rows
 from prune_kit.errors import OptionError
+from prune_kit.results.table import ScoreColumn
 from prune_kit.scorers import Runs
-from prune_kit.table import ScoreColumn
 
 HIGHER_MEANS = "easier"
 NEEDS = "folds"

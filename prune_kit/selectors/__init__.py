@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from prune_kit.errors import OptionError, TableError
-from prune_kit.ranking import ascending, parts, taken
-from prune_kit.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT
-from prune_kit.table import ScoreTable
+from prune_kit.results.ranking import ascending, parts, taken
+from prune_kit.results.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT
+from prune_kit.results.table import ScoreTable
 
 WINDOW = np.array([DROPPED_EASY, KEPT, DROPPED_HARD], dtype=np.uint8)  # before, in and behind it
 SLACK = 1e-9  # keep + offset, added as binary fractions, may pass 1 by a rounding error

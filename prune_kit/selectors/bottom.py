@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import UInt8
 
+from prune_kit.results.table import ScoreTable
 from prune_kit.selectors import reasons_of_window
-from prune_kit.table import ScoreTable
 
 OPTIONS = ("keep", "per_class")
 USES_SCORES = True

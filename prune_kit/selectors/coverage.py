@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float64, Int, UInt8
 
 from prune_kit.errors import OptionError
-from prune_kit.selection import DROPPED_HARD, DROPPED_OTHER, KEPT
+from prune_kit.results.selection import DROPPED_HARD, DROPPED_OTHER, KEPT
+from prune_kit.results.table import ScoreTable
 from prune_kit.selectors import check_room, count_kept, fill_reasons, finite_ranking, ranking
-from prune_kit.table import ScoreTable
 
 OPTIONS = ("keep", "drop_hardest", "suspect_by", "bins", "per_class", "seed")
 USES_SCORES = True

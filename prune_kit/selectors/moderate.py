@@ -6,9 +6,9 @@ Paper: Xia, Liu, Yu, Shen, Han, Liu 2023, https://openreview.net/forum?id=7D5EEC
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from prune_kit.selection import DROPPED_EASY, DROPPED_HARD, KEPT
+from prune_kit.results.selection import DROPPED_EASY, DROPPED_HARD, KEPT
+from prune_kit.results.table import ScoreTable
 from prune_kit.selectors import count_kept, fill_reasons, finite_ranking
-from prune_kit.table import ScoreTable
 
 OPTIONS = ("keep", "per_class")
 USES_SCORES = True

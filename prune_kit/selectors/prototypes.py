@@ -7,8 +7,8 @@ the hardest, where there is little the easiest.
 import numpy as np
 from jaxtyping import UInt8
 
+from prune_kit.results.table import ScoreTable
 from prune_kit.selectors import reasons_of_window
-from prune_kit.table import ScoreTable
 
 OPTIONS = ("keep", "keep_easy", "per_class")
 USES_SCORES = True

@@ -3,9 +3,9 @@
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from prune_kit.selection import DROPPED_OTHER, KEPT
+from prune_kit.results.selection import DROPPED_OTHER, KEPT
+from prune_kit.results.table import ScoreTable
 from prune_kit.selectors import count_kept, fill_reasons
-from prune_kit.table import ScoreTable
 
 OPTIONS = ("keep", "per_class", "seed")
 USES_SCORES = False

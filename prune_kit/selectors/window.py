@@ -6,8 +6,8 @@ Paper: Paul, Ganguli, Dziugaite 2021, https://arxiv.org/abs/2107.07075, section 
 import numpy as np
 from jaxtyping import UInt8
 
+from prune_kit.results.table import ScoreTable
 from prune_kit.selectors import reasons_of_window
-from prune_kit.table import ScoreTable
 
 OPTIONS = ("keep", "offset", "offset_from", "per_class")
 USES_SCORES = True

@@ -11,8 +11,8 @@ import torch
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import RunError, TableError
 from prune_kit.progress import Listener, nobody, remark
+from prune_kit.results.table import ScoreColumn
 from prune_kit.storage import files
-from prune_kit.table import ScoreColumn
 from prune_kit.training import ensemble, images, loop, memory
 from prune_kit.training.config import FOLD_THREADS, Execution, TrainConfig, resolve_execution
 from prune_kit.training.executor import Task, run_tasks

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from prune_kit.data.identity import HELD_OUT
-from prune_kit.table import ScoreTable
+from prune_kit.results.table import ScoreTable
 from tests.small_tables import column_of, rows_of
 
 N, R, HELD = 60, 6, 6

@@ -9,8 +9,8 @@ import pytest
 
 from prune_kit.cuts import probes
 from prune_kit.pipeline import clean
-from prune_kit.removal import Removal
-from prune_kit.table import ScoreTable
+from prune_kit.results.removal import Removal
+from prune_kit.results.table import ScoreTable
 from prune_kit_cli.main import exit_code
 from tests.test_cleaning import scored, with_truth
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prune_kit.table import ScoreTable
+from prune_kit.results.table import ScoreTable
 from prune_kit_cli.main import exit_code
 
 SCORE = ["score", "--method", "consistency,learning_speed", "--epoch", "1,2", "--runs", "2", "--train", "epochs=2"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from prune_kit.table import ScoreTable
+from prune_kit.results.table import ScoreTable
 from prune_kit_cli.main import exit_code
 
 SCORE = ["score", "--model", "mlp", "--train", "epochs=1", "--runs", "1", "--jobs", "1", "--device", "cpu"]

@@ -10,7 +10,7 @@ from pyarrow import parquet
 from prune_kit import exporters, pipeline, registry
 from prune_kit.errors import FileError, OptionError
 from prune_kit.exporters import COLUMNS
-from prune_kit.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT, REASONS
+from prune_kit.results.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT, REASONS
 from tests.small_tables import rows_of, selection_of
 
 FORMATS = registry.module_names(pipeline.EXPORTERS)

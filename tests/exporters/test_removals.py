@@ -14,7 +14,7 @@ from prune_kit.data.dataset import from_arrays
 from prune_kit.data.labels import read_labels, write_labels
 from prune_kit.data.spec import load_data
 from prune_kit.errors import DataError, FileError, OptionError
-from prune_kit.removal import Removal
+from prune_kit.results.removal import Removal
 from tests.exporters.test_exporters import FORMATS, IDS, indices
 from tests.small_tables import KEPT, removal_of, rows_of, selection_of
 

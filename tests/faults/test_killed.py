@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from prune_kit.outcomes import Outcomes
+from prune_kit.results.outcomes import Outcomes
 from prune_kit_cli.main import exit_code
 
 RUN = [sys.executable, "-c", "from prune_kit_cli.main import run; run()"]

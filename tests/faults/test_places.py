@@ -11,7 +11,7 @@ from PIL import Image
 from prune_kit.data.spec import load_data
 from prune_kit.pipeline import score
 from prune_kit.progress import Progress
-from prune_kit.table import ScoreTable
+from prune_kit.results.table import ScoreTable
 from prune_kit_cli.main import exit_code
 from tests.conftest import TINY, disk_of
 

@@ -9,12 +9,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from prune_kit.data.dataset import Dataset
-from prune_kit.outcomes import Outcome, Outcomes
 from prune_kit.pipeline import report, score
 from prune_kit.reporting.curves import learning_section
 from prune_kit.reporting.proofs import search_section, sweep_section
 from prune_kit.reporting.provenance import provenance_section
-from prune_kit.table import ScoreTable
+from prune_kit.results.outcomes import Outcome, Outcomes
+from prune_kit.results.table import ScoreTable
 from prune_kit.tuning import Goal, Tuning, candidates, with_cells
 from prune_kit.tuning_figure import fill_panel
 from tests.conftest import TINY, shapes_data

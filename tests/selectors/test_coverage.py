@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prune_kit import pipeline
 from prune_kit.errors import OptionError, TableError
-from prune_kit.selection import DROPPED_HARD, DROPPED_OTHER, KEPT
+from prune_kit.results.selection import DROPPED_HARD, DROPPED_OTHER, KEPT
 from prune_kit.selectors.coverage import equal_bins, even_budgets
 from tests.small_tables import column_of, table_of
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from prune_kit import pipeline, registry
 from prune_kit.errors import OptionError, TableError
-from prune_kit.selection import REASONS
+from prune_kit.results.selection import REASONS
 from tests.small_tables import table_of
 
 RULES = registry.module_names(pipeline.SELECTORS)

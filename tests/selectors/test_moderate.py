@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from prune_kit import pipeline
 from prune_kit.errors import TableError
-from prune_kit.selection import DROPPED_EASY, DROPPED_HARD, KEPT
+from prune_kit.results.selection import DROPPED_EASY, DROPPED_HARD, KEPT
 from prune_kit.selectors.moderate import middle_band
 from tests.small_tables import table_of
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from prune_kit import pipeline
 from prune_kit.data.identity import HELD_OUT
 from prune_kit.errors import OptionError, TableError
-from prune_kit.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT
+from prune_kit.results.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT
 from tests.small_tables import kept_of, table_of
 
 SHARE = st.one_of(st.floats(0, 1, exclude_min=True), st.sampled_from([0.05, 0.1, 0.25, 1 / 3, 0.5, 0.98, 1.0]))

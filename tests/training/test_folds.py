@@ -11,8 +11,8 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.errors import FileError, OptionError, RunError, TableError
 from prune_kit.pipeline import score
 from prune_kit.progress import Progress, remark
+from prune_kit.results.table import ScoreTable
 from prune_kit.scorers import cscore
-from prune_kit.table import ScoreTable
 from prune_kit.training import config as config_module
 from prune_kit.training import folds, state
 from prune_kit.training.config import Execution, TrainConfig

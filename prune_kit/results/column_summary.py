@@ -29,7 +29,7 @@ class Summary:
 
 def summary_of(values: np.ndarray, harder: str, rows: Rows) -> Summary:
     """Sum up the scores `values` (N,) of `rows`, of which "higher" or "lower" ones are `harder`."""
-    from prune_kit.ranking import last, median  # here, so that what was written is shown without jaxtyping's 0.1 s
+    from prune_kit.results.ranking import last, median
 
     sign = 1 if harder == "higher" else -1
     hardness = values if sign > 0 else -values

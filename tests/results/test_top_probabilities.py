@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prune_kit.errors import FileError
-from prune_kit.table import ScoreTable
-from prune_kit.top_probabilities import KEPT, dense, packed
+from prune_kit.results.table import ScoreTable
+from prune_kit.results.top_probabilities import KEPT, dense, packed
 from tests.small_tables import table_of
 
 

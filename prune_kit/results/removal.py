@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from prune_kit.data.identity import HELD_OUT, TRAIN, Rows, aligned_rows, class_numbers, read_rows, write_rows
 from prune_kit.errors import FileError, OptionError
-from prune_kit.selection import DROPPED_NOISY, HELD_OUT_REASON, KEPT, Selection
+from prune_kit.results.selection import DROPPED_NOISY, HELD_OUT_REASON, KEPT, Selection
 from prune_kit.storage import files, hdf5
 from prune_kit.storage.csv_files import csv_text
 from prune_kit.storage.provenance import now, version

@@ -8,8 +8,8 @@ from prune_kit.data.identity import Rows
 from prune_kit.data.spec import check_trusted, load_data
 from prune_kit.errors import IdentityError
 from prune_kit.progress import Listener, nobody
-from prune_kit.removal import Removal
-from prune_kit.selection import Selection
+from prune_kit.results.removal import Removal
+from prune_kit.results.selection import Selection
 
 
 def load_again(

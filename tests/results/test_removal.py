@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from prune_kit.data.identity import Rows
 from prune_kit.errors import FileError, IdentityError, OptionError
-from prune_kit.removal import ESTIMATES, NO_SUGGESTION, Removal, as_selection
-from prune_kit.selection import DROPPED_NOISY, HELD_OUT_REASON, KEPT
+from prune_kit.results.removal import ESTIMATES, NO_SUGGESTION, Removal, as_selection
+from prune_kit.results.selection import DROPPED_NOISY, HELD_OUT_REASON, KEPT
 from tests.small_tables import removal_of, rows_of, selection_of, table_of
 
 NAMES = ("a, cat", 'dog "ß"', "日本", "nobody")
@@ -107,7 +107,7 @@ def test_the_file_has_the_layout_of_the_design(removal, path):
         "role": (np.uint8, (9,)),
         "true_label": (np.int64, (9,)),
     }
-    assert attributes["format"] == "prune_kit.removal"
+    assert attributes["format"] == "prune_kit.results.removal"
     assert attributes["format_version"] == 1
     assert attributes["cut"] == np.float32(0.1 + 0.2)
     assert attributes["cut_method"] == "probes"

@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 
 from prune_kit import registry
-from prune_kit.column_summary import Summary, read_summary, summary_of, write_summary
 from prune_kit.data.identity import NO_PROBE, TRAIN, Rows, read_rows, write_rows
 from prune_kit.errors import FileError, TableError
+from prune_kit.results.column_summary import Summary, read_summary, summary_of, write_summary
 from prune_kit.storage import hdf5
 from prune_kit.storage.provenance import now, version
 
@@ -182,7 +182,7 @@ def _write_column(file: h5py.File, scores: h5py.Group, column: ScoreColumn, rows
     for kind, values in column.extras.items():
         assert kind in EXTRAS
         if kind == "probability" and values.shape[1] > MANY_CLASSES:
-            from prune_kit import top_probabilities
+            from prune_kit.results import top_probabilities
 
             values, classes = top_probabilities.packed(values, rows.label)
             file[f"{TOP_CLASSES}/{column.name}"] = classes
@@ -236,7 +236,7 @@ def _unpacked(file: h5py.File, kinds: tuple[str, ...], name: str) -> dict[str, n
     """The probabilities of a column that were kept as the largest ones. Raises FileError for impossible classes."""
     if "probability" not in kinds or TOP_CLASSES not in file or name not in file[TOP_CLASSES]:
         return {}
-    from prune_kit import top_probabilities
+    from prune_kit.results import top_probabilities
 
     values, classes = file["probability"][name][()], file[TOP_CLASSES][name][()]
     count = len(json.loads(file.attrs["class_names"]))

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from prune_kit import ranking
-from prune_kit.ranking import ascending, last, median, parts
+from prune_kit.results import ranking
+from prune_kit.results.ranking import ascending, last, median, parts
 
 VALUES = st.one_of(
     st.sampled_from([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, 1e-45, -1e-45]), st.floats(width=32, allow_nan=False)

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from prune_kit.column_summary import SHOWN_EXAMPLES, read_summary, summary_of
 from prune_kit.data.identity import HELD_OUT
 from prune_kit.errors import FileError
-from prune_kit.table import ScoreTable
+from prune_kit.results.column_summary import SHOWN_EXAMPLES, read_summary, summary_of
+from prune_kit.results.table import ScoreTable
 from tests.small_tables import table_of
 
 SCORES = arrays(np.float32, st.integers(1, 30), elements=st.one_of(st.just(np.nan), st.floats(-2, 2, width=32)))

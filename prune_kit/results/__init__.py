@@ -1,0 +1,1 @@
+"""The nouns that are files: score tables, selections, removals, outcomes."""
