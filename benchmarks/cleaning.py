@@ -29,9 +29,10 @@ from prune_kit.cleaning import judge
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.data.noise import plant
 from prune_kit.data.spec import load_data
+from prune_kit.protocol.config import TrainConfig
+from prune_kit.protocol.execution import Execution, resolve_execution
+from prune_kit.protocol.processor import cpu_precision
 from prune_kit.training import images, loop
-from prune_kit.training.config import Execution, TrainConfig, resolve_execution
-from prune_kit.training.processor import cpu_precision
 from prune_kit.training.recorder import complete
 from prune_kit.training.runs import RecordedRun, Request, RunInputs
 

@@ -29,8 +29,9 @@ from this_machine import machine
 from prune_kit import models
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.spec import load_data
+from prune_kit.protocol.config import TrainConfig
+from prune_kit.protocol.execution import Execution, resolve_execution
 from prune_kit.training import ensemble, folds, images, loop, memory, schedule
-from prune_kit.training.config import Execution, TrainConfig, resolve_execution
 from prune_kit.training.subsets import held_out_sets
 
 EPOCHS, RATIO = 10, 50

@@ -39,9 +39,10 @@ from prune_kit import models
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.data.spec import load_data
 from prune_kit.errors import PruneKitError
+from prune_kit.protocol.config import TrainConfig
+from prune_kit.protocol.execution import resolve_execution
+from prune_kit.protocol.processor import cpu_precision
 from prune_kit.training import images, loop, memory, recorded_steps, schedule
-from prune_kit.training.config import TrainConfig, resolve_execution
-from prune_kit.training.processor import cpu_precision
 from prune_kit.training.threads import using_threads
 
 GPU_PARTS = ("steps", "el2n", "grand", "seeds")

@@ -23,10 +23,10 @@ import prune_kit
 from prune_kit.data.dataset import validation_split
 from prune_kit.data.noise import plant
 from prune_kit.pipeline import RETRAIN_SEED
+from prune_kit.protocol.defaults import protocol
 from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.table import ScoreTable
 from prune_kit.sweeping import options_of
-from prune_kit.training.protocols import protocol
 from prune_kit.tuning import SEARCH_SEEDS, VALIDATION, candidates, mean_accuracy
 
 STEP, LAST = 0.0125, 0.6

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from prune_kit.errors import PruneKitError
     from prune_kit.label_issues import find_label_issues
     from prune_kit.pipeline import clean, compare, export, report, retrain, score, select, sweep, tune
+    from prune_kit.protocol.config import TrainConfig
     from prune_kit.results.outcomes import Outcomes
     from prune_kit.results.removal import Removal
     from prune_kit.results.selection import Selection
     from prune_kit.results.table import ScoreColumn, ScoreTable
-    from prune_kit.training.config import TrainConfig
     from prune_kit.training.gradient_norms import per_example_gradient_norms
 
 _HOMES = {
@@ -33,7 +33,7 @@ _HOMES = {
     "ScoreColumn": "results.table",
     "ScoreTable": "results.table",
     "Selection": "results.selection",
-    "TrainConfig": "training.config",
+    "TrainConfig": "protocol.config",
     "clean": "pipeline",
     "compare": "pipeline",
     "export": "pipeline",

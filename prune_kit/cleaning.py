@@ -19,9 +19,9 @@ from prune_kit.cuts import Cut, Evidence, candidates, scaled
 from prune_kit.cuts.probes import LEAST_PROBES
 from prune_kit.data.identity import Rows
 from prune_kit.errors import OptionError, TableError
+from prune_kit.protocol.setup import scored_with
 from prune_kit.results.removal import NO_SUGGESTION, Removal
 from prune_kit.results.table import ScoreColumn, ScoreTable
-from prune_kit.settled import scored_with
 
 CUTS = "prune_kit.cuts"
 KNOWN_SHARE = "remove"

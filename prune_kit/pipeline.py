@@ -24,6 +24,14 @@ from prune_kit.data.labels import write_labels
 from prune_kit.data.noise import planted
 from prune_kit.errors import OptionError
 from prune_kit.progress import Listener, nobody, remark
+from prune_kit.protocol.setup import (
+    check_settled,
+    scored_with,
+    settled_probes,
+    table_runs,
+    trained_with,
+    training_config,
+)
 from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.removal import Removal, as_selection
 from prune_kit.results.selection import Selection
@@ -31,14 +39,13 @@ from prune_kit.results.table import ScoreTable
 from prune_kit.retraining import BASELINES, outcome_of, relabelled_data, retrain_groups
 from prune_kit.scorers import Runs
 from prune_kit.scoring import check_use, folds_for, lacking_columns, method_names, needs, request_for, score_column
-from prune_kit.settled import check_settled, scored_with, settled_probes, table_runs, trained_with, training_config
 from prune_kit.storage.lock import holding
 from prune_kit.sweeping import Cell, Sweep, grid, options_of
 from prune_kit.tuning import Tuning
 
 if TYPE_CHECKING:
     from prune_kit.comparison import Comparison
-    from prune_kit.training.config import TrainConfig
+    from prune_kit.protocol.config import TrainConfig
 
 SELECTORS, EXPORTERS = "prune_kit.selectors", "prune_kit.exporters"
 DEFAULT_WORKDIR = "prune-kit-work"
@@ -79,9 +86,9 @@ def score(
     `folds` of cscore. Rows held out as test score NaN. Raises OptionError, ModelError, RunError; TableError when
     `table` was made otherwise, IdentityError when it is of other data.
     """
+    from prune_kit.protocol.defaults import score_epoch
+    from prune_kit.protocol.processor import cpu_precision
     from prune_kit.training.executor import execute, execution_for
-    from prune_kit.training.processor import cpu_precision
-    from prune_kit.training.protocols import score_epoch
     from prune_kit.training.runs import RunInputs
 
     table = table or ScoreTable(data.rows, {})
@@ -222,8 +229,8 @@ def retrain(
     under the labels that it suggests where they are clear, tested on the labels as they are. Raises OptionError,
     RunError; IdentityError when a selection is of other data.
     """
+    from prune_kit.protocol.processor import cpu_precision
     from prune_kit.training.executor import execute, execution_for
-    from prune_kit.training.processor import cpu_precision
     from prune_kit.training.runs import Request, RunInputs
 
     check_seeds(runs, seed)

@@ -23,7 +23,7 @@ from prune_kit.results.table import ScoreTable
 
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
-    from prune_kit.training.config import TrainConfig
+    from prune_kit.protocol.config import TrainConfig
 
 SCORE_OPTIONS = ("probes", "ratios", "folds", "sampling", "space", "clusters", "threshold", "bn")
 SELECT_OPTIONS = ("offset", "offset_from", "per_class", "drop_hardest", "suspect_by", "bins", "keep_easy")
@@ -195,7 +195,7 @@ def smoke(recipe: Recipe) -> Recipe:
 
 
 def _parse(path: Path, content: dict[str, Any]) -> Recipe:
-    from prune_kit.training.config import TrainConfig
+    from prune_kit.protocol.config import TrainConfig
 
     _check_keys(path, "", content)
     if "select" not in content and "retrain" not in content:

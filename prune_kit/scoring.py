@@ -17,7 +17,7 @@ from prune_kit.results.table import ScoreColumn, ScoreTable
 from prune_kit.scorers import Runs
 
 if TYPE_CHECKING:
-    from prune_kit.training.config import TrainConfig
+    from prune_kit.protocol.config import TrainConfig
     from prune_kit.training.holdout import Holdout
     from prune_kit.training.runs import Request
 

@@ -23,7 +23,7 @@ from prune_kit.results.table import ScoreTable
 from prune_kit.sweeping import Cell, grid
 
 if TYPE_CHECKING:
-    from prune_kit.training.config import TrainConfig
+    from prune_kit.protocol.config import TrainConfig
 
 LENGTHS = ((1 / 4, 1), (1 / 2, 2))  # shares of the protocol's epochs, and seeds; the rest is in full length
 LEAST_EPOCHS = 3  # after one or two, easy rows are best whatever the labels (benchmarks/RESULTS.md)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from prune_kit.data.dataset import Dataset, from_arrays
-from prune_kit.training.config import Execution, TrainConfig
+from prune_kit.protocol.config import TrainConfig
+from prune_kit.protocol.execution import Execution
 
 ONE_THREAD = Execution(device="cpu", precision="fp32", threads=1)
 TINY = TrainConfig(model="convnet", epochs=3, batch_size=16, learning_rate=0.05, schedule="constant")

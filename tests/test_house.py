@@ -44,7 +44,7 @@ FLOORS = [
         "prune_kit.selectors",
         "prune_kit.exporters",
         "prune_kit.results.outcomes",
-        "prune_kit.settled",
+        "prune_kit.protocol.setup",
         "prune_kit.label_issues",
     ],
     ["prune_kit.training"],

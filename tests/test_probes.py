@@ -12,8 +12,9 @@ from prune_kit.data.noise import draw_probes, planted
 from prune_kit.errors import OptionError, TableError
 from prune_kit.pipeline import score
 from prune_kit.progress import Progress
+from prune_kit.protocol.config import TrainConfig
+from prune_kit.protocol.execution import resolve_execution
 from prune_kit.results.table import ScoreTable
-from prune_kit.training.config import TrainConfig, resolve_execution
 from prune_kit.training.runs import RunInputs
 from tests.conftest import TINY, shapes_data
 
@@ -113,7 +114,7 @@ def test_more_runs_later_use_the_same_probes(shapes: Dataset, table: ScoreTable,
 def test_the_probes_of_the_table_stand_even_if_they_would_be_drawn_otherwise_now(
     shapes: Dataset, table: ScoreTable, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prune_kit.settled.draw_probes", None)  # as under a numpy that draws others
+    monkeypatch.setattr("prune_kit.protocol.setup.draw_probes", None)  # as under a numpy that draws others
     more, trained = trained_in(shapes, workdir, "aum", table=table, config=None, runs=None)
     assert trained == 0
     assert more.probe_label is table.probe_label

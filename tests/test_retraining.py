@@ -13,12 +13,12 @@ from prune_kit.data.spec import load_data
 from prune_kit.errors import IdentityError, OptionError
 from prune_kit.pipeline import retrain
 from prune_kit.progress import Progress
+from prune_kit.protocol.config import TrainConfig
 from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.reloading import aligned
 from prune_kit.results.removal import Removal
 from prune_kit.results.selection import DROPPED_EASY, HELD_OUT_REASON, KEPT
 from prune_kit.retraining import relabelled_data
-from prune_kit.training.config import TrainConfig
 from prune_kit.training.images import normalisation
 from tests.small_tables import removal_of, selection_of
 

@@ -15,9 +15,9 @@ from prune_kit.data.dataset import validation_split
 from prune_kit.data.noise import plant
 from prune_kit.errors import DataError, OptionError, TableError
 from prune_kit.pipeline import retrain, score, select, tune
+from prune_kit.protocol.config import TrainConfig
 from prune_kit.results.outcomes import FULL, Outcome, Outcomes
 from prune_kit.sweeping import Cell, options_of
-from prune_kit.training.config import TrainConfig
 from prune_kit.tuning import (
     FOUND,
     TOP,

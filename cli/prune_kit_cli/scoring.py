@@ -61,12 +61,12 @@ def score(
     from prune_kit import pipeline
     from prune_kit.checks import check_seeds
     from prune_kit.data.spec import check_trusted, load_data
+    from prune_kit.protocol.defaults import score_epoch
+    from prune_kit.protocol.setup import scored_with
     from prune_kit.results.reloading import load_again
     from prune_kit.results.table import ScoreTable
     from prune_kit.scoring import check_use, ends_with_epochs, method_names
-    from prune_kit.settled import scored_with
     from prune_kit.storage import lock
-    from prune_kit.training.protocols import score_epoch
     from prune_kit_cli import render, work
 
     screen, target = render.Screen(as_json, quiet), workdir / work.SCORES

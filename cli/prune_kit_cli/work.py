@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prune_kit.errors import FileError, OptionError
+from prune_kit.protocol.setup import scored_with as scored_with
+from prune_kit.protocol.setup import training_config
 from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.removal import Removal, csv_path
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
-from prune_kit.settled import scored_with as scored_with
-from prune_kit.settled import training_config
 from prune_kit.storage import files, hdf5
 from prune_kit_cli.options import DEFAULT_WORKDIR
 from prune_kit_cli.options import RUNS as RUNS
@@ -22,7 +22,7 @@ from prune_kit_cli.options import RUNS as RUNS
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
     from prune_kit.data.identity import Rows
-    from prune_kit.training.config import TrainConfig
+    from prune_kit.protocol.config import TrainConfig
     from prune_kit_cli.screen import Screen
 
 SCORES, SELECTION, OUTCOMES, LABELS = "scores.h5", "selection.h5", "outcomes.h5", "labels.h5"
@@ -225,7 +225,8 @@ def execution(
     device: str, precision: str, jobs: int | None, threads: int | None, changes: list[str] | None = None
 ) -> dict[str, Any]:
     """Where to train, as keywords of the verbs. Raises OptionError at once where those or the `changes` do not fit."""
-    from prune_kit.training.config import TrainConfig, check_threads, resolve_execution
+    from prune_kit.protocol.config import TrainConfig
+    from prune_kit.protocol.execution import check_threads, resolve_execution
 
     check_threads(threads)
     resolve_execution(device, precision, jobs=jobs, threads=threads)

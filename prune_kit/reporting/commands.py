@@ -7,14 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 from prune_kit.data.dataset import Dataset
+from prune_kit.protocol.defaults import protocol
+from prune_kit.protocol.execution import FOLD_THREADS
+from prune_kit.protocol.setup import scored_with
 from prune_kit.results.outcomes import FULL, Outcomes, is_baseline
 from prune_kit.results.removal import Removal
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreColumn, ScoreTable
 from prune_kit.retraining import BASELINES
-from prune_kit.settled import scored_with
-from prune_kit.training.config import FOLD_THREADS
-from prune_kit.training.protocols import protocol
 from prune_kit.tuning import AXES, SEARCH_SEEDS, TOP, VALIDATION, goal_of, grid_of, is_search, rounds_of, validation_of
 
 Result = ScoreTable | Selection | Removal | Outcomes | None

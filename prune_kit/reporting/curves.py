@@ -8,10 +8,10 @@ from jaxtyping import Float
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.noise import planted
+from prune_kit.protocol.setup import scored_with, table_runs
 from prune_kit.reporting import limits, plots
 from prune_kit.reporting.blocks import Section, Table, visible
 from prune_kit.results.table import ScoreTable
-from prune_kit.settled import scored_with, table_runs
 
 GROUPS = 5
 BEST = "cscore"  # asks networks that never saw the example; other scores come from the very runs that are drawn
@@ -65,7 +65,8 @@ def _correct(data: Dataset, table: ScoreTable, runs: Path) -> Float[np.ndarray, 
 
     NaN where a row was never observed; no epoch where a run is not there.
     """
-    from prune_kit.training.config import Execution, TrainConfig
+    from prune_kit.protocol.config import TrainConfig
+    from prune_kit.protocol.execution import Execution
     from prune_kit.training.runs import RecordedRun, RunInputs
 
     settled = scored_with(table)

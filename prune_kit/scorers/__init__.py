@@ -22,7 +22,7 @@ from prune_kit.errors import RunError
 from prune_kit.progress import Listener, Progress, nobody
 
 if TYPE_CHECKING:
-    from prune_kit.training.config import Execution
+    from prune_kit.protocol.execution import Execution
     from prune_kit.training.holdout import Holdout
     from prune_kit.training.runs import Computed, RecordedRun
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from prune_kit import randomness
 from prune_kit.data.dataset import Dataset
+from prune_kit.protocol.execution import Execution
 from prune_kit.training import images
-from prune_kit.training.config import Execution
 from prune_kit.training.model_copies import working_copy
 
 BatchNorm = nn.modules.batchnorm._BatchNorm  # of any number of axes, and what is derived from it, as timm's

@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn import functional
 
 from prune_kit import randomness
+from prune_kit.protocol.config import TrainConfig
 from prune_kit.training import images, loop, schedule
-from prune_kit.training.config import TrainConfig
 from prune_kit.training.images import DeviceImages, PreparedImages
 
 VECTORS = 64  # numbers: a whole count of the vectors of every CPU

@@ -9,8 +9,8 @@ from typing import Any
 
 from prune_kit.errors import FileError
 from prune_kit.progress import Listener, Progress, nobody, remark
+from prune_kit.protocol.execution import Execution, check_threads, resolve_execution
 from prune_kit.storage import files
-from prune_kit.training.config import Execution, check_threads, resolve_execution
 from prune_kit.training.processes import EpochListener, work_in_processes
 from prune_kit.training.recorder import complete
 from prune_kit.training.runs import RecordedRun, Request, RunInputs, key_of, missing

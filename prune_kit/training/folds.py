@@ -11,15 +11,16 @@ import torch
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import RunError, TableError
 from prune_kit.progress import Listener, nobody, remark
+from prune_kit.protocol.config import TrainConfig
+from prune_kit.protocol.execution import FOLD_THREADS, Execution, resolve_execution
+from prune_kit.protocol.processor import multiplies_bf16
 from prune_kit.results.table import ScoreColumn
 from prune_kit.storage import files
 from prune_kit.training import ensemble, images, loop, memory
-from prune_kit.training.config import FOLD_THREADS, Execution, TrainConfig, resolve_execution
 from prune_kit.training.executor import Task, run_tasks
 from prune_kit.training.holdout import IN_WORK, PROBABILITY_CLASSES, Holdout
 from prune_kit.training.images import DeviceImages, PreparedImages
 from prune_kit.training.processes import EpochListener
-from prune_kit.training.processor import multiplies_bf16
 from prune_kit.training.recorder import STATE, complete
 from prune_kit.training.runs import RecordedRun, Request, RunInputs
 from prune_kit.training.state import SavedState

@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from torch import nn
 
 from prune_kit.data.dataset import Dataset
+from prune_kit.protocol.execution import Execution
 from prune_kit.training import gradient_fallbacks, gradient_plan, images
-from prune_kit.training.config import Execution
 from prune_kit.training.gradient_pass import Unexpected, activation_bytes
 from prune_kit.training.gradient_plan import Plan
 from prune_kit.training.memory import keep_freed_memory

@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional
 
 from prune_kit import randomness
+from prune_kit.protocol.config import TrainConfig
 from prune_kit.training import images, schedule
-from prune_kit.training.config import TrainConfig
 from prune_kit.training.images import DeviceImages, Draws
 from prune_kit.training.out_of_memory import halved
 

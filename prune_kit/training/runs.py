@@ -30,9 +30,10 @@ from prune_kit import models
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import index_digest
 from prune_kit.errors import FileError, RunError
+from prune_kit.protocol.config import TrainConfig
+from prune_kit.protocol.execution import Execution
 from prune_kit.storage import files
 from prune_kit.training import schedule
-from prune_kit.training.config import Execution, TrainConfig
 from prune_kit.training.tensor_files import read_tensors
 
 RUN_FORMAT = 1

@@ -2,7 +2,7 @@
 
 import math
 
-from prune_kit.training.config import TrainConfig
+from prune_kit.protocol.config import TrainConfig
 
 
 def steps_per_epoch(rows: int, batch_size: int, *, drop_last: bool) -> int:

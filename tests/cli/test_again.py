@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prune_kit.training import config
+from prune_kit.protocol import config
 from prune_kit_cli.main import exit_code
 
 SHORT = ["--model", "mlp", "--train", "epochs=2", "--train", "batch_size=32"]

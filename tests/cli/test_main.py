@@ -1,4 +1,4 @@
-import prune_kit.results.table
+import prune_kit.storage.provenance
 from prune_kit_cli.main import app, exit_code
 
 

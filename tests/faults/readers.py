@@ -13,6 +13,7 @@ import numpy as np
 from prune_kit import joining
 from prune_kit.data.noise import NoisyLabels, read_matrix
 from prune_kit.data.spec import load_data
+from prune_kit.protocol.config import TrainConfig
 from prune_kit.recipe import load_recipe
 from prune_kit.results.outcomes import Outcome, Outcomes
 from prune_kit.results.removal import Removal
@@ -22,7 +23,6 @@ from prune_kit.storage import files
 from prune_kit.storage.files import checksum_holds
 from prune_kit.storage.hdf5 import kind_of
 from prune_kit.sweeping import Cell, Sweep
-from prune_kit.training.config import TrainConfig
 from prune_kit.training.holdout import Holdout
 from prune_kit.training.runs import RecordedRun, RunInputs
 from prune_kit.training.tensor_files import read_tensors

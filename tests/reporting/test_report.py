@@ -13,13 +13,13 @@ import pytest
 from prune_kit import pipeline
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import IdentityError, OptionError
+from prune_kit.protocol.defaults import protocol
 from prune_kit.reporting import limits
 from prune_kit.reporting.blocks import visible
 from prune_kit.reporting.thumbnails import thumbnail
 from prune_kit.results.outcomes import Outcome, Outcomes
 from prune_kit.results.selection import DROPPED_EASY, DROPPED_HARD, KEPT
 from prune_kit.results.table import ScoreTable
-from prune_kit.training.protocols import protocol
 from prune_kit_cli.main import exit_code
 from tests.small_tables import column_of, removal_of, rows_of, selection_of
 

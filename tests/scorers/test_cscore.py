@@ -8,10 +8,10 @@ import torch
 
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.pipeline import score
+from prune_kit.protocol.config import TrainConfig
 from prune_kit.results.table import ScoreColumn, ScoreTable
 from prune_kit.scorers import cscore
 from prune_kit.training import folds
-from prune_kit.training.config import TrainConfig
 from prune_kit.training.subsets import held_out_sets
 
 RATIOS, FOLDS = (20, 50, 80), 12

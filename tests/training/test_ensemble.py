@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from prune_kit import models
+from prune_kit.protocol.config import TrainConfig
 from prune_kit.training import ensemble, loop, schedule
-from prune_kit.training.config import TrainConfig
 from prune_kit.training.images import DeviceImages
 
 N, MEMBERS, EPOCHS, SEEDS = 60, 37, 3, [5, 6, 7]  # no batch size divides 37

@@ -11,11 +11,12 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.errors import FileError, OptionError, RunError, TableError
 from prune_kit.pipeline import score
 from prune_kit.progress import Progress, remark
+from prune_kit.protocol import config as config_module
+from prune_kit.protocol.config import TrainConfig
+from prune_kit.protocol.execution import Execution
 from prune_kit.results.table import ScoreTable
 from prune_kit.scorers import cscore
-from prune_kit.training import config as config_module
 from prune_kit.training import folds, state
-from prune_kit.training.config import Execution, TrainConfig
 from prune_kit.training.folds import complete_folds
 from prune_kit.training.holdout import Holdout
 from tests.conftest import ONE_THREAD, TINY, shapes_data

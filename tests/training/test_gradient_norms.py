@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from prune_kit import models
 from prune_kit.errors import RunError
+from prune_kit.protocol.execution import Execution
 from prune_kit.training import gradient_norms, gradient_plan, images, out_of_memory
-from prune_kit.training.config import Execution
 from prune_kit.training.gradient_norms import data_gradient_norms, per_example_gradient_norms
 from tests.conftest import ONE_THREAD, shapes_data
 

@@ -9,8 +9,8 @@ from torch.nn import functional
 from prune_kit import models, randomness
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import RunError
+from prune_kit.protocol.config import TrainConfig
 from prune_kit.training import images, loop, schedule
-from prune_kit.training.config import TrainConfig
 from tests.conftest import TINY
 
 CPU = torch.device("cpu")

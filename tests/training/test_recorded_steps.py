@@ -13,8 +13,8 @@ from torch import nn
 from prune_kit import models
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import RunError
+from prune_kit.protocol.config import TrainConfig
 from prune_kit.training import loop, recorded_steps, recorder
-from prune_kit.training.config import TrainConfig
 from prune_kit.training.recorded_steps import RecordedSteps
 from prune_kit.training.runs import RecordedRun, Request, RunInputs
 from tests.conftest import ONE_THREAD, TINY

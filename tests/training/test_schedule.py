@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prune_kit.training.config import TrainConfig
+from prune_kit.protocol.config import TrainConfig
 from prune_kit.training.schedule import batch_bounds, learning_rate, steps_per_epoch
 
 

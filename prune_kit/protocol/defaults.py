@@ -1,7 +1,7 @@
 """The protocol of each data set: the table from which a training starts unless a flag or a recipe says otherwise."""
 
 from prune_kit.data.dataset import Dataset
-from prune_kit.training.config import TrainConfig
+from prune_kit.protocol.config import TrainConfig
 
 # Paul, Ganguli, Dziugaite 2021, https://arxiv.org/abs/2107.07075, appendix B.2
 DATA_DIET = TrainConfig(model="resnet18", epochs=200, milestones=(60, 120, 160), crop_padding=4, flip=True)

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from prune_kit.training import processor
-from prune_kit.training.config import resolve_execution
+from prune_kit.protocol import processor
+from prune_kit.protocol.execution import resolve_execution
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from prune_kit.errors import TableError
 from prune_kit.results.table import ScoreTable
 
 if TYPE_CHECKING:
-    from prune_kit.training.config import Execution, TrainConfig
+    from prune_kit.protocol.config import TrainConfig
+    from prune_kit.protocol.execution import Execution
 
 
 def scored_with(table: ScoreTable) -> dict[str, Any]:
@@ -39,8 +40,8 @@ def training_config(
     data: Dataset, settled: dict[str, Any], config: "TrainConfig | None", model: str | None
 ) -> "TrainConfig":
     """The protocol to train by: `config`, else the `settled` one of an earlier file, else the data set's."""
-    from prune_kit.training.config import TrainConfig
-    from prune_kit.training.protocols import protocol
+    from prune_kit.protocol.config import TrainConfig
+    from prune_kit.protocol.defaults import protocol
 
     if config is None:
         config = TrainConfig.of(settled["config"]) if "config" in settled else protocol(data)

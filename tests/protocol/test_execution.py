@@ -11,8 +11,9 @@ from prune_kit import retrain, score, select
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import FileError, OptionError, TableError
 from prune_kit.progress import Progress
-from prune_kit.training import config
-from prune_kit.training.config import Execution, TrainConfig, resolve_execution
+from prune_kit.protocol import config
+from prune_kit.protocol.config import TrainConfig
+from prune_kit.protocol.execution import Execution, resolve_execution
 from prune_kit.training.executor import begun_threads
 from prune_kit.training.runs import RunInputs
 

@@ -1,0 +1,1 @@
+"""How a network is made, and where it trains."""
