@@ -32,9 +32,9 @@ from prune_kit.data.spec import load_data
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import Execution, resolve_execution
 from prune_kit.protocol.processor import cpu_precision
+from prune_kit.runs.cache import RecordedRun, Request, RunInputs
+from prune_kit.runs.recorder import complete
 from prune_kit.training import images, loop
-from prune_kit.training.recorder import complete
-from prune_kit.training.runs import RecordedRun, Request, RunInputs
 
 EPOCHS, FOLDS, PROBES = 10, 4, 0.05
 PART = 20_000  # rows of CIFAR-10

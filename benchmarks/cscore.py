@@ -31,8 +31,9 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.data.spec import load_data
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import Execution, resolve_execution
-from prune_kit.training import ensemble, folds, images, loop, memory, schedule
-from prune_kit.training.subsets import held_out_sets
+from prune_kit.runs import folds
+from prune_kit.runs.subsets import held_out_sets
+from prune_kit.training import ensemble, images, loop, memory, schedule
 
 EPOCHS, RATIO = 10, 50
 AGREEMENT_RATIOS, AGREEMENT_FOLDS, AGREEMENT_EPOCHS = (30,), 6, 5

@@ -88,8 +88,8 @@ def score(
     """
     from prune_kit.protocol.defaults import score_epoch
     from prune_kit.protocol.processor import cpu_precision
-    from prune_kit.training.executor import execute, execution_for
-    from prune_kit.training.runs import RunInputs
+    from prune_kit.runs.cache import RunInputs
+    from prune_kit.runs.executor import execute, execution_for
 
     table = table or ScoreTable(data.rows, {})
     check_same(data.rows, table.rows, f"the data {data.rows.data}", "the score table", "--fresh starts the table anew")
@@ -230,8 +230,8 @@ def retrain(
     RunError; IdentityError when a selection is of other data.
     """
     from prune_kit.protocol.processor import cpu_precision
-    from prune_kit.training.executor import execute, execution_for
-    from prune_kit.training.runs import Request, RunInputs
+    from prune_kit.runs.cache import Request, RunInputs
+    from prune_kit.runs.executor import execute, execution_for
 
     check_seeds(runs, seed)
     if budget not in ("steps", "epochs"):

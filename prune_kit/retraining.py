@@ -16,7 +16,7 @@ from prune_kit.results.selection import Selection
 from prune_kit.selectors.random import random_part
 
 if TYPE_CHECKING:
-    from prune_kit.training.runs import RecordedRun
+    from prune_kit.runs.cache import RecordedRun
 
 BASELINES = ("full", "random")
 

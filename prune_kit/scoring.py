@@ -18,8 +18,8 @@ from prune_kit.scorers import Runs
 
 if TYPE_CHECKING:
     from prune_kit.protocol.config import TrainConfig
-    from prune_kit.training.holdout import Holdout
-    from prune_kit.training.runs import Request
+    from prune_kit.runs.cache import Request
+    from prune_kit.runs.holdout import Holdout
 
 SCORERS = "prune_kit.scorers"
 WITHOUT_RUNS = ("nothing", "folds")
@@ -190,7 +190,7 @@ def request_for(columns: list[Column], observe: str, options: Mapping[str, Mappi
     The signals of the minibatches are free, so they are always recorded; at an epoch for which a clean sweep or the
     weights are needed both are kept. So another method costs no training later.
     """
-    from prune_kit.training.runs import Request
+    from prune_kit.runs.cache import Request
 
     trained = [(needs(method, options.get(method, {})), epoch) for method, epoch in columns if epoch is not None]
     thresholds = frozenset(
@@ -228,7 +228,7 @@ def folds_for(
     method = next((method for method, _ in columns if needs(method, options.get(method, {})) == "folds"), None)
     if method is None:
         return None
-    from prune_kit.training.folds import complete_folds, fold_execution
+    from prune_kit.runs.folds import complete_folds, fold_execution
 
     asked = options[method]
     networks = len(asked["ratios"]) * asked["folds"]

@@ -16,10 +16,10 @@ import torch
 
 import prune_kit
 from prune_kit.protocol.config import TrainConfig
+from prune_kit.runs.cache import Request, RunInputs
+from prune_kit.runs.executor import execute
 from prune_kit.scorers import Runs
 from prune_kit.scoring import options_for, score_column
-from prune_kit.training.executor import execute
-from prune_kit.training.runs import Request, RunInputs
 from tests.conftest import ONE_THREAD
 
 GOLDEN = Path(__file__).with_name("golden.json")

@@ -15,7 +15,7 @@ from prune_kit.progress import Progress
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import resolve_execution
 from prune_kit.results.table import ScoreTable
-from prune_kit.training.runs import RunInputs
+from prune_kit.runs.cache import RunInputs
 from tests.conftest import TINY, shapes_data
 
 SHARE = 0.1  # of the 77 rows of `shapes`

@@ -82,7 +82,7 @@ def _verified(path: Path) -> Described:
 
 def _verified_runs(folder: Path) -> tuple[Described, list["FileError"]]:
     """How many files of trainings are what was written, and what is wrong with the others."""
-    from prune_kit.training.verification import verify_runs
+    from prune_kit.runs.verification import verify_runs
     from prune_kit_cli import render
 
     count, damaged = verify_runs(folder)

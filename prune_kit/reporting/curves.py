@@ -67,7 +67,7 @@ def _correct(data: Dataset, table: ScoreTable, runs: Path) -> Float[np.ndarray, 
     """
     from prune_kit.protocol.config import TrainConfig
     from prune_kit.protocol.execution import Execution
-    from prune_kit.training.runs import RecordedRun, RunInputs
+    from prune_kit.runs.cache import RecordedRun, RunInputs
 
     settled = scored_with(table)
     nothing = np.zeros((0, len(data)))

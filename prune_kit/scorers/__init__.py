@@ -23,8 +23,8 @@ from prune_kit.progress import Listener, Progress, nobody
 
 if TYPE_CHECKING:
     from prune_kit.protocol.execution import Execution
-    from prune_kit.training.holdout import Holdout
-    from prune_kit.training.runs import Computed, RecordedRun
+    from prune_kit.runs.cache import Computed, RecordedRun
+    from prune_kit.runs.holdout import Holdout
 
 
 @dataclass(frozen=True, eq=False)

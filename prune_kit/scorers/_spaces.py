@@ -14,7 +14,7 @@ from prune_kit.scorers import Runs
 if TYPE_CHECKING:
     import torch
 
-    from prune_kit.training.runs import RecordedRun
+    from prune_kit.runs.cache import RecordedRun
 
     Measure = Callable[[torch.Tensor, torch.Tensor], np.ndarray]  # points (n, D), labels (n,) -> (..., n)
 

@@ -25,7 +25,7 @@ OPTIONS: dict[str, Any] = {"ratios": (10, 20, 30, 40, 50, 60, 70, 80, 90), "fold
 
 def check_options(*, ratios: tuple[int, ...], folds: int, sampling: str) -> None:
     """Raise OptionError unless ratios are percents 1 to 99 without repeats, and there is a fold to train."""
-    from prune_kit.training.subsets import SAMPLINGS
+    from prune_kit.runs.subsets import SAMPLINGS
 
     if not ratios or not all(1 <= ratio <= 99 for ratio in ratios) or len(set(ratios)) < len(ratios):
         given = ",".join(map(str, ratios))

@@ -23,7 +23,7 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.scorers import Runs
 
 if TYPE_CHECKING:
-    from prune_kit.training.runs import RecordedRun
+    from prune_kit.runs.cache import RecordedRun
 
 HIGHER_MEANS = "harder"
 NEEDS = "checkpoint"

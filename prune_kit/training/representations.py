@@ -5,9 +5,9 @@ from jaxtyping import Float
 
 from prune_kit import models
 from prune_kit.data.dataset import Dataset
+from prune_kit.runs.cache import RecordedRun
 from prune_kit.training import images
 from prune_kit.training.loop import SWEEP_BATCH
-from prune_kit.training.runs import RecordedRun
 
 
 def pixels(data: Dataset, device: torch.device) -> Float[torch.Tensor, "n D"]:

@@ -14,8 +14,7 @@ from prune_kit.progress import Progress
 from prune_kit.protocol import config
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import Execution, resolve_execution
-from prune_kit.training.executor import begun_threads
-from prune_kit.training.runs import RunInputs
+from prune_kit.runs.cache import RunInputs, begun_threads
 
 MLP = TrainConfig(model="mlp", epochs=2, batch_size=32, learning_rate=0.05)
 

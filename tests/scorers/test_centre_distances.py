@@ -10,12 +10,12 @@ import torch
 from prune_kit import models, pipeline
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.errors import OptionError, RunError
+from prune_kit.runs.cache import RecordedRun, Request, RunInputs
+from prune_kit.runs.recorder import complete
 from prune_kit.scorers import Runs, class_distance, prototype_distance
 from prune_kit.scorers.class_distance import class_distances
 from prune_kit.scorers.prototype_distance import prototype_distances
 from prune_kit.training.images import normalisation
-from prune_kit.training.recorder import complete
-from prune_kit.training.runs import RecordedRun, Request, RunInputs
 from tests.conftest import ONE_THREAD, TINY, shapes_data
 
 EPOCH = 2

@@ -14,10 +14,10 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import TRAIN
 from prune_kit.pipeline import score
 from prune_kit.results.table import ScoreTable
+from prune_kit.runs.cache import RecordedRun, Request, RunInputs
+from prune_kit.runs.recorder import complete
 from prune_kit.scorers.consensus import largest_share
 from prune_kit.training.images import normalisation
-from prune_kit.training.recorder import complete
-from prune_kit.training.runs import RecordedRun, Request, RunInputs
 from tests.conftest import ONE_THREAD, TINY, shapes_data
 
 METHODS = "consistency,consensus,learning_speed"

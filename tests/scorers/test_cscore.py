@@ -10,9 +10,9 @@ from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.pipeline import score
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.results.table import ScoreColumn, ScoreTable
+from prune_kit.runs import folds
+from prune_kit.runs.subsets import held_out_sets
 from prune_kit.scorers import cscore
-from prune_kit.training import folds
-from prune_kit.training.subsets import held_out_sets
 
 RATIOS, FOLDS = (20, 50, 80), 12
 MLP = TrainConfig(model="mlp", epochs=1, batch_size=16)

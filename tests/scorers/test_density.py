@@ -13,6 +13,8 @@ from prune_kit import models
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.errors import DataError, OptionError, RunError
 from prune_kit.pipeline import score
+from prune_kit.runs.cache import RecordedRun, Request, RunInputs
+from prune_kit.runs.recorder import complete
 from prune_kit.scorers import Runs, _spaces, density, lof
 from prune_kit.training import images as images_module
 from prune_kit.training import kernel_densities as densities_module
@@ -20,8 +22,6 @@ from prune_kit.training import local_outliers, representations
 from prune_kit.training.images import normalisation
 from prune_kit.training.kernel_densities import kernel_densities
 from prune_kit.training.local_outliers import negative_outlier_factors
-from prune_kit.training.recorder import complete
-from prune_kit.training.runs import RecordedRun, Request, RunInputs
 from tests.conftest import ONE_THREAD, TINY, shapes_data
 
 EPOCH = 2

@@ -15,10 +15,11 @@ from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.errors import OptionError, RunError, TableError
 from prune_kit.pipeline import score
 from prune_kit.progress import Progress
+from prune_kit.runs import recorder, state
+from prune_kit.runs.cache import RecordedRun, Request, RunInputs, build_model, missing
+from prune_kit.runs.executor import execute
 from prune_kit.scorers import Runs, difficulty
-from prune_kit.training import images, loop, recorder, signals, state, threshold
-from prune_kit.training.executor import execute
-from prune_kit.training.runs import RecordedRun, Request, RunInputs, build_model, missing
+from prune_kit.training import images, loop, signals, threshold
 from prune_kit.training.threads import using_threads
 from tests.conftest import ONE_THREAD, TINY, shapes_data
 

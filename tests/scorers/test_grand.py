@@ -14,12 +14,12 @@ from prune_kit.errors import OptionError, TableError
 from prune_kit.pipeline import score
 from prune_kit.protocol.execution import resolve_execution
 from prune_kit.results.table import ScoreTable
+from prune_kit.runs.cache import RecordedRun, Request, RunInputs
+from prune_kit.runs.recorder import complete
 from prune_kit.scorers import Runs, grand
 from prune_kit.storage import files
 from prune_kit.training import gradient_norms, images
 from prune_kit.training.gradient_norms import per_example_gradient_norms
-from prune_kit.training.recorder import complete
-from prune_kit.training.runs import RecordedRun, Request, RunInputs
 from tests.conftest import ONE_THREAD, TINY
 
 

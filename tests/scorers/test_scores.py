@@ -11,11 +11,11 @@ from prune_kit import registry
 from prune_kit.data.dataset import Dataset
 from prune_kit.pipeline import score
 from prune_kit.results.table import ScoreTable
+from prune_kit.runs.cache import RecordedRun, Request, RunInputs
+from prune_kit.runs.recorder import complete
 from prune_kit.scorers import Runs
 from prune_kit.scoring import SCORERS, WITHOUT_EPOCH, WITHOUT_RUNS, needs, options_for
 from prune_kit.training.images import normalisation
-from prune_kit.training.recorder import complete
-from prune_kit.training.runs import RecordedRun, Request, RunInputs
 from tests.conftest import ONE_THREAD, TINY
 
 EPOCH = 2

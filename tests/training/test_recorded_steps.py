@@ -14,9 +14,10 @@ from prune_kit import models
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import RunError
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.training import loop, recorded_steps, recorder
+from prune_kit.runs import recorder
+from prune_kit.runs.cache import RecordedRun, Request, RunInputs
+from prune_kit.training import loop, recorded_steps
 from prune_kit.training.recorded_steps import RecordedSteps
-from prune_kit.training.runs import RecordedRun, Request, RunInputs
 from tests.conftest import ONE_THREAD, TINY
 from tests.training.tape import tape
 from tests.training.test_loop import training

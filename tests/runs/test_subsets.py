@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prune_kit.training.subsets import SAMPLINGS, held_out_sets
+from prune_kit.runs.subsets import SAMPLINGS, held_out_sets
 
 ROWS = np.arange(100, 160)
 

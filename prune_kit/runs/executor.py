@@ -1,19 +1,16 @@
 """Where runs are trained: here, one after the other, or in several processes at once."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prune_kit.errors import FileError
 from prune_kit.progress import Listener, Progress, nobody, remark
 from prune_kit.protocol.execution import Execution, check_threads, resolve_execution
-from prune_kit.storage import files
-from prune_kit.training.processes import EpochListener, work_in_processes
-from prune_kit.training.recorder import complete
-from prune_kit.training.runs import RecordedRun, Request, RunInputs, key_of, missing
+from prune_kit.runs.cache import RecordedRun, Request, RunInputs, begun_threads, missing
+from prune_kit.runs.processes import EpochListener, work_in_processes
+from prune_kit.runs.recorder import complete
 
 
 @dataclass(frozen=True)
@@ -62,25 +59,6 @@ def execution_for(
     if threads is None and execution.on_cpu:
         execution = resolve(threads=begun_threads(runs, runs_folder))
     return execution, runs_of(execution)
-
-
-def begun_threads(runs: Sequence[RunInputs], runs_folder: Path) -> int | None:
-    """The CPU threads with which most of these runs were begun, whatever their own say; None where none was.
-
-    Begun is what has left more than its inputs. Raises FileError when the inputs of some run cannot be read.
-    """
-    wanted = {key_of(run.describe() | {"threads": None}) for run in runs}
-    paths = [path for path in sorted(runs_folder.glob("*/inputs.json")) if len(list(path.parent.iterdir())) > 1]
-    told = [_inputs_in(path) for path in paths]
-    begun = Counter(one["threads"] for one in told if "threads" in one and key_of(one | {"threads": None}) in wanted)
-    return max(begun, key=lambda threads: begun[threads], default=None)
-
-
-def _inputs_in(path: Path) -> dict[str, Any]:
-    try:
-        return files.read_json(path)
-    except FileError as error:
-        raise FileError(f"{error}. Remove that file: all it holds is what its training was made with") from error
 
 
 def execute(

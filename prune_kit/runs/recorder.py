@@ -10,20 +10,13 @@ import numpy as np
 import torch
 
 from prune_kit.errors import RunError
+from prune_kit.runs.cache import RecordedRun, Request, RunInputs, build_model, missing, threshold_file
+from prune_kit.runs.processes import EpochListener
+from prune_kit.runs.state import SavedState, State
+from prune_kit.runs.tensor_files import owned, write_tensors
 from prune_kit.storage import files
 from prune_kit.training import images, loop, memory, recorded_steps, signals
 from prune_kit.training.out_of_memory import is_out_of_memory
-from prune_kit.training.processes import EpochListener
-from prune_kit.training.runs import (
-    RecordedRun,
-    Request,
-    RunInputs,
-    build_model,
-    missing,
-    threshold_file,
-)
-from prune_kit.training.state import SavedState, State
-from prune_kit.training.tensor_files import owned, write_tensors
 from prune_kit.training.threads import using_threads
 from prune_kit.training.threshold import Watch
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from prune_kit.training.processes import EpochListener, work_in_processes
+from prune_kit.runs.processes import EpochListener, work_in_processes
 
 PATIENCE = 60.0
 ROOT = Path(__file__).parents[2]
@@ -19,8 +19,8 @@ import signal
 import sys
 from functools import partial
 from pathlib import Path
-from prune_kit.training.processes import work_in_processes
-from tests.training.test_processes import KillsWhoSends, is_never_called, saves_when_interrupted, sleeps_on
+from prune_kit.runs.processes import work_in_processes
+from tests.runs.test_processes import KillsWhoSends, is_never_called, saves_when_interrupted, sleeps_on
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell has it ignored
 work = [partial({work}, Path(sys.argv[1]), number) for number in range(3)]
 try:

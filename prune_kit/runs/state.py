@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from prune_kit.training.tensor_files import owned, read_tensors, write_tensors
+from prune_kit.runs.tensor_files import owned, read_tensors, write_tensors
 
 STATE_INTERVAL, STATE_SHARE = 60.0, 0.01  # save the state every minute, or as often as saving costs 1% of the time
 MOST_KEPT = 2**30  # bytes of a state up to which it is kept in memory, to be saved when the user interrupts

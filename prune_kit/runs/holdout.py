@@ -21,8 +21,8 @@ from prune_kit import models, randomness
 from prune_kit.data.dataset import Dataset
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import Execution
+from prune_kit.runs.cache import RunInputs, key_of, read_signal
 from prune_kit.training import ensemble
-from prune_kit.training.runs import RunInputs, key_of, read_signal
 
 FOLD_FORMAT = 1
 IN_WORK = "in-work"

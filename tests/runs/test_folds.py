@@ -15,10 +15,10 @@ from prune_kit.protocol import config as config_module
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import Execution
 from prune_kit.results.table import ScoreTable
+from prune_kit.runs import folds, state
+from prune_kit.runs.folds import complete_folds
+from prune_kit.runs.holdout import Holdout
 from prune_kit.scorers import cscore
-from prune_kit.training import folds, state
-from prune_kit.training.folds import complete_folds
-from prune_kit.training.holdout import Holdout
 from tests.conftest import ONE_THREAD, TINY, shapes_data
 
 MLP = TrainConfig(model="mlp", epochs=2, batch_size=16, learning_rate=0.05, schedule="constant")

@@ -10,9 +10,10 @@ from safetensors.torch import save_file
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import FileError, RunError
 from prune_kit.progress import remark
-from prune_kit.training import images, loop, recorder, state
-from prune_kit.training.executor import execute
-from prune_kit.training.runs import RecordedRun, Request, RunInputs, missing
+from prune_kit.runs import recorder, state
+from prune_kit.runs.cache import RecordedRun, Request, RunInputs, missing
+from prune_kit.runs.executor import execute
+from prune_kit.training import images, loop
 from tests.conftest import ONE_THREAD, TINY, shapes_data
 
 EVERYTHING = Request(3, minibatches=True, test=True, sweeps=frozenset({0, 2, 3}), weights=frozenset({2, 3}))

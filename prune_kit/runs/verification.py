@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 
 from prune_kit.errors import FileError
+from prune_kit.runs.cache import REMEDY, key_of
+from prune_kit.runs.tensor_files import read_tensors
 from prune_kit.storage import files
-from prune_kit.training.runs import REMEDY, key_of
-from prune_kit.training.tensor_files import read_tensors
 
 
 def verify_runs(folder: Path) -> tuple[int, list[FileError]]:

@@ -15,16 +15,16 @@ from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import FOLD_THREADS, Execution, resolve_execution
 from prune_kit.protocol.processor import multiplies_bf16
 from prune_kit.results.table import ScoreColumn
+from prune_kit.runs.cache import RecordedRun, Request, RunInputs
+from prune_kit.runs.executor import Task, run_tasks
+from prune_kit.runs.holdout import IN_WORK, PROBABILITY_CLASSES, Holdout
+from prune_kit.runs.processes import EpochListener
+from prune_kit.runs.recorder import STATE, complete
+from prune_kit.runs.state import SavedState
+from prune_kit.runs.subsets import held_out_sets
 from prune_kit.storage import files
 from prune_kit.training import ensemble, images, loop, memory
-from prune_kit.training.executor import Task, run_tasks
-from prune_kit.training.holdout import IN_WORK, PROBABILITY_CLASSES, Holdout
 from prune_kit.training.images import DeviceImages, PreparedImages
-from prune_kit.training.processes import EpochListener
-from prune_kit.training.recorder import STATE, complete
-from prune_kit.training.runs import RecordedRun, Request, RunInputs
-from prune_kit.training.state import SavedState
-from prune_kit.training.subsets import held_out_sets
 from prune_kit.training.threads import using_threads
 
 PREPARED_BYTES = 2**28  # images are normalised once for all folds where that takes no more in each process

@@ -16,7 +16,8 @@ asked for more goes on from its state, and one that is asked for an earlier epoc
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -32,9 +33,9 @@ from prune_kit.data.identity import index_digest
 from prune_kit.errors import FileError, RunError
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import Execution
+from prune_kit.runs.tensor_files import read_tensors
 from prune_kit.storage import files
 from prune_kit.training import schedule
-from prune_kit.training.tensor_files import read_tensors
 
 RUN_FORMAT = 1
 OUTCOME = ("epoch", "steps", "seconds", "test_accuracy")
@@ -277,3 +278,22 @@ def read_signal(path: Path, name: str) -> np.ndarray:
         return files.read_array(path, name)
     except FileError as error:
         raise FileError(f"{error}. {REMEDY}") from error
+
+
+def begun_threads(runs: Sequence[RunInputs], runs_folder: Path) -> int | None:
+    """The CPU threads with which most of these runs were begun, whatever their own say; None where none was.
+
+    Begun is what has left more than its inputs. Raises FileError when the inputs of some run cannot be read.
+    """
+    wanted = {key_of(run.describe() | {"threads": None}) for run in runs}
+    paths = [path for path in sorted(runs_folder.glob("*/inputs.json")) if len(list(path.parent.iterdir())) > 1]
+    told = [_inputs_in(path) for path in paths]
+    begun = Counter(one["threads"] for one in told if "threads" in one and key_of(one | {"threads": None}) in wanted)
+    return max(begun, key=lambda threads: begun[threads], default=None)
+
+
+def _inputs_in(path: Path) -> dict[str, Any]:
+    try:
+        return files.read_json(path)
+    except FileError as error:
+        raise FileError(f"{error}. Remove that file: all it holds is what its training was made with") from error

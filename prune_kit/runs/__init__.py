@@ -1,0 +1,1 @@
+"""The cache of trainings, and who trains them."""
