@@ -25,8 +25,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from this_machine import machine
 
-from prune_kit.training.kernel_densities import kernel_densities
-from prune_kit.training.local_outliers import negative_outlier_factors
+from prune_kit.measures.neighbours.densities import kernel_densities
+from prune_kit.measures.neighbours.outliers import negative_outlier_factors
 
 CLASSES, NEIGHBOURS, PEER_BLOCK = 10, 3, 1000
 Contender = Callable[[torch.Tensor, torch.Tensor], object]

@@ -32,9 +32,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from this_machine import machine
 
 from prune_kit import models
-from prune_kit.training import gradient_norms, gradient_plan
+from prune_kit.measures.gradients import norms, plan
+from prune_kit.measures.gradients.copies import working_copy
 from prune_kit.training.memory import keep_freed_memory
-from prune_kit.training.model_copies import working_copy
 
 Step = Callable[[], Any]
 BATCHES = {"resnet18": 64, "convnet": 256}
@@ -53,13 +53,13 @@ def plain(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:
 
 def ours(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:
     """Any batch of a data pass but the first."""
-    chosen = gradient_plan.plan(model, x)
-    return lambda: gradient_norms._norms(chosen, working_copy(model), x, y)
+    chosen = plan.plan(model, x)
+    return lambda: norms._norms(chosen, working_copy(model), x, y)
 
 
 def ours_first_batch(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:
     """With the plan and its self-check."""
-    return lambda: gradient_norms._norms(gradient_plan.plan(model, x), working_copy(model), x, y)
+    return lambda: norms._norms(plan.plan(model, x), working_copy(model), x, y)
 
 
 def torch_func(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:

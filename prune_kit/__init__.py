@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from prune_kit.data.spec import load_data
     from prune_kit.errors import PruneKitError
     from prune_kit.label_issues import find_label_issues
+    from prune_kit.measures.gradients.norms import per_example_gradient_norms
     from prune_kit.pipeline import clean, compare, export, report, retrain, score, select, sweep, tune
     from prune_kit.protocol.config import TrainConfig
     from prune_kit.results.outcomes import Outcomes
     from prune_kit.results.removal import Removal
     from prune_kit.results.selection import Selection
     from prune_kit.results.table import ScoreColumn, ScoreTable
-    from prune_kit.training.gradient_norms import per_example_gradient_norms
 
 _HOMES = {
     "Dataset": "data.dataset",
@@ -39,7 +39,7 @@ _HOMES = {
     "export": "pipeline",
     "find_label_issues": "label_issues",
     "load_data": "data.spec",
-    "per_example_gradient_norms": "training.gradient_norms",
+    "per_example_gradient_norms": "measures.gradients.norms",
     "report": "pipeline",
     "retrain": "pipeline",
     "score": "pipeline",

@@ -19,6 +19,6 @@ def densities(data: Dataset, runs: Runs, which: int, *, space: str, epoch: int |
 
 
 def _measure(points: "torch.Tensor", labels: "torch.Tensor") -> np.ndarray:
-    from prune_kit.training.kernel_densities import kernel_densities
+    from prune_kit.measures.neighbours.densities import kernel_densities
 
     return kernel_densities(points, labels)

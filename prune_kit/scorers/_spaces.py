@@ -47,14 +47,14 @@ def measured(data: Dataset, runs: Runs, measure: "Measure", *, name: str, space:
     if name not in kept:
         import torch
 
-        from prune_kit.training.representations import pixels
+        from prune_kit.measures.neighbours.representations import pixels
 
         kept[name] = _of_all_rows(data, pixels(data, torch.device(runs.execution.device)), measure)
     return kept[name]
 
 
 def _measure_hidden(run: "RecordedRun", measure: "Measure", epoch: int) -> np.ndarray:
-    from prune_kit.training.representations import penultimate
+    from prune_kit.measures.neighbours.representations import penultimate
     from prune_kit.training.threads import using_threads
 
     with using_threads(run.inputs.execution.threads):

@@ -64,8 +64,8 @@ def _kept_as(epoch: int, bn: str) -> str:
 
 
 def _norms(run: "RecordedRun", epoch: int, bn: str) -> dict[str, np.ndarray]:
-    from prune_kit.training.batch_norm import calibrate_on_data
-    from prune_kit.training.gradient_norms import data_gradient_norms
+    from prune_kit.measures.gradients.batch_norm import calibrate_on_data
+    from prune_kit.measures.gradients.norms import data_gradient_norms
     from prune_kit.training.threads import using_threads
 
     data, execution, model = run.inputs.data, run.inputs.execution, run.model(epoch)

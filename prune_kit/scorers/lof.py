@@ -34,6 +34,6 @@ def score(
 
 
 def _measure(points: "torch.Tensor", labels: "torch.Tensor") -> np.ndarray:
-    from prune_kit.training.local_outliers import negative_outlier_factors
+    from prune_kit.measures.neighbours.outliers import negative_outlier_factors
 
     return negative_outlier_factors(points, NEIGHBOURS)

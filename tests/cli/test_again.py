@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prune_kit.protocol import config
+from prune_kit.protocol import execution
 from prune_kit_cli.main import exit_code
 
 SHORT = ["--model", "mlp", "--train", "epochs=2", "--train", "batch_size=32"]
@@ -28,7 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["sweep", "--by", "el2n@1", "--keep", "0.5", "--threads", "1", "--baseline", "random", *short],
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(config, "_cores", lambda: 2)
+        patch.setattr(execution, "_cores", lambda: 2)
         for words in commands:
             assert exit_code(words) == 0
     return folder
@@ -36,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "_cores", lambda: 2)
+    monkeypatch.setattr(execution, "_cores", lambda: 2)
 
 
 @pytest.fixture

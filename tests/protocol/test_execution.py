@@ -11,7 +11,7 @@ from prune_kit import retrain, score, select
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import FileError, OptionError, TableError
 from prune_kit.progress import Progress
-from prune_kit.protocol import config
+from prune_kit.protocol import execution
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import Execution, resolve_execution
 from prune_kit.runs.cache import RunInputs, begun_threads
@@ -21,7 +21,7 @@ MLP = TrainConfig(model="mlp", epochs=2, batch_size=32, learning_rate=0.05)
 
 @pytest.fixture(autouse=True)
 def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "_cores", lambda: 4)
+    monkeypatch.setattr(execution, "_cores", lambda: 4)
 
 
 def trained(shapes: Dataset, workdir: Path, verb: Any = score, **options: Any) -> int:
@@ -67,12 +67,12 @@ def test_more_threads_than_cores_are_refused_unless_a_table_has_them(shapes: Dat
         score(shapes, "el2n", runs=1, epoch=1, config=MLP, threads=5, workdir=tmp_path)
     table = score(shapes, "el2n", runs=1, epoch=1, config=MLP, threads=4, workdir=tmp_path)
     with pytest.MonkeyPatch.context() as elsewhere:
-        elsewhere.setattr(config, "_cores", lambda: 2)
+        elsewhere.setattr(execution, "_cores", lambda: 2)
         assert trained(shapes, tmp_path, runs=2, epoch=1, table=table) == 1
 
 
 def test_where_it_runs_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "multiplies_bf16", lambda: False)
+    monkeypatch.setattr(execution, "multiplies_bf16", lambda: False)
     cpu = Execution(device="cpu", precision="fp32", threads=2, jobs=2)
     assert cpu.describe(10) == "cpu in fp32: 2 networks at once, 2 threads each"
     assert replace(cpu, threads=1).describe(1) == "cpu in fp32: one network at a time, 1 thread each"

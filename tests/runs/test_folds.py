@@ -11,7 +11,7 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.errors import FileError, OptionError, RunError, TableError
 from prune_kit.pipeline import score
 from prune_kit.progress import Progress, remark
-from prune_kit.protocol import config as config_module
+from prune_kit.protocol import execution as execution_module
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import Execution
 from prune_kit.results.table import ScoreTable
@@ -144,7 +144,7 @@ def test_other_ratios_sampling_or_precision_than_the_table_has_are_refused(shape
 
 def test_folds_that_a_cpu_began_may_go_on_on_a_gpu_and_back(shapes, tmp_path, monkeypatch):
     begun_on_cpu = scored(shapes, tmp_path).columns["cscore"]
-    monkeypatch.setattr(config_module, "_resolve_device", lambda _: "cuda:0")
+    monkeypatch.setattr(execution_module, "_resolve_device", lambda _: "cuda:0")
     found = folds.fold_execution("cuda", "auto", None, None, 6, begun_on_cpu)
     assert (found.device, found.precision, found.settled_threads) == ("cuda:0", "fp32", None)
     begun_on_gpu = replace(begun_on_cpu, parameters=begun_on_cpu.parameters | {"fold_threads": None})

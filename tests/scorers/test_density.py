@@ -12,16 +12,16 @@ from sklearn.neighbors import LocalOutlierFactor
 from prune_kit import models
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.errors import DataError, OptionError, RunError
+from prune_kit.measures.neighbours import densities as densities_module
+from prune_kit.measures.neighbours import outliers, representations
+from prune_kit.measures.neighbours.densities import kernel_densities
+from prune_kit.measures.neighbours.outliers import negative_outlier_factors
 from prune_kit.pipeline import score
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs
 from prune_kit.runs.recorder import complete
 from prune_kit.scorers import Runs, _spaces, density, lof
 from prune_kit.training import images as images_module
-from prune_kit.training import kernel_densities as densities_module
-from prune_kit.training import local_outliers, representations
 from prune_kit.training.images import normalisation
-from prune_kit.training.kernel_densities import kernel_densities
-from prune_kit.training.local_outliers import negative_outlier_factors
 from tests.conftest import ONE_THREAD, TINY, shapes_data
 
 EPOCH = 2
@@ -132,7 +132,7 @@ def test_lof_equals_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     points, _ = clusters()
     np.testing.assert_allclose(negative_outlier_factors(points, 3), sklearn_factors(points), rtol=1e-9)
     np.testing.assert_allclose(negative_outlier_factors(points, 20), sklearn_factors(points, 20), rtol=1e-9)
-    monkeypatch.setitem(local_outliers.BLOCK_BYTES, "cpu", 7 * 4 * len(points))
+    monkeypatch.setitem(outliers.BLOCK_BYTES, "cpu", 7 * 4 * len(points))
     np.testing.assert_allclose(negative_outlier_factors(points, 3), sklearn_factors(points), rtol=1e-9)
 
 
@@ -159,9 +159,9 @@ def test_neighbours_that_float32_cannot_tell_apart_are_found_in_float64() -> Non
     points = torch.rand(120, 6, generator=chance) / 128 + torch.arange(120)[:, None] % 2 * 4096.0
     points = torch.where(points > 4096, 4096 + ((points - 4096) * 2**11).round() / 2**11, points)
     every, centre = torch.arange(120), points - points.mean(0)
-    _, _, sure = local_outliers._search(points, centre, every, 3)
+    _, _, sure = outliers._search(points, centre, every, 3)
     assert not sure.all()
-    distances, _ = local_outliers._nearest(points, 3)
+    distances, _ = outliers._nearest(points, 3)
     np.testing.assert_allclose(distances, np.sort(all_distances(points))[:, 1:4], rtol=1e-9)
 
 

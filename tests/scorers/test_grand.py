@@ -11,6 +11,8 @@ from torch import nn
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import OptionError, TableError
+from prune_kit.measures.gradients import norms
+from prune_kit.measures.gradients.norms import per_example_gradient_norms
 from prune_kit.pipeline import score
 from prune_kit.protocol.execution import resolve_execution
 from prune_kit.results.table import ScoreTable
@@ -18,8 +20,7 @@ from prune_kit.runs.cache import RecordedRun, Request, RunInputs
 from prune_kit.runs.recorder import complete
 from prune_kit.scorers import Runs, grand
 from prune_kit.storage import files
-from prune_kit.training import gradient_norms, images
-from prune_kit.training.gradient_norms import per_example_gradient_norms
+from prune_kit.training import images
 from tests.conftest import ONE_THREAD, TINY
 
 
@@ -102,7 +103,7 @@ def test_a_table_scored_by_other_statistics_is_refused_unless_it_is_started_anew
 def test_the_arithmetic_is_recorded_also_when_the_norms_were_kept_before(
     shapes: Dataset, workdir: Path, table: ScoreTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gradient_norms, "data_gradient_norms", None)  # so that nothing is computed
+    monkeypatch.setattr(norms, "data_gradient_norms", None)  # so that nothing is computed
     again = score(shapes, "grand", epoch=0, runs=2, config=TINY, jobs=1, workdir=workdir)
     for column in (table.columns["grand@0"], again.columns["grand@0"]):
         assert column.parameters["gradient_precision"] == "fp32"
@@ -114,7 +115,7 @@ def test_the_arithmetic_of_runs_that_differ_is_counted(
 ) -> None:
     runs = untrained(shapes, tmp_path, precision="bf16", gradient_precision="bf16")
     for run, allowed in zip(runs.recorded, (0.0, 1.0), strict=True):
-        monkeypatch.setattr(gradient_norms, "BF16_ERROR", allowed)
+        monkeypatch.setattr(norms, "BF16_ERROR", allowed)
         grand.score(shapes, replace(runs, recorded=(run,)), epoch=0)
     assert grand.provenance(runs, epoch=0) == {"gradient_precision": "bf16 in 1 of 2 runs, fp32 in 1 of 2 runs"}
     second = replace(runs, recorded=runs.recorded[1:])

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int
 
-from prune_kit.training.distances import ROUNDING, centre, square_distances, square_norms
+from prune_kit.measures.neighbours.distances import ROUNDING, centre, square_distances, square_norms
 
 # Rows. One CPU thread likes 512 to 1536 best, by a tenth; on a busy machine several threads wait for each other less
 # often in larger blocks (two threads, 1024: twice the processor seconds of 2048).

@@ -11,9 +11,10 @@ from torch.nn import functional
 
 from prune_kit import models
 from prune_kit.errors import RunError
+from prune_kit.measures.gradients import norms, plan
+from prune_kit.measures.gradients.norms import data_gradient_norms, per_example_gradient_norms
 from prune_kit.protocol.execution import Execution
-from prune_kit.training import gradient_norms, gradient_plan, images, out_of_memory
-from prune_kit.training.gradient_norms import data_gradient_norms, per_example_gradient_norms
+from prune_kit.training import images, out_of_memory
 from tests.conftest import ONE_THREAD, shapes_data
 
 timm = pytest.importorskip("timm")
@@ -65,7 +66,7 @@ def one_by_one(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> 
 
 def ways_of(model: nn.Module) -> set[str]:
     """The ways that the parameters of a network took in the last batch of more than one."""
-    return set(list(gradient_norms._plans[model].values())[-1].ways.values())
+    return set(list(norms._plans[model].values())[-1].ways.values())
 
 
 def assert_exact(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> None:
@@ -87,7 +88,7 @@ def test_our_networks_are_exact_and_all_closed_forms(name: str, side: int, batch
     model = untied(models.build(name, shape=(side, side, 3), classes=CLASSES, seed=0))
     for count in batches:
         assert_exact(model, *batch_of(count, 3, side, side))
-    assert ways_of(model) == {gradient_plan.CLOSED}
+    assert ways_of(model) == {plan.CLOSED}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_networks_of_timm_are_exact_without_single_examples(name: str, side: int
     model = untied(timm.create_model(name, num_classes=CLASSES, **options))
     inputs, labels = batch_of(count, 3, side, side)
     assert_exact(model, inputs, labels)
-    assert gradient_plan.SINGLE not in ways_of(model)
+    assert plan.SINGLE not in ways_of(model)
 
 
 @pytest.mark.slow
@@ -145,7 +146,7 @@ def test_levit_which_caches_its_attention_biases_in_eval_mode_is_exact() -> None
         (functional.cross_entropy(model(inputs[[row, row]]), labels[[row, row]])).backward()
         expected.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).norm())
     torch.testing.assert_close(norms, torch.stack(expected), rtol=1e-9, atol=0)
-    assert gradient_plan.SINGLE not in ways_of(model)
+    assert plan.SINGLE not in ways_of(model)
 
 
 def test_the_sum_over_a_data_set_does_not_depend_on_the_batch_size() -> None:
@@ -190,21 +191,21 @@ def test_the_data_pass_equals_single_examples_whatever_the_batch(
     pictures = images.on_device(data.images, *images.normalisation(data), torch.device("cpu"))
     expected = one_by_one(model, pictures.batch(slice(None)), torch.from_numpy(data.labels)).numpy()
     np.testing.assert_allclose(data_gradient_norms(model, data, ONE_THREAD)[0], expected, rtol=1e-4)
-    monkeypatch.setitem(gradient_norms.LARGEST_BATCH, "cpu", 10)
+    monkeypatch.setitem(norms.LARGEST_BATCH, "cpu", 10)
     np.testing.assert_allclose(data_gradient_norms(model, data, ONE_THREAD)[0], expected, rtol=1e-4)
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, honest, sizes = shapes_data(), gradient_norms._norms, []
+    data, honest, sizes = shapes_data(), norms._norms, []
 
-    def forgetful(chosen: gradient_plan.Plan, copied: nn.Module, inputs: torch.Tensor, *rest: object) -> torch.Tensor:
+    def forgetful(chosen: plan.Plan, copied: nn.Module, inputs: torch.Tensor, *rest: object) -> torch.Tensor:
         sizes.append(len(inputs))
         if len(inputs) > 10:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
         return honest(chosen, copied, inputs, *rest)  # type: ignore[arg-type]
 
     expected = data_gradient_norms(model, data, ONE_THREAD)[0]
-    monkeypatch.setattr(gradient_norms, "_norms", forgetful)
+    monkeypatch.setattr(norms, "_norms", forgetful)
     np.testing.assert_allclose(data_gradient_norms(model, data, ONE_THREAD)[0], expected, rtol=1e-5)
     assert sizes[:4] == [77, 38, 19, 9] and set(sizes[3:-1]) == {9}
 
@@ -218,9 +219,9 @@ def test_one_example_that_does_not_fit_is_an_error_and_other_errors_stay_what_th
 
 
 def test_the_batch_is_as_large_as_the_memory_allows(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, sizes, honest = shapes_data(), [], gradient_norms._norms
-    monkeypatch.setattr(gradient_norms, "_norms", lambda *given: sizes.append(len(given[2])) or honest(*given))
-    monkeypatch.setattr(gradient_norms, "activation_budget", lambda device: 600_000)
+    data, sizes, honest = shapes_data(), [], norms._norms
+    monkeypatch.setattr(norms, "_norms", lambda *given: sizes.append(len(given[2])) or honest(*given))
+    monkeypatch.setattr(norms, "activation_budget", lambda device: 600_000)
     data_gradient_norms(model, data, ONE_THREAD)
     assert 2 <= sizes[0] < 77
 
@@ -230,11 +231,11 @@ def test_bf16_is_taken_only_where_it_hardly_changes_a_norm(model: nn.Module, mon
     half = Execution(device="cpu", precision="bf16", threads=1, gradient_precision="bf16")
     exact, arithmetic = data_gradient_norms(model, data, ONE_THREAD)
     assert arithmetic == "fp32"
-    monkeypatch.setattr(gradient_norms, "BF16_ERROR", 0.0)
+    monkeypatch.setattr(norms, "BF16_ERROR", 0.0)
     refused, arithmetic = data_gradient_norms(model, data, half)
     assert arithmetic == "fp32"
     np.testing.assert_array_equal(refused, exact)
-    monkeypatch.setattr(gradient_norms, "BF16_ERROR", 1.0)
+    monkeypatch.setattr(norms, "BF16_ERROR", 1.0)
     coarse, arithmetic = data_gradient_norms(model, data, half)
     assert arithmetic == "bf16"
     assert 0 < np.abs(coarse / exact - 1).max() < 0.2
@@ -242,8 +243,8 @@ def test_bf16_is_taken_only_where_it_hardly_changes_a_norm(model: nn.Module, mon
 
 def test_the_arithmetic_names_tf32_where_a_gpu_may_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = torch.device("cuda")
-    assert gradient_norms.arithmetic("fp32", torch.device("cpu")) == "fp32"
-    assert gradient_norms.arithmetic("fp32", gpu) == "fp32 (TF32 allowed)"  # torch's default for convolutions
-    assert gradient_norms.arithmetic("bf16", gpu) == "bf16"
+    assert norms.arithmetic("fp32", torch.device("cpu")) == "fp32"
+    assert norms.arithmetic("fp32", gpu) == "fp32 (TF32 allowed)"  # torch's default for convolutions
+    assert norms.arithmetic("bf16", gpu) == "bf16"
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    assert gradient_norms.arithmetic("fp32", gpu) == "fp32"
+    assert norms.arithmetic("fp32", gpu) == "fp32"

@@ -14,12 +14,13 @@ from jaxtyping import Float, Int
 from torch import nn
 
 from prune_kit.data.dataset import Dataset
+from prune_kit.measures.gradients import fallbacks, plan
+from prune_kit.measures.gradients.copies import working_copy
+from prune_kit.measures.gradients.passage import Unexpected, activation_bytes
+from prune_kit.measures.gradients.plan import Plan
 from prune_kit.protocol.execution import Execution
-from prune_kit.training import gradient_fallbacks, gradient_plan, images
-from prune_kit.training.gradient_pass import Unexpected, activation_bytes
-from prune_kit.training.gradient_plan import Plan
+from prune_kit.training import images
 from prune_kit.training.memory import keep_freed_memory
-from prune_kit.training.model_copies import working_copy
 from prune_kit.training.out_of_memory import activation_budget, halved
 
 LARGEST_BATCH = {"cpu": 256, "cuda": 2048}
@@ -44,8 +45,8 @@ def per_example_gradient_norms(
     with torch.inference_mode(False):
         copied, inputs, labels = working_copy(model), _ordinary(inputs), _ordinary(labels)
         plans, kind = _plans.setdefault(model, {}), _kind(model, inputs)
-        chosen = plans.get(kind) or gradient_plan.plan(model, inputs)
-        if len(gradient_plan.distinct_rows(inputs)) > 1:  # otherwise there was nothing to compare
+        chosen = plans.get(kind) or plan.plan(model, inputs)
+        if len(plan.distinct_rows(inputs)) > 1:  # otherwise there was nothing to compare
             plans[kind] = chosen
         return _norms(chosen, copied, inputs, labels)
 
@@ -63,7 +64,7 @@ def data_gradient_norms(model: nn.Module, data: Dataset, execution: Execution) -
     labels = torch.from_numpy(data.labels).to(device)
     copied = working_copy(model).to(device).to(memory_format=torch.channels_last)
     size = min(_batch_size(copied, pictures.batch(slice(0, 1)), labels[:1]), len(data))
-    chosen = gradient_plan.plan(copied, pictures.batch(slice(0, size)))
+    chosen = plan.plan(copied, pictures.batch(slice(0, size)))
     precision, start = execution.gradient_precision, 0
     # not a list of batches: small arrays that stay between large ones that go would make the heap grow
     norms = np.empty(len(data), dtype=np.float32)
@@ -100,7 +101,7 @@ def _norms(
     try:
         squares = chosen.squares(copied, inputs, labels, precision)
     except Unexpected:  # a network whose path depends on the data
-        squares = gradient_fallbacks.single_squares(copied, inputs, labels)
+        squares = fallbacks.single_squares(copied, inputs, labels)
     total = torch.zeros(len(inputs), dtype=inputs.dtype, device=inputs.device)
     for part in squares.values():
         total = total + part

@@ -11,9 +11,9 @@ from torch import nn
 
 from prune_kit import randomness
 from prune_kit.data.dataset import Dataset
+from prune_kit.measures.gradients.copies import working_copy
 from prune_kit.protocol.execution import Execution
 from prune_kit.training import images
-from prune_kit.training.model_copies import working_copy
 
 BatchNorm = nn.modules.batchnorm._BatchNorm  # of any number of axes, and what is derived from it, as timm's
 Moments = tuple[int, torch.Tensor, torch.Tensor]  # of one batch: values per channel; mean and variance (C,), float64

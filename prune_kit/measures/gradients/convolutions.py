@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from prune_kit.training.closed_forms import ELEMENT_PRICE, Squares, chunks, dots, product_squares, square_sums
+from prune_kit.measures.gradients.closed_forms import ELEMENT_PRICE, Squares, chunks, dots, product_squares, square_sums
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 

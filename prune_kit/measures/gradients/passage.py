@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from prune_kit.errors import RunError
-from prune_kit.training.closed_forms import Squares, square_sums
+from prune_kit.measures.gradients.closed_forms import Squares, square_sums
 from prune_kit.training.loop import autocast
 from prune_kit.training.out_of_memory import is_out_of_memory
 

@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn import functional
 
 from prune_kit.errors import RunError
-from prune_kit.training import closed_forms, convolution_norms
-from prune_kit.training.gradient_norms import per_example_gradient_norms
-from prune_kit.training.gradient_plan import CLOSED, EXPANDED, LAYER, NETWORK, SINGLE
-from tests.training.test_gradient_norms import CLASSES, assert_exact, batch_of, untied, ways_of
+from prune_kit.measures.gradients import closed_forms, convolutions
+from prune_kit.measures.gradients.norms import per_example_gradient_norms
+from prune_kit.measures.gradients.plan import CLOSED, EXPANDED, LAYER, NETWORK, SINGLE
+from tests.measures.test_gradient_norms import CLASSES, assert_exact, batch_of, untied, ways_of
 
 AXES = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
@@ -34,7 +34,7 @@ def head(features: int) -> nn.Sequential:
 
 
 @st.composite
-def convolutions(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, ...]]:
+def random_convolutions(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, ...]]:
     """A random small convolution and the shape (C, ...) of an input that it takes."""
     axes = draw(st.integers(1, 3))
     groups = draw(st.sampled_from([1, 1, 2, 3]))
@@ -54,7 +54,7 @@ def convolutions(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, ...]]:
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @settings(max_examples=60, deadline=None)
-@given(made=convolutions(), gram=st.booleans(), last=st.booleans())
+@given(made=random_convolutions(), gram=st.booleans(), last=st.booleans())
 def test_both_forms_of_any_convolution_equal_autograd(
     made: tuple[nn.Module, tuple[int, ...]], gram: bool, last: bool
 ) -> None:
@@ -70,8 +70,8 @@ def test_both_forms_of_any_convolution_equal_autograd(
         expected.append([float(g.square().sum()) for g in gradients])
     with pytest.MonkeyPatch.context() as patch:
         price = property(lambda shape: 0 if gram else math.inf)
-        patch.setattr(convolution_norms.Geometry, "gram_price", price)
-        found = convolution_norms.convolution(layer, inputs, gradient, 3)
+        patch.setattr(convolutions.Geometry, "gram_price", price)
+        found = convolutions.convolution(layer, inputs, gradient, 3)
     torch.testing.assert_close(
         torch.stack([found[name] for name, _ in layer.named_parameters()], dim=1),
         torch.tensor(expected, dtype=torch.float64),

@@ -15,9 +15,9 @@ from torch import nn
 from torch.func import functional_call, grad, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from prune_kit.training.closed_forms import Squares, square_sums
-from prune_kit.training.gradient_pass import Call, cross_entropy
-from prune_kit.training.model_copies import forget_caches
+from prune_kit.measures.gradients.closed_forms import Squares, square_sums
+from prune_kit.measures.gradients.copies import forget_caches
+from prune_kit.measures.gradients.passage import Call, cross_entropy
 
 GRADIENT_BYTES = 256 * 2**20  # of per-example gradients held at once
 Rows = dict[int | str, int]  # of a layer's tensors, by position or keyword: their length when there is one example

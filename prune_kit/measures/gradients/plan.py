@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from prune_kit.training import closed_forms, gradient_fallbacks, gradient_refusals
-from prune_kit.training.closed_forms import Form, Squares
-from prune_kit.training.convolution_norms import convolution
-from prune_kit.training.gradient_fallbacks import Rows
-from prune_kit.training.gradient_pass import Call, Measure, Passage, Tap, Unexpected, cross_entropy, measure_batch
-from prune_kit.training.model_copies import checking_copy, forget_caches, working_copy
+from prune_kit.measures.gradients import closed_forms, fallbacks, refusals
+from prune_kit.measures.gradients.closed_forms import Form, Squares
+from prune_kit.measures.gradients.convolutions import convolution
+from prune_kit.measures.gradients.copies import checking_copy, forget_caches, working_copy
+from prune_kit.measures.gradients.fallbacks import Rows
+from prune_kit.measures.gradients.passage import Call, Measure, Passage, Tap, Unexpected, cross_entropy, measure_batch
 from prune_kit.training.out_of_memory import is_out_of_memory
 
 CLOSED, EXPANDED, LAYER, NETWORK, SINGLE = "closed form", "expanded", "layer", "network", "single examples"
@@ -60,12 +60,12 @@ class Plan:
         A parameter that no example reaches may lack. Raises Unexpected when a layer does not do as it did.
         """
         if self.chosen(SINGLE) or len(inputs) == 1:
-            return gradient_fallbacks.single_squares(copied, inputs, labels)
+            return fallbacks.single_squares(copied, inputs, labels)
         passage = self.passage(copied, inputs, labels, precision)
         if passage.failed or passage.overwritten:
             raise Unexpected(f"{passage.failed or passage.overwritten}")
         left = self.chosen(NETWORK)
-        return passage.squares | (gradient_fallbacks.network_squares(copied, left, inputs, labels) if left else {})
+        return passage.squares | (fallbacks.network_squares(copied, left, inputs, labels) if left else {})
 
     def passage(
         self, copied: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, precision: str = "fp32"
@@ -102,8 +102,8 @@ def plan(model: nn.Module, inputs: torch.Tensor) -> Plan:
     Raises RunError when the network couples the examples of a batch, gives no logits, or uses parameters that are not
     its own.
     """
-    gradient_refusals.refuse_batch_statistics(model)
-    gradient_refusals.refuse_foreign_parameters(working_copy(model), inputs[:1])
+    refusals.refuse_batch_statistics(model)
+    refusals.refuse_foreign_parameters(working_copy(model), inputs[:1])
     one_by_one = Plan({name: SINGLE for name, _ in model.named_parameters()})
     rows = distinct_rows(inputs)
     if len(rows) < 2 or not one_by_one.ways:
@@ -116,14 +116,14 @@ def plan(model: nn.Module, inputs: torch.Tensor) -> Plan:
     except (RuntimeError, TypeError):  # such as a network that insists on float32: nothing to compare in
         return one_by_one
     cross_entropy(logits, torch.zeros(len(rows), dtype=torch.int64, device=inputs.device))
-    gradient_refusals.refuse_coupling(copied, examples)
+    refusals.refuse_coupling(copied, examples)
     labels = logits.argmin(1)  # the least likely class: a gradient that rounding cannot take away
     return _agreed(copied, examples, labels) or one_by_one
 
 
 def _agreed(copied: nn.Module, examples: torch.Tensor, labels: torch.Tensor) -> Plan | None:
     """Move parameters from way to way until all agree with single examples; None if some never do."""
-    expected = gradient_fallbacks.single_squares(copied, examples, labels)
+    expected = fallbacks.single_squares(copied, examples, labels)
     if not expected:
         return None
     current = Plan(_first_ways(copied), _row_counts(copied, examples[:1], labels[:1]))
@@ -154,7 +154,7 @@ def _network_agrees(
     if not names:
         return True
     try:
-        squares = gradient_fallbacks.network_squares(copied, names, examples, labels)
+        squares = fallbacks.network_squares(copied, names, examples, labels)
     except Exception as error:  # not every network can be transformed by torch.func
         if is_out_of_memory(error):
             raise
@@ -208,7 +208,7 @@ def _row_counts(copied: nn.Module, example: torch.Tensor, label: torch.Tensor) -
 
     def recording(layer: str) -> Measure:
         def measure(call: Call, gradient: torch.Tensor, examples: int) -> Squares:
-            counts[layer] = gradient_fallbacks.row_counts(call)
+            counts[layer] = fallbacks.row_counts(call)
             return {}
 
         return measure
@@ -230,7 +230,7 @@ def _by_form(form: Form) -> Measure:
 
 def _by_layer(rows: Rows) -> Measure:
     def measure(call: Call, gradient: torch.Tensor, examples: int) -> Squares:
-        return gradient_fallbacks.layer_squares(call, gradient, examples, rows)
+        return fallbacks.layer_squares(call, gradient, examples, rows)
 
     return measure
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 
 from prune_kit.errors import DataError
-from prune_kit.training.distances import ROUNDING, centre, square_distances, square_norms
+from prune_kit.measures.neighbours.distances import ROUNDING, centre, square_distances, square_norms
 
 SHORTLIST = 8  # rows beyond the neighbours
 BLOCK_BYTES = {"cpu": 128 * 2**20, "cuda": 2**30}  # of the distances from some rows to all

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from prune_kit import models
-from prune_kit.training import batch_norm, images
-from prune_kit.training.batch_norm import calibrate, calibrate_on_data
+from prune_kit.measures.gradients import batch_norm
+from prune_kit.measures.gradients.batch_norm import calibrate, calibrate_on_data
+from prune_kit.training import images
 from tests.conftest import ONE_THREAD, shapes_data
 
 timm = pytest.importorskip("timm")

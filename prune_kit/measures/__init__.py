@@ -1,0 +1,1 @@
+"""What is measured on a network or in a space, training nothing."""
