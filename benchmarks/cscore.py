@@ -33,7 +33,7 @@ from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import Execution, resolve_execution
 from prune_kit.runs import folds
 from prune_kit.runs.subsets import held_out_sets
-from prune_kit.training import ensemble, images, loop, memory, schedule
+from prune_kit.training import allocator, ensemble, images, loop, schedule
 
 EPOCHS, RATIO = 10, 50
 AGREEMENT_RATIOS, AGREEMENT_FOLDS, AGREEMENT_EPOCHS = (30,), 6, 5
@@ -109,7 +109,7 @@ def speed(data: Dataset, model: str, device: str, repeats: int) -> None:
 def ways(data: Dataset, model: str, device: torch.device, repeats: int, trained_rows: int) -> None:
     """In one process, with one thread on a CPU: what batching several networks gains."""
     torch.set_num_threads(1)
-    memory.keep_freed_memory()
+    allocator.keep_freed_memory()
     config = protocol(model, 1)
     pictures = images.on_device(data.images, *images.normalisation(data), device)
     labels = torch.from_numpy(data.labels).to(device)

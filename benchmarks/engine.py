@@ -42,7 +42,7 @@ from prune_kit.errors import PruneKitError
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import resolve_execution
 from prune_kit.protocol.processor import cpu_precision
-from prune_kit.training import images, loop, memory, recorded_steps, schedule
+from prune_kit.training import allocator, cuda_graphs, images, loop, schedule
 from prune_kit.training.threads import using_threads
 
 GPU_PARTS = ("steps", "el2n", "grand", "seeds")
@@ -152,10 +152,10 @@ def our_parts(
     steps = schedule.steps_per_epoch(len(members), config.batch_size, drop_last=config.drop_last)
     training = loop.Training(pictures, labels, members, config, 0, config.epochs * steps, steps, precision)
     found: dict[str, list[float]] = {"training": [], "sweeps": []}
-    with recorded_steps.own_stream(device), loop.in_tf32(device):
+    with cuda_graphs.own_stream(device), loop.in_tf32(device):
         model = loop.placed(models.build(config.model, shape=data.shape, classes=data.classes, seed=0), device)
         optimizer = loop.optimizer_for(model, config)
-        taken = None if launched else recorded_steps.fastest(model, optimizer, training)
+        taken = None if launched else cuda_graphs.fastest(model, optimizer, training)
         for epoch in range(1, epochs + 2):
             for name, work in (
                 ("training", lambda e=epoch: loop.train_epoch(model, optimizer, training, e, steps=taken)),
@@ -166,7 +166,7 @@ def our_parts(
                 work()
                 synchronise(device)
                 found[name].append(time.perf_counter() - began)
-    if taken is not None and (remark := recorded_steps.remark(taken)):
+    if taken is not None and (remark := cuda_graphs.remark(taken)):
         print(f"{config.model}, {precision}{remark}")
     medians = {name: statistics.median(seconds[1:]) for name, seconds in found.items()}
     return medians | {"before": found["training"][0] - medians["training"]}
@@ -391,7 +391,7 @@ def main() -> None:
         parser.error(str(error))
     data = part_of(data, given.rows) if given.rows else data
     print(f"{machine(device)}; medians of {given.repeats}")
-    memory.keep_freed_memory()
+    allocator.keep_freed_memory()
     torch.backends.cudnn.benchmark = given.cudnn_tries
     if given.gpu:
         gpu(data, given)

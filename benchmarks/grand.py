@@ -34,7 +34,7 @@ from this_machine import machine
 from prune_kit import models
 from prune_kit.measures.gradients import norms, plan
 from prune_kit.measures.gradients.copies import working_copy
-from prune_kit.training.memory import keep_freed_memory
+from prune_kit.training.allocator import keep_freed_memory
 
 Step = Callable[[], Any]
 BATCHES = {"resnet18": 64, "convnet": 256}

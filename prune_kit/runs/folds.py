@@ -23,7 +23,7 @@ from prune_kit.runs.recorder import STATE, complete
 from prune_kit.runs.state import SavedState
 from prune_kit.runs.subsets import held_out_sets
 from prune_kit.storage import files
-from prune_kit.training import ensemble, images, loop, memory
+from prune_kit.training import allocator, ensemble, images, loop
 from prune_kit.training.images import DeviceImages, PreparedImages
 from prune_kit.training.threads import using_threads
 
@@ -108,7 +108,7 @@ def _train_group(
     holdout: Holdout, ratio: int, group: range, held_out: list[np.ndarray], listener: EpochListener
 ) -> None:
     """Train the folds of a group, and keep what they say of the rows that each has not seen, and of the test set."""
-    memory.keep_freed_memory()
+    allocator.keep_freed_memory()
     data, epochs = holdout.data, holdout.config.epochs
     trained = epochs  # when this command began, unless one more epoch ends
 

@@ -15,7 +15,7 @@ from prune_kit.runs.processes import EpochListener
 from prune_kit.runs.state import SavedState, State
 from prune_kit.runs.tensor_files import owned, write_tensors
 from prune_kit.storage import files
-from prune_kit.training import images, loop, memory, recorded_steps, signals
+from prune_kit.training import allocator, cuda_graphs, images, loop, signals
 from prune_kit.training.out_of_memory import is_out_of_memory
 from prune_kit.training.threads import using_threads
 from prune_kit.training.threshold import Watch
@@ -32,9 +32,9 @@ def complete(inputs: RunInputs, request: Request, runs_folder: Path, listener: E
     if not lacking:
         return
     folder = runs_folder / inputs.key
-    memory.keep_freed_memory()
+    allocator.keep_freed_memory()
     device = torch.device(inputs.execution.device)
-    with using_threads(inputs.execution.threads), loop.in_tf32(device), recorded_steps.own_stream(device):
+    with using_threads(inputs.execution.threads), loop.in_tf32(device), cuda_graphs.own_stream(device):
         run = _Run(inputs, request, folder, lacking, listener)
         if not (folder / "inputs.json").is_file():
             files.write_json(folder / "inputs.json", inputs.describe())
@@ -65,7 +65,7 @@ class _Run:
         self.test_labels = torch.from_numpy(data.test.label).to(device)
         self.model = loop.placed(build_model(inputs), device)
         self.optimizer = loop.optimizer_for(self.model, inputs.config)
-        self.steps = recorded_steps.fastest(self.model, self.optimizer, self.training)
+        self.steps = cuda_graphs.fastest(self.model, self.optimizer, self.training)
         self.logits = torch.empty(len(data), data.classes, device=device)  # of one epoch after the other
         lacking_thresholds = {value for value in request.thresholds if threshold_file(value) in self.lacking}
         self.watch = Watch(self.model, self.training, lacking_thresholds)
@@ -104,7 +104,7 @@ class _Run:
             if last:
                 self._finish()
                 from_state = f", went on after epoch {self.resumed}" if self.resumed else ""
-                note = f"{note}, {self.seconds:.1f} s{from_state}{recorded_steps.remark(self.steps)}"
+                note = f"{note}, {self.seconds:.1f} s{from_state}{cuda_graphs.remark(self.steps)}"
             ahead = self.training.epochs if self.watch.unreached else self.last_epoch
             self.listener(self.epoch, self.epoch if last else ahead, note)
         if not (self.folder / "finished.json").is_file():
@@ -128,7 +128,7 @@ class _Run:
             )
         except (RuntimeError, MemoryError) as error:
             network, batch = self.inputs.config.model, self.inputs.config.batch_size
-            if self.inputs.config.compiled and (reason := recorded_steps.compiler_failure(error)):
+            if self.inputs.config.compiled and (reason := cuda_graphs.compiler_failure(error)):
                 raise RunError(f"{network} cannot be compiled here: {reason}. Leave out compiled=true") from error
             if not is_out_of_memory(error):
                 raise

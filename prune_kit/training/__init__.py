@@ -1,1 +1,1 @@
-"""Training: one loop, its run cache, and the statistics that a run records."""
+"""The training loop, and nothing else."""

@@ -20,7 +20,7 @@ from prune_kit.measures.gradients.passage import Unexpected, activation_bytes
 from prune_kit.measures.gradients.plan import Plan
 from prune_kit.protocol.execution import Execution
 from prune_kit.training import images
-from prune_kit.training.memory import keep_freed_memory
+from prune_kit.training.allocator import keep_freed_memory
 from prune_kit.training.out_of_memory import activation_budget, halved
 
 LARGEST_BATCH = {"cpu": 256, "cuda": 2048}

@@ -16,8 +16,8 @@ from prune_kit.errors import RunError
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.runs import recorder
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs
-from prune_kit.training import loop, recorded_steps
-from prune_kit.training.recorded_steps import RecordedSteps
+from prune_kit.training import cuda_graphs, loop
+from prune_kit.training.cuda_graphs import RecordedSteps
 from tests.conftest import ONE_THREAD, TINY
 from tests.training.tape import tape
 from tests.training.test_loop import training
@@ -35,7 +35,7 @@ CONFIGS = [
 
 @pytest.fixture(autouse=True)
 def _nothing_refused_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorded_steps, "_unrecordable", {})
+    monkeypatch.setattr(cuda_graphs, "_unrecordable", {})
 
 
 def trained(
@@ -82,7 +82,7 @@ def test_most_steps_are_replayed_and_none_is_missing(shapes: Dataset, monkeypatc
     _, logits, told, _ = trained(shapes, TINY, recorded=True)
     assert told == list(range(1, 5 * EPOCHS + 1))
     # to warm up, the fourth, behind which there is no second to compare, to compare with, and what is recorded
-    assert sizes.count(16) == recorded_steps.WARM_UP + 1 + recorded_steps.COMPARED + 1
+    assert sizes.count(16) == cuda_graphs.WARM_UP + 1 + cuda_graphs.COMPARED + 1
     assert sizes.count(13) == EPOCHS
     assert not logits[:, shapes.rows.training[:ROWS]].isnan().any()
 
@@ -184,7 +184,7 @@ def test_a_run_with_replayed_steps_records_the_same(
         made.append(RecordedSteps(loop.PlainSteps(model, optimizer, work), tape))
         return made[-1]
 
-    monkeypatch.setattr(recorded_steps, "fastest", recorded)
+    monkeypatch.setattr(cuda_graphs, "fastest", recorded)
     recorder.complete(run, everything, tmp_path / "recorded", lambda *_: None)
     assert made[0].replay is not None
     plain, replayed = (RecordedRun(run, tmp_path / kind / run.key) for kind in ("plain", "recorded"))
@@ -201,7 +201,7 @@ def test_why_steps_are_not_replayed_is_told_at_the_end(
         raise RuntimeError("operation not permitted\nat some place")
 
     monkeypatch.setattr(
-        recorded_steps,
+        cuda_graphs,
         "fastest",
         lambda *given: RecordedSteps(loop.PlainSteps(*given), fails),  # type: ignore[arg-type]
     )
@@ -257,7 +257,7 @@ def on_gpu(
 ) -> tuple[torch.Tensor, loop.Steps]:
     """All weights after EPOCHS, and what took the steps."""
     device = torch.device("cuda")
-    with recorded_steps.own_stream(device):
+    with cuda_graphs.own_stream(device):
         work = replace(training(data, config, data.rows.training[:ROWS], device=device), precision=precision)
         model = loop.placed(model, device)
         optimizer = loop.optimizer_for(model, config)
