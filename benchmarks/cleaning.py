@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from this_machine import machine
 
 import prune_kit
-from prune_kit.cleaning import judge
+from prune_kit.cleaning.judgement import judge
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.data.noise import plant
 from prune_kit.data.spec import load_data

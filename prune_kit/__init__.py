@@ -13,10 +13,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from prune_kit.cleaning.label_issues import find_label_issues
     from prune_kit.data.dataset import Dataset
     from prune_kit.data.spec import load_data
     from prune_kit.errors import PruneKitError
-    from prune_kit.label_issues import find_label_issues
     from prune_kit.measures.gradients.norms import per_example_gradient_norms
     from prune_kit.pipeline import clean, compare, export, report, retrain, score, select, sweep, tune
     from prune_kit.protocol.config import TrainConfig
@@ -37,7 +37,7 @@ _HOMES = {
     "clean": "pipeline",
     "compare": "pipeline",
     "export": "pipeline",
-    "find_label_issues": "label_issues",
+    "find_label_issues": "cleaning.label_issues",
     "load_data": "data.spec",
     "per_example_gradient_norms": "measures.gradients.norms",
     "report": "pipeline",

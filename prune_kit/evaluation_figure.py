@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from prune_kit.cleaning.evaluation import Evaluation
 from prune_kit.errors import OptionError
-from prune_kit.evaluation import Evaluation
 from prune_kit.figures import PALETTE
 from prune_kit.storage import files
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from prune_kit import exporters, registry, tuning
 from prune_kit.checks import check_seeds
-from prune_kit.cleaning import judge
+from prune_kit.cleaning.judgement import judge
 from prune_kit.data.dataset import Dataset, validation_split
 from prune_kit.data.identity import check_same
 from prune_kit.data.labels import write_labels

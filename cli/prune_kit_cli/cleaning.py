@@ -11,7 +11,7 @@ import typer
 from prune_kit_cli import options as o
 
 if TYPE_CHECKING:
-    from prune_kit.cleaning import Judgement
+    from prune_kit.cleaning.judgement import Judgement
     from prune_kit.results.removal import Removal
     from prune_kit.results.table import ScoreTable
     from prune_kit_cli.screen import Screen
@@ -143,7 +143,7 @@ def clean(
 
     Example: prune-kit clean --auto
     """
-    from prune_kit import cleaning
+    from prune_kit.cleaning.judgement import judge
     from prune_kit.errors import OptionError
     from prune_kit_cli import render, render_removal, work
 
@@ -169,7 +169,7 @@ def clean(
         screen.warn(
             f"the labels of {table.rows.data} are taken for the true ones, those given with --labels for the others"
         )
-    judgement = cleaning.judge(
+    judgement = judge(
         table, by=by, remove=remove, cut=cut, per_class=per_class, holdout=holdout, probability=probability, seed=seed
     )
     removal = judgement.removal()
@@ -208,8 +208,8 @@ def _judged(
 
 def _evaluated(judgement: "Judgement", picture: Path | None) -> tuple[dict[str, Any], list[Any]]:
     """How good the list is, as JSON values and as tables; and the picture."""
+    from prune_kit.cleaning.evaluation import evaluate, evaluation_json
     from prune_kit.errors import OptionError
-    from prune_kit.evaluation import evaluate, evaluation_json
     from prune_kit_cli.render_evaluation import evaluation_shown
 
     rows, index, cut = judgement.rows, judgement.index, judgement.cut

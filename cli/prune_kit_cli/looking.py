@@ -106,7 +106,8 @@ def list_(
 
     Example: prune-kit list methods
     """
-    from prune_kit import cleaning, pipeline, recipe, registry, scoring
+    from prune_kit import pipeline, recipe, registry, scoring
+    from prune_kit.cleaning import judgement
     from prune_kit_cli import render
 
     lists: dict[str, Callable[[], dict[str, str]]] = {
@@ -114,7 +115,7 @@ def list_(
         "models": _model_entries,
         "methods": lambda: _entries(scoring.SCORERS),
         "rules": lambda: _entries(pipeline.SELECTORS),
-        "cuts": lambda: _entries(cleaning.CUTS),
+        "cuts": lambda: _entries(judgement.CUTS),
         "formats": lambda: _entries(pipeline.EXPORTERS),
         "recipes": lambda: {name: recipe.load_recipe(name).title for name in recipe.recipe_names()},
     }

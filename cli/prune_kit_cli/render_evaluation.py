@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from prune_kit.evaluation import Evaluation
+from prune_kit.cleaning.evaluation import Evaluation
 from prune_kit_cli.render import SHOWN_CLASSES
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prune_kit.cuts import probes
+from prune_kit.cleaning.cuts import probes
 from prune_kit.pipeline import clean
 from prune_kit.results.removal import Removal
 from prune_kit.results.table import ScoreTable
 from prune_kit_cli.main import exit_code
-from tests.test_cleaning import scored, with_truth
+from tests.cleaning.test_judgement import scored, with_truth
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """argmax: every label that is not the likeliest class, by the probabilities averaged over training."""
 
-from prune_kit.cuts import Cut, Evidence
+from prune_kit.cleaning.cuts import Cut, Evidence
 
 NEEDS = "probability"
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prune_kit.cuts import joint, probes
-from prune_kit.cuts.probes import Ranking, even_part
+from prune_kit.cleaning.cuts import joint, probes
+from prune_kit.cleaning.cuts.probes import Ranking, even_part
 from prune_kit.errors import TableError
-from tests.cuts.evidence import f1, made_up
+from tests.cleaning.cuts.evidence import f1, made_up
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.25, 0.4])

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
-from prune_kit import confident_joint as joints
-from prune_kit.confident_joint import BLOCK_VALUES, blocks
+from prune_kit.cleaning import confident_joint as joints
+from prune_kit.cleaning.confident_joint import BLOCK_VALUES, blocks
 from prune_kit.errors import OptionError
 from prune_kit.registry import unknown
 

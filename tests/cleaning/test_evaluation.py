@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from sklearn import metrics
 
+from prune_kit.cleaning.evaluation import WRITTEN_STEPS, Evaluation, evaluate, evaluation_json
 from prune_kit.errors import DataError, OptionError, TableError
-from prune_kit.evaluation import WRITTEN_STEPS, Evaluation, evaluate, evaluation_json
 from prune_kit.evaluation_figure import draw_evaluation
 from prune_kit_cli.render_evaluation import evaluation_shown
 

@@ -14,16 +14,16 @@ from jaxtyping import Bool, Float, Int, Num
 
 from prune_kit import registry
 from prune_kit.checks import check_seeds
-from prune_kit.confident_joint import checked
-from prune_kit.cuts import Cut, Evidence, candidates, scaled
-from prune_kit.cuts.probes import LEAST_PROBES
+from prune_kit.cleaning.confident_joint import checked
+from prune_kit.cleaning.cuts import Cut, Evidence, candidates, scaled
+from prune_kit.cleaning.cuts.probes import LEAST_PROBES
 from prune_kit.data.identity import Rows
 from prune_kit.errors import OptionError, TableError
 from prune_kit.protocol.setup import scored_with
 from prune_kit.results.removal import NO_SUGGESTION, Removal
 from prune_kit.results.table import ScoreColumn, ScoreTable
 
-CUTS = "prune_kit.cuts"
+CUTS = "prune_kit.cleaning.cuts"
 KNOWN_SHARE = "remove"
 DEFAULT_METHOD, HELD_OUT_METHOD = "cumulative_pl", "cscore"
 BASELINES = ("random", "input_norm")

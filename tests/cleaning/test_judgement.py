@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prune_kit.cleaning import judge
-from prune_kit.cuts import probes
+from prune_kit.cleaning.cuts import probes
+from prune_kit.cleaning.judgement import judge
 from prune_kit.data.identity import NO_PROBE
 from prune_kit.errors import DataError, OptionError, TableError
 from prune_kit.pipeline import clean, compare
 from prune_kit.results.removal import NO_SUGGESTION
 from prune_kit.results.table import ScoreTable
-from tests.cuts.evidence import CLASSES, f1, made_up
+from tests.cleaning.cuts.evidence import CLASSES, f1, made_up
 from tests.small_tables import column_of, rows_of, table_of
 
 COUNT, PROBES = 4000, 300

@@ -6,10 +6,10 @@ import pytest
 from scipy.stats import norm
 
 from prune_kit import registry
-from prune_kit.cleaning import CUTS
-from prune_kit.cuts import Evidence, argmax, candidates, joint, mixture, scaled
+from prune_kit.cleaning.cuts import Evidence, argmax, candidates, joint, mixture, scaled
+from prune_kit.cleaning.judgement import CUTS
 from prune_kit.errors import OptionError, TableError
-from tests.cuts.evidence import CLASSES, f1, made_up
+from tests.cleaning.cuts.evidence import CLASSES, f1, made_up
 
 NAMES = registry.module_names(CUTS)
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import prune_kit
-from prune_kit import confident_joint as joints
+from prune_kit.cleaning import confident_joint as joints
+from prune_kit.cleaning.label_issues import FILTERS, PRUNING, RANKINGS, find_label_issues, label_quality, prune_counts
 from prune_kit.errors import DataError, OptionError
-from prune_kit.label_issues import FILTERS, PRUNING, RANKINGS, find_label_issues, label_quality, prune_counts
-from tests.test_confident_joint import CLASSES, DTYPES, GOOD, SEEDS, noisy
+from tests.cleaning.test_confident_joint import CLASSES, DTYPES, GOOD, SEEDS, noisy
 
 
 def cleanlab_issues(label, probabilities, **options):
@@ -136,7 +136,7 @@ def test_low_scores_are_as_many_as_cleanlab_counts_issues(classes):
 @pytest.mark.parametrize("values", [64, 2**17])
 def test_pruning_by_noise_rate_is_a_sort_of_every_pair_of_classes_with_ties_by_row(monkeypatch, values, steps):
     monkeypatch.setattr(joints, "BLOCK_VALUES", values)
-    monkeypatch.setattr("prune_kit.label_issues.BLOCK_VALUES", values)
+    monkeypatch.setattr("prune_kit.cleaning.label_issues.BLOCK_VALUES", values)
     for seed in SEEDS:
         label, probabilities = noisy(seed, 4, steps=steps)
         counts = joints.confident_joint(label, probabilities)

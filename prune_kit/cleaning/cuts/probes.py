@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from prune_kit.cuts import Cut, Evidence, joint, scaled
+from prune_kit.cleaning.cuts import Cut, Evidence, joint, scaled
 from prune_kit.errors import TableError
 
 NEEDS = "probes"

@@ -5,9 +5,9 @@ Paper: Northcutt, Jiang, Chuang 2021, https://arxiv.org/abs/1911.00068, sections
 
 import numpy as np
 
-from prune_kit.confident_joint import checked, confident_joint, wrong_share
-from prune_kit.cuts import Cut, Evidence
-from prune_kit.label_issues import find_label_issues
+from prune_kit.cleaning.confident_joint import checked, confident_joint, wrong_share
+from prune_kit.cleaning.cuts import Cut, Evidence
+from prune_kit.cleaning.label_issues import find_label_issues
 
 NEEDS = "probability"
 

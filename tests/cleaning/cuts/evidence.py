@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from prune_kit.cuts import Evidence
+from prune_kit.cleaning.cuts import Evidence
 
 CLASSES = 5
 

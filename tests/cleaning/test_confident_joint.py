@@ -6,7 +6,7 @@ from cleanlab import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prune_kit import confident_joint as joints
+from prune_kit.cleaning import confident_joint as joints
 from prune_kit.errors import DataError, OptionError
 
 SEEDS = range(4)

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
-from prune_kit.confident_joint import blocks
+from prune_kit.cleaning.confident_joint import blocks
 from prune_kit.errors import TableError
 
 SOFTENING = 0.01  # added to both classes' probabilities, so that ratios of vanishing ones mean nothing

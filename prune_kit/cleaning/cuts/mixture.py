@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from prune_kit.cuts import Cut, Evidence
+from prune_kit.cleaning.cuts import Cut, Evidence
 from prune_kit.errors import OptionError
 
 NEEDS = ""
