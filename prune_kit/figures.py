@@ -16,9 +16,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from scipy import stats
 
-from prune_kit.comparison import Comparison
+from prune_kit.comparison.compare import Comparison
+from prune_kit.comparison.stability import Stability
 from prune_kit.errors import OptionError
-from prune_kit.stability import Stability
 from prune_kit.storage import files
 
 FORMATS = (".png", ".svg")

@@ -44,7 +44,7 @@ from prune_kit.sweeping import Cell, Sweep, grid, options_of
 from prune_kit.tuning import Tuning
 
 if TYPE_CHECKING:
-    from prune_kit.comparison import Comparison
+    from prune_kit.comparison.compare import Comparison
     from prune_kit.protocol.config import TrainConfig
 
 SELECTORS, EXPORTERS = "prune_kit.selectors", "prune_kit.exporters"
@@ -403,11 +403,12 @@ def compare(
     share that counts as the hardest and the easiest, `enough` the rank correlation asked of two independent means.
     Raises FileError, TableError, OptionError; IdentityError for other examples, unless `align` can match them.
     """
-    from prune_kit import comparison, joining
+    from prune_kit.comparison.compare import compared
+    from prune_kit.comparison.sources import join
 
     check_seeds(seed=seed)
-    joined = joining.join(a, b, harder=harder, align=align)
-    return comparison.compared(joined, top=top, bootstrap=bootstrap, seed=seed, enough=enough)
+    joined = join(a, b, harder=harder, align=align)
+    return compared(joined, top=top, bootstrap=bootstrap, seed=seed, enough=enough)
 
 
 def report(

@@ -32,7 +32,7 @@ def dynamics(
 
     Example: prune-kit dynamics convnet-work mlp-work
     """
-    from prune_kit import dynamics as ensembles
+    from prune_kit.comparison import dynamics as ensembles
     from prune_kit_cli import render, render_dynamics
 
     screen = render.Screen(as_json, quiet)
@@ -80,9 +80,9 @@ def weak_learners(
 
     Example: prune-kit weak-learners --learners adaboost,knn
     """
+    from prune_kit.comparison.weak_learners import STAGES, probe
     from prune_kit.results.reloading import load_again
     from prune_kit.results.table import ScoreTable
-    from prune_kit.weak_learners import STAGES, probe
     from prune_kit_cli import render, render_dynamics, work
 
     screen = render.Screen(as_json, quiet)
@@ -108,7 +108,7 @@ def weak_learners(
 
 def _table(path: Path) -> "ScoreTable":
     """The score table at `path`, or in that folder."""
-    from prune_kit.dynamics import consistency_columns
+    from prune_kit.comparison.dynamics import consistency_columns
     from prune_kit.errors import TableError
     from prune_kit.results.table import ScoreTable
     from prune_kit_cli import work

@@ -7,9 +7,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from prune_kit.agreement import Estimate
-from prune_kit.comparison import Comparison
-from prune_kit.joining import Ranking
+from prune_kit.comparison.agreement import Estimate
+from prune_kit.comparison.compare import Comparison
+from prune_kit.comparison.sources import Ranking
 from prune_kit_cli.render import path_of
 
 

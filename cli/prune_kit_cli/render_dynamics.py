@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.table import Table
 
-from prune_kit.dynamics import TOLERANCE, Correlation, EpochDynamics, Match, Spread
-from prune_kit.weak_learners import Probes
+from prune_kit.comparison.dynamics import TOLERANCE, Correlation, EpochDynamics, Match, Spread
+from prune_kit.comparison.weak_learners import Probes
 
 LEGEND = (
     "All or none: the share of the examples that all networks have right, or none. Bimodality: 0 where consistency "

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from itertools import chain
 
-from prune_kit import comparison, joining
-from prune_kit.comparison import Comparison
+from prune_kit.comparison import sources
+from prune_kit.comparison.compare import Comparison, compared
 from prune_kit.errors import PruneKitError
 from prune_kit.reporting import limits, plots, sentences
 from prune_kit.reporting.blocks import Block, Paragraph, Section, Table, visible
@@ -22,9 +22,9 @@ def agreement_sections(table: ScoreTable, names: list[str]) -> list[Section]:
     few = replace(table, columns={column.name: column for column in columns})
     pairs = len(names) * (len(names) - 1) // 2
     try:
-        joined = joining.join(few, None, harder="lower", align=False)
+        joined = sources.join(few, None, harder="lower", align=False)
         bootstrap = RESAMPLES if pairs <= FEW_PAIRS else 0
-        found = comparison.compared(joined, top=TOP, bootstrap=bootstrap, seed=0, enough=ENOUGH)
+        found = compared(joined, top=TOP, bootstrap=bootstrap, seed=0, enough=ENOUGH)
     except PruneKitError as error:
         if len(names) < 2:
             return []

@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from prune_kit.comparison import Comparison
+from prune_kit.comparison.compare import Comparison
 from prune_kit.figures import MARKERS, PALETTE, draw_comparison
 from prune_kit.reporting.blocks import Picture, visible
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prune_kit import joining
+from prune_kit.comparison import sources
 from prune_kit.data.noise import NoisyLabels, read_matrix
 from prune_kit.data.spec import load_data
 from prune_kit.protocol.config import TrainConfig
@@ -51,7 +51,7 @@ def _described(path: Path) -> object:
 
 
 def _published(path: Path) -> object:
-    return joining.join(small_table(), path, harder="lower", align=False)
+    return sources.join(small_table(), path, harder="lower", align=False)
 
 
 def _data(path: Path, kind: str, member: str) -> object:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from prune_kit.agreement import spearman
+from prune_kit.comparison.agreement import spearman
 from prune_kit.data.identity import check_same
 from prune_kit.errors import TableError
 from prune_kit.results.table import ScoreColumn, ScoreTable

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from prune_kit.comparison.published import SUFFIXES, read_published
 from prune_kit.data.identity import TRAIN, Rows, aligned_rows, check_same
 from prune_kit.errors import FileError, IdentityError, OptionError
-from prune_kit.published import SUFFIXES, read_published
 from prune_kit.results.table import MADE_BY, ScoreColumn, ScoreTable
 from prune_kit.storage import files
 

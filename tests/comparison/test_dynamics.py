@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from prune_kit.dynamics import bimodality, correlation, dynamics, matched_epochs, order_correlation
+from prune_kit.comparison.dynamics import bimodality, correlation, dynamics, matched_epochs, order_correlation
 from prune_kit.errors import IdentityError, TableError
 from prune_kit.results.table import ScoreTable
 from tests.small_tables import column_of, rows_of

@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
-from prune_kit.agreement import unit_ranks
+from prune_kit.comparison.agreement import unit_ranks
 from prune_kit.errors import OptionError
 
 FEW_GROUPS = 20  # up to so many, all groups of a size are formed

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from prune_kit.comparison.published import read_published
 from prune_kit.errors import FileError, IdentityError
-from prune_kit.published import read_published
 from tests.small_tables import rows_of
 
 LABELS = [0, 1, 2, 0, 1, 2]

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from prune_kit.agreement import Sorted, agreements, end_count, kendall, spearman
+from prune_kit.comparison.agreement import Sorted, agreements, end_count, kendall, spearman
+from prune_kit.comparison.stability import FEW_GROUPS, group_sizes, stability
 from prune_kit.errors import OptionError
 from prune_kit.selectors import ranking
-from prune_kit.stability import FEW_GROUPS, group_sizes, stability
 from tests.small_tables import table_of
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -13,9 +13,9 @@ from jaxtyping import Bool, Float
 
 from prune_kit import registry
 from prune_kit.checks import check_seeds
+from prune_kit.comparison.dynamics import Correlation, correlation
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import check_same
-from prune_kit.dynamics import Correlation, correlation
 from prune_kit.errors import OptionError, TableError
 from prune_kit.results.table import ScoreColumn, ScoreTable
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from prune_kit.agreement import Agreement, Sorted, agreements, end_count
+from prune_kit.comparison.agreement import Agreement, Sorted, agreements, end_count
+from prune_kit.comparison.sources import VOTES, Joined, Ranking
+from prune_kit.comparison.stability import Stability, stability
 from prune_kit.errors import OptionError, TableError
-from prune_kit.joining import VOTES, Joined, Ranking
-from prune_kit.stability import Stability, stability
 
 NOTICED = 0.1  # from this share of an end on, it is said that ties decide it
 FEWEST_RESAMPLES = 20  # a 95 % interval leaves out the outermost of 20 on either side

@@ -8,10 +8,10 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.naive_bayes import GaussianNB
 
 from prune_kit import load_data
+from prune_kit.comparison.weak_learners import LEARNERS, NAMES, probe
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.errors import IdentityError, OptionError, TableError
 from prune_kit.results.table import ScoreTable
-from prune_kit.weak_learners import LEARNERS, NAMES, probe
 from tests.conftest import shapes_data
 from tests.small_tables import column_of
 
