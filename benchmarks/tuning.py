@@ -26,8 +26,8 @@ from prune_kit.pipeline import RETRAIN_SEED
 from prune_kit.protocol.defaults import protocol
 from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.table import ScoreTable
-from prune_kit.sweeping import options_of
-from prune_kit.tuning import SEARCH_SEEDS, VALIDATION, candidates, mean_accuracy
+from prune_kit.retraining.grid import options_of
+from prune_kit.retraining.search import SEARCH_SEEDS, VALIDATION, candidates, mean_accuracy
 
 STEP, LAST = 0.0125, 0.6
 

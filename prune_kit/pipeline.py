@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prune_kit import exporters, registry, tuning
+from prune_kit import exporters, registry
 from prune_kit.checks import check_seeds
 from prune_kit.cleaning.judgement import judge
 from prune_kit.data.dataset import Dataset, validation_split
@@ -36,12 +36,13 @@ from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.removal import Removal, as_selection
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
-from prune_kit.retraining import BASELINES, outcome_of, relabelled_data, retrain_groups
+from prune_kit.retraining import search
+from prune_kit.retraining.grid import Cell, Sweep, grid, options_of
+from prune_kit.retraining.groups import BASELINES, outcome_of, relabelled_data, retrain_groups
+from prune_kit.retraining.search import Tuning
 from prune_kit.scorers import Runs
 from prune_kit.scoring import check_use, folds_for, lacking_columns, method_names, needs, request_for, score_column
 from prune_kit.storage.lock import holding
-from prune_kit.sweeping import Cell, Sweep, grid, options_of
-from prune_kit.tuning import Tuning
 
 if TYPE_CHECKING:
     from prune_kit.comparison.compare import Comparison
@@ -301,9 +302,9 @@ def tune(
     goal: str | None = None,
     by: str | Iterable[str] | None = None,
     keep: float | Iterable[float] | None = None,
-    offset: Iterable[float] = tuning.OFFSETS,
+    offset: Iterable[float] = search.OFFSETS,
     rule: str | Iterable[str] = ("window",),
-    validation: float = tuning.VALIDATION,
+    validation: float = search.VALIDATION,
     runs: int = 4,
     model: str | None = None,
     config: "TrainConfig | None" = None,
@@ -321,8 +322,8 @@ def tune(
     `retrain`. Raises what `select` and `retrain` raise.
     """
     check_same(data.rows, table.rows, f"the data {data.rows.data}", "the score table")
-    tuning.check_effort(runs, validation, seed)
-    cells, chosen_goal, _ = tuning.candidates(table, goal=goal, by=by, keep=keep, offset=offset, rule=rule)
+    search.check_effort(runs, validation, seed)
+    cells, chosen_goal, _ = search.candidates(table, goal=goal, by=by, keep=keep, offset=offset, rule=rule)
     config = training_config(data, scored_with(table), config, model)
     seed = RETRAIN_SEED if seed is None else seed
     split = validation_split(data, validation, seed)
@@ -334,17 +335,17 @@ def tune(
         selections = {cell.name: select(reduced, **options_of(cell)) for cell in round_of}
         said = f"{len(round_of)} candidate{'s' * (len(round_of) != 1)} for {epochs} epoch{'s' * (epochs != 1)}"
         progress(remark("search", said))
-        short = tuning.shortened(config, epochs)
-        first = seed + tuning.SEARCH_SEEDS
+        short = search.shortened(config, epochs)
+        first = seed + search.SEARCH_SEEDS
         found = retrain(split, selections, runs=seeds, config=short, seed=first, baseline=baseline, **listened)
-        return tuning.with_cells(found, round_of, epochs)
+        return search.with_cells(found, round_of, epochs)
 
-    cell, met, rounds = tuning.search(cells, chosen_goal, config.epochs, runs, train)
+    cell, met, rounds = search.search(cells, chosen_goal, config.epochs, runs, train)
     progress(remark("found" if met else "nearest", f"{cell.name}; now the test set"))
     selection = select(table, **options_of(cell))
-    tested = {tuning.FOUND: selection}
+    tested = {search.FOUND: selection}
     if cell.offset or cell.rule not in ("window", "top"):
-        tested[tuning.TOP] = select(table, by=cell.by, keep=cell.keep)
+        tested[search.TOP] = select(table, by=cell.by, keep=cell.keep)
     outcomes = retrain(data, tested, runs=runs, config=config, seed=seed, **listened)
     return Tuning(chosen_goal, tuple(cells), cell, met, selection, rounds, outcomes, validation)
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from prune_kit.figures import MARKERS, PALETTE
+from prune_kit.retraining.grid import Cell, Sweep, band
 from prune_kit.storage import files
-from prune_kit.sweeping import Cell, Sweep, band
 
 BASELINE = "#666666"
 HALF_A_POINT = 0.005

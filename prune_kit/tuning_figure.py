@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 from prune_kit.figures import MARKERS, PALETTE
 from prune_kit.results.outcomes import FULL, Outcomes
+from prune_kit.retraining.grid import band
+from prune_kit.retraining.search import Tuning, mean_accuracy
 from prune_kit.storage import files
-from prune_kit.sweeping import band
-from prune_kit.tuning import Tuning, mean_accuracy
 
 ACROSS = 4
 AXIS = "offset: share skipped at the hard end, %"

@@ -219,7 +219,7 @@ def _labels(path: Path) -> Described:
 
 def _outcomes(path: Path) -> Described:
     from prune_kit.results.outcomes import Outcomes
-    from prune_kit.tuning import found_of, goal_of, is_search, rounds_of
+    from prune_kit.retraining.search import found_of, goal_of, is_search, rounds_of
     from prune_kit_cli import render, render_tuning
 
     outcomes = Outcomes.read(path)

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prune_kit.results.outcomes import Summary, is_baseline
-from prune_kit.sweeping import Cell, Sweep
+from prune_kit.retraining.grid import Cell, Sweep
 from prune_kit_cli import render
 from prune_kit_cli.screen import count_of
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prune_kit.results.outcomes import FULL, Difference, Outcomes, random_name
-from prune_kit.tuning import FOUND, Goal, Plan, Tuning, mean_accuracy
+from prune_kit.retraining.search import FOUND, Goal, Plan, Tuning, mean_accuracy
 from prune_kit_cli import render
 from prune_kit_cli.screen import count_of
 

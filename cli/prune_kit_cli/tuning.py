@@ -62,23 +62,24 @@ def tune(
 
     Example: prune-kit tune --keep 0.4 --goal accuracy
     """
-    from prune_kit import pipeline, tuning
+    from prune_kit import pipeline
     from prune_kit.results.reloading import load_again
     from prune_kit.results.selection import Selection
+    from prune_kit.retraining import search
     from prune_kit.storage import lock
     from prune_kit.tuning_figure import draw_tuning
     from prune_kit_cli import render, render_tuning, work
 
     screen, target = render.Screen(as_json, quiet), out or workdir / work.SELECTION
     work.check_target(target, "selection")
-    tuning.check_effort(runs, validation, seed)
+    search.check_effort(runs, validation, seed)
     where = work.execution(device, precision, jobs, threads, train)
     lock.hold(workdir)
     table = work.read_scores(workdir, scores)
     rules, columns = work.words(rule, "--rule"), work.words(by, "--by") if by else None
     keeps = work.shares(keep, "--keep") if keep else None
-    offsets = work.shares(offset, "--offset") if offset else tuning.OFFSETS
-    cells, chosen_goal, _ = tuning.candidates(table, goal=goal, by=columns, keep=keeps, offset=offsets, rule=rules)
+    offsets = work.shares(offset, "--offset") if offset else search.OFFSETS
+    cells, chosen_goal, _ = search.candidates(table, goal=goal, by=columns, keep=keeps, offset=offsets, rule=rules)
     with screen.progress() as follow:
         loaded = load_again(table.rows, data, trust=trust, progress=follow)
         work.tell_data(screen, loaded, table.rows)
@@ -86,7 +87,7 @@ def tune(
         screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
         if target.is_file():
             screen.note("replaces", f"{render.path_of(target)}, which holds: {Selection.read(target).describe()}")
-        planned = tuning.plan(cells, chosen_goal, config.epochs, runs)
+        planned = search.plan(cells, chosen_goal, config.epochs, runs)
         for name, text in render_tuning.plan_notes(planned, chosen_goal, len(cells), config.epochs, runs, validation):
             screen.note(name, text)
         tuned = pipeline.tune(

@@ -14,8 +14,18 @@ from prune_kit.results.outcomes import FULL, Outcomes, is_baseline
 from prune_kit.results.removal import Removal
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreColumn, ScoreTable
-from prune_kit.retraining import BASELINES
-from prune_kit.tuning import AXES, SEARCH_SEEDS, TOP, VALIDATION, goal_of, grid_of, is_search, rounds_of, validation_of
+from prune_kit.retraining.groups import BASELINES
+from prune_kit.retraining.search import (
+    AXES,
+    SEARCH_SEEDS,
+    TOP,
+    VALIDATION,
+    goal_of,
+    grid_of,
+    is_search,
+    rounds_of,
+    validation_of,
+)
 
 Result = ScoreTable | Selection | Removal | Outcomes | None
 

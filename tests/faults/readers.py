@@ -19,14 +19,14 @@ from prune_kit.results.outcomes import Outcome, Outcomes
 from prune_kit.results.removal import Removal
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
+from prune_kit.retraining.grid import Cell, Sweep
+from prune_kit.retraining.search import with_cells
 from prune_kit.runs.cache import RecordedRun, RunInputs
 from prune_kit.runs.holdout import Holdout
 from prune_kit.runs.tensor_files import read_tensors
 from prune_kit.storage import files
 from prune_kit.storage.files import checksum_holds
 from prune_kit.storage.hdf5 import kind_of
-from prune_kit.sweeping import Cell, Sweep
-from prune_kit.tuning import with_cells
 from prune_kit_cli.work import read_probabilities
 from tests.cli.score_files import small_table
 from tests.conftest import ONE_THREAD, shapes_data

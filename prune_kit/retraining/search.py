@@ -20,7 +20,7 @@ from prune_kit.errors import OptionError
 from prune_kit.results.outcomes import FULL, Difference, Outcome, Outcomes
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
-from prune_kit.sweeping import Cell, grid
+from prune_kit.retraining.grid import Cell, grid
 
 if TYPE_CHECKING:
     from prune_kit.protocol.config import TrainConfig

@@ -18,7 +18,7 @@ from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.reloading import aligned
 from prune_kit.results.removal import Removal
 from prune_kit.results.selection import DROPPED_EASY, HELD_OUT_REASON, KEPT
-from prune_kit.retraining import relabelled_data
+from prune_kit.retraining.groups import relabelled_data
 from prune_kit.training.images import normalisation
 from tests.small_tables import removal_of, selection_of
 

@@ -17,8 +17,8 @@ from prune_kit.errors import DataError, OptionError, TableError
 from prune_kit.pipeline import retrain, score, select, tune
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.results.outcomes import FULL, Outcome, Outcomes
-from prune_kit.sweeping import Cell, options_of
-from prune_kit.tuning import (
+from prune_kit.retraining.grid import Cell, options_of
+from prune_kit.retraining.search import (
     FOUND,
     TOP,
     Goal,

@@ -1,0 +1,1 @@
+"""Whether accuracy holds: what is retrained, in which groups, and on which grid."""
