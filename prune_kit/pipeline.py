@@ -41,7 +41,8 @@ from prune_kit.retraining.grid import Cell, Sweep, grid, options_of
 from prune_kit.retraining.groups import BASELINES, outcome_of, relabelled_data, retrain_groups
 from prune_kit.retraining.search import Tuning
 from prune_kit.scorers import Runs
-from prune_kit.scoring import check_use, folds_for, lacking_columns, method_names, needs, request_for, score_column
+from prune_kit.scoring.averages import score_column
+from prune_kit.scoring.columns import check_use, folds_for, lacking_columns, method_names, needs, request_for
 from prune_kit.storage.lock import holding
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from prune_kit.protocol.config import TrainConfig
 from prune_kit.runs.cache import Request, RunInputs
 from prune_kit.runs.executor import execute
 from prune_kit.scorers import Runs
-from prune_kit.scoring import options_for, score_column
+from prune_kit.scoring.averages import score_column
+from prune_kit.scoring.columns import options_for
 from tests.conftest import ONE_THREAD
 
 GOLDEN = Path(__file__).with_name("golden.json")

@@ -26,7 +26,7 @@ FLOORS = [
     ["prune_kit.pipeline"],
     ["prune_kit.reporting"],
     [
-        "prune_kit.scoring",
+        "prune_kit.scoring.columns",
         "prune_kit.results.reloading",
         "prune_kit.retraining.groups",
         "prune_kit.cleaning.judgement",

@@ -106,14 +106,15 @@ def list_(
 
     Example: prune-kit list methods
     """
-    from prune_kit import pipeline, recipe, registry, scoring
+    from prune_kit import pipeline, recipe, registry
     from prune_kit.cleaning import judgement
+    from prune_kit.scoring import columns
     from prune_kit_cli import render
 
     lists: dict[str, Callable[[], dict[str, str]]] = {
         "data": _data_entries,
         "models": _model_entries,
-        "methods": lambda: _entries(scoring.SCORERS),
+        "methods": lambda: _entries(columns.SCORERS),
         "rules": lambda: _entries(pipeline.SELECTORS),
         "cuts": lambda: _entries(judgement.CUTS),
         "formats": lambda: _entries(pipeline.EXPORTERS),

@@ -65,7 +65,7 @@ def score(
     from prune_kit.protocol.setup import scored_with
     from prune_kit.results.reloading import load_again
     from prune_kit.results.table import ScoreTable
-    from prune_kit.scoring import check_use, ends_with_epochs, method_names
+    from prune_kit.scoring.columns import check_use, ends_with_epochs, method_names
     from prune_kit.storage import lock
     from prune_kit_cli import render, work
 

@@ -14,7 +14,7 @@ from prune_kit.results.table import ScoreTable
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs
 from prune_kit.runs.recorder import complete
 from prune_kit.scorers import Runs
-from prune_kit.scoring import SCORERS, WITHOUT_EPOCH, WITHOUT_RUNS, needs, options_for
+from prune_kit.scoring.columns import SCORERS, WITHOUT_EPOCH, WITHOUT_RUNS, needs, options_for
 from prune_kit.training.images import normalisation
 from tests.conftest import ONE_THREAD, TINY
 

@@ -1,0 +1,1 @@
+"""From the methods asked for to the columns of a score table."""
