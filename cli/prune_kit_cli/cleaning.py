@@ -153,9 +153,9 @@ def clean(
     if not 0 <= protect_rare <= 1:
         raise OptionError(f"--protect-rare {protect_rare:g} is out of range; it is a share, 0 to 1")
     if picture is not None:
-        from prune_kit import figures
+        from prune_kit.reporting.figures import comparison
 
-        figures.check_picture(picture)
+        comparison.check_picture(picture)
         if not evaluate:
             raise OptionError("--picture draws the curve of --evaluate; give both")
     table, probability = _judged(workdir, scores, from_probs, data, labels)
@@ -224,7 +224,7 @@ def _evaluated(judgement: "Judgement", picture: Path | None) -> tuple[dict[str, 
         noise_rate=(cut.noise_rate, cut.low, cut.high),
     )
     if picture is not None:
-        from prune_kit.evaluation_figure import draw_evaluation
+        from prune_kit.reporting.figures.evaluation import draw_evaluation
 
         if not found.wrong:
             raise OptionError("--picture draws how wrong labels are found, and no label is wrong here; leave it out")

@@ -51,9 +51,9 @@ def compare(
 
     screen = render.Screen(as_json, quiet)
     if picture is not None:
-        from prune_kit import figures
+        from prune_kit.reporting.figures import comparison
 
-        figures.check_picture(picture)
+        comparison.check_picture(picture)
     found = pipeline.compare(
         a or workdir / work.SCORES,
         b,
@@ -68,7 +68,7 @@ def compare(
     for note in found.notes:
         screen.note("", note)
     if picture is not None:
-        figures.draw_comparison(found, picture)
+        comparison.draw_comparison(found, picture)
     screen.result(found.values() | {"harder": harder, "picture": picture}, *render_compare.shown(found))
     if picture is not None:
         screen.note("wrote", render.path_of(picture))

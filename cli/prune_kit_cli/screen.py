@@ -21,7 +21,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from prune_kit.progress import Progress
-from prune_kit.spelling import spelled_out
+from prune_kit.reporting.escaping import spelled_out
 
 LABEL_WIDTH = 10
 MOST_LINES = 20

@@ -53,10 +53,10 @@ def sweep(
     """
     from prune_kit import pipeline
     from prune_kit.checks import check_seeds
+    from prune_kit.reporting.figures.sweep import draw_sweep
     from prune_kit.results.reloading import load_again
     from prune_kit.retraining.grid import grid
     from prune_kit.storage import lock
-    from prune_kit.sweep_figures import draw_sweep
     from prune_kit_cli import render, render_sweep, work
 
     screen, target = render.Screen(as_json, quiet), out or workdir / work.SWEEP

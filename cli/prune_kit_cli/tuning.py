@@ -63,11 +63,11 @@ def tune(
     Example: prune-kit tune --keep 0.4 --goal accuracy
     """
     from prune_kit import pipeline
+    from prune_kit.reporting.figures.search import draw_tuning
     from prune_kit.results.reloading import load_again
     from prune_kit.results.selection import Selection
     from prune_kit.retraining import search
     from prune_kit.storage import lock
-    from prune_kit.tuning_figure import draw_tuning
     from prune_kit_cli import render, render_tuning, work
 
     screen, target = render.Screen(as_json, quiet), out or workdir / work.SELECTION

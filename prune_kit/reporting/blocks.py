@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from prune_kit.spelling import spelled_out
+from prune_kit.reporting.escaping import spelled_out
 
 LONGEST = 120  # characters of a name, an id or a label; longer ones end in an ellipsis
 

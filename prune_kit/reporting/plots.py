@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from prune_kit.comparison.compare import Comparison
-from prune_kit.figures import MARKERS, PALETTE, draw_comparison
 from prune_kit.reporting.blocks import Picture, visible
+from prune_kit.reporting.figures.comparison import MARKERS, PALETTE, draw_comparison
 
 BINS = 50
 STEEP = 50  # how often the fullest bin may have the rows of the middle one before the axis is logarithmic

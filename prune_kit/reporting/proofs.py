@@ -7,11 +7,11 @@ import numpy as np
 
 from prune_kit.reporting import limits, plots
 from prune_kit.reporting.blocks import Block, Paragraph, Picture, Section, Table, visible
+from prune_kit.reporting.figures.search import fill_panel
+from prune_kit.reporting.figures.sweep import curves_of, reading
 from prune_kit.results.outcomes import FULL, Difference, Outcomes, Summary, is_baseline
 from prune_kit.retraining.grid import Sweep
 from prune_kit.retraining.search import TOP, found_of, goal_of, mean_accuracy, rounds_of
-from prune_kit.sweep_figures import curves_of, reading
-from prune_kit.tuning_figure import fill_panel
 
 HEADER = ("rows", "seeds", "test accuracy", "16th to 84th percentile", "minus full (95 %)", "minus random (95 %)")
 READING = (

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from prune_kit.data.dataset import Dataset
 from prune_kit.pipeline import report, score
 from prune_kit.reporting.curves import learning_section
+from prune_kit.reporting.figures.search import fill_panel
 from prune_kit.reporting.proofs import search_section, sweep_section
 from prune_kit.reporting.provenance import provenance_section
 from prune_kit.results.outcomes import Outcome, Outcomes
 from prune_kit.results.table import ScoreTable
 from prune_kit.retraining.search import Goal, Tuning, candidates, with_cells
-from prune_kit.tuning_figure import fill_panel
 from tests.conftest import TINY, shapes_data
 from tests.small_tables import selection_of, table_of
 

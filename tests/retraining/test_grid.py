@@ -9,9 +9,9 @@ import pytest
 from prune_kit.errors import OptionError, TableError
 from prune_kit.pipeline import score, select, sweep
 from prune_kit.progress import Progress
+from prune_kit.reporting.figures.sweep import draw_sweep
 from prune_kit.results.outcomes import Outcome, Outcomes, random_name
 from prune_kit.retraining.grid import Cell, Sweep, band, grid, options_of
-from prune_kit.sweep_figures import draw_sweep
 from prune_kit_cli.main import exit_code
 from tests.conftest import TINY, shapes_data
 from tests.small_tables import column_of, table_of

@@ -16,6 +16,7 @@ from prune_kit.data.noise import plant
 from prune_kit.errors import DataError, OptionError, TableError
 from prune_kit.pipeline import retrain, score, select, tune
 from prune_kit.protocol.config import TrainConfig
+from prune_kit.reporting.figures.search import draw_tuning
 from prune_kit.results.outcomes import FULL, Outcome, Outcomes
 from prune_kit.retraining.grid import Cell, options_of
 from prune_kit.retraining.search import (
@@ -37,7 +38,6 @@ from prune_kit.retraining.search import (
     validation_of,
     with_cells,
 )
-from prune_kit.tuning_figure import draw_tuning
 from prune_kit_cli.main import exit_code
 from tests.conftest import TINY, shapes_data
 from tests.small_tables import column_of, table_of

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from prune_kit.figures import MARKERS, PALETTE
+from prune_kit.reporting.figures.comparison import MARKERS, PALETTE
 from prune_kit.results.outcomes import FULL, Outcomes
 from prune_kit.retraining.grid import band
 from prune_kit.retraining.search import Tuning, mean_accuracy

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from prune_kit.cleaning.evaluation import Evaluation
 from prune_kit.errors import OptionError
-from prune_kit.figures import PALETTE
+from prune_kit.reporting.figures.comparison import PALETTE
 from prune_kit.storage import files
 
 BLUE, VERMILION = PALETTE[:2]

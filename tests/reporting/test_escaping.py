@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prune_kit.spelling import spelled_out
+from prune_kit.reporting.escaping import spelled_out
 
 
 def test_signs_that_command_a_terminal_or_turn_a_line_around_are_spelled_out():

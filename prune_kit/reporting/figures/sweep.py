@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from prune_kit.figures import MARKERS, PALETTE
+from prune_kit.reporting.figures.comparison import MARKERS, PALETTE
 from prune_kit.retraining.grid import Cell, Sweep, band
 from prune_kit.storage import files
 

@@ -1,0 +1,1 @@
+"""The figures of a report, and of the commands that draw."""
