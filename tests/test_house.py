@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from prune_kit import recipe
+from prune_kit.experiments import recipe
 from prune_kit_cli.main import exit_code
 
 ROOT = Path(__file__).parents[1]
@@ -21,8 +21,8 @@ PACKAGES = ("prune_kit", "cli/prune_kit_cli")
 # From the top of the house to its cellar. A module may import from its own floor's module and from the floors below.
 FLOORS = [
     ["prune_kit_cli"],
-    ["prune_kit.recipe", "prune_kit.recipes"],
-    ["prune_kit.expectation"],
+    ["prune_kit.experiments.recipe", "prune_kit.recipes"],
+    ["prune_kit.experiments.expectation"],
     ["prune_kit.pipeline"],
     ["prune_kit.reporting"],
     [

@@ -10,7 +10,7 @@ from prune_kit_cli import options as o
 
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
-    from prune_kit.recipe import Recipe, Reproduction
+    from prune_kit.experiments.recipe import Recipe, Reproduction
     from prune_kit_cli.render import Screen
 
 DEMO = "digits_demo"
@@ -25,7 +25,8 @@ def demo(
 
     Example: prune-kit demo
     """
-    from prune_kit import pipeline, recipe
+    from prune_kit import pipeline
+    from prune_kit.experiments import recipe
     from prune_kit_cli import render
 
     screen = render.Screen(as_json, quiet)
@@ -66,7 +67,7 @@ def reproduce(
 
     Example: prune-kit reproduce data_diet_cifar10 --scale smoke
     """
-    from prune_kit import recipe
+    from prune_kit.experiments import recipe
     from prune_kit_cli import render, work
 
     screen = render.Screen(as_json, quiet)
@@ -106,8 +107,9 @@ def list_(
 
     Example: prune-kit list methods
     """
-    from prune_kit import pipeline, recipe, registry
+    from prune_kit import pipeline, registry
     from prune_kit.cleaning import judgement
+    from prune_kit.experiments import recipe
     from prune_kit.scoring import columns
     from prune_kit_cli import render
 
@@ -135,7 +137,7 @@ def _reproduce(
     workdir: Path,
 ) -> "Reproduction":
     """Run a recipe in a folder of its own, and write there what its stages would have written."""
-    from prune_kit import recipe
+    from prune_kit.experiments import recipe
     from prune_kit.storage import lock
     from prune_kit_cli import render, work
 

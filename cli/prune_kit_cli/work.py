@@ -215,7 +215,7 @@ def protocol(
     data: "Dataset", settled: dict[str, object], recipe: str | None, model: str | None, changes: list[str] | None
 ) -> "TrainConfig":
     """The protocol that the options ask for: a recipe's, else the settled one, else the data set's."""
-    from prune_kit.recipe import load_recipe
+    from prune_kit.experiments.recipe import load_recipe
 
     config = load_recipe(recipe).train if recipe else None
     return training_config(data, settled, config, model).changed(_pairs(changes))

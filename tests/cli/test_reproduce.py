@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prune_kit.recipe import recipe_names
+from prune_kit.experiments.recipe import recipe_names
 from prune_kit.results.selection import Selection
 from prune_kit_cli.main import exit_code
 

@@ -13,8 +13,8 @@ import numpy as np
 from prune_kit.comparison import sources
 from prune_kit.data.noise import NoisyLabels, read_matrix
 from prune_kit.data.spec import load_data
+from prune_kit.experiments.recipe import load_recipe
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.recipe import load_recipe
 from prune_kit.results.outcomes import Outcome, Outcomes
 from prune_kit.results.removal import Removal
 from prune_kit.results.selection import Selection

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prune_kit import recipe
 from prune_kit.errors import OptionError, RecipeError, TableError
-from prune_kit.expectation import Expectation
-from prune_kit.expectation import judge as judge_expectation
-from prune_kit.recipe import load_recipe, recipe_names, recipes_folder
+from prune_kit.experiments import recipe
+from prune_kit.experiments.expectation import Expectation
+from prune_kit.experiments.expectation import judge as judge_expectation
+from prune_kit.experiments.recipe import load_recipe, recipe_names, recipes_folder
 from prune_kit.results.outcomes import Outcome, Outcomes
 from tests.small_tables import column_of, table_of
 

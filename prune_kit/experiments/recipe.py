@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from prune_kit import pipeline, registry
 from prune_kit.data.spec import load_data
 from prune_kit.errors import OptionError, RecipeError
-from prune_kit.expectation import Expectation, judge, refuse_unknown
+from prune_kit.experiments.expectation import Expectation, judge, refuse_unknown
 from prune_kit.progress import Listener, nobody
 from prune_kit.results.outcomes import FULL, Outcomes
 from prune_kit.results.selection import Selection

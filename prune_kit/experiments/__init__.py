@@ -1,0 +1,1 @@
+"""The papers: recipes, and the claims that they test."""
