@@ -63,12 +63,12 @@ def read_selection(path: Path) -> Selection | Removal:
     """A selection or a removal, whichever the file is. Raises FileError when it is neither."""
     with hdf5.reading_hdf5(path, made_by="prune-kit select or clean") as file:
         kind = str(file.attrs["format"])
-    if kind not in ("prune_kit.results.selection", "prune_kit.results.removal"):
+    if kind not in ("prune_kit.selection", "prune_kit.removal"):
         raise FileError(
             f"{path} is {kind}; expected prune_kit.selection or prune_kit.removal, which prune-kit select and "
             "clean write"
         )
-    return Removal.read(path) if kind == "prune_kit.results.removal" else Selection.read(path)
+    return Removal.read(path) if kind == "prune_kit.removal" else Selection.read(path)
 
 
 def check_list_target(out: Path | None, source: Path) -> None:

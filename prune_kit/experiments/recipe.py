@@ -78,7 +78,7 @@ class Reproduction:
 
 def recipes_folder() -> Path:
     """Where the recipes are: inside the installed package, else beside it in the source tree."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     inside = package / "recipes"
     return inside if inside.is_dir() else package.parent / "recipes"
 

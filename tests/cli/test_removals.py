@@ -183,7 +183,7 @@ def test_json_of_info_has_it_all_and_null_for_what_is_unknown(call, place, liste
     value = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     with (place / "one" / "removal.csv").open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
-    assert (value["format"], value["rows"], value["removed"], value["kept"]) == ("prune_kit.results.removal", 60, 4, 44)
+    assert (value["format"], value["rows"], value["removed"], value["kept"]) == ("prune_kit.removal", 60, 4, 44)
     assert (value["noise_rate"], value["precision_low"], value["recall"]) == (0.0914, 0.88, None)
     assert value["class_losses"].keys() == set(NAMES)
     assert sum(confusion["rows"] for confusion in value["confusions"]) == 2

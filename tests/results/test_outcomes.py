@@ -176,7 +176,7 @@ def test_the_file_has_the_layout_of_the_design(outcomes, tmp_path):
             assert h5py.check_string_dtype(file[name].dtype).encoding == "utf-8"
         assert json.loads(file["config"].asstr()[0]) == {"model": "größe", "epochs": 2}
         attributes = dict(file.attrs)
-    assert attributes.pop("format") == "prune_kit.results.outcomes"
+    assert attributes.pop("format") == "prune_kit.outcomes"
     assert attributes.pop("format_version") == 1
     assert set(attributes) == {"fingerprint", "data", "created", "prune_kit_version"}
 

@@ -107,7 +107,7 @@ def test_the_file_has_the_layout_of_the_design(removal, path):
         "role": (np.uint8, (9,)),
         "true_label": (np.int64, (9,)),
     }
-    assert attributes["format"] == "prune_kit.results.removal"
+    assert attributes["format"] == "prune_kit.removal"
     assert attributes["format_version"] == 1
     assert attributes["cut"] == np.float32(0.1 + 0.2)
     assert attributes["cut_method"] == "probes"

@@ -88,7 +88,7 @@ def test_the_file_has_the_layout_of_the_design(selection, path):
         assert json.loads(file["reason"].attrs["legend"]) == list(REASONS)
         assert REASONS[:5] == ("kept", "dropped-easy", "dropped-hard", "dropped-noisy", "dropped-other")
         attributes = dict(file.attrs)
-    assert attributes.pop("format") == "prune_kit.results.selection"
+    assert attributes.pop("format") == "prune_kit.selection"
     assert attributes.pop("format_version") == 1
     assert attributes.pop("rule") == "window"
     assert json.loads(attributes.pop("parameters")) == selection.parameters
