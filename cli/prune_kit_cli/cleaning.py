@@ -52,11 +52,12 @@ def corrupt(
     from prune_kit.checks import check_seeds
     from prune_kit.data.noise import plant, read_matrix
     from prune_kit.data.spec import load_data
-    from prune_kit_cli import render, work
+    from prune_kit_cli import render
+    from prune_kit_cli.work import LABELS, check_target, there
 
-    screen, target = render.Screen(as_json, quiet), out or workdir / work.LABELS
+    screen, target = render.Screen(as_json, quiet), out or workdir / LABELS
     check_seeds(seed=seed)
-    work.check_target(target, "labels")
+    check_target(target, "labels")
     with screen.progress() as follow:
         loaded = load_data(data or "digits", image_size=image_size, progress=follow)
     if data is None:
@@ -80,8 +81,7 @@ def corrupt(
     spec = f"--data {loaded.rows.data} " if data else ""
     screen.note(
         "next",
-        f"prune-kit score {spec}--labels {render.path_of(target)} --method cumulative_pl --probes 0.05"
-        f"{work.there(workdir)}",
+        f"prune-kit score {spec}--labels {render.path_of(target)} --method cumulative_pl --probes 0.05{there(workdir)}",
     )
 
 
@@ -145,9 +145,10 @@ def clean(
     """
     from prune_kit.cleaning.judgement import judge
     from prune_kit.errors import OptionError
-    from prune_kit_cli import render, render_removal, work
+    from prune_kit_cli import render, render_removal
+    from prune_kit_cli.work import REMOVAL, check_removal_target
 
-    screen, target = render.Screen(as_json, quiet), out or workdir / work.REMOVAL
+    screen, target = render.Screen(as_json, quiet), out or workdir / REMOVAL
     if auto and remove is not None:
         raise OptionError("--auto finds the share, --remove is told it; give one of them")
     if not 0 <= protect_rare <= 1:
@@ -164,7 +165,7 @@ def clean(
             "--evaluate needs the true labels, and nothing says what they are: the data with its true labels must be "
             "scored under --labels FILE, the noisy ones, such as prune-kit corrupt writes"
         )
-    work.check_removal_target(target)
+    check_removal_target(target)
     if evaluate and not str(table.rows.options.get("labels_file", "")).endswith(".h5"):
         screen.warn(
             f"the labels of {table.rows.data} are taken for the true ones, those given with --labels for the others"
@@ -194,16 +195,17 @@ def _judged(
     from prune_kit.data.spec import load_data
     from prune_kit.errors import OptionError
     from prune_kit.results.table import ScoreTable
-    from prune_kit_cli import work
+    from prune_kit_cli.parsing import read_probabilities
+    from prune_kit_cli.work import SCORES
 
     if from_probs is None:
         if data or labels:
             raise OptionError("--data and --labels are for --from-probs; a score table knows its own")
-        return ScoreTable.read(scores or workdir / work.SCORES, extras=("probability",)), None
-    probability = work.read_probabilities(from_probs)
+        return ScoreTable.read(scores or workdir / SCORES, extras=("probability",)), None
+    probability = read_probabilities(from_probs)
     if data or labels:
         return ScoreTable(load_data(data or "digits", labels=labels).rows, {}), probability
-    return ScoreTable.read(scores or workdir / work.SCORES, extras=False), probability
+    return ScoreTable.read(scores or workdir / SCORES, extras=False), probability
 
 
 def _evaluated(judgement: "Judgement", picture: Path | None) -> tuple[dict[str, Any], list[Any]]:
@@ -264,14 +266,13 @@ def _warn(screen: "Screen", removal: "Removal", protect_rare: float, table: "Sco
 
 
 def _next(screen: "Screen", removal: "Removal", out: Path | None, workdir: Path, *, trained: bool) -> None:
-    from prune_kit_cli import render, work
+    from prune_kit_cli import render
+    from prune_kit_cli.work import there
 
-    again = f"{f' --selection {render.path_of(out)}' if out else ''}{work.there(workdir)}"
+    again = f"{f' --selection {render.path_of(out)}' if out else ''}{there(workdir)}"
     if not len(removal.index):
         share = max(REVIEWED / max(len(removal.rows.training), 1), 1e-4)
-        screen.note(
-            "next", f"prune-kit clean --remove {share:.2g}{work.there(workdir)}   (the most suspect, to review)"
-        )
+        screen.note("next", f"prune-kit clean --remove {share:.2g}{there(workdir)}   (the most suspect, to review)")
         return
     if trained:
         screen.note(

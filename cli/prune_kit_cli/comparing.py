@@ -47,7 +47,8 @@ def compare(
     Example: prune-kit compare scores.h5:el2n@20 cifar10-cscores.npz
     """
     from prune_kit import pipeline
-    from prune_kit_cli import render, render_compare, work
+    from prune_kit_cli import render, render_compare
+    from prune_kit_cli.work import SCORES
 
     screen = render.Screen(as_json, quiet)
     if picture is not None:
@@ -55,7 +56,7 @@ def compare(
 
         comparison.check_picture(picture)
     found = pipeline.compare(
-        a or workdir / work.SCORES,
+        a or workdir / SCORES,
         b,
         top=top,
         bootstrap=bootstrap,

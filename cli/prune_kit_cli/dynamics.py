@@ -83,10 +83,12 @@ def weak_learners(
     from prune_kit.comparison.weak_learners import STAGES, probe
     from prune_kit.results.reloading import load_again
     from prune_kit.results.table import ScoreTable
-    from prune_kit_cli import render, render_dynamics, work
+    from prune_kit_cli import render, render_dynamics
+    from prune_kit_cli.parsing import numbers
+    from prune_kit_cli.work import SCORES
 
     screen = render.Screen(as_json, quiet)
-    table = ScoreTable.read(scores or workdir / work.SCORES)
+    table = ScoreTable.read(scores or workdir / SCORES)
     with screen.progress() as follow:
         loaded = load_again(table.rows, data, trust=trust, progress=follow)
     found = probe(
@@ -94,7 +96,7 @@ def weak_learners(
         table,
         by=by,
         learners=learners.split(",") if learners else None,
-        stages=work.numbers([stages] if stages else None, "--stages") or STAGES,
+        stages=numbers([stages] if stages else None, "--stages") or STAGES,
         rows=rows,
         seed=seed,
     )
@@ -111,12 +113,12 @@ def _table(path: Path) -> "ScoreTable":
     from prune_kit.comparison.dynamics import consistency_columns
     from prune_kit.errors import TableError
     from prune_kit.results.table import ScoreTable
-    from prune_kit_cli import work
+    from prune_kit_cli.work import SCORES, there
 
-    file = path / work.SCORES if path.is_dir() or not path.suffix else path
+    file = path / SCORES if path.is_dir() or not path.suffix else path
     table = ScoreTable.read(file)
     try:
         consistency_columns(table)
     except TableError as error:
-        raise TableError(f"{file}: {error}{work.there(file.parent)}") from error
+        raise TableError(f"{file}: {error}{there(file.parent)}") from error
     return table

@@ -68,10 +68,11 @@ def reproduce(
     Example: prune-kit reproduce data_diet_cifar10 --scale smoke
     """
     from prune_kit.experiments import recipe
-    from prune_kit_cli import render, work
+    from prune_kit_cli import render
+    from prune_kit_cli.work import execution
 
     screen = render.Screen(as_json, quiet)
-    where = work.execution(device, precision, jobs, threads)
+    where = execution(device, precision, jobs, threads)
     done = _reproduce(screen, recipe.load_recipe(name), data, scale, where, workdir)
     verdicts = [{**vars(expectation), "value": value, "holds": holds} for expectation, value, holds in done.verdicts]
     lines = [
@@ -139,7 +140,8 @@ def _reproduce(
     """Run a recipe in a folder of its own, and write there what its stages would have written."""
     from prune_kit.experiments import recipe
     from prune_kit.storage import lock
-    from prune_kit_cli import render, work
+    from prune_kit_cli import render
+    from prune_kit_cli.work import OUTCOMES, SCORES
 
     folder = workdir / (chosen.name if scale == "full" else f"{chosen.name}-{scale}")
     lock.hold(folder)
@@ -154,13 +156,13 @@ def _reproduce(
             chosen, data=data, scale=scale, workdir=folder, progress=follow, announce=announce, **where
         )  # fmt: skip
     screen.trained(follow.networks)
-    done.table.write(folder / work.SCORES)
+    done.table.write(folder / SCORES)
     for name, selection in done.selections.items():
         selection.write(folder / _file_of(name))
-    written = [work.SCORES, *(_file_of(name) for name in done.selections)]
+    written = [SCORES, *(_file_of(name) for name in done.selections)]
     if done.outcomes.rows:
-        done.outcomes.write(folder / work.OUTCOMES)
-        written.append(work.OUTCOMES)
+        done.outcomes.write(folder / OUTCOMES)
+        written.append(OUTCOMES)
     screen.note("wrote", f"{render.path_of(folder)}: {', '.join(written)}")
     return done
 

@@ -40,19 +40,20 @@ def report(
     from prune_kit.results.selection import Selection
     from prune_kit.results.table import ScoreTable
     from prune_kit.storage import files
-    from prune_kit_cli import render, work
+    from prune_kit_cli import render
+    from prune_kit_cli.work import OUTCOMES, REMOVAL, REPORT, RUNS, SCORES, SELECTION, SWEEP, TUNE, tell_data
 
-    screen, target = render.Screen(as_json, quiet), out or workdir / work.REPORT
+    screen, target = render.Screen(as_json, quiet), out or workdir / REPORT
     if target.suffix not in (".html", ".htm"):
         raise OptionError(f"--out {target}: expected a name that ends in .html")
-    table = ScoreTable.read(workdir / work.SCORES, extras=("per_run", "per_ratio", "per_ratio_votes"))
-    sources, found, left_out = {"table": workdir / work.SCORES}, {}, {}
+    table = ScoreTable.read(workdir / SCORES, extras=("per_run", "per_ratio", "per_ratio_votes"))
+    sources, found, left_out = {"table": workdir / SCORES}, {}, {}
     readers: dict[str, tuple[Any, str, str]] = {
-        "selection": (Selection, work.SELECTION, "select"),
-        "removal": (Removal, work.REMOVAL, "clean"),
-        "outcomes": (Outcomes, work.OUTCOMES, "retrain"),
-        "sweep": (Outcomes, work.SWEEP, "sweep"),
-        "search": (Outcomes, work.TUNE, "tune"),
+        "selection": (Selection, SELECTION, "select"),
+        "removal": (Removal, REMOVAL, "clean"),
+        "outcomes": (Outcomes, OUTCOMES, "retrain"),
+        "sweep": (Outcomes, SWEEP, "sweep"),
+        "search": (Outcomes, TUNE, "tune"),
     }
     for name, (kind, file, command) in readers.items():
         if (workdir / file).exists():
@@ -61,9 +62,9 @@ def report(
             left_out[name] = f"no {name}: there is no {file}, which prune-kit {command} writes"
     with screen.progress() as follow:
         loaded = load_again(table.rows, data, trust=trust, progress=follow)
-    work.tell_data(screen, loaded, table.rows)
+    tell_data(screen, loaded, table.rows)
     page = pipeline.report(
-        loaded, table=table, **found, runs=workdir / work.RUNS, per_class=per_class, figures=figures, sources=sources
+        loaded, table=table, **found, runs=workdir / RUNS, per_class=per_class, figures=figures, sources=sources
     ).encode()
     files.write_bytes(target, page)
     for text in left_out.values():

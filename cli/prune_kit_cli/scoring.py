@@ -67,13 +67,15 @@ def score(
     from prune_kit.results.table import ScoreTable
     from prune_kit.scoring.columns import check_use, ends_with_epochs, method_names
     from prune_kit.storage import lock
-    from prune_kit_cli import render, work
+    from prune_kit_cli import render
+    from prune_kit_cli.parsing import numbers
+    from prune_kit_cli.work import SCORES, execution, protocol, tell_data, there
 
-    screen, target = render.Screen(as_json, quiet), workdir / work.SCORES
+    screen, target = render.Screen(as_json, quiet), workdir / SCORES
     check_seeds(1 if runs is None else runs, seed)
-    where = work.execution(device, precision, jobs, threads, train)
-    names, epochs = method_names(method or "el2n"), work.numbers(epoch, "--epoch")
-    percents = work.numbers([ratios] if ratios else None, "--ratios")
+    where = execution(device, precision, jobs, threads, train)
+    names, epochs = method_names(method or "el2n"), numbers(epoch, "--epoch")
+    percents = numbers([ratios] if ratios else None, "--ratios")
     options = {"bn": bn, "ratios": percents and tuple(percents), "folds": folds, "sampling": sampling, "space": space,
                "clusters": clusters, "threshold": threshold}  # fmt: skip
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
@@ -91,10 +93,10 @@ def score(
             loaded = load_data(spec, labels=labels, image_size=image_size, progress=follow)
             if spec == "digits" and data is None:
                 screen.warn("no --data given: using digits, 1,797 real images that come with scikit-learn")
-        work.tell_data(screen, loaded, earlier.rows if earlier else None)
+        tell_data(screen, loaded, earlier.rows if earlier else None)
         if loaded.preparation:
             screen.note("", loaded.preparation)
-        config = work.protocol(loaded, scored_with(table) if table else {}, recipe, model, train)
+        config = protocol(loaded, scored_with(table) if table else {}, recipe, model, train)
         screen.note("protocol", config.describe())
         stop = max(epochs or [score_epoch(loaded, config)])
         if stop < config.epochs and ends_with_epochs(names, given):
@@ -141,13 +143,13 @@ def score(
     own = [name for name, column in scored.columns.items() if not column.companion]
     whole = [n for n in own if not np.isnan(scored.columns[n].values[scored.rows.training]).any()]
     if len(scored.probes):
-        screen.note("next", f"prune-kit clean --auto{work.there(workdir)}")
+        screen.note("next", f"prune-kit clean --auto{there(workdir)}")
     elif whole:
         best = _latest(scored, [name for name in made if name in whole] or whole)
         by = f"--by {best} " if len(own) > 1 else ""
-        screen.note("next", f"prune-kit select {by}--keep 0.5 --offset 0.02{work.there(workdir)}")
+        screen.note("next", f"prune-kit select {by}--keep 0.5 --offset 0.02{there(workdir)}")
     if not len(scored.probes) and any("probability" in scored.columns[name].extras for name in whole):
-        screen.note("" if whole else "next", f"prune-kit clean --auto{work.there(workdir)}   (which labels are wrong?)")
+        screen.note("" if whole else "next", f"prune-kit clean --auto{there(workdir)}   (which labels are wrong?)")
 
 
 def _latest(table: "ScoreTable", names: list[str]) -> str:

@@ -57,22 +57,38 @@ def sweep(
     from prune_kit.results.reloading import load_again
     from prune_kit.retraining.grid import grid
     from prune_kit.storage import lock
-    from prune_kit_cli import render, render_sweep, work
+    from prune_kit_cli import render, render_sweep
+    from prune_kit_cli.parsing import shares, words
+    from prune_kit_cli.work import (
+        SWEEP,
+        check_target,
+        execution,
+        protocol,
+        read_scores,
+        scored_with,
+        tell_chance,
+        tell_data,
+        tell_replaced,
+    )
 
-    screen, target = render.Screen(as_json, quiet), out or workdir / work.SWEEP
-    work.check_target(target, "outcomes")
+    screen, target = render.Screen(as_json, quiet), out or workdir / SWEEP
+    check_target(target, "outcomes")
     check_seeds(runs, seed)
-    where = work.execution(device, precision, jobs, threads, train)
+    where = execution(device, precision, jobs, threads, train)
     lock.hold(workdir)
-    table = work.read_scores(workdir, scores)
+    table = read_scores(workdir, scores)
     own = [name for name, column in table.columns.items() if not column.companion]
-    columns = work.words(by, "--by") if by else own
-    rules, keeps, offsets = work.words(rule, "--rule"), work.shares(keep, "--keep"), work.shares(offset, "--offset")
+    columns = words(by, "--by") if by else own
+    rules, keeps, offsets = (
+        words(rule, "--rule"),
+        shares(keep, "--keep"),
+        shares(offset, "--offset"),
+    )
     cells, left_out = grid(table, columns, rules, keeps, offsets)
     with screen.progress() as follow:
         loaded = load_again(table.rows, data, trust=trust, progress=follow)
-        work.tell_data(screen, loaded, table.rows)
-        config = work.protocol(loaded, work.scored_with(table), recipe, model, train)
+        tell_data(screen, loaded, table.rows)
+        config = protocol(loaded, scored_with(table), recipe, model, train)
         screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
         screen.note("grid", render_sweep.grid_sentence(cells, left_out, runs))
         swept = pipeline.sweep(
@@ -92,12 +108,12 @@ def sweep(
             progress=follow,
         )
     screen.trained(follow.networks)
-    work.tell_replaced(screen, target, swept.outcomes)
+    tell_replaced(screen, target, swept.outcomes)
     swept.outcomes.write(target)
     drawn = draw_sweep(swept, target.parent)
     screen.result(
         {"file": target, "pictures": drawn, "cells": render_sweep.sweep_json(swept)}, render_sweep.sweep_table(swept)
     )
-    work.tell_chance(screen, loaded, swept.outcomes)
+    tell_chance(screen, loaded, swept.outcomes)
     screen.note("wrote", ", ".join(render.path_of(path) for path in (target, *drawn)))
     screen.note("next", f"prune-kit info {render.path_of(target)}   (which differences are more than chance?)")

@@ -68,22 +68,38 @@ def tune(
     from prune_kit.results.selection import Selection
     from prune_kit.retraining import search
     from prune_kit.storage import lock
-    from prune_kit_cli import render, render_tuning, work
+    from prune_kit_cli import render, render_tuning
+    from prune_kit_cli.parsing import shares, words
+    from prune_kit_cli.work import (
+        OUTCOMES,
+        SELECTION,
+        TUNE,
+        TUNE_PICTURE,
+        check_target,
+        execution,
+        protocol,
+        read_scores,
+        scored_with,
+        tell_chance,
+        tell_data,
+        tell_replaced,
+        there,
+    )
 
-    screen, target = render.Screen(as_json, quiet), out or workdir / work.SELECTION
-    work.check_target(target, "selection")
+    screen, target = render.Screen(as_json, quiet), out or workdir / SELECTION
+    check_target(target, "selection")
     search.check_effort(runs, validation, seed)
-    where = work.execution(device, precision, jobs, threads, train)
+    where = execution(device, precision, jobs, threads, train)
     lock.hold(workdir)
-    table = work.read_scores(workdir, scores)
-    rules, columns = work.words(rule, "--rule"), work.words(by, "--by") if by else None
-    keeps = work.shares(keep, "--keep") if keep else None
-    offsets = work.shares(offset, "--offset") if offset else search.OFFSETS
+    table = read_scores(workdir, scores)
+    rules, columns = words(rule, "--rule"), words(by, "--by") if by else None
+    keeps = shares(keep, "--keep") if keep else None
+    offsets = shares(offset, "--offset") if offset else search.OFFSETS
     cells, chosen_goal, _ = search.candidates(table, goal=goal, by=columns, keep=keeps, offset=offsets, rule=rules)
     with screen.progress() as follow:
         loaded = load_again(table.rows, data, trust=trust, progress=follow)
-        work.tell_data(screen, loaded, table.rows)
-        config = work.protocol(loaded, work.scored_with(table), recipe, model, train)
+        tell_data(screen, loaded, table.rows)
+        config = protocol(loaded, scored_with(table), recipe, model, train)
         screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
         if target.is_file():
             screen.note("replaces", f"{render.path_of(target)}, which holds: {Selection.read(target).describe()}")
@@ -109,10 +125,10 @@ def tune(
         )
     screen.trained(follow.networks)
     tuned.selection.write(target)
-    tuned.validation().write(workdir / work.TUNE)
-    work.tell_replaced(screen, workdir / work.OUTCOMES, tuned.test)
-    tuned.test.write(workdir / work.OUTCOMES)
-    picture = draw_tuning(tuned, workdir / work.TUNE_PICTURE)
+    tuned.validation().write(workdir / TUNE)
+    tell_replaced(screen, workdir / OUTCOMES, tuned.test)
+    tuned.test.write(workdir / OUTCOMES)
+    picture = draw_tuning(tuned, workdir / TUNE_PICTURE)
     screen.result(
         {"file": target, "picture": picture, **render_tuning.tuning_json(tuned)},
         render_tuning.search_table(tuned.rounds, tuned.cell.name, tuned.met),
@@ -121,10 +137,10 @@ def tune(
         render.outcome_table(tuned.test),
         *render_tuning.verdicts(tuned),
     )
-    work.tell_chance(screen, loaded, tuned.test)
-    written = (target, workdir / work.TUNE, workdir / work.OUTCOMES, picture)
+    tell_chance(screen, loaded, tuned.test)
+    written = (target, workdir / TUNE, workdir / OUTCOMES, picture)
     screen.note("wrote", ", ".join(render.path_of(path) for path in written))
-    again = f"{f' --selection {render.path_of(out)}' if out else ''}{work.there(workdir)}"
+    again = f"{f' --selection {render.path_of(out)}' if out else ''}{there(workdir)}"
     export = f"prune-kit export{again} --format txt"
     screen.note(
         "next", export if tuned.met else f"larger shares to --keep, or another --goal; of the nearest: {export}"

@@ -42,12 +42,13 @@ def select(
     Example: prune-kit select --by el2n@20 --keep 0.5 --offset 0.02
     """
     from prune_kit import pipeline
-    from prune_kit_cli import render, work
+    from prune_kit_cli import render
     from prune_kit_cli.histogram import histogram
+    from prune_kit_cli.work import SELECTION, check_target, read_scores, there
 
-    screen, target = render.Screen(as_json, quiet), out or workdir / work.SELECTION
-    work.check_target(target, "selection")
-    table = work.read_scores(workdir, scores)
+    screen, target = render.Screen(as_json, quiet), out or workdir / SELECTION
+    check_target(target, "selection")
+    table = read_scores(workdir, scores)
     selection = pipeline.select(
         table, rule=rule, by=by, keep=keep, offset=offset, offset_from=offset_from, per_class=per_class, seed=seed,
         drop_hardest=drop_hardest, suspect_by=suspect_by, bins=bins, keep_easy=keep_easy,
@@ -89,7 +90,7 @@ def select(
             "above 70 % pruned, keeping the hardest is known to fall below random (forgetting on CIFAR-10: 95.4 at "
             "30 % pruned, 34.0 at 90 %; Zheng et al. 2023). Try --rule coverage"
         )
-    again = f"{f' --selection {render.path_of(out)}' if out else ''}{work.there(workdir)}"
+    again = f"{f' --selection {render.path_of(out)}' if out else ''}{there(workdir)}"
     screen.note("next", f"prune-kit retrain{again}   (does accuracy hold?)")
     screen.note("", f"prune-kit export{again} --format txt")
 
@@ -136,21 +137,31 @@ def retrain(
     from prune_kit.checks import check_seeds
     from prune_kit.results.reloading import aligned, load_again
     from prune_kit.storage import lock
-    from prune_kit_cli import render, work
+    from prune_kit_cli import render
+    from prune_kit_cli.work import (
+        OUTCOMES,
+        execution,
+        protocol,
+        read_selections,
+        tell_chance,
+        tell_data,
+        tell_replaced,
+        there,
+    )
 
-    screen, target = render.Screen(as_json, quiet), workdir / work.OUTCOMES
+    screen, target = render.Screen(as_json, quiet), workdir / OUTCOMES
     check_seeds(runs, seed)
-    where = work.execution(device, precision, jobs, threads, train)
+    where = execution(device, precision, jobs, threads, train)
     lock.hold(workdir)
-    selections = work.read_selections(workdir, selection)
+    selections = read_selections(workdir, selection)
     first = next(iter(selections.values()))
     with screen.progress() as follow:
         loaded = load_again(first.rows, data, trust=trust, progress=follow)
         if align:
             loaded, selections = aligned(loaded, selections)
             first = next(iter(selections.values()))
-        work.tell_data(screen, loaded, first.rows)
-        config = work.protocol(loaded, first.scored_with, recipe, model, train)
+        tell_data(screen, loaded, first.rows)
+        config = protocol(loaded, first.scored_with, recipe, model, train)
         screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
         outcomes = pipeline.retrain(
             loaded,
@@ -166,16 +177,16 @@ def retrain(
             progress=follow,
         )
     screen.trained(follow.networks)
-    work.tell_replaced(screen, target, outcomes)
+    tell_replaced(screen, target, outcomes)
     outcomes.write(target)
     screen.result(
         {"file": target, "budget": budget, "outcomes": render.outcomes_json(outcomes)},
         render.outcome_table(outcomes),
         *render.outcome_sentence(outcomes),
     )
-    work.tell_chance(screen, loaded, outcomes)
+    tell_chance(screen, loaded, outcomes)
     screen.note("wrote", render.path_of(target))
-    screen.note("next", f"prune-kit export --format txt{work.there(workdir)}")
+    screen.note("next", f"prune-kit export --format txt{there(workdir)}")
 
 
 def export(
@@ -216,11 +227,12 @@ def export(
     from prune_kit import exporters, pipeline
     from prune_kit.errors import OptionError
     from prune_kit.results.removal import Removal, as_selection
-    from prune_kit_cli import render, render_removal, work
+    from prune_kit_cli import render, render_removal
+    from prune_kit_cli.work import OUTCOMES, check_list_target, one_selection, retrained_otherwise
 
     screen = render.Screen(as_json, quiet)
-    source, chosen = work.one_selection(workdir, selection)
-    work.check_list_target(relabel or out, source)
+    source, chosen = one_selection(workdir, selection)
+    check_list_target(relabel or out, source)
     if relabel:
         if out:
             raise OptionError("--relabel FILE says where the labels go, and no list is written; leave out --out")
@@ -241,5 +253,5 @@ def export(
         {"file": target, "format": format, "what": what, "kept": len(kept.index), "dropped": len(kept.dropped)},
         f"wrote {render.path_of(target)}: {exporters.export_sentence(kept, format, what)}",
     )
-    if work.retrained_otherwise(workdir, source, kept):
-        screen.warn(f"{work.OUTCOMES} is of other rows: {render.path_of(source)} was made anew after it was retrained")
+    if retrained_otherwise(workdir, source, kept):
+        screen.warn(f"{OUTCOMES} is of other rows: {render.path_of(source)} was made anew after it was retrained")

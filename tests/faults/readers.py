@@ -27,7 +27,7 @@ from prune_kit.runs.tensor_files import read_tensors
 from prune_kit.storage import files
 from prune_kit.storage.files import checksum_holds
 from prune_kit.storage.hdf5 import kind_of
-from prune_kit_cli.work import read_probabilities
+from prune_kit_cli.parsing import read_probabilities
 from tests.cli.score_files import small_table
 from tests.conftest import ONE_THREAD, shapes_data
 from tests.data.small_sets import python2_pickle, write_idx_folder, write_tree
