@@ -52,10 +52,10 @@ def corrupt(
     from prune_kit.checks import check_seeds
     from prune_kit.data.noise import plant, read_matrix
     from prune_kit.data.spec import load_data
-    from prune_kit_cli import render
-    from prune_kit_cli.work import LABELS, check_target, there
+    from prune_kit_cli.views.tables import Screen, path_of
+    from prune_kit_cli.workdir import LABELS, check_target, there
 
-    screen, target = render.Screen(as_json, quiet), out or workdir / LABELS
+    screen, target = Screen(as_json, quiet), out or workdir / LABELS
     check_seeds(seed=seed)
     check_target(target, "labels")
     with screen.progress() as follow:
@@ -67,7 +67,7 @@ def corrupt(
     share = 0.2 if rate is None and kind != "matrix" else rate
     planted = plant(loaded, kind, rate=share, matrix=chances, seed=seed)
     if target.exists():
-        screen.warn(f"{render.path_of(target)} is replaced; a score table made with the old labels stays as it is")
+        screen.warn(f"{path_of(target)} is replaced; a score table made with the old labels stays as it is")
     if not len(planted.wrong):
         screen.warn("no label is wrong now: the rate or the matrix is too near to none for so few rows")
     planted.write(target)
@@ -77,11 +77,11 @@ def corrupt(
         f"{kind}: {touched:,} of {count:,} training rows touched ({touched / count:.1%}), "
         f"{wrong:,} labels are now wrong ({wrong / count:.1%})",
     )
-    screen.note("wrote", render.path_of(target))
+    screen.note("wrote", path_of(target))
     spec = f"--data {loaded.rows.data} " if data else ""
     screen.note(
         "next",
-        f"prune-kit score {spec}--labels {render.path_of(target)} --method cumulative_pl --probes 0.05{there(workdir)}",
+        f"prune-kit score {spec}--labels {path_of(target)} --method cumulative_pl --probes 0.05{there(workdir)}",
     )
 
 
@@ -145,10 +145,11 @@ def clean(
     """
     from prune_kit.cleaning.judgement import judge
     from prune_kit.errors import OptionError
-    from prune_kit_cli import render, render_removal
-    from prune_kit_cli.work import REMOVAL, check_removal_target
+    from prune_kit_cli.views.removal import removal_json, removal_shown
+    from prune_kit_cli.views.tables import Screen, path_of
+    from prune_kit_cli.workdir import REMOVAL, check_removal_target
 
-    screen, target = render.Screen(as_json, quiet), out or workdir / REMOVAL
+    screen, target = Screen(as_json, quiet), out or workdir / REMOVAL
     if auto and remove is not None:
         raise OptionError("--auto finds the share, --remove is told it; give one of them")
     if not 0 <= protect_rare <= 1:
@@ -175,15 +176,15 @@ def clean(
     )
     removal = judgement.removal()
     removal.write(target)
-    values, shown = render_removal.removal_json(removal), render_removal.removal_shown(removal)
+    values, shown = removal_json(removal), removal_shown(removal)
     if evaluate:
         found, tables = _evaluated(judgement, picture)
         values["evaluation"] = found
         shown += ["", *tables]
     screen.result({"file": target, **values}, *shown)
-    screen.note("wrote", f"{render.path_of(target)}, and the list as {render.path_of(target.with_suffix('.csv'))}")
+    screen.note("wrote", f"{path_of(target)}, and the list as {path_of(target.with_suffix('.csv'))}")
     if picture is not None:
-        screen.note("wrote", render.path_of(picture))
+        screen.note("wrote", path_of(picture))
     _warn(screen, removal, protect_rare, table)
     _next(screen, removal, out, workdir, trained=from_probs is None)
 
@@ -196,7 +197,7 @@ def _judged(
     from prune_kit.errors import OptionError
     from prune_kit.results.table import ScoreTable
     from prune_kit_cli.parsing import read_probabilities
-    from prune_kit_cli.work import SCORES
+    from prune_kit_cli.workdir import SCORES
 
     if from_probs is None:
         if data or labels:
@@ -212,7 +213,7 @@ def _evaluated(judgement: "Judgement", picture: Path | None) -> tuple[dict[str, 
     """How good the list is, as JSON values and as tables; and the picture."""
     from prune_kit.cleaning.evaluation import evaluate, evaluation_json
     from prune_kit.errors import OptionError
-    from prune_kit_cli.render_evaluation import evaluation_shown
+    from prune_kit_cli.views.evaluation import evaluation_shown
 
     rows, index, cut = judgement.rows, judgement.index, judgement.cut
     assert rows.true_label is not None
@@ -266,10 +267,10 @@ def _warn(screen: "Screen", removal: "Removal", protect_rare: float, table: "Sco
 
 
 def _next(screen: "Screen", removal: "Removal", out: Path | None, workdir: Path, *, trained: bool) -> None:
-    from prune_kit_cli import render
-    from prune_kit_cli.work import there
+    from prune_kit_cli.views.tables import path_of
+    from prune_kit_cli.workdir import there
 
-    again = f"{f' --selection {render.path_of(out)}' if out else ''}{there(workdir)}"
+    again = f"{f' --selection {path_of(out)}' if out else ''}{there(workdir)}"
     if not len(removal.index):
         share = max(REVIEWED / max(len(removal.rows.training), 1), 1e-4)
         screen.note("next", f"prune-kit clean --remove {share:.2g}{there(workdir)}   (the most suspect, to review)")

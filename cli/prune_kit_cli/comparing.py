@@ -47,10 +47,11 @@ def compare(
     Example: prune-kit compare scores.h5:el2n@20 cifar10-cscores.npz
     """
     from prune_kit import pipeline
-    from prune_kit_cli import render, render_compare
-    from prune_kit_cli.work import SCORES
+    from prune_kit_cli.views.comparison import files_line, shown
+    from prune_kit_cli.views.tables import Screen, path_of
+    from prune_kit_cli.workdir import SCORES
 
-    screen = render.Screen(as_json, quiet)
+    screen = Screen(as_json, quiet)
     if picture is not None:
         from prune_kit.reporting.figures import comparison
 
@@ -65,11 +66,11 @@ def compare(
         align=align,
         seed=seed,
     )
-    screen.note("compared", render_compare.files_line(found))
+    screen.note("compared", files_line(found))
     for note in found.notes:
         screen.note("", note)
     if picture is not None:
         comparison.draw_comparison(found, picture)
-    screen.result(found.values() | {"harder": harder, "picture": picture}, *render_compare.shown(found))
+    screen.result(found.values() | {"harder": harder, "picture": picture}, *shown(found))
     if picture is not None:
-        screen.note("wrote", render.path_of(picture))
+        screen.note("wrote", path_of(picture))

@@ -38,9 +38,9 @@ def info(
     Example: prune-kit info prune-kit-work/scores.h5
     """
     from prune_kit.errors import FileError
-    from prune_kit_cli import render
+    from prune_kit_cli.views.tables import Screen, error_line
 
-    screen = render.Screen(as_json, quiet)
+    screen = Screen(as_json, quiet)
     paths, runs = [file] if file else sorted(workdir.glob("*.h5")), workdir / o.RUNS
     if not paths and not (verify and runs.is_dir()):
         there = f"there is nothing but trainings in {workdir}. The command that began them goes on with them: repeat it"
@@ -60,7 +60,7 @@ def info(
         values = [value for value, _ in described]
         screen.result(values[0] if file else {"files": values}, *(item for _, shown in described for item in shown))
     for earlier in unreadable[:-1]:
-        render.error_line(str(earlier))
+        error_line(str(earlier))
     if unreadable:
         raise unreadable[-1]
 
@@ -69,7 +69,7 @@ def _verified(path: Path) -> Described:
     """Whether a file is what was written. Raises FileError when it is not, or says nothing of it."""
     from prune_kit.errors import FileError
     from prune_kit.storage import files, hdf5
-    from prune_kit_cli import render
+    from prune_kit_cli.views.tables import path_of
 
     with hdf5.reading_hdf5(path) as file:
         kind = str(file.attrs["format"]).removeprefix("prune_kit.")
@@ -77,17 +77,17 @@ def _verified(path: Path) -> Described:
     if not holds:
         what = "has no checksum: an older version wrote it" if holds is None else "is damaged: its checksum fails"
         raise FileError(f"{path} {what}")
-    return {"file": path, "format": kind, "checksum": holds}, [f"{render.path_of(path)}: {kind}, as it was written"]
+    return {"file": path, "format": kind, "checksum": holds}, [f"{path_of(path)}: {kind}, as it was written"]
 
 
 def _verified_runs(folder: Path) -> tuple[Described, list["FileError"]]:
     """How many files of trainings are what was written, and what is wrong with the others."""
     from prune_kit.runs.verification import verify_runs
-    from prune_kit_cli import render
+    from prune_kit_cli.views.tables import path_of
 
     count, damaged = verify_runs(folder)
     values = {"file": folder, "format": "runs", "files": count, "damaged": len(damaged)}
-    shown = f"{render.path_of(folder)}: {count - len(damaged):,} of {count:,} files of trainings, as they were written"
+    shown = f"{path_of(folder)}: {count - len(damaged):,} of {count:,} files of trainings, as they were written"
     return (values, [shown]), damaged
 
 
@@ -96,12 +96,12 @@ def _describe(path: Path) -> Described:
     from rich.text import Text
 
     from prune_kit.storage import hdf5
-    from prune_kit_cli import render
+    from prune_kit_cli.views.tables import path_of
 
     with hdf5.reading_hdf5(path) as file:
         kind = str(file.attrs["format"]).removeprefix("prune_kit.")
         head = {name: _attribute(value) for name, value in file.attrs.items()}
-    title = Text(f"{render.path_of(path)}: {kind}, made {head.get('created')} from {head.get('data')}", style="bold")
+    title = Text(f"{path_of(path)}: {kind}, made {head.get('created')} from {head.get('data')}", style="bold")
     kinds: dict[str, Callable[[Path], Described]] = {
         "scores": _scores,
         "selection": _selection,
@@ -119,7 +119,7 @@ def _scores(path: Path) -> Described:
     from prune_kit.data.identity import TRAIN
     from prune_kit.results.table import ScoreTable
     from prune_kit.storage import hdf5
-    from prune_kit_cli import render
+    from prune_kit_cli.views.tables import error_lines, probes_sentence, score_table
 
     large = path.stat().st_size > hdf5.CHECKED_BYTES  # smaller ones have been compared with their checksum
     table = ScoreTable.read(path, extras=("per_ratio", "per_ratio_votes"), glance=large)
@@ -131,9 +131,9 @@ def _scores(path: Path) -> Described:
     }
     counts = [f"{len(table.rows):,} rows, {np.count_nonzero(table.rows.role == TRAIN):,} of them train"]
     if len(table.probes):
-        counts.append(f"probes: {render.probes_sentence(table)}")
+        counts.append(f"probes: {probes_sentence(table)}")
     values = {"rows": len(table.rows), "probes": len(table.probes), "columns": columns}
-    return values, [*counts, render.score_table(table, names), *_made_with(table), *render.error_lines(table, names)]
+    return values, [*counts, score_table(table, names), *_made_with(table), *error_lines(table, names)]
 
 
 def _made_with(table: "ScoreTable") -> list[str]:
@@ -189,22 +189,22 @@ def _standard_error(column: "ScoreColumn") -> dict[str, float]:
 
 def _selection(path: Path) -> Described:
     from prune_kit.results.selection import Selection
-    from prune_kit_cli import render
-    from prune_kit_cli.histogram import histogram
+    from prune_kit_cli.views.histogram import histogram
+    from prune_kit_cli.views.tables import class_table
 
     selection = Selection.read(path)
     shares = dict(zip(selection.rows.class_names, selection.class_shares(), strict=True))
     values = {"rows": len(selection.rows), "kept": len(selection.index), "class_shares": shares}
     picture = filter(None, [histogram(selection)])
-    return values, [selection.describe(), *picture, render.class_table(selection)]
+    return values, [selection.describe(), *picture, class_table(selection)]
 
 
 def _removal(path: Path) -> Described:
     from prune_kit.results.removal import Removal
-    from prune_kit_cli import render_removal
+    from prune_kit_cli.views.removal import removal_json, removal_shown
 
     removal = Removal.read(path)
-    return render_removal.removal_json(removal), render_removal.removal_shown(removal)
+    return removal_json(removal), removal_shown(removal)
 
 
 def _labels(path: Path) -> Described:
@@ -220,7 +220,8 @@ def _labels(path: Path) -> Described:
 def _outcomes(path: Path) -> Described:
     from prune_kit.results.outcomes import Outcomes
     from prune_kit.retraining.search import found_of, goal_of, is_search, rounds_of
-    from prune_kit_cli import render, render_tuning
+    from prune_kit_cli.views.search import full_json, rounds_json, search_table
+    from prune_kit_cli.views.tables import outcome_sentence, outcome_table, outcomes_json
 
     outcomes = Outcomes.read(path)
     if is_search(outcomes):
@@ -228,11 +229,11 @@ def _outcomes(path: Path) -> Described:
         goal, met = goal_of(rounds)
         sought = f" for {goal.describe()}{'' if met else ', which none meets'}" if goal else ""
         line = f"a search for a window{sought}: accuracies on a validation split, not on the test set"
-        described = {"rounds": render_tuning.rounds_json(rounds), "full": render_tuning.full_json(rounds)}
+        described = {"rounds": rounds_json(rounds), "full": full_json(rounds)}
         described |= {"goal": goal.words if goal else None, "met": met}
-        return described, [line, render_tuning.search_table(rounds, found_of(rounds), met), *_retrained(rounds[-1])]
-    lines = [*_retrained(outcomes), render.outcome_table(outcomes), *render.outcome_sentence(outcomes)]
-    return {"outcomes": render.outcomes_json(outcomes)}, lines
+        return described, [line, search_table(rounds, found_of(rounds), met), *_retrained(rounds[-1])]
+    lines = [*_retrained(outcomes), outcome_table(outcomes), *outcome_sentence(outcomes)]
+    return {"outcomes": outcomes_json(outcomes)}, lines
 
 
 def _attribute(value: Any) -> Any:

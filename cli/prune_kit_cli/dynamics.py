@@ -33,17 +33,18 @@ def dynamics(
     Example: prune-kit dynamics convnet-work mlp-work
     """
     from prune_kit.comparison import dynamics as ensembles
-    from prune_kit_cli import render, render_dynamics
+    from prune_kit_cli.views.dynamics import epochs_json, epochs_shown, matches_json, matches_shown
+    from prune_kit_cli.views.tables import Screen, path_of
 
-    screen = render.Screen(as_json, quiet)
+    screen = Screen(as_json, quiet)
     tables = {path: _table(path) for path in [a or workdir, *([b] if b else [])]}
-    epochs = {render.path_of(path): ensembles.dynamics(table) for path, table in tables.items()}
-    values, shown = render_dynamics.epochs_json(epochs), render_dynamics.epochs_shown(epochs)
+    epochs = {path_of(path): ensembles.dynamics(table) for path, table in tables.items()}
+    values, shown = epochs_json(epochs), epochs_shown(epochs)
     if b and a:
         matches = ensembles.matched_epochs(tables[a], tables[b])
         order = ensembles.order_correlation(tables[a], tables[b])
-        values |= render_dynamics.matches_json(matches, order)
-        shown += render_dynamics.matches_shown(matches, order)
+        values |= matches_json(matches, order)
+        shown += matches_shown(matches, order)
     screen.result(values, *shown)
 
 
@@ -83,11 +84,12 @@ def weak_learners(
     from prune_kit.comparison.weak_learners import STAGES, probe
     from prune_kit.results.reloading import load_again
     from prune_kit.results.table import ScoreTable
-    from prune_kit_cli import render, render_dynamics
     from prune_kit_cli.parsing import numbers
-    from prune_kit_cli.work import SCORES
+    from prune_kit_cli.views.dynamics import probes_json, probes_shown
+    from prune_kit_cli.views.tables import Screen
+    from prune_kit_cli.workdir import SCORES
 
-    screen = render.Screen(as_json, quiet)
+    screen = Screen(as_json, quiet)
     table = ScoreTable.read(scores or workdir / SCORES)
     with screen.progress() as follow:
         loaded = load_again(table.rows, data, trust=trust, progress=follow)
@@ -105,7 +107,7 @@ def weak_learners(
         screen.warn(
             f"{found.tied:.0%} of them have the same {found.by}, so chance decides which of those fall into which third"
         )
-    screen.result(render_dynamics.probes_json(found), *render_dynamics.probes_shown(found))
+    screen.result(probes_json(found), *probes_shown(found))
 
 
 def _table(path: Path) -> "ScoreTable":
@@ -113,7 +115,7 @@ def _table(path: Path) -> "ScoreTable":
     from prune_kit.comparison.dynamics import consistency_columns
     from prune_kit.errors import TableError
     from prune_kit.results.table import ScoreTable
-    from prune_kit_cli.work import SCORES, there
+    from prune_kit_cli.workdir import SCORES, there
 
     file = path / SCORES if path.is_dir() or not path.suffix else path
     table = ScoreTable.read(file)

@@ -11,7 +11,7 @@ from prune_kit_cli import options as o
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
     from prune_kit.experiments.recipe import Recipe, Reproduction
-    from prune_kit_cli.render import Screen
+    from prune_kit_cli.views.tables import Screen
 
 DEMO = "digits_demo"
 
@@ -27,24 +27,24 @@ def demo(
     """
     from prune_kit import pipeline
     from prune_kit.experiments import recipe
-    from prune_kit_cli import render
+    from prune_kit_cli.views.tables import Screen, outcome_sentence, outcome_table, outcomes_json, path_of, score_table
 
-    screen = render.Screen(as_json, quiet)
+    screen = Screen(as_json, quiet)
     done = _reproduce(screen, recipe.load_recipe(DEMO), None, "full", {}, workdir)
     half = done.selections["keep 0.5"]
     target = pipeline.export(half, workdir / DEMO / "keep-half.txt", format="txt")
     windows = [f"   {name}: {selection.describe()}" for name, selection in done.selections.items()]
     screen.result(
-        {"outcomes": render.outcomes_json(done.outcomes), "index_list": target, "kept": len(half.index)},
+        {"outcomes": outcomes_json(done.outcomes), "index_list": target, "kept": len(half.index)},
         "\n1. Ten networks were trained for 20 of 40 epochs; every example was scored by how wrong they are about it",
-        render.score_table(done.table, list(done.table.columns)),
+        score_table(done.table, list(done.table.columns)),
         "\n2. Windows over the sorted scores were selected",
         *windows,
         "\n3. Networks were trained anew: on all rows, on each window, and on random rows of the same number",
-        render.outcome_table(done.outcomes),
-        *render.outcome_sentence(done.outcomes),
-        f"\n4. The rows to keep, one number a line, for your own training code: {render.path_of(target)}",
-        f"   rows = numpy.loadtxt({render.path_of(target)!r}, dtype=int)    # then images[rows], labels[rows]",
+        outcome_table(done.outcomes),
+        *outcome_sentence(done.outcomes),
+        f"\n4. The rows to keep, one number a line, for your own training code: {path_of(target)}",
+        f"   rows = numpy.loadtxt({path_of(target)!r}, dtype=int)    # then images[rows], labels[rows]",
         "\nOn your own images: prune-kit score --data folder:DIR, then select, retrain, export (each has --help)",
     )
 
@@ -68,10 +68,10 @@ def reproduce(
     Example: prune-kit reproduce data_diet_cifar10 --scale smoke
     """
     from prune_kit.experiments import recipe
-    from prune_kit_cli import render
-    from prune_kit_cli.work import execution
+    from prune_kit_cli.views.tables import Screen, error_lines, outcome_table, outcomes_json, score_table
+    from prune_kit_cli.workdir import execution
 
-    screen = render.Screen(as_json, quiet)
+    screen = Screen(as_json, quiet)
     where = execution(device, precision, jobs, threads)
     done = _reproduce(screen, recipe.load_recipe(name), data, scale, where, workdir)
     verdicts = [{**vars(expectation), "value": value, "holds": holds} for expectation, value, holds in done.verdicts]
@@ -89,9 +89,9 @@ def reproduce(
         ]
     names = list(done.table.columns)
     screen.result(
-        {"recipe": name, "scale": scale, "outcomes": render.outcomes_json(done.outcomes), "verdicts": verdicts},
-        render.outcome_table(done.outcomes) if done.outcomes.rows else render.score_table(done.table, names),
-        *render.error_lines(done.table, names),
+        {"recipe": name, "scale": scale, "outcomes": outcomes_json(done.outcomes), "verdicts": verdicts},
+        outcome_table(done.outcomes) if done.outcomes.rows else score_table(done.table, names),
+        *error_lines(done.table, names),
         *lines,
     )
 
@@ -112,7 +112,7 @@ def list_(
     from prune_kit.cleaning import judgement
     from prune_kit.experiments import recipe
     from prune_kit.scoring import columns
-    from prune_kit_cli import render
+    from prune_kit_cli.views.tables import Screen, listing
 
     lists: dict[str, Callable[[], dict[str, str]]] = {
         "data": _data_entries,
@@ -126,7 +126,7 @@ def list_(
     if what not in lists:
         raise registry.unknown("list", what, lists)
     entries = lists[what]()
-    render.Screen(as_json, quiet).result({what: entries}, render.listing(entries))
+    Screen(as_json, quiet).result({what: entries}, listing(entries))
 
 
 def _reproduce(
@@ -140,8 +140,8 @@ def _reproduce(
     """Run a recipe in a folder of its own, and write there what its stages would have written."""
     from prune_kit.experiments import recipe
     from prune_kit.storage import lock
-    from prune_kit_cli import render
-    from prune_kit_cli.work import OUTCOMES, SCORES
+    from prune_kit_cli.views.tables import path_of
+    from prune_kit_cli.workdir import OUTCOMES, SCORES
 
     folder = workdir / (chosen.name if scale == "full" else f"{chosen.name}-{scale}")
     lock.hold(folder)
@@ -163,7 +163,7 @@ def _reproduce(
     if done.outcomes.rows:
         done.outcomes.write(folder / OUTCOMES)
         written.append(OUTCOMES)
-    screen.note("wrote", f"{render.path_of(folder)}: {', '.join(written)}")
+    screen.note("wrote", f"{path_of(folder)}: {', '.join(written)}")
     return done
 
 

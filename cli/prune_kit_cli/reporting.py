@@ -40,10 +40,10 @@ def report(
     from prune_kit.results.selection import Selection
     from prune_kit.results.table import ScoreTable
     from prune_kit.storage import files
-    from prune_kit_cli import render
-    from prune_kit_cli.work import OUTCOMES, REMOVAL, REPORT, RUNS, SCORES, SELECTION, SWEEP, TUNE, tell_data
+    from prune_kit_cli.views.tables import Screen, path_of
+    from prune_kit_cli.workdir import OUTCOMES, REMOVAL, REPORT, RUNS, SCORES, SELECTION, SWEEP, TUNE, tell_data
 
-    screen, target = render.Screen(as_json, quiet), out or workdir / REPORT
+    screen, target = Screen(as_json, quiet), out or workdir / REPORT
     if target.suffix not in (".html", ".htm"):
         raise OptionError(f"--out {target}: expected a name that ends in .html")
     table = ScoreTable.read(workdir / SCORES, extras=("per_run", "per_ratio", "per_ratio_votes"))
@@ -71,6 +71,6 @@ def report(
         screen.note("left out", text)
     screen.result({"file": target, "bytes": len(page), "figures": figures, "shown": list(sources),
                    "left_out": list(left_out)})  # fmt: skip
-    screen.note("wrote", f"{render.path_of(target)} ({len(page) / 1e6:.2f} MB)")
+    screen.note("wrote", f"{path_of(target)} ({len(page) / 1e6:.2f} MB)")
     if figures is not None:
-        screen.note("wrote", f"the figures and tables to {render.path_of(figures)}")
+        screen.note("wrote", f"the figures and tables to {path_of(figures)}")

@@ -67,11 +67,11 @@ def score(
     from prune_kit.results.table import ScoreTable
     from prune_kit.scoring.columns import check_use, ends_with_epochs, method_names
     from prune_kit.storage import lock
-    from prune_kit_cli import render
     from prune_kit_cli.parsing import numbers
-    from prune_kit_cli.work import SCORES, execution, protocol, tell_data, there
+    from prune_kit_cli.views.tables import Screen, error_lines, path_of, probes_sentence, score_table
+    from prune_kit_cli.workdir import SCORES, execution, protocol, tell_data, there
 
-    screen, target = render.Screen(as_json, quiet), workdir / SCORES
+    screen, target = Screen(as_json, quiet), workdir / SCORES
     check_seeds(1 if runs is None else runs, seed)
     where = execution(device, precision, jobs, threads, train)
     names, epochs = method_names(method or "el2n"), numbers(epoch, "--epoch")
@@ -120,7 +120,7 @@ def score(
     made = [name for name, column in scored.columns.items() if table is None or table.columns.get(name) is not column]
     screen.trained(follow.networks)
     if len(scored.probes):
-        screen.note("probes", f"{render.probes_sentence(scored)}; the scores are for `clean`, not for `select`")
+        screen.note("probes", f"{probes_sentence(scored)}; the scores are for `clean`, not for `select`")
     for name in made:
         if name == "grand@0" and scored.columns[name].parameters["bn"] == "running":
             screen.warn("grand@0 is close to the image's norm (compare input_norm) and prunes worse than random")
@@ -135,10 +135,10 @@ def score(
             "probes": len(scored.probes),
             "fingerprint": loaded.fingerprint,
         },
-        render.score_table(scored, made or list(scored.columns)),
-        *render.error_lines(scored, made or list(scored.columns)),
+        score_table(scored, made or list(scored.columns)),
+        *error_lines(scored, made or list(scored.columns)),
     )
-    path = render.path_of(target)
+    path = path_of(target)
     screen.note("wrote", path if made else f"nothing: {path} has every column asked for")
     own = [name for name, column in scored.columns.items() if not column.companion]
     whole = [n for n in own if not np.isnan(scored.columns[n].values[scored.rows.training]).any()]

@@ -57,9 +57,10 @@ def sweep(
     from prune_kit.results.reloading import load_again
     from prune_kit.retraining.grid import grid
     from prune_kit.storage import lock
-    from prune_kit_cli import render, render_sweep
     from prune_kit_cli.parsing import shares, words
-    from prune_kit_cli.work import (
+    from prune_kit_cli.views.sweep import grid_sentence, sweep_json, sweep_table
+    from prune_kit_cli.views.tables import Screen, path_of
+    from prune_kit_cli.workdir import (
         SWEEP,
         check_target,
         execution,
@@ -71,7 +72,7 @@ def sweep(
         tell_replaced,
     )
 
-    screen, target = render.Screen(as_json, quiet), out or workdir / SWEEP
+    screen, target = Screen(as_json, quiet), out or workdir / SWEEP
     check_target(target, "outcomes")
     check_seeds(runs, seed)
     where = execution(device, precision, jobs, threads, train)
@@ -90,7 +91,7 @@ def sweep(
         tell_data(screen, loaded, table.rows)
         config = protocol(loaded, scored_with(table), recipe, model, train)
         screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
-        screen.note("grid", render_sweep.grid_sentence(cells, left_out, runs))
+        screen.note("grid", grid_sentence(cells, left_out, runs))
         swept = pipeline.sweep(
             loaded,
             table,
@@ -111,9 +112,7 @@ def sweep(
     tell_replaced(screen, target, swept.outcomes)
     swept.outcomes.write(target)
     drawn = draw_sweep(swept, target.parent)
-    screen.result(
-        {"file": target, "pictures": drawn, "cells": render_sweep.sweep_json(swept)}, render_sweep.sweep_table(swept)
-    )
+    screen.result({"file": target, "pictures": drawn, "cells": sweep_json(swept)}, sweep_table(swept))
     tell_chance(screen, loaded, swept.outcomes)
-    screen.note("wrote", ", ".join(render.path_of(path) for path in (target, *drawn)))
-    screen.note("next", f"prune-kit info {render.path_of(target)}   (which differences are more than chance?)")
+    screen.note("wrote", ", ".join(path_of(path) for path in (target, *drawn)))
+    screen.note("next", f"prune-kit info {path_of(target)}   (which differences are more than chance?)")

@@ -68,9 +68,10 @@ def tune(
     from prune_kit.results.selection import Selection
     from prune_kit.retraining import search
     from prune_kit.storage import lock
-    from prune_kit_cli import render, render_tuning
     from prune_kit_cli.parsing import shares, words
-    from prune_kit_cli.work import (
+    from prune_kit_cli.views.search import found_sentence, plan_notes, search_table, tuning_json, verdicts
+    from prune_kit_cli.views.tables import Screen, outcome_table, path_of
+    from prune_kit_cli.workdir import (
         OUTCOMES,
         SELECTION,
         TUNE,
@@ -86,7 +87,7 @@ def tune(
         there,
     )
 
-    screen, target = render.Screen(as_json, quiet), out or workdir / SELECTION
+    screen, target = Screen(as_json, quiet), out or workdir / SELECTION
     check_target(target, "selection")
     search.check_effort(runs, validation, seed)
     where = execution(device, precision, jobs, threads, train)
@@ -102,9 +103,9 @@ def tune(
         config = protocol(loaded, scored_with(table), recipe, model, train)
         screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
         if target.is_file():
-            screen.note("replaces", f"{render.path_of(target)}, which holds: {Selection.read(target).describe()}")
+            screen.note("replaces", f"{path_of(target)}, which holds: {Selection.read(target).describe()}")
         planned = search.plan(cells, chosen_goal, config.epochs, runs)
-        for name, text in render_tuning.plan_notes(planned, chosen_goal, len(cells), config.epochs, runs, validation):
+        for name, text in plan_notes(planned, chosen_goal, len(cells), config.epochs, runs, validation):
             screen.note(name, text)
         tuned = pipeline.tune(
             loaded,
@@ -130,17 +131,17 @@ def tune(
     tuned.test.write(workdir / OUTCOMES)
     picture = draw_tuning(tuned, workdir / TUNE_PICTURE)
     screen.result(
-        {"file": target, "picture": picture, **render_tuning.tuning_json(tuned)},
-        render_tuning.search_table(tuned.rounds, tuned.cell.name, tuned.met),
-        render_tuning.found_sentence(tuned),
+        {"file": target, "picture": picture, **tuning_json(tuned)},
+        search_table(tuned.rounds, tuned.cell.name, tuned.met),
+        found_sentence(tuned),
         tuned.selection.describe(),
-        render.outcome_table(tuned.test),
-        *render_tuning.verdicts(tuned),
+        outcome_table(tuned.test),
+        *verdicts(tuned),
     )
     tell_chance(screen, loaded, tuned.test)
     written = (target, workdir / TUNE, workdir / OUTCOMES, picture)
-    screen.note("wrote", ", ".join(render.path_of(path) for path in written))
-    again = f"{f' --selection {render.path_of(out)}' if out else ''}{there(workdir)}"
+    screen.note("wrote", ", ".join(path_of(path) for path in written))
+    again = f"{f' --selection {path_of(out)}' if out else ''}{there(workdir)}"
     export = f"prune-kit export{again} --format txt"
     screen.note(
         "next", export if tuned.met else f"larger shares to --keep, or another --goal; of the nearest: {export}"

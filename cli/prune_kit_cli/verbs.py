@@ -42,11 +42,11 @@ def select(
     Example: prune-kit select --by el2n@20 --keep 0.5 --offset 0.02
     """
     from prune_kit import pipeline
-    from prune_kit_cli import render
-    from prune_kit_cli.histogram import histogram
-    from prune_kit_cli.work import SELECTION, check_target, read_scores, there
+    from prune_kit_cli.views.histogram import histogram
+    from prune_kit_cli.views.tables import Screen, class_table, path_of
+    from prune_kit_cli.workdir import SELECTION, check_target, read_scores, there
 
-    screen, target = render.Screen(as_json, quiet), out or workdir / SELECTION
+    screen, target = Screen(as_json, quiet), out or workdir / SELECTION
     check_target(target, "selection")
     table = read_scores(workdir, scores)
     selection = pipeline.select(
@@ -68,9 +68,9 @@ def select(
         },
         selection.describe(),
         *filter(None, [histogram(selection)]),
-        render.class_table(selection),
+        class_table(selection),
     )
-    screen.note("wrote", render.path_of(target))
+    screen.note("wrote", path_of(target))
     tied = selection.tied_at_the_edges()
     if tied > TIED * len(selection.rows.training):
         screen.warn(
@@ -90,7 +90,7 @@ def select(
             "above 70 % pruned, keeping the hardest is known to fall below random (forgetting on CIFAR-10: 95.4 at "
             "30 % pruned, 34.0 at 90 %; Zheng et al. 2023). Try --rule coverage"
         )
-    again = f"{f' --selection {render.path_of(out)}' if out else ''}{there(workdir)}"
+    again = f"{f' --selection {path_of(out)}' if out else ''}{there(workdir)}"
     screen.note("next", f"prune-kit retrain{again}   (does accuracy hold?)")
     screen.note("", f"prune-kit export{again} --format txt")
 
@@ -137,8 +137,8 @@ def retrain(
     from prune_kit.checks import check_seeds
     from prune_kit.results.reloading import aligned, load_again
     from prune_kit.storage import lock
-    from prune_kit_cli import render
-    from prune_kit_cli.work import (
+    from prune_kit_cli.views.tables import Screen, outcome_sentence, outcome_table, outcomes_json, path_of
+    from prune_kit_cli.workdir import (
         OUTCOMES,
         execution,
         protocol,
@@ -149,7 +149,7 @@ def retrain(
         there,
     )
 
-    screen, target = render.Screen(as_json, quiet), workdir / OUTCOMES
+    screen, target = Screen(as_json, quiet), workdir / OUTCOMES
     check_seeds(runs, seed)
     where = execution(device, precision, jobs, threads, train)
     lock.hold(workdir)
@@ -180,12 +180,12 @@ def retrain(
     tell_replaced(screen, target, outcomes)
     outcomes.write(target)
     screen.result(
-        {"file": target, "budget": budget, "outcomes": render.outcomes_json(outcomes)},
-        render.outcome_table(outcomes),
-        *render.outcome_sentence(outcomes),
+        {"file": target, "budget": budget, "outcomes": outcomes_json(outcomes)},
+        outcome_table(outcomes),
+        *outcome_sentence(outcomes),
     )
     tell_chance(screen, loaded, outcomes)
-    screen.note("wrote", render.path_of(target))
+    screen.note("wrote", path_of(target))
     screen.note("next", f"prune-kit export --format txt{there(workdir)}")
 
 
@@ -227,10 +227,11 @@ def export(
     from prune_kit import exporters, pipeline
     from prune_kit.errors import OptionError
     from prune_kit.results.removal import Removal, as_selection
-    from prune_kit_cli import render, render_removal
-    from prune_kit_cli.work import OUTCOMES, check_list_target, one_selection, retrained_otherwise
+    from prune_kit_cli.views.removal import relabelled_json, relabelled_sentence
+    from prune_kit_cli.views.tables import Screen, path_of
+    from prune_kit_cli.workdir import OUTCOMES, check_list_target, one_selection, retrained_otherwise
 
-    screen = render.Screen(as_json, quiet)
+    screen = Screen(as_json, quiet)
     source, chosen = one_selection(workdir, selection)
     check_list_target(relabel or out, source)
     if relabel:
@@ -239,8 +240,8 @@ def export(
         target = pipeline.export(chosen, relabel, format=format, what=what, relabel=True)
         assert isinstance(chosen, Removal)
         screen.result(
-            {"file": target, **render_removal.relabelled_json(chosen)},
-            f"wrote {render.path_of(target)}: {render_removal.relabelled_sentence(chosen)}",
+            {"file": target, **relabelled_json(chosen)},
+            f"wrote {path_of(target)}: {relabelled_sentence(chosen)}",
         )
         return
     format = format or (exporters.format_of(out) if out else None) or "txt"
@@ -251,7 +252,7 @@ def export(
     )
     screen.result(
         {"file": target, "format": format, "what": what, "kept": len(kept.index), "dropped": len(kept.dropped)},
-        f"wrote {render.path_of(target)}: {exporters.export_sentence(kept, format, what)}",
+        f"wrote {path_of(target)}: {exporters.export_sentence(kept, format, what)}",
     )
     if retrained_otherwise(workdir, source, kept):
-        screen.warn(f"{OUTCOMES} is of other rows: {render.path_of(source)} was made anew after it was retrained")
+        screen.warn(f"{OUTCOMES} is of other rows: {path_of(source)} was made anew after it was retrained")

@@ -15,7 +15,7 @@ from sklearn import metrics
 from prune_kit.cleaning.evaluation import WRITTEN_STEPS, Evaluation, evaluate, evaluation_json
 from prune_kit.errors import DataError, OptionError, TableError
 from prune_kit.reporting.figures.evaluation import draw_evaluation
-from prune_kit_cli.render_evaluation import evaluation_shown
+from prune_kit_cli.views.evaluation import evaluation_shown
 
 SEEDS = st.integers(0, 2**32 - 1)
 PNG_HEADER = b"\x89PNG\r\n\x1a\n"

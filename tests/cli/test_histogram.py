@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from prune_kit import pipeline
 from prune_kit.results.selection import DROPPED_EASY, DROPPED_HARD, KEPT
-from prune_kit_cli.histogram import BINS, BLOCKS, histogram
 from prune_kit_cli.main import exit_code
+from prune_kit_cli.views.histogram import BINS, BLOCKS, histogram
 from tests.small_tables import selection_of, table_of
 
 BARS_FROM = 25

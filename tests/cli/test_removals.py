@@ -12,8 +12,15 @@ import pytest
 from prune_kit.data.spec import load_data
 from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.table import ScoreTable
-from prune_kit_cli import render_removal
 from prune_kit_cli.main import exit_code
+from prune_kit_cli.views.removal import (
+    expectation_sentence,
+    loss_table,
+    rate_sentence,
+    removal_json,
+    removal_shown,
+    suspects_table,
+)
 from tests.small_tables import removal_of, rows_of
 
 TRAINING = ["--jobs", "1", "--device", "cpu"]
@@ -196,40 +203,38 @@ def test_json_of_info_has_it_all_and_null_for_what_is_unknown(call, place, liste
 
 def test_an_unknown_rate_is_called_unknown():
     removal = removal_of([0], [1], label=[0, 1], cut_method="mixture")
-    assert render_removal.rate_sentence(removal) == "how many labels are wrong is unknown: mixture does not tell"
-    assert "how good the list is, is unknown" in render_removal.expectation_sentence(removal)
+    assert rate_sentence(removal) == "how many labels are wrong is unknown: mixture does not tell"
+    assert "how good the list is, is unknown" in expectation_sentence(removal)
 
 
 def test_a_rate_without_an_interval_says_so():
     removal = removal_of([0], [1], label=[0, 1], noise_rate=0.25)
-    assert render_removal.rate_sentence(removal) == "about 25.0 % of the labels are wrong (no interval)"
+    assert rate_sentence(removal) == "about 25.0 % of the labels are wrong (no interval)"
 
 
 def test_a_share_that_the_user_gave_is_called_no_estimate():
     removal = removal_of([0], [1], label=[0, 1], noise_rate=0.25, cut_method="remove")
-    assert render_removal.rate_sentence(removal) == (
-        "25.0 % of the labels are wrong as far as you say; nothing was estimated"
-    )
+    assert rate_sentence(removal) == ("25.0 % of the labels are wrong as far as you say; nothing was estimated")
 
 
 def test_of_no_wrong_labels_nothing_is_removed():
     empty = removal_of([], [], label=[0, 1], noise_rate=0.0, noise_rate_low=0.0, noise_rate_high=0.004)
     sentence = "about 0 % of the labels are wrong (90 % interval 0.0 to 0.4 %); nothing is removed"
-    assert render_removal.rate_sentence(empty) == sentence
-    assert math.isnan(render_removal.removal_json(empty)["cut"])
-    assert len(render_removal.removal_shown(empty)) == 3
+    assert rate_sentence(empty) == sentence
+    assert math.isnan(removal_json(empty)["cut"])
+    assert len(removal_shown(empty)) == 3
 
 
 def test_classes_are_told_by_what_they_lose_and_those_that_lose_nothing_are_left_out():
     rows = rows_of([0] * 4 + [1] * 2 + [2] * 3, class_names=("a", "b", "c", "none"))
-    table = render_removal.loss_table(removal_of([0, 4, 5], [1, 0, 0], rows=rows))
+    table = loss_table(removal_of([0, 4, 5], [1, 0, 0], rows=rows))
     assert [list(column.cells) for column in table.columns[1:4]] == [["2", "1"], ["2", "4"], ["100.0 %", "25.0 %"]]
     assert [str(cell) for cell in table.columns[0].cells] == ["b", "a"]
 
 
 def test_ten_suspects_are_shown_and_a_class_that_does_not_fit_is_called_so():
     removal = removal_of(range(12), [1] * 12, clear=[False, *[True] * 11], label=[0] * 12 + [1])
-    table = render_removal.suspects_table(removal)
+    table = suspects_table(removal)
     assert table.row_count == 10
     assert str(next(iter(table.columns[3].cells))) == "class 1 (but no class fits)"
-    assert render_removal.suspects_table(removal, count=2).row_count == 2
+    assert suspects_table(removal, count=2).row_count == 2

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prune_kit.cleaning.evaluation import Evaluation
-from prune_kit_cli.render import SHOWN_CLASSES
+from prune_kit_cli.views.tables import SHOWN_CLASSES
 
 
 def evaluation_shown(found: Evaluation, class_names: Sequence[str]) -> list[Any]:

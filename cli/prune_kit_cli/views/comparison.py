@@ -10,7 +10,7 @@ from rich.text import Text
 from prune_kit.comparison.agreement import Estimate
 from prune_kit.comparison.compare import Comparison
 from prune_kit.comparison.sources import Ranking
-from prune_kit_cli.render import path_of
+from prune_kit_cli.views.tables import path_of
 
 
 def files_line(found: Comparison) -> str:

@@ -7,8 +7,8 @@ from rich.text import Text
 
 from prune_kit.results.outcomes import Summary, is_baseline
 from prune_kit.retraining.grid import Cell, Sweep
-from prune_kit_cli import render
 from prune_kit_cli.screen import count_of
+from prune_kit_cli.views.tables import difference, outcomes_json
 
 
 def grid_sentence(cells: list[Cell], left_out: int, runs: int) -> str:
@@ -44,8 +44,8 @@ def _figures(line: Summary) -> tuple[str, str, str, str]:
     return (
         f"{100 * line.mean:.2f} %",
         f"{100 * line.low:.2f} to {100 * line.high:.2f}",
-        render.difference(line.minus_full),
-        render.difference(line.minus_random),
+        difference(line.minus_full),
+        difference(line.minus_random),
     )
 
 
@@ -54,5 +54,5 @@ def sweep_json(sweep: Sweep) -> list[dict[str, Any]]:
     cells = {cell.name: cell for cell in sweep.cells}
     return [
         summary | ({} if is_baseline(summary["name"]) else vars(cells[summary["name"]]))
-        for summary in render.outcomes_json(sweep.outcomes)
+        for summary in outcomes_json(sweep.outcomes)
     ]

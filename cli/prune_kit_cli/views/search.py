@@ -8,8 +8,8 @@ from rich.text import Text
 
 from prune_kit.results.outcomes import FULL, Difference, Outcomes, random_name
 from prune_kit.retraining.search import FOUND, Goal, Plan, Tuning, mean_accuracy
-from prune_kit_cli import render
 from prune_kit_cli.screen import count_of
+from prune_kit_cli.views.tables import difference, outcomes_json
 
 SHOWN = 12
 
@@ -51,7 +51,7 @@ def search_table(rounds: Sequence[Outcomes], found: str, met: bool = True) -> Ta
         shown = ranked if last else ranked[:3]
         for name in shown[:SHOWN]:
             cell, seeds = outcomes.cells[name], outcomes.accuracies(name)
-            apart = called if name == found else render.difference(outcomes.difference(name, found)) if last else ""
+            apart = called if name == found else difference(outcomes.difference(name, found)) if last else ""
             offset = f"{cell['offset']:g}" if cell["rule"] == "window" else ""
             view.add_row(
                 str(cell["epochs"]), cell["rule"], Text(cell["by"]), f"{cell['keep']:g}", offset, str(len(seeds)),
@@ -59,7 +59,7 @@ def search_table(rounds: Sequence[Outcomes], found: str, met: bool = True) -> Ta
             )  # fmt: skip
         full = outcomes.accuracies(FULL)
         if full:
-            apart = render.difference(outcomes.difference(FULL, found)) if last else ""
+            apart = difference(outcomes.difference(FULL, found)) if last else ""
             percent = f"{100 * mean_accuracy(outcomes, FULL):.2f} %"
             epochs = str(next(iter(outcomes.cells.values()))["epochs"])
             view.add_row(epochs, "all rows", "", "1", "", str(len(full)), percent, apart)
@@ -119,7 +119,7 @@ def tuning_json(tuning: Tuning) -> dict[str, Any]:
         "found": vars(tuning.cell),
         "rounds": rounds_json(tuning.rounds),
         "full": full_json(tuning.rounds),
-        "test": render.outcomes_json(tuning.test),
+        "test": outcomes_json(tuning.test),
         "minus_top": None if top is None else vars(top),
     }
 

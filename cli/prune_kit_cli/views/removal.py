@@ -9,8 +9,8 @@ from rich.text import Text
 from prune_kit.reporting.sentences import UNKNOWN, count_sentence, expectation_sentence, rate_sentence
 from prune_kit.reporting.sentences import percent as _percent
 from prune_kit.results.removal import NO_SUGGESTION, Removal
-from prune_kit_cli.render import SHOWN_CLASSES
 from prune_kit_cli.screen import count_of
+from prune_kit_cli.views.tables import SHOWN_CLASSES
 
 SHOWN_CONFUSIONS = SHOWN_SUSPECTS = 10
 
