@@ -1,5 +1,6 @@
 """The door: every command, and the one place where errors become exit codes."""
 
+import importlib
 import inspect
 import shlex
 import signal
@@ -11,18 +12,6 @@ from typing import Annotated
 import typer
 
 from prune_kit.errors import PruneKitError
-from prune_kit_cli import (
-    cleaning,
-    comparing,
-    describing,
-    dynamics,
-    looking,
-    reporting,
-    scoring,
-    sweeping,
-    tuning,
-    verbs,
-)
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -58,27 +47,15 @@ def _flowing(command: Callable[..., None]) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-COMMANDS: tuple[Callable[..., None], ...] = (
-    scoring.score,
-    verbs.select,
-    verbs.retrain,
-    verbs.export,
-    cleaning.clean,
-    sweeping.sweep,
-    tuning.tune,
-    cleaning.corrupt,
-    comparing.compare,
-    dynamics.dynamics,
-    dynamics.weak_learners,
-    reporting.report,
-    looking.demo,
-    looking.reproduce,
-    describing.info,
-)
+COMMANDS = (  # in the order in which the help lists them; each is a file of `commands/`
+    "score", "select", "retrain", "export", "clean", "sweep", "tune", "corrupt", "compare", "dynamics", "weak_learners",
+    "report", "demo", "reproduce", "info", "list",
+)  # fmt: skip
 TRAINING = ("score", "retrain", "sweep", "tune", "demo", "reproduce")  # a second start goes on from the run cache
-for command in COMMANDS:
-    app.command(command.__name__.replace("_", "-"), help=_flowing(command))(command)
-app.command("list", help=_flowing(looking.list_))(looking.list_)
+for name in COMMANDS:
+    functions = vars(importlib.import_module(f"prune_kit_cli.commands.{name}"))
+    command: Callable[..., None] = functions[f"{name}_" if name == "list" else name]
+    app.command(name.replace("_", "-"), help=_flowing(command))(command)
 
 
 def run() -> None:

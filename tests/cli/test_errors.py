@@ -205,11 +205,11 @@ WRONG = [
     ("select --scores {place}/version.h5", "work", "has format version 2; this prune-kit reads version 1"),
     ("select --scores {place}/foreign.h5", "work", "is keras; expected prune_kit.scores"),
     ("select --scores {place}/work/selection.h5", "work", "is prune_kit.selection; expected prune_kit.scores"),
-    ("export --selection {place}/work/scores.h5", "work", "is prune_kit.scores; expected prune_kit.results.selection"),
+    ("export --selection {place}/work/scores.h5", "work", "is prune_kit.scores; expected prune_kit.selection"),
     (
         "retrain --selection {place}/work/outcomes.h5",
         "work",
-        "is prune_kit.outcomes; expected prune_kit.results.selection",
+        "is prune_kit.outcomes; expected prune_kit.selection",
     ),
     ("retrain --selection {place}/work/selection.h5 --selection {place}/work/selection.h5", "work", "the same name"),
     ("retrain --selection {place}/full.h5", "work", "selection 'full' has the name of a baseline"),

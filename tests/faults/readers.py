@@ -45,7 +45,7 @@ class Reader(NamedTuple):
 
 
 def _described(path: Path) -> object:
-    from prune_kit_cli.describing import _describe
+    from prune_kit_cli.commands.info import _describe
 
     return _describe(path)
 

@@ -1,7 +1,4 @@
-"""The verbs about labels: corrupt plants wrong ones, clean finds them.
-
-What the command needs is imported inside it, so that `--help` answers at once.
-"""
+"""The command clean: which labels are wrong."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,71 +15,6 @@ if TYPE_CHECKING:
 
 REVIEWED = 20  # how many to look at where nothing is removed
 LOST = 0.5  # of a class: it is named when it loses more
-
-
-def corrupt(
-    data: o.Data = None,
-    kind: Annotated[
-        str, typer.Option("--kind", metavar="NAME", help="uniform, permute, flip, pair or matrix.")
-    ] = "uniform",
-    rate: Annotated[
-        float | None,
-        typer.Option("--rate", metavar="F", help="The share of the training rows to touch (default: 0.2)."),
-    ] = None,
-    matrix: Annotated[
-        Path | None,
-        typer.Option("--matrix", metavar="FILE", help="npy, csv or text: row c holds the chances of each label for c."),
-    ] = None,
-    image_size: o.ImageSize = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="What is drawn depends on it alone.")] = 0,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/labels.h5).")
-    ] = None,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
-    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
-) -> None:
-    """Plant wrong labels, to study noise: a label file that `score --labels` takes, with the truth in it.
-
-    uniform draws from all classes (so some stay right), flip from the others, pair takes the next class, permute keeps
-    every class's total, matrix draws from your transition matrix. Rows that play the test set stay as they are.
-
-    Example: prune-kit corrupt --data mnist:DIR --kind flip --rate 0.25
-    """
-    from prune_kit.checks import check_seeds
-    from prune_kit.data.noise import plant, read_matrix
-    from prune_kit.data.spec import load_data
-    from prune_kit_cli.views.tables import Screen, path_of
-    from prune_kit_cli.workdir import LABELS, check_target, there
-
-    screen, target = Screen(as_json, quiet), out or workdir / LABELS
-    check_seeds(seed=seed)
-    check_target(target, "labels")
-    with screen.progress() as follow:
-        loaded = load_data(data or "digits", image_size=image_size, progress=follow)
-    if data is None:
-        screen.warn("no --data given: using digits, 1,797 real images that come with scikit-learn")
-    screen.note("data", loaded.describe())
-    chances = read_matrix(matrix, loaded.classes) if matrix else None
-    share = 0.2 if rate is None and kind != "matrix" else rate
-    planted = plant(loaded, kind, rate=share, matrix=chances, seed=seed)
-    if target.exists():
-        screen.warn(f"{path_of(target)} is replaced; a score table made with the old labels stays as it is")
-    if not len(planted.wrong):
-        screen.warn("no label is wrong now: the rate or the matrix is too near to none for so few rows")
-    planted.write(target)
-    touched, wrong, count = int(planted.touched.sum()), len(planted.wrong), len(loaded.rows.training)
-    screen.result(
-        {"file": target, **planted.parameters, "rows": count, "touched": touched, "wrong": wrong},
-        f"{kind}: {touched:,} of {count:,} training rows touched ({touched / count:.1%}), "
-        f"{wrong:,} labels are now wrong ({wrong / count:.1%})",
-    )
-    screen.note("wrote", path_of(target))
-    spec = f"--data {loaded.rows.data} " if data else ""
-    screen.note(
-        "next",
-        f"prune-kit score {spec}--labels {path_of(target)} --method cumulative_pl --probes 0.05{there(workdir)}",
-    )
 
 
 def clean(

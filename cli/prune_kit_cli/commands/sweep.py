@@ -1,7 +1,4 @@
-"""The verb sweep: a grid of selections, retrained.
-
-What the command needs is imported inside it, so that `--help` answers at once.
-"""
+"""The command sweep: a grid of selections, retrained."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,4 @@
-"""The verb info: what a file of ours holds.
-
-What the command needs is imported inside it, so that `--help` answers at once.
-"""
+"""The command info: what a file of ours holds."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,7 +1,4 @@
-"""The verb tune: the window that serves a goal, found on a validation split.
-
-What the command needs is imported inside it, so that `--help` answers at once.
-"""
+"""The command tune: the window that serves a goal, found on a validation split."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,4 @@
-"""The verb score.
-
-What the command needs is imported inside it, so that `--help` answers at once.
-"""
+"""The command score: networks are trained, every example is scored."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 

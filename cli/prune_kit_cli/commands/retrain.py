@@ -1,0 +1,101 @@
+"""The command retrain: does accuracy hold?"""
+
+from typing import Annotated
+
+import typer
+
+from prune_kit_cli import options as o
+
+
+def retrain(
+    selection: o.Selections = None,
+    data: o.DataAgain = None,
+    trust: o.Trust = False,
+    align: Annotated[
+        bool,
+        typer.Option(
+            "--align",
+            help="Match the rows by content where the data has another order, more or fewer rows. Rows that a "
+            "selection does not know are left out; a removal lets them stay.",
+        ),
+    ] = False,
+    runs: Annotated[int, typer.Option("--runs", metavar="R", help="Seeds per selection.")] = 4,
+    baseline: o.Baseline = "full,random",
+    budget: o.Budget = "steps",
+    relabel: Annotated[
+        bool,
+        typer.Option("--relabel", help="For each removal train on all rows too, under the labels that it suggests."),
+    ] = False,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")] = None,
+    model: o.Model = None,
+    recipe: o.Recipe = None,
+    train: o.Train = None,
+    device: o.Device = "auto",
+    precision: o.Precision = "auto",
+    jobs: o.Jobs = None,
+    threads: o.Threads = None,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+) -> None:
+    """Does accuracy hold? Train on the selection, on all data and on random subsets of the same size, and compare.
+
+    Without --selection, every selection and removal in the workdir; a removal is trained without the rows on its list.
+    Accuracies are those of the last epoch on the test set, whose labels nothing changes.
+
+    Example: prune-kit retrain --runs 4
+    """
+    from prune_kit import pipeline
+    from prune_kit.checks import check_seeds
+    from prune_kit.results.reloading import aligned, load_again
+    from prune_kit.storage import lock
+    from prune_kit_cli.views.tables import Screen, outcome_sentence, outcome_table, outcomes_json, path_of
+    from prune_kit_cli.workdir import (
+        OUTCOMES,
+        execution,
+        protocol,
+        read_selections,
+        tell_chance,
+        tell_data,
+        tell_replaced,
+        there,
+    )
+
+    screen, target = Screen(as_json, quiet), workdir / OUTCOMES
+    check_seeds(runs, seed)
+    where = execution(device, precision, jobs, threads, train)
+    lock.hold(workdir)
+    selections = read_selections(workdir, selection)
+    first = next(iter(selections.values()))
+    with screen.progress() as follow:
+        loaded = load_again(first.rows, data, trust=trust, progress=follow)
+        if align:
+            loaded, selections = aligned(loaded, selections)
+            first = next(iter(selections.values()))
+        tell_data(screen, loaded, first.rows)
+        config = protocol(loaded, first.scored_with, recipe, model, train)
+        screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
+        outcomes = pipeline.retrain(
+            loaded,
+            selections,
+            runs=runs,
+            baseline=[] if baseline == "none" else [word for word in baseline.split(",") if word],
+            budget=budget,
+            relabel=relabel,
+            config=config,
+            seed=seed,
+            **where,
+            workdir=workdir,
+            progress=follow,
+        )
+    screen.trained(follow.networks)
+    tell_replaced(screen, target, outcomes)
+    outcomes.write(target)
+    screen.result(
+        {"file": target, "budget": budget, "outcomes": outcomes_json(outcomes)},
+        outcome_table(outcomes),
+        *outcome_sentence(outcomes),
+    )
+    tell_chance(screen, loaded, outcomes)
+    screen.note("wrote", path_of(target))
+    screen.note("next", f"prune-kit export --format txt{there(workdir)}")
