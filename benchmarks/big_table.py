@@ -40,7 +40,9 @@ def table_of(count: int) -> ScoreTable:
         data="folder:somewhere",
         test_fingerprint="0" * 32,
     )
-    column = ScoreColumn("el2n@20", chance.random(count, dtype=np.float32), "el2n", "higher", {"epoch": 20}, (0,))
+    column = ScoreColumn(
+        "el2n@20", chance.random(count, dtype=np.float32), "el2n", "higher", {"epoch": 20}, (0,)
+    )
     return ScoreTable(rows, {column.name: column})
 
 
@@ -52,7 +54,9 @@ def write(count: int, path: Path) -> None:
 def measured(words: list[str], folder: Path) -> tuple[float, float]:
     """Seconds and the most memory in MiB of a command. Raises CalledProcessError when it fails."""
     started = time.perf_counter()
-    process = subprocess.Popen(["prune-kit", *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        ["prune-kit", *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -94,7 +98,10 @@ def main() -> None:
         from this_machine import machine
 
         print(f"{machine(torch.device('cpu'))}")
-        print(f"{given.rows:,} rows, {path.stat().st_size / 2**20:,.0f} MiB; medians of {given.repeats}")
+        print(
+            f"{given.rows:,} rows, {path.stat().st_size / 2**20:,.0f} MiB; medians of "
+            f"{given.repeats}"
+        )
         print(f"{'':34}{'seconds':>9}{'peak MiB':>10}")
         for name, runs in found.items():
             seconds, memory = (statistics.median(values) for values in zip(*runs, strict=True))

@@ -3,9 +3,10 @@
     python benchmarks/cleaning.py --mnist mnist:DIR --cifar folder:DIR        both, seven kinds of noise each
     python benchmarks/cleaning.py --mnist mnist:DIR --noise pair40,clean      some of them
 
-Per data set and noise, in one go: ours scores once with `--probes` and cuts (`clean --auto`); cleanlab gets the
-probabilities of the same network from 4-fold cross-validation, as its documentation asks, and cuts by its default. Both
-train by the same engine. F1 is over all training rows. The known-rate line is our ranking, cut at the true share.
+Per data set and noise, in one go: ours scores once with `--probes` and cuts (`clean --auto`);
+cleanlab gets the probabilities of the same network from 4-fold cross-validation, as its
+documentation asks, and cuts by its default. Both train by the same engine. F1 is over all training
+rows. The known-rate line is our ranking, cut at the true share.
 """
 
 import argparse
@@ -50,7 +51,9 @@ NOISES: dict[str, tuple[str, float | None] | None] = {
     "matrix20": ("matrix", None),
     "flip25": ("flip", 0.25),
 }
-TABLE = ",".join(name for name in NOISES if name != "flip25")  # flip25 is for the share that is found at a known rate
+TABLE = ",".join(
+    name for name in NOISES if name != "flip25"
+)  # flip25 is for the share that is found at a known rate
 
 
 def part_of(data: Dataset, count: int) -> Dataset:
@@ -82,10 +85,14 @@ def noisy(data: Dataset, noise: str, seed: int) -> Dataset:
     if kind is None:
         return data.relabelled(data.labels, "clean")
     chances = matrix(data.classes) if kind[0] == "matrix" else None
-    return data.relabelled(plant(data, kind[0], rate=kind[1], matrix=chances, seed=seed).rows.label, noise)
+    return data.relabelled(
+        plant(data, kind[0], rate=kind[1], matrix=chances, seed=seed).rows.label, noise
+    )
 
 
-def cross_validated(data: Dataset, config: TrainConfig, execution: Execution, folder: Path) -> np.ndarray:
+def cross_validated(
+    data: Dataset, config: TrainConfig, execution: Execution, folder: Path
+) -> np.ndarray:
     """The probabilities (N, C) that the network gives each row when it is trained on the other folds."""
     device = torch.device(execution.device)
     pictures = images.on_device(data.images, *images.normalisation(data), device)
@@ -94,19 +101,30 @@ def cross_validated(data: Dataset, config: TrainConfig, execution: Execution, fo
         rows = np.sort(rows)
         members = np.setdiff1d(np.arange(len(data)), rows)
         inputs = RunInputs(data, config, 0, execution, members, len(members))
-        complete(inputs, Request(config.epochs, weights=frozenset({config.epochs})), folder, lambda *_: None)
+        complete(
+            inputs,
+            Request(config.epochs, weights=frozenset({config.epochs})),
+            folder,
+            lambda *_: None,
+        )
         network = RecordedRun(inputs, folder / inputs.key).model(config.epochs).to(device)
-        logits = loop.sweep(network, pictures, execution.precision, torch.from_numpy(rows).to(device))
+        logits = loop.sweep(
+            network, pictures, execution.precision, torch.from_numpy(rows).to(device)
+        )
         found[rows] = logits.softmax(1).double().cpu().numpy()
     return found
 
 
-def compared(data: Dataset, config: TrainConfig, device: str, probes: float, seed: int) -> dict[str, Any]:
+def compared(
+    data: Dataset, config: TrainConfig, device: str, probes: float, seed: int
+) -> dict[str, Any]:
     """One row of the table: both ways on the same noisy labels."""
     from cleanlab.count import num_label_issues
     from cleanlab.filter import find_label_issues
 
-    execution = resolve_execution(device, networks=1, cpu_precision=cpu_precision(config.model, data.shape))
+    execution = resolve_execution(
+        device, networks=1, cpu_precision=cpu_precision(config.model, data.shape)
+    )
     wrong = data.labels != data.true_labels
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter(), time.process_time()
@@ -149,7 +167,9 @@ def compared(data: Dataset, config: TrainConfig, device: str, probes: float, see
         "suggestions": float((found.suggested == data.true_labels)[found.flagged & wrong].mean())
         if wrong.any()
         else 0.0,
-        "recall_known": float((known.flagged & wrong).sum() / wrong.sum()) if wrong.any() else float("nan"),
+        "recall_known": float((known.flagged & wrong).sum() / wrong.sum())
+        if wrong.any()
+        else float("nan"),
         "seconds": ours[0],
         "cleanlab_seconds": theirs[0],
         "processor": ours[1],
@@ -162,36 +182,54 @@ def shown(name: str, row: dict[str, Any]) -> str:
     f1 = "".join(f"{row[key]:>9.4f}" for key in ("auto", "known", "cleanlab", "argmax"))
     rates = f"{row['rate']:>7.1%} ({row['low']:>5.1%} to {row['high']:>5.1%}){row['cleanlab_rate']:>9.1%}"
     auroc = "".join(f"{row[key]:>8.4f}" for key in ("auroc", "auroc_pl", "auroc_cleanlab"))
-    seconds = "".join(f"{row[key]:>6.0f}" for key in ("seconds", "cleanlab_seconds", "processor", "cleanlab_processor"))
+    seconds = "".join(
+        f"{row[key]:>6.0f}"
+        for key in ("seconds", "cleanlab_seconds", "processor", "cleanlab_processor")
+    )
     return f"{name:<10}{row['wrong']:>7.1%}{f1} {rates}{auroc}{seconds}"
 
 
 def main() -> None:
     """Read the options, run, and print a table for each data set."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--mnist", metavar="SPEC", help="such as mnist:DIR; trains the MLP")
-    parser.add_argument("--cifar", metavar="SPEC", help=f"such as folder:DIR; {PART:,} rows train the small convnet")
+    parser.add_argument(
+        "--cifar", metavar="SPEC", help=f"such as folder:DIR; {PART:,} rows train the small convnet"
+    )
     parser.add_argument("--noise", default=TABLE, help="which noises, a comma list")
     parser.add_argument("--probes", type=float, default=PROBES, help="the share of planted labels")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise, the probes and the networks")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the noise, the probes and the networks"
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, help="append a JSON line per row here")
     asked = parser.parse_args()
     device = torch.device(resolve_execution(asked.device).device)
-    print(f"{machine(device)}; {EPOCHS} epochs, {asked.probes:.0%} probes, cross-validation in {FOLDS} folds")
+    print(
+        f"{machine(device)}; {EPOCHS} epochs, {asked.probes:.0%} probes, cross-validation in "
+        f"{FOLDS} folds"
+    )
     for spec, model in ((asked.mnist, "mlp"), (asked.cifar, "convnet")):
         if spec is None:
             continue
         data, augmented = load_data(spec), model == "convnet"
         data = part_of(data, PART) if augmented else data
         config = TrainConfig(
-            model=model, epochs=EPOCHS, schedule="cosine", crop_padding=4 if augmented else 0, flip=augmented
+            model=model,
+            epochs=EPOCHS,
+            schedule="cosine",
+            crop_padding=4 if augmented else 0,
+            flip=augmented,
         )
         print(f"\n{data.name}, {config.describe()}")
         print("noise       wrong  F1 auto    known cleanlab   argmax  estimated (90 %)      cleanlab   AUROC: ours, pl,"
               " cleanlab   seconds: ours, cleanlab; of processor")  # fmt: skip
         for noise in asked.noise.split(","):
-            row = compared(noisy(data, noise, asked.seed + 1), config, asked.device, asked.probes, asked.seed)
+            row = compared(
+                noisy(data, noise, asked.seed + 1), config, asked.device, asked.probes, asked.seed
+            )
             print(shown(noise, row), flush=True)
             if asked.out:
                 with asked.out.open("a") as file:

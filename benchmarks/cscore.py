@@ -4,9 +4,9 @@
     python benchmarks/cscore.py --data mnist:DIR --ways          one process: one network at a time, or several batched
     python benchmarks/cscore.py --data mnist:DIR --agreement     rank correlations within and between precisions
 
-The plain loop trains the same networks one after the other: float32 tensors in memory, an nn.Module, autograd, the
-default SGD, all cores for one network. Both train on half of the rows and then classify the rest. On a GPU,
-`--device cuda --paper` times 9 ratios x 200 folds x 10 epochs.
+The plain loop trains the same networks one after the other: float32 tensors in memory, an
+nn.Module, autograd, the default SGD, all cores for one network. Both train on half of the rows and
+then classify the rest. On a GPU, `--device cuda --paper` times 9 ratios x 200 folds x 10 epochs.
 """
 
 import argparse
@@ -51,17 +51,25 @@ def protocol(model: str, epochs: int) -> TrainConfig:
 def plain(data: Dataset, config: TrainConfig, device: torch.device, networks: int) -> float:
     """Seconds for `networks` networks, one after the other, as anyone would write it."""
     mean, deviation = images.normalisation(data)
-    x = (torch.from_numpy(data.images).float() - torch.tensor(mean).float()) / torch.tensor(deviation).float()
+    x = (torch.from_numpy(data.images).float() - torch.tensor(mean).float()) / torch.tensor(
+        deviation
+    ).float()
     x, y = x.permute(0, 3, 1, 2).contiguous().to(device), torch.from_numpy(data.labels).to(device)
     started = time.perf_counter()
     for seed in range(networks):
         torch.manual_seed(seed)
         (held_out,) = held_out_sets(data.rows.training, RATIO, 1, seed=seed, sampling="uniform")
         members = torch.from_numpy(np.setdiff1d(data.rows.training, held_out)).to(device)
-        model = models.build(config.model, shape=data.shape, classes=data.classes, seed=seed).to(device)
-        optimizer = torch.optim.SGD(model.parameters(), lr=config.learning_rate, momentum=config.momentum)
+        model = models.build(config.model, shape=data.shape, classes=data.classes, seed=seed).to(
+            device
+        )
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=config.learning_rate, momentum=config.momentum
+        )
         for _ in range(config.epochs):
-            for rows in members[torch.randperm(len(members), device=device)].split(config.batch_size):
+            for rows in members[torch.randperm(len(members), device=device)].split(
+                config.batch_size
+            ):
                 optimizer.zero_grad()
                 functional.cross_entropy(model(x[rows]), y[rows]).backward()
                 optimizer.step()
@@ -76,7 +84,14 @@ def ours(data: Dataset, config: TrainConfig, execution: Execution, networks: int
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         holdout = folds.complete_folds(
-            data, config, 0, Path(folder), ratios=(RATIO,), folds=networks, sampling="balanced", execution=execution
+            data,
+            config,
+            0,
+            Path(folder),
+            ratios=(RATIO,),
+            folds=networks,
+            sampling="balanced",
+            execution=execution,
         )
         holdout.votes()
         return time.perf_counter() - started
@@ -99,7 +114,10 @@ def speed(data: Dataset, model: str, device: str, repeats: int) -> None:
     for _ in range(repeats):
         for name, run in contenders.items():
             rates[name].append(counts[name] * EPOCHS / run(counts[name]))
-    print(f"\n{model}, {data.name}, {RATIO} % of {len(data.rows.training):,} rows, batch {config.batch_size}")
+    print(
+        f"\n{model}, {data.name}, {RATIO} % of {len(data.rows.training):,} rows, batch "
+        f"{config.batch_size}"
+    )
     print(f"{'':24}{'network-epochs/s':>18}{'of the plain loop':>20}")
     for name, found in rates.items():
         ratios = [mine / base for mine, base in zip(found, rates["plain loop, fp32"], strict=True)]
@@ -127,22 +145,30 @@ def ways(data: Dataset, model: str, device: torch.device, repeats: int, trained_
         return 1 / (time.perf_counter() - started)
 
     def together(precision: str, count: int, by_hand: bool) -> float:
-        stacked = ensemble.stack([network(seed) for seed in range(count)], device, precision, by_hand=by_hand)
+        stacked = ensemble.stack(
+            [network(seed) for seed in range(count)], device, precision, by_hand=by_hand
+        )
         members = rows.expand(count, -1)
         started = time.perf_counter()
         ensemble.train_epoch(stacked, pictures, labels, members, list(range(count)), config, 1)
         return count / (time.perf_counter() - started)
 
     tried: dict[str, Callable[[], float]] = {}
-    batch_norm = any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network(0).modules())  # no bf16 in torch.func
+    batch_norm = any(
+        isinstance(layer, torch.nn.BatchNorm2d) for layer in network(0).modules()
+    )  # no bf16 in torch.func
     by_hand = bool(ensemble.perceptron_layers(network(0)))
     for precision in ("fp32", "bf16"):
         tried[f"the usual loop, {precision}"] = lambda p=precision: alone(p)
         for count in (1, 4, 16):
             if by_hand:
-                tried[f"by hand, {count} at once, {precision}"] = lambda p=precision, n=count: together(p, n, True)
+                tried[f"by hand, {count} at once, {precision}"] = lambda p=precision, n=count: (
+                    together(p, n, True)
+                )
             if count > 1 and (precision == "fp32" or not batch_norm):
-                tried[f"torch.func, {count} at once, {precision}"] = lambda p=precision, n=count: together(p, n, False)
+                tried[f"torch.func, {count} at once, {precision}"] = lambda p=precision, n=count: (
+                    together(p, n, False)
+                )
     for run in tried.values():
         run()
     rates: dict[str, list[float]] = {name: [] for name in tried}
@@ -169,11 +195,17 @@ def agreement(data: Dataset, device: str) -> None:
             )  # fmt: skip
             asked, right = holdout.votes()
             scores[precision, seed] = (right / asked).mean(axis=0)
-            print(f"{precision}, seed {seed}: mean C-score {scores[precision, seed].mean():.4f}", flush=True)
+            print(
+                f"{precision}, seed {seed}: mean C-score {scores[precision, seed].mean():.4f}",
+                flush=True,
+            )
     for one, other in (("fp32", "fp32"), ("fp32", "bf16"), ("bf16", "bf16")):
         pairs = combinations(range(3), 2) if one == other else product(range(3), range(3))
         found = [spearmanr(scores[one, a], scores[other, b]).statistic for a, b in pairs]
-        print(f"{one} with {other}: Spearman {np.mean(found):.4f} ({min(found):.4f} to {max(found):.4f})")
+        print(
+            f"{one} with {other}: Spearman {np.mean(found):.4f} ({min(found):.4f} to "
+            f"{max(found):.4f})"
+        )
 
 
 def paper(data: Dataset, device: str, precision: str) -> None:

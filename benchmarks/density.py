@@ -2,11 +2,12 @@
 
     python benchmarks/density.py [--rows 50000] [--width 512] [--threads 2] [--device cpu] [--peer-rows 10000]
 
-Against what one would write with scikit-learn: distances and `rbf_kernel` in blocks of rows, times a one-hot matrix;
-and its LocalOutlierFactor. scikit-learn is measured on fewer rows and scaled up by the square of their share. Every
-contender runs in a process of its own, so that its peak memory is its own: it is counted above the data. The column
-`cpu` counts processor seconds: on a machine that is busy with other work it is what to go by, divided by the threads.
-The data are classes of random centres with normal noise, all set to 0 or more as by a last ReLU, in float32.
+Against what one would write with scikit-learn: distances and `rbf_kernel` in blocks of rows, times
+a one-hot matrix; and its LocalOutlierFactor. scikit-learn is measured on fewer rows and scaled up
+by the square of their share. Every contender runs in a process of its own, so that its peak memory
+is its own: it is counted above the data. The column `cpu` counts processor seconds: on a machine
+that is busy with other work it is what to go by, divided by the threads. The data are classes of
+random centres with normal noise, all set to 0 or more as by a last ReLU, in float32.
 """
 
 import argparse
@@ -47,9 +48,13 @@ def rbf_in_blocks(points: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
 
     x, y = points.numpy(), labels.numpy()
     starts, onehot = range(0, len(x), PEER_BLOCK), np.eye(CLASSES, dtype=np.float32)[y]
-    total = sum(float(euclidean_distances(x[s : s + PEER_BLOCK], x).sum(dtype=np.float64)) for s in starts)
+    total = sum(
+        float(euclidean_distances(x[s : s + PEER_BLOCK], x).sum(dtype=np.float64)) for s in starts
+    )
     bandwidth = total / (len(x) * (len(x) - 1)) / 2
-    by_class = np.concatenate([rbf_kernel(x[s : s + PEER_BLOCK], x, gamma=bandwidth**-2) @ onehot for s in starts])
+    by_class = np.concatenate(
+        [rbf_kernel(x[s : s + PEER_BLOCK], x, gamma=bandwidth**-2) @ onehot for s in starts]
+    )
     total_of, same = by_class.sum(1), by_class[np.arange(len(x)), y]
     return np.stack([total_of, same, 2 * same - total_of]) / len(x)
 
@@ -58,7 +63,9 @@ def scikit_learn_lof(points: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """scikit-learn's factor; it measures float32 points in float64."""
     from sklearn.neighbors import LocalOutlierFactor
 
-    factors: np.ndarray = LocalOutlierFactor(n_neighbors=NEIGHBOURS).fit(points.numpy()).negative_outlier_factor_
+    factors: np.ndarray = (
+        LocalOutlierFactor(n_neighbors=NEIGHBOURS).fit(points.numpy()).negative_outlier_factor_
+    )
     return factors
 
 
@@ -112,15 +119,32 @@ def main() -> None:
     if given.child:
         print(json.dumps(measure(given.child, given.rows, given.width, device)))
         return
-    print(f"{machine(device)}, load {os.getloadavg()[0]:.1f}; {given.rows} x {given.width}, {CLASSES} classes")
+    print(
+        f"{machine(device)}, load {os.getloadavg()[0]:.1f}; {given.rows} x {given.width}, "
+        f"{CLASSES} classes"
+    )
     print(f"{'':26}{'clock s':>10}{'cpu s':>10}{'peak MiB':>10}")
     for contender in given.only or list(CONTENDERS):
         peer = contender.endswith("scikit-learn")
         rows = min(given.peer_rows, given.rows) if peer else given.rows
-        command = [sys.executable, __file__, "--child", contender, "--rows", f"{rows}", "--width", f"{given.width}"]
+        command = [
+            sys.executable,
+            __file__,
+            "--child",
+            contender,
+            "--rows",
+            f"{rows}",
+            "--width",
+            f"{given.width}",
+        ]
         command += ["--threads", f"{given.threads}", "--device", "cpu" if peer else given.device]
-        threads = {"OMP_NUM_THREADS": f"{given.threads}", "OPENBLAS_NUM_THREADS": f"{given.threads}"}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | threads)
+        threads = {
+            "OMP_NUM_THREADS": f"{given.threads}",
+            "OPENBLAS_NUM_THREADS": f"{given.threads}",
+        }
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=os.environ | threads
+        )
         if done.returncode:
             print(f"{contender:26} does not run: {done.stderr.strip().splitlines()[-1]}")
             continue

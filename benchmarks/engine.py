@@ -7,10 +7,11 @@
     python benchmarks/engine.py --data cifar10:DIR --gpu steps         a part of that: steps, el2n, grand, seeds
     python benchmarks/engine.py --data cifar10:DIR --gpu steps --cudnn-tries      where cuDNN tries its algorithms first
 
-The plain loop is how the peers train: a torchvision data set of PIL images, transforms in DataLoader workers, float32,
-the default memory layout, one network after the other with all cores; then a clean pass for EL2N. Both train the same
-networks on the same rows by the same protocol. `share of peak` is the arithmetic of forward and backward (three times
-the forward's multiplications and additions) against the rate of large matrix products in the same precision.
+The plain loop is how the peers train: a torchvision data set of PIL images, transforms in
+DataLoader workers, float32, the default memory layout, one network after the other with all cores;
+then a clean pass for EL2N. Both train the same networks on the same rows by the same protocol.
+`share of peak` is the arithmetic of forward and backward (three times the forward's multiplications
+and additions) against the rate of large matrix products in the same precision.
 """
 
 import argparse
@@ -65,21 +66,33 @@ class Pictures(torch.utils.data.Dataset[tuple[torch.Tensor, int, int]]):
 
         pixels = self.pixels[row]
         return (
-            self.transform(Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)),
+            self.transform(
+                Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+            ),
             int(self.labels[row]),
             row,
         )
 
 
-def loaders(data: Dataset, config: TrainConfig, device: torch.device, workers: int) -> tuple[DataLoader, DataLoader]:
+def loaders(
+    data: Dataset, config: TrainConfig, device: torch.device, workers: int
+) -> tuple[DataLoader, DataLoader]:
     """A shuffled, augmenting loader over the training rows, and a plain one."""
     from torchvision import transforms
 
     mean, deviation = (tuple(constant / 255) for constant in images.normalisation(data))
     plain = [transforms.ToTensor(), transforms.Normalize(mean, deviation)]
-    crops = [transforms.RandomCrop(data.shape[0], padding=config.crop_padding)] if config.crop_padding else []
+    crops = (
+        [transforms.RandomCrop(data.shape[0], padding=config.crop_padding)]
+        if config.crop_padding
+        else []
+    )
     augmented = [*crops, *([transforms.RandomHorizontalFlip()] if config.flip else []), *plain]
-    given = {"num_workers": workers, "pin_memory": device.type == "cuda", "persistent_workers": workers > 0}
+    given = {
+        "num_workers": workers,
+        "pin_memory": device.type == "cuda",
+        "persistent_workers": workers > 0,
+    }
     rows = data.rows.training.tolist()
     trained = torch.utils.data.Subset(Pictures(data, transforms.Compose(augmented)), rows)
     looked_at = torch.utils.data.Subset(Pictures(data, transforms.Compose(plain)), rows)
@@ -102,9 +115,15 @@ def plain_job(
     started = time.perf_counter()
     for seed in range(runs):
         torch.manual_seed(seed)
-        model = models.build(config.model, shape=data.shape, classes=data.classes, seed=seed).to(device)
+        model = models.build(config.model, shape=data.shape, classes=data.classes, seed=seed).to(
+            device
+        )
         optimizer = torch.optim.SGD(
-            model.parameters(), config.learning_rate, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
+            model.parameters(),
+            config.learning_rate,
+            momentum=0.9,
+            nesterov=True,
+            weight_decay=config.weight_decay,
         )
         began = time.perf_counter()
         model.train()
@@ -119,7 +138,9 @@ def plain_job(
         model.eval()
         with torch.no_grad():
             for inputs, labels, rows in ordered:
-                error = model(inputs.to(device)).softmax(1) - functional.one_hot(labels.to(device), data.classes)
+                error = model(inputs.to(device)).softmax(1) - functional.one_hot(
+                    labels.to(device), data.classes
+                )
                 scores[seed, rows.numpy()] = error.norm(dim=1).cpu().numpy()
         spent["sweeps"] = time.perf_counter() - began
     scores.mean(axis=0)
@@ -134,31 +155,49 @@ def scored(data: Dataset, method: str, config: TrainConfig, device: str, **given
         return time.perf_counter() - started
 
 
-def our_job(data: Dataset, config: TrainConfig, epochs: int, runs: int, device: str, precision: str) -> float:
+def our_job(
+    data: Dataset, config: TrainConfig, epochs: int, runs: int, device: str, precision: str
+) -> float:
     """Seconds of the whole EL2N job."""
-    return scored(data, "el2n", config, device, epoch=epochs, runs=runs, observe="sweep", precision=precision)
+    return scored(
+        data, "el2n", config, device, epoch=epochs, runs=runs, observe="sweep", precision=precision
+    )
 
 
 def our_parts(
-    data: Dataset, config: TrainConfig, device: torch.device, precision: str, epochs: int, *, launched: bool = False
+    data: Dataset,
+    config: TrainConfig,
+    device: torch.device,
+    precision: str,
+    epochs: int,
+    *,
+    launched: bool = False,
 ) -> dict[str, float]:
     """Seconds of an epoch of training and of a sweep of all rows, in this process; medians over `epochs`.
 
-    `before` is what the first epoch took longer. `launched` steps are neither replayed nor compiled.
+    `before` is what the first epoch took longer. `launched` steps are neither replayed nor
+    compiled.
     """
     pictures, *_ = images.of_data(data, device)
     members = torch.from_numpy(data.rows.training).to(device)
     labels = torch.from_numpy(data.labels).to(device)
     steps = schedule.steps_per_epoch(len(members), config.batch_size, drop_last=config.drop_last)
-    training = loop.Training(pictures, labels, members, config, 0, config.epochs * steps, steps, precision)
+    training = loop.Training(
+        pictures, labels, members, config, 0, config.epochs * steps, steps, precision
+    )
     found: dict[str, list[float]] = {"training": [], "sweeps": []}
     with cuda_graphs.own_stream(device), loop.in_tf32(device):
-        model = loop.placed(models.build(config.model, shape=data.shape, classes=data.classes, seed=0), device)
+        model = loop.placed(
+            models.build(config.model, shape=data.shape, classes=data.classes, seed=0), device
+        )
         optimizer = loop.optimizer_for(model, config)
         taken = None if launched else cuda_graphs.fastest(model, optimizer, training)
         for epoch in range(1, epochs + 2):
             for name, work in (
-                ("training", lambda e=epoch: loop.train_epoch(model, optimizer, training, e, steps=taken)),
+                (
+                    "training",
+                    lambda e=epoch: loop.train_epoch(model, optimizer, training, e, steps=taken),
+                ),
                 ("sweeps", lambda: loop.sweep(model, pictures, precision, members)),
             ):
                 synchronise(device)
@@ -233,9 +272,13 @@ def job(data: Dataset, name: str, given: argparse.Namespace) -> None:
         ratios: dict[str, list[float]] = {kind: [] for kind in kinds}
         ours: dict[str, list[float]] = {kind: [] for kind in kinds}
         theirs = []
-        our_job(data, replace(config, epochs=1), 1, runs, given.device, "auto")  # the processes start
+        our_job(
+            data, replace(config, epochs=1), 1, runs, given.device, "auto"
+        )  # the processes start
         for _ in range(given.repeats):
-            theirs.append(plain_job(data, config, given.epoch, runs, device, given.workers)["whole"])
+            theirs.append(
+                plain_job(data, config, given.epoch, runs, device, given.workers)["whole"]
+            )
             for kind in kinds:
                 ours[kind].append(our_job(data, config, given.epoch, runs, given.device, kind))
                 ratios[kind].append(theirs[-1] / ours[kind][-1])
@@ -250,9 +293,16 @@ def parts(data: Dataset, name: str, given: argparse.Namespace) -> None:
     device = torch.device(given.device)
     config = protocol(name, 3, data.shape[2] == 3)
     operations, count = forward_operations(name, data), len(data.rows.training)
-    print(f"\n{name}, one network, {torch.get_num_threads()} threads, {operations / 1e6:.1f} M operations forward")
+    print(
+        f"\n{name}, one network, {torch.get_num_threads()} threads, {operations / 1e6:.1f} M "
+        "operations forward"
+    )
     print(f"{'':26}{'training/s':>12}{'of peak':>9}{'sweep/s':>12}{'of peak':>9}{'peak G/s':>10}")
-    rows: dict[str, list[dict[str, float]]] = {"plain loop, fp32": [], "ours, fp32": [], "ours, bf16": []}
+    rows: dict[str, list[dict[str, float]]] = {
+        "plain loop, fp32": [],
+        "ours, fp32": [],
+        "ours, bf16": [],
+    }
     for _ in range(given.repeats):
         plain = plain_job(data, config, 1, 2, device, given.workers)
         rows["plain loop, fp32"].append({key: plain[key] for key in ("training", "sweeps")})
@@ -278,8 +328,13 @@ def agreement(data: Dataset, name: str, given: argparse.Namespace) -> None:
                 data, "el2n", epoch=given.epoch, runs=given.runs, config=config, seed=first, observe="sweep",
                 device=given.device, precision=precision, workdir=folder,
             )  # fmt: skip
-            tables[precision, group] = table.column(f"el2n@{given.epoch}").values[data.rows.training]
-    print(f"\n{name}, {len(data.rows.training):,} rows, EL2N@{given.epoch} over {given.runs} runs, Spearman")
+            tables[precision, group] = table.column(f"el2n@{given.epoch}").values[
+                data.rows.training
+            ]
+    print(
+        f"\n{name}, {len(data.rows.training):,} rows, EL2N@{given.epoch} over {given.runs} runs, "
+        "Spearman"
+    )
     for (kind, group), (other, second) in combinations(tables, 2):
         found = spearmanr(tables[kind, group], tables[other, second]).statistic
         seeds = "the same seeds" if group == second else "other seeds"
@@ -289,7 +344,12 @@ def agreement(data: Dataset, name: str, given: argparse.Namespace) -> None:
 def gpu(data: Dataset, given: argparse.Namespace) -> None:
     """What the project promises of a GPU: the share of the peak, EL2N and GraNd over ten runs, several at once."""
     config = TrainConfig(
-        model="resnet18", epochs=200, learning_rate=0.1, milestones=(60, 120, 160), crop_padding=PADDING, flip=True
+        model="resnet18",
+        epochs=200,
+        learning_rate=0.1,
+        milestones=(60, 120, 160),
+        crop_padding=PADDING,
+        flip=True,
     )
     parts = given.gpu
     if "steps" in parts:
@@ -298,15 +358,21 @@ def gpu(data: Dataset, given: argparse.Namespace) -> None:
     runs = given.runs or 10
     jobs = [("el2n", given.epoch or 20, "auto"), ("grand", 1, "auto"), ("grand", 1, "bf16")]
     for method, epoch, precision in [one for one in jobs if one[0] in parts]:
-        seconds = scored(data, method, config, given.device, epoch=epoch, runs=runs, precision=precision)
+        seconds = scored(
+            data, method, config, given.device, epoch=epoch, runs=runs, precision=precision
+        )
         print(f"resnet18, score --method {method} --epoch {epoch} --runs {runs} --precision {precision}: "
               f"{seconds:.1f} s", flush=True)  # fmt: skip
     if "seeds" in parts:
         for name, epoch in (("convnet", given.epoch or 20), ("resnet18", given.epoch or 5)):
             chosen, words = replace(config, model=name), []
             for at_once in (1, 2, 4):
-                scored(data, "el2n", chosen, given.device, epoch=1, runs=at_once, jobs=at_once)  # the processes start
-                seconds = scored(data, "el2n", chosen, given.device, epoch=epoch, runs=4, jobs=at_once)
+                scored(
+                    data, "el2n", chosen, given.device, epoch=1, runs=at_once, jobs=at_once
+                )  # the processes start
+                seconds = scored(
+                    data, "el2n", chosen, given.device, epoch=epoch, runs=4, jobs=at_once
+                )
                 words.append(f"{at_once} at once {seconds:.1f} s")
             print(f"{name}, four runs, EL2N at epoch {epoch}: {', '.join(words)}", flush=True)
 
@@ -321,18 +387,27 @@ def step_kinds(data: Dataset, config: TrainConfig, given: argparse.Namespace) ->
         "replayed, bf16": ("bf16", config, False),
         "replayed, bf16, compiled": ("bf16", replace(config, compiled=True), False),
     }
-    found: dict[str, list[dict[str, float]]] = {"plain loop, fp32": [], **{kind: [] for kind in kinds}}
+    found: dict[str, list[dict[str, float]]] = {
+        "plain loop, fp32": [],
+        **{kind: [] for kind in kinds},
+    }
     for turn in range(1, given.repeats + 1):
         plain = plain_job(data, config, 1, 2, device, given.workers)
-        found["plain loop, fp32"].append({"training": plain["training"], "sweeps": plain["sweeps"], "before": 0.0})
+        found["plain loop, fp32"].append(
+            {"training": plain["training"], "sweeps": plain["sweeps"], "before": 0.0}
+        )
         for kind, (precision, chosen, launched) in kinds.items():
             found[kind].append(our_parts(data, chosen, device, precision, 3, launched=launched))
         words = (f"{kind} {each[-1]['training']:.3f}" for kind, each in found.items())
         print(f"{config.model}, turn {turn}, seconds an epoch: {'; '.join(words)}", flush=True)
-    print(f"\n{config.model}, {count:,} rows, peak {rate / 1e12:.1f} T/s in bf16, medians of {given.repeats}")
+    print(
+        f"\n{config.model}, {count:,} rows, peak {rate / 1e12:.1f} T/s in bf16, medians of "
+        f"{given.repeats}"
+    )
     print(f"{'':30}{'training/s':>12}{'of peak':>9}{'sweep/s':>12}{'epoch s':>9}{'before s':>10}")
     middle = {
-        kind: {part: statistics.median(one[part] for one in each) for part in each[0]} for kind, each in found.items()
+        kind: {part: statistics.median(one[part] for one in each) for part in each[0]}
+        for kind, each in found.items()
     }
     for kind, seconds in middle.items():
         speed = count / seconds["training"]
@@ -341,7 +416,10 @@ def step_kinds(data: Dataset, config: TrainConfig, given: argparse.Namespace) ->
     gained = middle["replayed, bf16"]["training"] - middle["replayed, bf16, compiled"]["training"]
     first = found["replayed, bf16, compiled"][0]["before"]
     pays = f"pays from {first / gained:,.0f} epochs on" if gained > 0 else "does not pay"
-    print(f"torch.compile {pays} (what it took the first time, by what each epoch is shorter)", flush=True)
+    print(
+        f"torch.compile {pays} (what it took the first time, by what each epoch is shorter)",
+        flush=True,
+    )
 
 
 def words(text: str) -> list[str]:
@@ -355,21 +433,41 @@ def main() -> None:
     parser.add_argument("--data", default="digits", help="folder:DIR, as for prune-kit score")
     usual = "cuda:0" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=usual, help=f"cpu, cuda:0, ... (default here: {usual})")
-    parser.add_argument("--models", type=words, help="by commas (default: convnet, with --gpu resnet18,convnet,mlp)")
-    parser.add_argument("--rows", type=int, help="training rows, 0 for all (default: 5000, with --gpu all)")
+    parser.add_argument(
+        "--models", type=words, help="by commas (default: convnet, with --gpu resnet18,convnet,mlp)"
+    )
+    parser.add_argument(
+        "--rows", type=int, help="training rows, 0 for all (default: 5000, with --gpu all)"
+    )
     parser.add_argument("--epoch", type=int, help="default: 4, with --gpu 20")
     parser.add_argument("--runs", type=int, help="default: 4, with --gpu 10")
-    parser.add_argument("--repeats", type=int, default=3, help="turns of which the medians are told (default: 3)")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="of the plain loop's")
-    parser.add_argument("--precision", default="both", choices=PRECISIONS, help="of ours; both are auto and fp32")
-    parser.add_argument("--agreement", action="store_true", help="EL2N of fp32 and bf16, of the same and other seeds")
-    parser.add_argument("--parts", action="store_true", help="images a second of training and sweeps only")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="turns of which the medians are told (default: 3)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="of the plain loop's"
+    )
+    parser.add_argument(
+        "--precision", default="both", choices=PRECISIONS, help="of ours; both are auto and fp32"
+    )
+    parser.add_argument(
+        "--agreement",
+        action="store_true",
+        help="EL2N of fp32 and bf16, of the same and other seeds",
+    )
+    parser.add_argument(
+        "--parts", action="store_true", help="images a second of training and sweeps only"
+    )
     parser.add_argument(
         "--gpu", nargs="?", type=words, const=[*GPU_PARTS], metavar="PARTS",
         help="what is promised of a GPU, by commas (default: all). steps: launched, replayed and compiled ones; el2n, "
         "grand: whole score jobs; seeds: networks at once",
     )  # fmt: skip
-    parser.add_argument("--cudnn-tries", action="store_true", help="in this process; its choices last as long as that")
+    parser.add_argument(
+        "--cudnn-tries",
+        action="store_true",
+        help="in this process; its choices last as long as that",
+    )
     given = parser.parse_args()
     wrong = [part for part in given.gpu or () if part not in GPU_PARTS]
     if wrong:

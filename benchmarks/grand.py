@@ -2,13 +2,15 @@
 
     python benchmarks/grand.py [--device cpu] [--repeats 7] [--network resnet18] [--layout last] [--threads 2]
 
-Contenders: `ours` (one batch of a data pass), `ours, first batch` (with its plan and self-check), `torch.func` in
-chunks, Opacus' per-sample gradients and ghost norms (where it is installed: pip install opacus; it refuses batch norm,
-so both run on a twin with group norm and are compared with that twin's own plain pass), one example after the other,
-and the Jacobian of all losses, O(B^2), measured on fewer examples and scaled up. Every contender runs in a process of
-its own, so that its peak memory is its own; in it, plain and contender take turns, and the medians of the paired ratios
-are printed. All have glibc's thresholds raised, as the training has. The column `cpu` counts processor seconds instead
-of the clock's: on a machine that is busy with other work, `--threads 1` and this column are what to go by.
+Contenders: `ours` (one batch of a data pass), `ours, first batch` (with its plan and self-check),
+`torch.func` in chunks, Opacus' per-sample gradients and ghost norms (where it is installed: pip
+install opacus; it refuses batch norm, so both run on a twin with group norm and are compared with
+that twin's own plain pass), one example after the other, and the Jacobian of all losses, O(B^2),
+measured on fewer examples and scaled up. Every contender runs in a process of its own, so that its
+peak memory is its own; in it, plain and contender take turns, and the medians of the paired ratios
+are printed. All have glibc's thresholds raised, as the training has. The column `cpu` counts
+processor seconds instead of the clock's: on a machine that is busy with other work, `--threads 1`
+and this column are what to go by.
 """
 
 import argparse
@@ -68,7 +70,9 @@ def torch_func(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:
 
     def norm(image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         def loss(parameters: dict[str, torch.Tensor]) -> torch.Tensor:
-            return functional.cross_entropy(functional_call(model, parameters, (image[None],)), label[None])
+            return functional.cross_entropy(
+                functional_call(model, parameters, (image[None],)), label[None]
+            )
 
         return torch.stack([g.square().sum() for g in grad(loss)(parameters).values()]).sum().sqrt()
 
@@ -83,7 +87,11 @@ def single(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:
         norms = []
         for row in range(len(x)):
             loss = functional.cross_entropy(model(x[row : row + 1]), y[row : row + 1])
-            norms.append(torch.stack([g.square().sum() for g in torch.autograd.grad(loss, parameters)]).sum().sqrt())
+            norms.append(
+                torch.stack([g.square().sum() for g in torch.autograd.grad(loss, parameters)])
+                .sum()
+                .sqrt()
+            )
         return torch.stack(norms)
 
     return step
@@ -113,16 +121,24 @@ def opacus_samples(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:
     def step() -> torch.Tensor:
         wrapped.zero_grad(set_to_none=True)
         functional.cross_entropy(wrapped(x), y, reduction="sum").backward()
-        return torch.stack([p.grad_sample.flatten(1).square().sum(1) for p in model.parameters()]).sum(0).sqrt()
+        return (
+            torch.stack([p.grad_sample.flatten(1).square().sum(1) for p in model.parameters()])
+            .sum(0)
+            .sqrt()
+        )
 
     return step
 
 
 def opacus_ghost(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:
     """Opacus' ghost norms."""
-    from opacus.grad_sample.grad_sample_module_fast_gradient_clipping import GradSampleModuleFastGradientClipping
+    from opacus.grad_sample.grad_sample_module_fast_gradient_clipping import (
+        GradSampleModuleFastGradientClipping,
+    )
 
-    wrapped = GradSampleModuleFastGradientClipping(model.train(), loss_reduction="sum", max_grad_norm=1.0)
+    wrapped = GradSampleModuleFastGradientClipping(
+        model.train(), loss_reduction="sum", max_grad_norm=1.0
+    )
 
     def step() -> torch.Tensor:
         wrapped.zero_grad(set_to_none=True)
@@ -146,7 +162,9 @@ CONTENDERS: dict[str, Callable[[nn.Module, torch.Tensor, torch.Tensor], Step]] =
 }
 
 
-def network(name: str, twin: bool, last: bool, device: torch.device) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+def network(
+    name: str, twin: bool, last: bool, device: torch.device
+) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     """The network in eval mode with random batch statistics, and a batch; the twin has group norms of 8 channels."""
     model = models.build(name, shape=(SIDE, SIDE, 3), classes=CLASSES, seed=0).eval()
     chance = torch.Generator().manual_seed(0)
@@ -162,11 +180,16 @@ def network(name: str, twin: bool, last: bool, device: torch.device) -> tuple[nn
     x = torch.randn(BATCHES[name], 3, SIDE, SIDE, generator=chance).to(device)
     y = torch.randint(0, CLASSES, (len(x),), generator=chance).to(device)
     if last:
-        model, x = model.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model, x = (
+            model.to(memory_format=torch.channels_last),
+            x.to(memory_format=torch.channels_last),
+        )  # type: ignore[call-overload]
     return model.to(device), x, y
 
 
-def measure(name: str, contender: str, last: bool, device: torch.device, repeats: int) -> dict[str, float]:
+def measure(
+    name: str, contender: str, last: bool, device: torch.device, repeats: int
+) -> dict[str, float]:
     """Medians of paired ratios to the plain pass, and this process's peak memory above what it held before."""
     keep_freed_memory()
     twin = contender.startswith("opacus") or contender.endswith("twin")
@@ -230,7 +253,12 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--network", action="append", choices=list(BATCHES))
-    parser.add_argument("--layout", choices=["first", "last"], default="first", help="where the channels are in memory")
+    parser.add_argument(
+        "--layout",
+        choices=["first", "last"],
+        default="first",
+        help="where the channels are in memory",
+    )
     parser.add_argument("--only", action="append", choices=list(CONTENDERS))
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -243,12 +271,22 @@ def main() -> None:
         return
     print(f"{machine(device)}; channels {given.layout}; medians of {given.repeats} pairs")
     for name in given.network or list(BATCHES):
-        print(f"\n{name}, {SIDE}x{SIDE}, batch {BATCHES[name]}\n{'':24}{'clock':>8}{'cpu':>8}{'peak MiB':>10}")
+        print(
+            f"\n{name}, {SIDE}x{SIDE}, batch "
+            f"{BATCHES[name]}\n{'':24}{'clock':>8}{'cpu':>8}{'peak MiB':>10}"
+        )
         for contender in given.only or list(CONTENDERS):
             if contender.startswith("opacus") and importlib.util.find_spec("opacus") is None:
                 print(f"{contender:24} not installed")
                 continue
-            command = [sys.executable, __file__, "--child", f"{name}/{contender}", "--device", given.device]
+            command = [
+                sys.executable,
+                __file__,
+                "--child",
+                f"{name}/{contender}",
+                "--device",
+                given.device,
+            ]
             command += ["--layout", given.layout, "--repeats", str(given.repeats)]
             command += ["--threads", str(given.threads)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -256,7 +294,10 @@ def main() -> None:
                 print(f"{contender:24} does not run: {done.stderr.strip().splitlines()[-1]}")
                 continue
             row = json.loads(done.stdout.splitlines()[-1])
-            print(f"{contender:24}{row['clock']:>7.2f}x{row['cpu']:>7.2f}x{row['memory']:>10.0f}", flush=True)
+            print(
+                f"{contender:24}{row['clock']:>7.2f}x{row['cpu']:>7.2f}x{row['memory']:>10.0f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

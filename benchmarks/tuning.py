@@ -3,8 +3,9 @@
     python benchmarks/tuning.py                        49 offsets, four seeds, the protocol of digits, in about an hour
     python benchmarks/tuning.py --train epochs=10      shorter
 
-Both are judged on the same validation split. The cost is counted in optimiser steps: that of the search, and with the
-final test (the window, full data, random rows and the rule without an offset), which the grid has too.
+Both are judged on the same validation split. The cost is counted in optimiser steps: that of the
+search, and with the final test (the window, full data, random rows and the rule without an offset),
+which the grid has too.
 """
 
 import argparse
@@ -34,13 +35,17 @@ STEP, LAST = 0.0125, 0.6
 
 def steps(*all_of: Outcomes) -> int:
     """Optimiser steps, each training counted once."""
-    rows = {(row.selection, row.seed, row.steps, row.kept): row.steps for o in all_of for row in o.rows}
+    rows = {
+        (row.selection, row.seed, row.steps, row.kept): row.steps for o in all_of for row in o.rows
+    }
     return sum(rows.values())
 
 
 def main() -> None:
     """Read the options, run, and print a small table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--keep", type=float, default=0.4)
     parser.add_argument("--runs", type=int, default=4)
     parser.add_argument("--model", default="mlp")
@@ -51,19 +56,35 @@ def main() -> None:
     changes = dict(pair.split("=", 1) for pair in asked.train)
     config = protocol(data).changed({"model": asked.model, **changes})
     offsets = np.round(np.arange(0, LAST + STEP / 2, STEP), 4).tolist()
-    print(f"{machine(torch.device('cpu'))}; digits, a quarter flipped; {config.describe()}; keep {asked.keep:g}")
+    print(
+        f"{machine(torch.device('cpu'))}; digits, a quarter flipped; {config.describe()}; keep "
+        f"{asked.keep:g}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         table = prune_kit.score(
-            data, "cumulative_pl", epoch=min(20, config.epochs), runs=4, config=config, workdir=folder
+            data,
+            "cumulative_pl",
+            epoch=min(20, config.epochs),
+            runs=4,
+            config=config,
+            workdir=folder,
         )
         started = time.perf_counter()
         tuned = prune_kit.tune(
-            data, table, keep=asked.keep, offset=offsets, runs=asked.runs, config=config, workdir=folder
+            data,
+            table,
+            keep=asked.keep,
+            offset=offsets,
+            runs=asked.runs,
+            config=config,
+            workdir=folder,
         )
         searched = time.perf_counter() - started
         split = validation_split(data, VALIDATION, RETRAIN_SEED)
         reduced = ScoreTable(split.rows, table.columns)
-        cells, _, _ = candidates(table, goal=None, by=None, keep=asked.keep, offset=offsets, rule="window")
+        cells, _, _ = candidates(
+            table, goal=None, by=None, keep=asked.keep, offset=offsets, rule="window"
+        )
         selections = {cell.name: prune_kit.select(reduced, **options_of(cell)) for cell in cells}
         grid = prune_kit.retrain(
             split, selections, runs=asked.runs, baseline=[], config=config, seed=RETRAIN_SEED + SEARCH_SEEDS,
@@ -71,11 +92,12 @@ def main() -> None:
         )  # fmt: skip
     best = max(cells, key=lambda cell: mean_accuracy(grid, cell.name))
     search, test = steps(*tuned.rounds), steps(tuned.test)
-    print("                     offset  on the validation split  steps of the search  with the final test")
+    print(
+        "                     offset  on the validation split  steps of the search  with the final "
+        "test"
+    )
     for name, cell, cost in (("tune", tuned.cell, search), ("whole grid", best, steps(grid))):
-        share = (
-            f"{cost:>12,} {cost / steps(grid):>7.1%} {cost + test:>12,} {(cost + test) / (steps(grid) + test):>7.1%}"
-        )
+        share = f"{cost:>12,} {cost / steps(grid):>7.1%} {cost + test:>12,} {(cost + test) / (steps(grid) + test):>7.1%}"
         print(f"{name:<20} {cell.offset:>6.4f} {mean_accuracy(grid, cell.name):>24.2%} {share}")
     summary = {line.name: line.mean for line in tuned.test.summaries()}
     print(f"on the test set: {', '.join(f'{name} {mean:.2%}' for name, mean in summary.items())}")

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from prune_kit.data.spec import load_data
     from prune_kit.errors import PruneKitError
     from prune_kit.measures.gradients.norms import per_example_gradient_norms
-    from prune_kit.pipeline import clean, compare, export, report, retrain, score, select, sweep, tune
+    from prune_kit.pipeline import (
+        clean,
+        compare,
+        export,
+        report,
+        retrain,
+        score,
+        select,
+        sweep,
+        tune,
+    )
     from prune_kit.protocol.config import TrainConfig
     from prune_kit.results.outcomes import Outcomes
     from prune_kit.results.removal import Removal

@@ -3,8 +3,9 @@
     data --> runs --> scores.h5 --> selection.h5 --> runs (again) --> outcomes.h5
              score                  select, clean    retrain                      export, report
 
-Each verb is a function of what it is given; it reads and writes no file but the run cache. A method, a rule, a format
-is one module of `scorers`, `selectors`, `exporters`; its name is the module's.
+Each verb is a function of what it is given; it reads and writes no file but the run cache. A
+method, a rule, a format is one module of `scorers`, `selectors`, `exporters`; its name is the
+module's.
 """
 
 import inspect
@@ -42,7 +43,14 @@ from prune_kit.retraining.groups import BASELINES, outcome_of, relabelled_data, 
 from prune_kit.retraining.search import Tuning
 from prune_kit.scorers import Runs
 from prune_kit.scoring.averages import score_column
-from prune_kit.scoring.columns import check_use, folds_for, lacking_columns, method_names, needs, request_for
+from prune_kit.scoring.columns import (
+    check_use,
+    folds_for,
+    lacking_columns,
+    method_names,
+    needs,
+    request_for,
+)
 from prune_kit.storage.lock import holding
 
 if TYPE_CHECKING:
@@ -53,7 +61,9 @@ SELECTORS, EXPORTERS = "prune_kit.selectors", "prune_kit.exporters"
 DEFAULT_WORKDIR = "prune-kit-work"
 DEFAULT_RUNS = 10
 OBSERVATIONS = ("minibatches", "sweep")
-RETRAIN_SEED = 1000  # scoring uses 0, 1, ...: no network judges the examples that its own twin chose
+RETRAIN_SEED = (
+    1000  # scoring uses 0, 1, ...: no network judges the examples that its own twin chose
+)
 
 
 def score(
@@ -78,15 +88,16 @@ def score(
 ) -> ScoreTable:
     """Train `runs` networks, as far as they are not in the cache, and score every example by every method.
 
-    One training serves all methods and epochs. `config` is the protocol, `model` replaces its network; left out, they
-    are those of the data set, 10 runs from seed 0, observed in the minibatches. `jobs` networks train at once, each by
-    `threads` CPU threads, on which the last bits depend (`training.config.resolve_execution`). `table` is an earlier
-    table of the same data, and then its protocol stands: what it holds is not computed again, more `runs` (or `folds`)
-    extend it.
-    `probes` is the share of the training rows that every network sees under a planted wrong label, drawn from `seed`
-    and kept as `probe_label`: `clean` calibrates its cut by them. `options` are the methods' own, such as `ratios` and
-    `folds` of cscore. Rows held out as test score NaN. Raises OptionError, ModelError, RunError; TableError when
-    `table` was made otherwise, IdentityError when it is of other data.
+    One training serves all methods and epochs. `config` is the protocol, `model` replaces its
+    network; left out, they are those of the data set, 10 runs from seed 0, observed in the
+    minibatches. `jobs` networks train at once, each by `threads` CPU threads, on which the last
+    bits depend (`training.config.resolve_execution`). `table` is an earlier table of the same data,
+    and then its protocol stands: what it holds is not computed again, more `runs` (or `folds`)
+    extend it. `probes` is the share of the training rows that every network sees under a planted
+    wrong label, drawn from `seed` and kept as `probe_label`: `clean` calibrates its cut by them.
+    `options` are the methods' own, such as `ratios` and `folds` of cscore. Rows held out as test
+    score NaN. Raises OptionError, ModelError, RunError; TableError when `table` was made otherwise,
+    IdentityError when it is of other data.
     """
     from prune_kit.protocol.defaults import score_epoch
     from prune_kit.protocol.processor import cpu_precision
@@ -94,7 +105,13 @@ def score(
     from prune_kit.runs.executor import execute, execution_for
 
     table = table or ScoreTable(data.rows, {})
-    check_same(data.rows, table.rows, f"the data {data.rows.data}", "the score table", "--fresh starts the table anew")
+    check_same(
+        data.rows,
+        table.rows,
+        f"the data {data.rows.data}",
+        "the score table",
+        "--fresh starts the table anew",
+    )
     settled = scored_with(table)
     runs_given = runs is not None
     runs = table_runs(table) or DEFAULT_RUNS if runs is None else runs
@@ -104,10 +121,19 @@ def score(
     if observe not in OBSERVATIONS:
         raise registry.unknown("observation", observe, OBSERVATIONS)
     config = training_config(data, settled, config, model)
-    epochs = [score_epoch(data, config)] if epoch is None else [epoch] if isinstance(epoch, int) else list(epoch)
+    epochs = (
+        [score_epoch(data, config)]
+        if epoch is None
+        else [epoch]
+        if isinstance(epoch, int)
+        else list(epoch)
+    )
     share = settled.get("probes") if probes is None else probes
     probe_label = settled_probes(table, share, seed)
-    seen, folder = data if probe_label is None else planted(data, probe_label), Path(workdir) / "runs"
+    seen, folder = (
+        data if probe_label is None else planted(data, probe_label),
+        Path(workdir) / "runs",
+    )
     seeds = range(seed, seed + max(runs, table_runs(table)))
     execution, planned = execution_for(
         lambda execution: [RunInputs(seen, config, s, execution) for s in seeds], settled, folder,
@@ -133,20 +159,30 @@ def score(
     made = []
     for (method, at), companion in todo.items():
         chosen_for = chosen.get(method, {})
-        judged = data if needs(method, chosen_for) == "nothing" else seen  # without a network no planted label counts
+        judged = (
+            data if needs(method, chosen_for) == "nothing" else seen
+        )  # without a network no planted label counts
         made.append(score_column(judged, recorded, method, at, companion, parameters, chosen_for))
     scored = replace(table.with_columns(made), probe_label=probe_label)
-    return replace(scored, test_rows=data.test_rows) if any(column.test for column in made) else scored
+    return (
+        replace(scored, test_rows=data.test_rows) if any(column.test for column in made) else scored
+    )
 
 
 def select(
-    table: ScoreTable, *, rule: str = "window", by: str | None = None, keep: float = 0.5, **options: Any
+    table: ScoreTable,
+    *,
+    rule: str = "window",
+    by: str | None = None,
+    keep: float = 0.5,
+    **options: Any,
 ) -> Selection:
     """Choose the examples to keep: a pure function of a score table.
 
-    `rule` is a module of `selectors`; `by` the column it ranks by; `keep` the share of the training rows. `options` are
-    the rule's own: `offset`, `offset_from` ("hard" or "easy"), `per_class`, `seed`; `drop_hardest`, `suspect_by` and
-    `bins` (coverage), `keep_easy` (prototypes). Raises OptionError, TableError.
+    `rule` is a module of `selectors`; `by` the column it ranks by; `keep` the share of the training
+    rows. `options` are the rule's own: `offset`, `offset_from` ("hard" or "easy"), `per_class`,
+    `seed`; `drop_hardest`, `suspect_by` and `bins` (coverage), `keep_easy` (prototypes). Raises
+    OptionError, TableError.
     """
     module = registry.load(SELECTORS, rule, "rule")
     given = {name: value for name, value in {"keep": keep, **options}.items() if value is not None}
@@ -190,16 +226,24 @@ def clean(
 ) -> Removal:
     """List the rows whose labels look wrong, most suspect first, with the label that each should have.
 
-    `by` is the column that ranks: left out, the latest cumulative_pl. `remove` lists that share of the rows by it;
-    without it `cut`, a module of `cuts`, finds how many are wrong: left out, it is "probes" where labels were planted
-    while scoring (which gives the noise rate with an interval), else "argmax"; of a score without probabilities and
-    planted labels nothing is found unasked. A cut by probabilities ranks by how far another class beats the given one.
-    `per_class` cuts within each class. `holdout` judges by networks that never saw an example (the folds of cscore),
-    `probability` (N, C) by probabilities of your own. True labels are never looked at. Raises OptionError, TableError,
-    DataError.
+    `by` is the column that ranks: left out, the latest cumulative_pl. `remove` lists that share of
+    the rows by it; without it `cut`, a module of `cuts`, finds how many are wrong: left out, it is
+    "probes" where labels were planted while scoring (which gives the noise rate with an interval),
+    else "argmax"; of a score without probabilities and planted labels nothing is found unasked. A
+    cut by probabilities ranks by how far another class beats the given one. `per_class` cuts within
+    each class. `holdout` judges by networks that never saw an example (the folds of cscore),
+    `probability` (N, C) by probabilities of your own. True labels are never looked at. Raises
+    OptionError, TableError, DataError.
     """
     return judge(
-        table, by=by, remove=remove, cut=cut, per_class=per_class, holdout=holdout, probability=probability, seed=seed
+        table,
+        by=by,
+        remove=remove,
+        cut=cut,
+        per_class=per_class,
+        holdout=holdout,
+        probability=probability,
+        seed=seed,
     ).removal()
 
 
@@ -223,13 +267,14 @@ def retrain(
 ) -> Outcomes:
     """Train on each selection, on all of the data and on random subsets of the same size; report the last epoch.
 
-    Seeds `seed` (default 1000) .. `seed + runs - 1` are used for each, so that differences can be paired; a random
-    subset is drawn anew for every seed. With `budget="steps"` every training takes as many steps as the full data
-    would, with "epochs" as many epochs. The protocol is `config`, else the one that the first selection was scored
-    with, else the data set's; precision and threads that are left open are those of its scores, too. A removal stands
-    for the rows that it leaves. With `relabel`, `<name>-relabelled` is one more training for each removal: on all rows,
-    under the labels that it suggests where they are clear, tested on the labels as they are. Raises OptionError,
-    RunError; IdentityError when a selection is of other data.
+    Seeds `seed` (default 1000) .. `seed + runs - 1` are used for each, so that differences can be
+    paired; a random subset is drawn anew for every seed. With `budget="steps"` every training takes
+    as many steps as the full data would, with "epochs" as many epochs. The protocol is `config`,
+    else the one that the first selection was scored with, else the data set's; precision and
+    threads that are left open are those of its scores, too. A removal stands for the rows that it
+    leaves. With `relabel`, `<name>-relabelled` is one more training for each removal: on all rows,
+    under the labels that it suggests where they are clear, tested on the labels as they are. Raises
+    OptionError, RunError; IdentityError when a selection is of other data.
     """
     from prune_kit.protocol.processor import cpu_precision
     from prune_kit.runs.cache import Request, RunInputs
@@ -245,7 +290,13 @@ def retrain(
     named = dict(selections)
     for name, chosen in named.items():
         kind = "removal" if isinstance(chosen, Removal) else "selection"
-        check_same(data.rows, chosen.rows, f"the data {data.rows.data}", f"{kind} {name!r}", "--align re-maps the rows")
+        check_same(
+            data.rows,
+            chosen.rows,
+            f"the data {data.rows.data}",
+            f"{kind} {name!r}",
+            "--align re-maps the rows",
+        )
     earlier = next((s.scored_with for s in named.values() if s.scored_with), {})
     config = training_config(data, earlier, config, model)
     seed = RETRAIN_SEED if seed is None else seed
@@ -270,7 +321,10 @@ def retrain(
         executed = execute(inputs, requests, Path(workdir) / "runs", progress, labels)
     where = {"precision": execution.precision, "threads": execution.settled_threads}
     described = {**config.values(), "budget": budget, **where}
-    rows = tuple(outcome_of(name, run, described) for (name, *_), run in zip(plan, executed.runs, strict=True))
+    rows = tuple(
+        outcome_of(name, run, described)
+        for (name, *_), run in zip(plan, executed.runs, strict=True)
+    )
     return Outcomes(rows, data.fingerprint, data.rows.data)
 
 
@@ -286,9 +340,9 @@ def sweep(
 ) -> Sweep:
     """Retrain over a grid of rules, columns, shares to keep and offsets; with all data and random rows of each size.
 
-    `retraining` are the options of `retrain` (runs, budget, config, seed, workdir, ...). A cell that was trained before
-    is not trained again, so a sweep can be stopped, resumed and widened. Cells with keep + offset above 1 are left out.
-    Raises what `select` and `retrain` raise.
+    `retraining` are the options of `retrain` (runs, budget, config, seed, workdir, ...). A cell
+    that was trained before is not trained again, so a sweep can be stopped, resumed and widened.
+    Cells with keep + offset above 1 are left out. Raises what `select` and `retrain` raise.
     """
     columns, rules = ([words] if isinstance(words, str) else list(words) for words in (by, rule))
     cells, _ = grid(table, columns, rules, keep, offset)
@@ -315,16 +369,18 @@ def tune(
 ) -> Tuning:
     """Find the share to keep and the offset that serve a goal, on a validation split; then test what was found, once.
 
-    `goal` is "accuracy" (the default where one `keep` is given) or "within 0.5 points of full, keep least". A
-    stratified `validation` share of the training rows, under the labels they have, judges the candidates: all, or
-    some spread evenly, in short trainings, the leaders in longer ones, the winner and its neighbours in whole ones with
-    `runs` seeds. The test set
-    sees the winner, the rule without an offset, full data and random rows. `retraining` are further options of
+    `goal` is "accuracy" (the default where one `keep` is given) or "within 0.5 points of full, keep
+    least". A stratified `validation` share of the training rows, under the labels they have, judges
+    the candidates: all, or some spread evenly, in short trainings, the leaders in longer ones, the
+    winner and its neighbours in whole ones with `runs` seeds. The test set sees the winner, the
+    rule without an offset, full data and random rows. `retraining` are further options of
     `retrain`. Raises what `select` and `retrain` raise.
     """
     check_same(data.rows, table.rows, f"the data {data.rows.data}", "the score table")
     search.check_effort(runs, validation, seed)
-    cells, chosen_goal, _ = search.candidates(table, goal=goal, by=by, keep=keep, offset=offset, rule=rule)
+    cells, chosen_goal, _ = search.candidates(
+        table, goal=goal, by=by, keep=keep, offset=offset, rule=rule
+    )
     config = training_config(data, scored_with(table), config, model)
     seed = RETRAIN_SEED if seed is None else seed
     split = validation_split(data, validation, seed)
@@ -338,7 +394,9 @@ def tune(
         progress(remark("search", said))
         short = search.shortened(config, epochs)
         first = seed + search.SEARCH_SEEDS
-        found = retrain(split, selections, runs=seeds, config=short, seed=first, baseline=baseline, **listened)
+        found = retrain(
+            split, selections, runs=seeds, config=short, seed=first, baseline=baseline, **listened
+        )
         return search.with_cells(found, round_of, epochs)
 
     cell, met, rounds = search.search(cells, chosen_goal, config.epochs, runs, train)
@@ -361,17 +419,23 @@ def export(
 ) -> Path:
     """Write the index list of a selection for other people's training code; indices are row numbers of the source.
 
-    `format` is a module of `exporters`; left out, the ending of `path` says it, else it is txt. `what` is "keep" (the
-    default) or "drop"; csv and parquet, which tell the two apart, list every row unless it is given. A removal stands
-    for its complement: the rows to drop are those on its list. With `relabel` a removal's labels are written instead,
-    to .npy or .csv: of every row, the suggested one where that is clear, else the given one. Raises OptionError,
-    FileError. Returns the path.
+    `format` is a module of `exporters`; left out, the ending of `path` says it, else it is txt.
+    `what` is "keep" (the default) or "drop"; csv and parquet, which tell the two apart, list every
+    row unless it is given. A removal stands for its complement: the rows to drop are those on its
+    list. With `relabel` a removal's labels are written instead, to .npy or .csv: of every row, the
+    suggested one where that is clear, else the given one. Raises OptionError, FileError. Returns
+    the path.
     """
     if relabel:
         if not isinstance(selection, Removal):
-            raise OptionError("--relabel needs a removal, which prune-kit clean writes; a selection suggests no labels")
+            raise OptionError(
+                "--relabel needs a removal, which prune-kit clean writes; a selection suggests no "
+                "labels"
+            )
         if format is not None or what is not None:
-            raise OptionError("--relabel writes labels and no list of rows, so it takes no --format and no --what")
+            raise OptionError(
+                "--relabel writes labels and no list of rows, so it takes no --format and no --what"
+            )
         write_labels(Path(path), selection.rows, selection.relabelled())
         return Path(path)
     selection = as_selection(selection)
@@ -400,10 +464,11 @@ def compare(
 ) -> "Comparison":
     """How far rankings of the same examples agree, and how many runs make one stable.
 
-    `a` and `b` are score tables, "scores.h5:COLUMN", or published files (npz, npy, csv), of which `harder` says whether
-    higher or lower numbers are harder; without `b`, the columns of `a` are compared among themselves. `top` is the
-    share that counts as the hardest and the easiest, `enough` the rank correlation asked of two independent means.
-    Raises FileError, TableError, OptionError; IdentityError for other examples, unless `align` can match them.
+    `a` and `b` are score tables, "scores.h5:COLUMN", or published files (npz, npy, csv), of which
+    `harder` says whether higher or lower numbers are harder; without `b`, the columns of `a` are
+    compared among themselves. `top` is the share that counts as the hardest and the easiest,
+    `enough` the rank correlation asked of two independent means. Raises FileError, TableError,
+    OptionError; IdentityError for other examples, unless `align` can match them.
     """
     from prune_kit.comparison.compare import compared
     from prune_kit.comparison.sources import join
@@ -429,10 +494,11 @@ def report(
 ) -> str:
     """Pictures, tables and examples of all that is given, as the text of one HTML page that needs nothing else.
 
-    `per_class` images show each end of a score. The same figures (PNG and SVG) and the whole tables (CSV) go to the
-    folder `figures`, where it is named. `search` is what `Tuning.validation` gives; `runs` the folder of the run cache,
-    where learning curves are wanted. `sources` are the files of what is given, by its keyword, for the provenance.
-    Raises OptionError, FileError; IdentityError when something is of other data.
+    `per_class` images show each end of a score. The same figures (PNG and SVG) and the whole tables
+    (CSV) go to the folder `figures`, where it is named. `search` is what `Tuning.validation` gives;
+    `runs` the folder of the run cache, where learning curves are wanted. `sources` are the files of
+    what is given, by its keyword, for the provenance. Raises OptionError, FileError; IdentityError
+    when something is of other data.
     """
     from prune_kit.reporting import page, sections
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 class Progress:
     """One step of a long piece of work: `done` of `total` units of `what`; `note` says how it goes.
 
-    `of` is how many such pieces there are in all, and `networks` how many networks this one trains, 0 for other work.
-    A `remark` is no work: it tells under the heading `what` how the work that follows is done.
+    `of` is how many such pieces there are in all, and `networks` how many networks this one trains,
+    0 for other work. A `remark` is no work: it tells under the heading `what` how the work that
+    follows is done.
     """
 
     what: str

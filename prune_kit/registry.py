@@ -1,7 +1,7 @@
 """The folder is the registry: every module of a package is one entry, named as the user writes it.
 
-`cumulative_pl.py` is the method `cumulative_pl`, `fashion_mnist.py` the source `fashion-mnist`. Names are listed
-without importing anything; only the entry that is used is loaded.
+`cumulative_pl.py` is the method `cumulative_pl`, `fashion_mnist.py` the source `fashion-mnist`.
+Names are listed without importing anything; only the entry that is used is loaded.
 """
 
 import ast
@@ -19,13 +19,18 @@ from prune_kit.errors import OptionError, PruneKitError
 def module_names(package: str) -> list[str]:
     """The module names in one of our packages, sorted, without importing them."""
     folder = Path(__file__).parent.joinpath(*package.split(".")[1:])
-    return sorted(module.name for module in pkgutil.iter_modules([str(folder)]) if not module.name.startswith("_"))
+    return sorted(
+        module.name
+        for module in pkgutil.iter_modules([str(folder)])
+        if not module.name.startswith("_")
+    )
 
 
 def load(package: str, name: str, what: str) -> ModuleType:
     """Import the entry `name` of `package`.
 
-    Raises OptionError with the nearest names if there is none; `what` is the word for an entry ("method").
+    Raises OptionError with the nearest names if there is none; `what` is the word for an entry
+    ("method").
     """
     names = module_names(package)
     if name not in names:
@@ -33,7 +38,9 @@ def load(package: str, name: str, what: str) -> ModuleType:
     return importlib.import_module(f"{package}.{name}")
 
 
-def unknown(what: str, name: str, names: Iterable[str], error: type[PruneKitError] = OptionError) -> PruneKitError:
+def unknown(
+    what: str, name: str, names: Iterable[str], error: type[PruneKitError] = OptionError
+) -> PruneKitError:
     """The error for a name that does not exist: what was given, the nearest there is, all there are."""
     names = list(names)
     near = difflib.get_close_matches(name, names, n=1)

@@ -13,10 +13,14 @@ from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import Execution
 
 ONE_THREAD = Execution(device="cpu", precision="fp32", threads=1)
-TINY = TrainConfig(model="convnet", epochs=3, batch_size=16, learning_rate=0.05, schedule="constant")
+TINY = TrainConfig(
+    model="convnet", epochs=3, batch_size=16, learning_rate=0.05, schedule="constant"
+)
 
 
-def shapes_data(count: int = 77, test: int = 30, side: int = 8, classes: int = 3, seed: int = 0) -> Dataset:
+def shapes_data(
+    count: int = 77, test: int = 30, side: int = 8, classes: int = 3, seed: int = 0
+) -> Dataset:
     """Noisy bright squares in one of `classes` corners: learnable in an epoch or two, not perfectly."""
     chance = np.random.default_rng(seed)
 
@@ -31,7 +35,9 @@ def shapes_data(count: int = 77, test: int = 30, side: int = 8, classes: int = 3
 
     images, label = draw(count)
     test_images, test_label = draw(test)
-    return from_arrays(images, label, name="shapes", spec="shapes", test_images=test_images, test_label=test_label)
+    return from_arrays(
+        images, label, name="shapes", spec="shapes", test_images=test_images, test_label=test_label
+    )
 
 
 @pytest.fixture(scope="session")

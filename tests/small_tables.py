@@ -19,7 +19,8 @@ def rows_of(label, *, digest=None, role=None, ids=None, class_names=None, **fiel
         digest=np.asarray(scattered if digest is None else digest, dtype=np.uint64),
         label=label,
         role=np.zeros(n, np.uint8) if role is None else np.asarray(role, dtype=np.uint8),
-        class_names=class_names or tuple(f"class {number}" for number in range(int(label.max(initial=0)) + 1)),
+        class_names=class_names
+        or tuple(f"class {number}" for number in range(int(label.max(initial=0)) + 1)),
         data=fields.pop("data", "npz:/data/mine.npz"),
         **fields,
     )
@@ -28,7 +29,13 @@ def rows_of(label, *, digest=None, role=None, ids=None, class_names=None, **fiel
 def column_of(values, *, name="el2n@20", harder="higher", **fields):
     """A column with these values."""
     method = name.partition("@")[0]
-    return ScoreColumn(name=name, values=np.asarray(values, dtype=np.float32), method=method, harder=harder, **fields)
+    return ScoreColumn(
+        name=name,
+        values=np.asarray(values, dtype=np.float32),
+        method=method,
+        harder=harder,
+        **fields,
+    )
 
 
 def table_of(values, *, name="el2n@20", harder="higher", label=None, **rows):

@@ -6,7 +6,9 @@ from prune_kit.errors import OptionError
 
 @pytest.mark.parametrize("runs", [0, -1, MOST_RUNS + 1, 10**14])
 def test_no_run_and_more_than_anybody_trains_are_refused(runs):
-    with pytest.raises(OptionError, match=f"--runs {runs} is out of range; at least 1, at most 10,000"):
+    with pytest.raises(
+        OptionError, match=f"--runs {runs} is out of range; at least 1, at most 10,000"
+    ):
         check_seeds(runs)
 
 

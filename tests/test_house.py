@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 RUN = [sys.executable, "-c", "from prune_kit_cli.main import run; run()"]
 PACKAGES = ("prune_kit", "cli/prune_kit_cli")
 
-# From the roof to the cellar. A wing imports itself and what lies on the floors below, and nothing else.
+# From the roof to the cellar. A wing imports itself and what lies on the floors below, and nothing
+# else.
 FLOORS = (
     ("prune_kit_cli",),
     ("experiments",),
@@ -60,7 +61,11 @@ def floor_of(name: str) -> int:
 def type_checking_only(tree: ast.Module) -> set[ast.AST]:
     guarded: set[ast.AST] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        if (
+            isinstance(node, ast.If)
+            and isinstance(node.test, ast.Name)
+            and node.test.id == "TYPE_CHECKING"
+        ):
             guarded |= {inner for statement in node.body for inner in ast.walk(statement)}
     return guarded
 
@@ -112,10 +117,21 @@ def test_the_packages_written_by_hand_are_those_of_the_tree() -> None:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder, copy = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("source")
     for name in ("prune_kit", "cli", "recipes"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        shutil.copytree(
+            ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+        )
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
-    build = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(copy)]
+    build = [
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(folder),
+        str(copy),
+    ]
     done = subprocess.run([sys.executable, "-m", *build], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return zipfile.ZipFile(next(folder.glob("*.whl"))).namelist()
@@ -138,7 +154,9 @@ def test_the_wheel_holds_the_modules_and_recipes_of_the_tree(wheel: list[str]) -
 
 
 def test_importing_the_package_loads_neither_torch_nor_numpy() -> None:
-    code = "import sys, prune_kit; print([m for m in ('torch', 'numpy', 'h5py') if m in sys.modules])"
+    code = (
+        "import sys, prune_kit; print([m for m in ('torch', 'numpy', 'h5py') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -149,14 +167,18 @@ def test_every_public_function_and_class_has_a_docstring() -> None:
         tree = ast.parse(path.read_text("utf-8"))
         assert ast.get_docstring(tree), name
         for node in tree.body:
-            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith(
+                "_"
+            )
             if public and not ast.get_docstring(node):
                 bare.append(f"{name}.{node.name}")
     assert bare == []
 
 
 def readme_blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    return re.findall(
+        rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+    )
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +187,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("reader")
 
 
-def test_every_command_of_the_readme_is_understood(reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_of_the_readme_is_understood(
+    reader: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Those that need no data of the reader's own run, in order; of the others the words are known."""
     monkeypatch.chdir(reader)
     monkeypatch.delenv("PRUNE_KIT_WORKDIR", raising=False)
@@ -177,7 +201,9 @@ def test_every_command_of_the_readme_is_understood(reader: Path, monkeypatch: py
         assert words[0] == "prune-kit", line
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("COLUMNS", "200")
-            help_text = subprocess.run([*RUN, words[1], "--help"], capture_output=True, text=True, check=True).stdout
+            help_text = subprocess.run(
+                [*RUN, words[1], "--help"], capture_output=True, text=True, check=True
+            ).stdout
         assert all(word in help_text for word in words if word.startswith("--")), line
         if not any("DIR" in word for word in words) and "--by" not in words:
             assert exit_code([*words[1:], "--quiet"]) == 0, line
@@ -189,7 +215,9 @@ def test_every_python_snippet_of_the_readme_runs(reader: Path) -> None:
     blocks = readme_blocks("python")
     assert blocks
     for block in blocks:
-        done = subprocess.run([sys.executable, "-W", "error", "-c", block], capture_output=True, text=True, cwd=reader)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", block], capture_output=True, text=True, cwd=reader
+        )
         assert done.returncode == 0, done.stderr[-2000:]
 
 

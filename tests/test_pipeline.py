@@ -42,19 +42,31 @@ def table(shapes: Dataset, workdir: Path) -> ScoreTable:
     return score(shapes, FOUR, epoch=2, runs=3, config=TINY, jobs=1, workdir=workdir)
 
 
-def again(shapes: Dataset, table: ScoreTable, workdir: Path, methods: str, **options: object) -> tuple[ScoreTable, int]:
+def again(
+    shapes: Dataset, table: ScoreTable, workdir: Path, methods: str, **options: object
+) -> tuple[ScoreTable, int]:
     heard = Listened()
     options = {"jobs": 1, **options}
-    return score(shapes, methods, table=table, workdir=workdir, progress=heard, **options), heard.networks  # type: ignore[arg-type]
+    return score(
+        shapes, methods, table=table, workdir=workdir, progress=heard, **options
+    ), heard.networks  # type: ignore[arg-type]
 
 
 def test_one_training_serves_every_score(shapes: Dataset, table: ScoreTable, workdir: Path) -> None:
     assert len(list((workdir / "runs").iterdir())) == 3
-    assert list(table.columns) == ["el2n@2", "grand@2", "forgetting@2", "cumulative_pl@2", "input_norm"]
+    assert list(table.columns) == [
+        "el2n@2",
+        "grand@2",
+        "forgetting@2",
+        "cumulative_pl@2",
+        "input_norm",
+    ]
     assert table.columns["input_norm"].companion
 
 
-def test_the_same_command_again_trains_nothing(shapes: Dataset, table: ScoreTable, workdir: Path) -> None:
+def test_the_same_command_again_trains_nothing(
+    shapes: Dataset, table: ScoreTable, workdir: Path
+) -> None:
     same, trained = again(shapes, table, workdir, FOUR, epoch=2)
     assert trained == 0
     assert all(same.columns[name] is column for name, column in table.columns.items())
@@ -63,12 +75,16 @@ def test_the_same_command_again_trains_nothing(shapes: Dataset, table: ScoreTabl
 def test_another_method_and_an_earlier_epoch_of_it_train_nothing(
     shapes: Dataset, table: ScoreTable, workdir: Path
 ) -> None:
-    more, trained = again(shapes, table, workdir, "aum,cumulative_accuracy,forgetting", epoch=[1, 2])
+    more, trained = again(
+        shapes, table, workdir, "aum,cumulative_accuracy,forgetting", epoch=[1, 2]
+    )
     assert trained == 0
     assert {"aum@1", "aum@2", "forgetting@1"} <= more.columns.keys()
 
 
-def test_more_runs_extend_and_fewer_keep_what_is_there(shapes: Dataset, table: ScoreTable, workdir: Path) -> None:
+def test_more_runs_extend_and_fewer_keep_what_is_there(
+    shapes: Dataset, table: ScoreTable, workdir: Path
+) -> None:
     more, trained = again(shapes, table, workdir, "el2n", epoch=2, runs=4)
     assert trained == 1
     assert more.columns["el2n@2"].seeds == (0, 1, 2, 3)
@@ -108,7 +124,9 @@ def test_an_epoch_outside_the_protocol_is_refused(shapes: Dataset, workdir: Path
 def test_rows_held_out_as_test_score_nan(workdir: Path) -> None:
     data = shapes_data()
     alone = from_arrays(data.images, data.labels, name="alone", spec="alone")
-    table = score(alone, "el2n,forgetting,input_norm", epoch=1, runs=1, config=TINY, workdir=workdir)
+    table = score(
+        alone, "el2n,forgetting,input_norm", epoch=1, runs=1, config=TINY, workdir=workdir
+    )
     for column in table.columns.values():
         assert np.array_equal(np.isnan(column.values), alone.rows.role == 1)
 
@@ -125,16 +143,25 @@ def outcomes(shapes: Dataset, selection: Selection, workdir: Path) -> Outcomes:
 
 def test_the_selection_carries_its_provenance(selection: Selection) -> None:
     assert selection.column == "el2n@2"
-    assert selection.parameters == {"keep": 0.5, "offset": 0.1, "offset_from": "hard", "per_class": False}
+    assert selection.parameters == {
+        "keep": 0.5,
+        "offset": 0.1,
+        "offset_from": "hard",
+        "per_class": False,
+    }
     assert selection.scored_with["config"]["model"] == "convnet"
 
 
 def test_options_that_a_rule_does_not_take_are_refused(table: ScoreTable) -> None:
-    with pytest.raises(OptionError, match="--rule top takes no --offset; it takes --keep, --per-class"):
+    with pytest.raises(
+        OptionError, match="--rule top takes no --offset; it takes --keep, --per-class"
+    ):
         select(table, rule="top", by="el2n@2", offset=0.1)
 
 
-def test_retraining_compares_full_selection_and_random_on_the_same_seeds_and_steps(outcomes: Outcomes) -> None:
+def test_retraining_compares_full_selection_and_random_on_the_same_seeds_and_steps(
+    outcomes: Outcomes,
+) -> None:
     assert [(row.selection, row.seed, row.kept) for row in outcomes.rows] == [
         (name, seed, kept)
         for name, kept in (("full", 77), ("selection", 38), ("random-38", 38))
@@ -145,9 +172,17 @@ def test_retraining_compares_full_selection_and_random_on_the_same_seeds_and_ste
     assert all(0 <= row.test_accuracy <= 1 for row in outcomes.rows)
 
 
-def test_the_random_baseline_draws_another_subset_for_every_seed(workdir: Path, outcomes: Outcomes) -> None:
-    folders = [path for path in (workdir / "runs").iterdir() if '"members": "' in (path / "inputs.json").read_text()]
-    members = {path.joinpath("inputs.json").read_text().split('"members": "')[1][:32] for path in folders}
+def test_the_random_baseline_draws_another_subset_for_every_seed(
+    workdir: Path, outcomes: Outcomes
+) -> None:
+    folders = [
+        path
+        for path in (workdir / "runs").iterdir()
+        if '"members": "' in (path / "inputs.json").read_text()
+    ]
+    members = {
+        path.joinpath("inputs.json").read_text().split('"members": "')[1][:32] for path in folders
+    }
     assert len(folders) == 4
     assert len(members) == 3  # one selection, two random subsets
 
@@ -155,7 +190,9 @@ def test_the_random_baseline_draws_another_subset_for_every_seed(workdir: Path, 
 def test_a_budget_of_epochs_takes_fewer_steps_for_fewer_rows(
     shapes: Dataset, selection: Selection, workdir: Path
 ) -> None:
-    found = retrain(shapes, selection, runs=1, baseline=[], budget="epochs", jobs=1, workdir=workdir)
+    found = retrain(
+        shapes, selection, runs=1, baseline=[], budget="epochs", jobs=1, workdir=workdir
+    )
     assert [(row.steps, row.epochs) for row in found.rows] == [(9, 3)]
 
 
@@ -172,14 +209,18 @@ def test_shuffled_data_is_refused_until_it_is_aligned(selection: Selection, work
         data.images[order], data.labels[order], name="s", spec="s",
         test_images=data.outside_test.images, test_label=data.outside_test.label,
     )  # fmt: skip
-    with pytest.raises(IdentityError, match=r"the same examples in another order.*--align re-maps the rows"):
+    with pytest.raises(
+        IdentityError, match=r"the same examples in another order.*--align re-maps the rows"
+    ):
         retrain(shuffled, selection, workdir=workdir)
     fitted, moved = aligned(shuffled, {"selection": selection})
     assert sorted(order[moved["selection"].index]) == selection.index.tolist()
     assert retrain(fitted, moved, runs=1, baseline=[], jobs=1, workdir=workdir).rows[0].kept == 38
 
 
-def test_another_test_set_or_size_of_the_same_examples_is_refused(table: ScoreTable, selection: Selection) -> None:
+def test_another_test_set_or_size_of_the_same_examples_is_refused(
+    table: ScoreTable, selection: Selection
+) -> None:
     data = shapes_data()
     assert data.outside_test is not None
     alone = from_arrays(data.images, data.labels, name="alone", spec="alone")
@@ -239,7 +280,9 @@ def test_labels_of_the_file_are_used_again(tmp_path: Path) -> None:
     assert np.array_equal(loaded.test.label, data.labels[loaded.rows.role == 1])
 
 
-def test_indices_of_an_npz_without_a_test_part_are_rows_of_the_users_own_x_train(tmp_path: Path) -> None:
+def test_indices_of_an_npz_without_a_test_part_are_rows_of_the_users_own_x_train(
+    tmp_path: Path,
+) -> None:
     data = shapes_data(count=100)
     np.savez(tmp_path / "mine.npz", x_train=data.images, y_train=data.labels)
     loaded = prune_kit.load_data(f"npz:{tmp_path / 'mine.npz'}")
@@ -250,7 +293,9 @@ def test_indices_of_an_npz_without_a_test_part_are_rows_of_the_users_own_x_train
     training = loaded.rows.training
     pixels = x_train[training].astype(float)
     pixels = (pixels - pixels.mean()) / pixels.std()
-    hardest = training[np.argsort(-np.sqrt((pixels**2).sum(axis=(1, 2, 3))))[: round(0.25 * len(training))]]
+    hardest = training[
+        np.argsort(-np.sqrt((pixels**2).sum(axis=(1, 2, 3))))[: round(0.25 * len(training))]
+    ]
     assert sorted(hardest) == rows.tolist()
 
 

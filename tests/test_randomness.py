@@ -19,4 +19,6 @@ def test_the_global_generator_is_left_as_it_was() -> None:
 
 
 def test_a_generator_repeats_itself() -> None:
-    assert torch.equal(torch.rand(3, generator=generator(1, "a")), torch.rand(3, generator=generator(1, "a")))
+    assert torch.equal(
+        torch.rand(3, generator=generator(1, "a")), torch.rand(3, generator=generator(1, "a"))
+    )

@@ -35,7 +35,10 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def prune_kit(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version)
+        bool,
+        typer.Option(
+            "--version", help="Print the version and stop.", is_eager=True, callback=_print_version
+        ),
     ] = False,
 ) -> None:
     """Which training examples can be dropped without losing accuracy, and which labels are wrong?"""
@@ -51,7 +54,14 @@ COMMANDS = (  # in the order in which the help lists them; each is a file of `co
     "score", "select", "retrain", "export", "clean", "sweep", "tune", "corrupt", "compare", "dynamics", "weak_learners",
     "report", "demo", "reproduce", "info", "list",
 )  # fmt: skip
-TRAINING = ("score", "retrain", "sweep", "tune", "demo", "reproduce")  # a second start goes on from the run cache
+TRAINING = (
+    "score",
+    "retrain",
+    "sweep",
+    "tune",
+    "demo",
+    "reproduce",
+)  # a second start goes on from the run cache
 for name in COMMANDS:
     functions = vars(importlib.import_module(f"prune_kit_cli.commands.{name}"))
     command: Callable[..., None] = functions[f"{name}_" if name == "list" else name]
@@ -76,7 +86,9 @@ def exit_code(words: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
-        if not hasattr(error, "format_message"):  # only the command line parser's own errors have it
+        if not hasattr(
+            error, "format_message"
+        ):  # only the command line parser's own errors have it
             raise
         message = " ".join(error.format_message().split()).rstrip(".?")
         _error(f"{message}. See: prune-kit {_command(words)}--help")
@@ -98,7 +110,9 @@ def _error(message: str) -> None:
 
 
 def _command(words: list[str]) -> str:
-    names = [info.name or getattr(info.callback, "__name__", "") for info in app.registered_commands]
+    names = [
+        info.name or getattr(info.callback, "__name__", "") for info in app.registered_commands
+    ]
     return f"{words[0]} " if words and words[0] in names else ""
 
 

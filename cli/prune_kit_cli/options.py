@@ -5,12 +5,16 @@ from typing import Annotated
 
 import typer
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 WorkDir = Annotated[
     Path,
     typer.Option(
-        "--workdir", envvar="PRUNE_KIT_WORKDIR", help="The folder in which each stage finds the one before it."
+        "--workdir",
+        envvar="PRUNE_KIT_WORKDIR",
+        help="The folder in which each stage finds the one before it.",
     ),
 ]
 DEFAULT_WORKDIR = Path("prune-kit-work")
@@ -18,24 +22,43 @@ RUNS = "runs"  # of a workdir, the folder with the trainings
 
 Data = Annotated[
     str | None,
-    typer.Option("--data", metavar="SPEC", help="mnist:DIR, folder:DIR, npz:FILE, ...: see `prune-kit list data`."),
+    typer.Option(
+        "--data",
+        metavar="SPEC",
+        help="mnist:DIR, folder:DIR, npz:FILE, ...: see `prune-kit list data`.",
+    ),
 ]
 DataAgain = Annotated[
     str | None,
-    typer.Option("--data", metavar="SPEC", help="A new location of the same data (the fingerprint must agree)."),
+    typer.Option(
+        "--data",
+        metavar="SPEC",
+        help="A new location of the same data (the fingerprint must agree).",
+    ),
 ]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="Run the code that a file names as its data (package.module:function).")
+    bool,
+    typer.Option(
+        "--trust", help="Run the code that a file names as its data (package.module:function)."
+    ),
 ]
-By = Annotated[str | None, typer.Option("--by", metavar="COLUMN", help="The score column to rank by, such as el2n@20.")]
+By = Annotated[
+    str | None,
+    typer.Option("--by", metavar="COLUMN", help="The score column to rank by, such as el2n@20."),
+]
 Keep = Annotated[
-    float, typer.Option("--keep", metavar="F", help="The share of the training rows to keep, above 0 to 1.")
+    float,
+    typer.Option(
+        "--keep", metavar="F", help="The share of the training rows to keep, above 0 to 1."
+    ),
 ]
 Model = Annotated[
-    str | None, typer.Option("--model", metavar="NAME", help="Another network: see `prune-kit list models`.")
+    str | None,
+    typer.Option("--model", metavar="NAME", help="Another network: see `prune-kit list models`."),
 ]
 Recipe = Annotated[
-    str | None, typer.Option("--recipe", metavar="NAME|FILE", help="Take the training protocol of a recipe.")
+    str | None,
+    typer.Option("--recipe", metavar="NAME|FILE", help="Take the training protocol of a recipe."),
 ]
 Train = Annotated[
     list[str] | None,
@@ -74,7 +97,8 @@ Threads = Annotated[
     ),
 ]
 Selections = Annotated[
-    list[Path] | None, typer.Option("--selection", metavar="FILE", help="A selection or removal file. Repeatable.")
+    list[Path] | None,
+    typer.Option("--selection", metavar="FILE", help="A selection or removal file. Repeatable."),
 ]
 
 Labels = Annotated[
@@ -95,7 +119,9 @@ ImageSize = Annotated[
 ]
 Method = Annotated[
     list[str] | None,
-    typer.Option("--method", metavar="NAME", help="One or more of `prune-kit list methods` (default: el2n)."),
+    typer.Option(
+        "--method", metavar="NAME", help="One or more of `prune-kit list methods` (default: el2n)."
+    ),
 ]
 Epoch = Annotated[
     list[str] | None,
@@ -107,16 +133,23 @@ Epoch = Annotated[
 ]
 Observe = Annotated[
     str | None,
-    typer.Option("--observe", help="Cumulative scores from the minibatches (free), or from a sweep after each epoch."),
+    typer.Option(
+        "--observe",
+        help="Cumulative scores from the minibatches (free), or from a sweep after each epoch.",
+    ),
 ]
 Offset = Annotated[
     float | None,
-    typer.Option("--offset", metavar="F", help="The share to skip at one end of the ranking (default: 0)."),
+    typer.Option(
+        "--offset", metavar="F", help="The share to skip at one end of the ranking (default: 0)."
+    ),
 ]
 OffsetFrom = Annotated[
     str | None,
     typer.Option(
-        "--offset-from", metavar="hard|easy", help="The end that is skipped, and kept next to (default: hard)."
+        "--offset-from",
+        metavar="hard|easy",
+        help="The end that is skipped, and kept next to (default: hard).",
     ),
 ]
 
@@ -137,15 +170,24 @@ Bn = Annotated[
 Ratios = Annotated[
     str | None,
     typer.Option(
-        "--ratios", metavar="LIST", help="cscore: percents to train on (default: 10,20,30,40,50,60,70,80,90)."
+        "--ratios",
+        metavar="LIST",
+        help="cscore: percents to train on (default: 10,20,30,40,50,60,70,80,90).",
     ),
 ]
 Folds = Annotated[
-    int | None, typer.Option("--folds", metavar="K", help="cscore: networks per ratio; more extend (default: 20).")
+    int | None,
+    typer.Option(
+        "--folds", metavar="K", help="cscore: networks per ratio; more extend (default: 20)."
+    ),
 ]
 Sampling = Annotated[
     str | None,
-    typer.Option("--sampling", metavar="balanced|uniform", help="cscore: how subsets are drawn (default: balanced)."),
+    typer.Option(
+        "--sampling",
+        metavar="balanced|uniform",
+        help="cscore: how subsets are drawn (default: balanced).",
+    ),
 ]
 Space = Annotated[
     str | None,
@@ -157,23 +199,39 @@ Space = Annotated[
 ]
 Clusters = Annotated[
     int | None,
-    typer.Option("--clusters", metavar="K", help="prototype_distance: centroids (default: as many as classes)."),
+    typer.Option(
+        "--clusters",
+        metavar="K",
+        help="prototype_distance: centroids (default: as many as classes).",
+    ),
 ]
 DropHardest = Annotated[
     float | None,
-    typer.Option("--drop-hardest", metavar="F", help="coverage: the share to drop as suspect, first (default: 0)."),
+    typer.Option(
+        "--drop-hardest",
+        metavar="F",
+        help="coverage: the share to drop as suspect, first (default: 0).",
+    ),
 ]
 SuspectBy = Annotated[
     str | None,
-    typer.Option("--suspect-by", metavar="COLUMN", help="coverage: what is suspect, such as aum@20 (default: --by)."),
+    typer.Option(
+        "--suspect-by",
+        metavar="COLUMN",
+        help="coverage: what is suspect, such as aum@20 (default: --by).",
+    ),
 ]
 Bins = Annotated[
     int | None,
-    typer.Option("--bins", metavar="B", help="coverage: bins over the range of the score (default: 50)."),
+    typer.Option(
+        "--bins", metavar="B", help="coverage: bins over the range of the score (default: 50)."
+    ),
 ]
 KeepEasy = Annotated[
     bool | None,
-    typer.Option("--keep-easy", help="prototypes: the easy end, for little data.", show_default=False),
+    typer.Option(
+        "--keep-easy", help="prototypes: the easy end, for little data.", show_default=False
+    ),
 ]
 PerClass = Annotated[
     bool | None,
@@ -185,7 +243,16 @@ PerClass = Annotated[
 ]
 Threshold = Annotated[
     float | None,
-    typer.Option("--threshold", metavar="F", help="difficulty: stop at this training accuracy (default: 0.5)."),
+    typer.Option(
+        "--threshold",
+        metavar="F",
+        help="difficulty: stop at this training accuracy (default: 0.5).",
+    ),
 ]
-Baseline = Annotated[str, typer.Option("--baseline", help="What to compare with: full,random or one of them, or none.")]
-Budget = Annotated[str, typer.Option("--budget", help="steps: as many steps as the full data takes; or epochs.")]
+Baseline = Annotated[
+    str,
+    typer.Option("--baseline", help="What to compare with: full,random or one of them, or none."),
+]
+Budget = Annotated[
+    str, typer.Option("--budget", help="steps: as many steps as the full data takes; or epochs.")
+]

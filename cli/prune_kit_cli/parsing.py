@@ -16,7 +16,9 @@ def read_probabilities(path: Path) -> np.ndarray:
         raise FileError(f"--from-probs {path} cannot be read as an npy array: {error}") from error
     if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind != "f":
         what = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else "an .npz file"
-        raise FileError(f"--from-probs {path} holds {what}; expected floats (N, C), as numpy.save writes them")
+        raise FileError(
+            f"--from-probs {path} holds {what}; expected floats (N, C), as numpy.save writes them"
+        )
     return found
 
 

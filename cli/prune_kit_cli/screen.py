@@ -37,19 +37,26 @@ class Screen:
     def note(self, label: str, text: str) -> None:
         """A line on stderr: what is being done, with what."""
         if not self.quiet:
-            _stderr().print(Text(f"{label:<{LABEL_WIDTH}}", style="dim").append(text, style="not dim"), soft_wrap=True)
+            _stderr().print(
+                Text(f"{label:<{LABEL_WIDTH}}", style="dim").append(text, style="not dim"),
+                soft_wrap=True,
+            )
 
     def trained(self, networks: int) -> None:
         """How many networks a verb had to train."""
         self.note(
-            "trained", count_of(networks, "network") if networks else "nothing: every run that this needs is there"
+            "trained",
+            count_of(networks, "network")
+            if networks
+            else "nothing: every run that this needs is there",
         )
 
     def warn(self, text: str) -> None:
         """A line on stderr that should be read."""
         if not self.quiet:
             _stderr().print(
-                Text(f"{'note':<{LABEL_WIDTH}}", style="yellow").append(text, style="not yellow"), soft_wrap=True
+                Text(f"{'note':<{LABEL_WIDTH}}", style="yellow").append(text, style="not yellow"),
+                soft_wrap=True,
             )
 
     def result(self, value: Mapping[str, Any], *shown: Any) -> None:
@@ -102,12 +109,16 @@ class Follower:
 
 def error_line(message: str) -> None:
     """The one line on stderr that an error gets."""
-    _stderr().print(Text("error: ", style="bold red").append(message, style="not bold default"), soft_wrap=True)
+    _stderr().print(
+        Text("error: ", style="bold red").append(message, style="not bold default"), soft_wrap=True
+    )
 
 
 def _lines(screen: Screen) -> Callable[[Progress], None]:
     """One line per finished piece, with the time that is left for the others of its kind."""
-    started: dict[int, float] = {}  # when the first sign of a kind of pieces came, by how many of them there are
+    started: dict[
+        int, float
+    ] = {}  # when the first sign of a kind of pieces came, by how many of them there are
     finished: Counter[int] = Counter()
 
     def show(step: Progress) -> None:

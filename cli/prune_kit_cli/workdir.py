@@ -39,7 +39,11 @@ def read_scores(workdir: Path, path: Path | None = None) -> ScoreTable:
 
 def selection_files(workdir: Path) -> list[Path]:
     """Every selection file in the workdir, and every removal file, which stands for its complement."""
-    found = [path for path in sorted(workdir.glob("*.h5")) if hdf5.kind_of(path) in ("selection", "removal")]
+    found = [
+        path
+        for path in sorted(workdir.glob("*.h5"))
+        if hdf5.kind_of(path) in ("selection", "removal")
+    ]
     if not found:
         raise FileError(
             f"there is no selection in {workdir}. Make one with: prune-kit select --keep 0.5, "
@@ -66,8 +70,8 @@ def read_selection(path: Path) -> Selection | Removal:
         kind = str(file.attrs["format"])
     if kind not in ("prune_kit.selection", "prune_kit.removal"):
         raise FileError(
-            f"{path} is {kind}; expected prune_kit.selection or prune_kit.removal, which prune-kit select and "
-            "clean write"
+            f"{path} is {kind}; expected prune_kit.selection or prune_kit.removal, which prune-kit "
+            "select and clean write"
         )
     return Removal.read(path) if kind == "prune_kit.removal" else Selection.read(path)
 
@@ -80,7 +84,9 @@ def check_list_target(out: Path | None, source: Path) -> None:
     if out is None:
         return
     if out.absolute() == csv_path(source.absolute()):
-        raise OptionError(f"{out} is the list of suspects, most suspect first; write to another file than that")
+        raise OptionError(
+            f"{out} is the list of suspects, most suspect first; write to another file than that"
+        )
     if out.exists() and (not out.is_file() or hdf5.is_hdf5(out)):
         what = "an HDF5 file" if out.is_file() else "no regular file"
         raise OptionError(f"{out} is there already, and is {what}; write the list to another")
@@ -91,12 +97,18 @@ def tell_replaced(screen: "Screen", path: Path, outcomes: Outcomes) -> None:
     before = Outcomes.read(path) if path.is_file() else outcomes
     gone = sorted({row.selection for row in before.rows} - {row.selection for row in outcomes.rows})
     seeds = sorted({row.seed for row in before.rows} - {row.seed for row in outcomes.rows})
-    words = gone[:MOST_GONE] + ([f"{len(gone) - MOST_GONE:,} more"] if len(gone) > MOST_GONE else [])
-    words += [f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds[:MOST_GONE]))}"] if seeds else []
+    words = gone[:MOST_GONE] + (
+        [f"{len(gone) - MOST_GONE:,} more"] if len(gone) > MOST_GONE else []
+    )
+    words += (
+        [f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds[:MOST_GONE]))}"] if seeds else []
+    )
     if words:
         screen.warn(f"{path.name} no longer holds: {', '.join(words)} (their networks are cached)")
     was, now = _protocol_of(before), _protocol_of(outcomes)
-    differing = [f"{key} {was[key]} (now {now[key]})" for key in now if key in was and was[key] != now[key]]
+    differing = [
+        f"{key} {was[key]} (now {now[key]})" for key in now if key in was and was[key] != now[key]
+    ]
     if differing:
         screen.warn(f"{path.name} held another protocol's outcomes: {', '.join(differing)}")
 
@@ -110,18 +122,31 @@ def _protocol_of(outcomes: Outcomes) -> dict[str, object]:
 def retrained_otherwise(workdir: Path, path: Path, selection: Selection) -> bool:
     """Whether the outcomes in the workdir are of other rows than the selection at `path` keeps."""
     outcomes = workdir / OUTCOMES
-    return outcomes.is_file() and Outcomes.read(outcomes).trained_on(path.stem, selection.index) is False
+    return (
+        outcomes.is_file()
+        and Outcomes.read(outcomes).trained_on(path.stem, selection.index) is False
+    )
 
 
 def tell_data(screen: "Screen", data: "Dataset", rows: "Rows | None") -> None:
     """What was loaded; and where an earlier file of these examples, of `rows`, calls a class by another name."""
     screen.note("data", data.describe())
-    if rows is None or rows.fingerprint != data.fingerprint or len(rows.class_names) != len(data.class_names):
+    if (
+        rows is None
+        or rows.fingerprint != data.fingerprint
+        or len(rows.class_names) != len(data.class_names)
+    ):
         return
-    renamed = [f"{now} was {then}" for now, then in zip(data.class_names, rows.class_names, strict=True) if now != then]
+    renamed = [
+        f"{now} was {then}"
+        for now, then in zip(data.class_names, rows.class_names, strict=True)
+        if now != then
+    ]
     if renamed:
         more = f", and {len(renamed) - 3} more" if len(renamed) > 3 else ""
-        screen.warn(f"the same examples, but classes have other names now: {', '.join(renamed[:3])}{more}")
+        screen.warn(
+            f"the same examples, but classes have other names now: {', '.join(renamed[:3])}{more}"
+        )
 
 
 def tell_chance(screen: "Screen", data: "Dataset", outcomes: Outcomes) -> None:
@@ -131,8 +156,9 @@ def tell_chance(screen: "Screen", data: "Dataset", outcomes: Outcomes) -> None:
     best = max(summary.mean for summary in outcomes.summaries())
     if best <= share + 2 * np.sqrt(share * (1 - share) / len(label)):
         screen.warn(
-            f"the best accuracy is {best:.1%}, and the most frequent class alone has {share:.1%} of the {len(label):,} "
-            "test examples: nothing was learned, so the comparison says nothing"
+            f"the best accuracy is {best:.1%}, and the most frequent class alone has {share:.1%} "
+            f"of the {len(label):,} test examples: nothing was learned, so the comparison says "
+            "nothing"
         )
 
 
@@ -141,7 +167,9 @@ def read_selections(workdir: Path, given: list[Path] | None) -> dict[str, Select
     paths = given or selection_files(workdir)
     selections = {path.stem: read_selection(path) for path in paths}
     if len(selections) < len(paths):
-        raise OptionError("two selection files have the same name; rename one, the outcomes are listed by it")
+        raise OptionError(
+            "two selection files have the same name; rename one, the outcomes are listed by it"
+        )
     return selections
 
 
@@ -149,9 +177,12 @@ def check_target(path: Path, kind: str) -> None:
     """Raise OptionError where writing would replace another kind of file, or the name says that it is no HDF5."""
     if path.suffix in (".csv", ".npy", ".txt", ".json"):
         raise OptionError(f"--out {path}: this file is HDF5; name it {path.with_suffix('.h5')}")
-    if path.exists() and (not path.is_file() or not hdf5.is_hdf5(path) or hdf5.kind_of(path) != kind):
+    if path.exists() and (
+        not path.is_file() or not hdf5.is_hdf5(path) or hdf5.kind_of(path) != kind
+    ):
         raise OptionError(
-            f"--out {path} is there already, and is no {kind} file; name another, or remove a damaged one"
+            f"--out {path} is there already, and is no {kind} file; name another, or remove a "
+            "damaged one"
         )
 
 
@@ -161,12 +192,17 @@ def check_removal_target(path: Path) -> None:
     beside = csv_path(path)
     if beside.exists() and not beside.read_bytes().startswith(b"id,index,given_label"):
         raise OptionError(
-            f"the list would go to {beside}, which is there already and is none of ours; name another --out"
+            f"the list would go to {beside}, which is there already and is none of ours; name "
+            "another --out"
         )
 
 
 def protocol(
-    data: "Dataset", settled: dict[str, object], recipe: str | None, model: str | None, changes: list[str] | None
+    data: "Dataset",
+    settled: dict[str, object],
+    recipe: str | None,
+    model: str | None,
+    changes: list[str] | None,
 ) -> "TrainConfig":
     """The protocol that the options ask for: a recipe's, else the settled one, else the data set's."""
     from prune_kit.experiments.recipe import load_recipe
@@ -176,7 +212,11 @@ def protocol(
 
 
 def execution(
-    device: str, precision: str, jobs: int | None, threads: int | None, changes: list[str] | None = None
+    device: str,
+    precision: str,
+    jobs: int | None,
+    threads: int | None,
+    changes: list[str] | None = None,
 ) -> dict[str, Any]:
     """Where to train, as keywords of the verbs. Raises OptionError at once where those or the `changes` do not fit."""
     from prune_kit.protocol.config import TrainConfig

@@ -1,11 +1,12 @@
 """The confident joint of given and true labels: how many labels are wrong, and which classes are taken for which.
 
-Paper: Northcutt, Jiang, Chuang 2021, Confident Learning, https://arxiv.org/abs/1911.00068, section 3.1. Where cleanlab
-(2.9.0, the authors' package, known here from its documentation and answers alone) departs from the paper, cleanlab is
-followed: the numbers are used beside its own.
+Paper: Northcutt, Jiang, Chuang 2021, Confident Learning, https://arxiv.org/abs/1911.00068, section
+3.1. Where cleanlab (2.9.0, the authors' package, known here from its documentation and answers
+alone) departs from the paper, cleanlab is followed: the numbers are used beside its own.
 
-Labels (N,) and probabilities (N, C) are taken as `checked` has passed them. Probabilities are read a block of rows at a
-time, so that a memory map is never in memory as a whole, and summed in float64 whatever they are stored in.
+Labels (N,) and probabilities (N, C) are taken as `checked` has passed them. Probabilities are read
+a block of rows at a time, so that a memory map is never in memory as a whole, and summed in float64
+whatever they are stored in.
 """
 
 from collections.abc import Iterator
@@ -18,30 +19,50 @@ from numpy.typing import ArrayLike
 from prune_kit.errors import DataError
 from prune_kit.registry import unknown
 
-BLOCK_VALUES = 2**17  # 1 MB in float64: a few temporaries of this size fit in a cache, and numpy's calls cost little
-ROW_SUM_TOLERANCE = 0.01  # float16 and three decimals lose less; logits, and scores per class, miss by more
-CONFIDENCE_TOLERANCE = 1e-6  # the mean of equal numbers may exceed them by its rounding; this is cleanlab's
-LEAST_THRESHOLD = 2e-6  # cleanlab's: a class whose own rows have probability 0 does not claim every row
+BLOCK_VALUES = (
+    2**17
+)  # 1 MB in float64: a few temporaries of this size fit in a cache, and numpy's calls cost little
+ROW_SUM_TOLERANCE = (
+    0.01  # float16 and three decimals lose less; logits, and scores per class, miss by more
+)
+CONFIDENCE_TOLERANCE = (
+    1e-6  # the mean of equal numbers may exceed them by its rounding; this is cleanlab's
+)
+LEAST_THRESHOLD = (
+    2e-6  # cleanlab's: a class whose own rows have probability 0 does not claim every row
+)
 COLLISIONS = ("row", "confident")
 
 
-def checked(labels: ArrayLike, pred_probs: Any) -> tuple[Int[np.ndarray, "N"], Float[np.ndarray, "N C"]]:
+def checked(
+    labels: ArrayLike, pred_probs: Any
+) -> tuple[Int[np.ndarray, "N"], Float[np.ndarray, "N C"]]:
     """The labels as an array and the probabilities as they came, once both are found to be what they should be.
 
-    Labels are whole numbers from 0 to C - 1, each of them there at least once. Probabilities are floats from 0 whose
-    rows add up to 1 within 0.01. Raises DataError, which names the first row that is wrong.
+    Labels are whole numbers from 0 to C - 1, each of them there at least once. Probabilities are
+    floats from 0 whose rows add up to 1 within 0.01. Raises DataError, which names the first row
+    that is wrong.
     """
-    if not isinstance(pred_probs, np.ndarray) or pred_probs.ndim != 2 or pred_probs.dtype.kind != "f":
+    if (
+        not isinstance(pred_probs, np.ndarray)
+        or pred_probs.ndim != 2
+        or pred_probs.dtype.kind != "f"
+    ):
         raise DataError(
-            f"pred_probs is {_described(pred_probs)}; expected a numpy array (or memory map) of floats of shape "
-            "(N, C), a probability per row and class"
+            f"pred_probs is {_described(pred_probs)}; expected a numpy array (or memory map) of "
+            "floats of shape (N, C), a probability per row and class"
         )
     label = np.asarray(labels)
     if label.ndim != 1 or (label.dtype.kind not in "iu" and label.size):
-        raise DataError(f"labels is {_described(label)}; expected whole numbers of shape (N,), a class number per row")
+        raise DataError(
+            f"labels is {_described(label)}; expected whole numbers of shape (N,), a class number "
+            "per row"
+        )
     rows, classes = pred_probs.shape
     if len(label) != rows:
-        raise DataError(f"labels has {len(label):,} entries, pred_probs {rows:,} rows; expected as many of both")
+        raise DataError(
+            f"labels has {len(label):,} entries, pred_probs {rows:,} rows; expected as many of both"
+        )
     if rows == 0:
         raise DataError("labels and pred_probs have no rows; expected at least one row per class")
     outside = np.flatnonzero((label < 0) | (label >= classes))
@@ -54,15 +75,19 @@ def checked(labels: ArrayLike, pred_probs: Any) -> tuple[Int[np.ndarray, "N"], F
     absent = np.flatnonzero(np.bincount(label, minlength=classes) == 0)
     if len(absent):
         raise DataError(
-            f"no label is {absent[0]} ({len(absent)} of {classes} classes have none); leave out the columns of such "
-            "classes, scale the rows to add up to 1 and number the labels anew"
+            f"no label is {absent[0]} ({len(absent)} of {classes} classes have none); leave out "
+            "the columns of such classes, scale the rows to add up to 1 and number the labels anew"
         )
     _check_rows(pred_probs)
     return label, pred_probs
 
 
 def _described(value: object) -> str:
-    return f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+    return (
+        f"{value.dtype} of shape {value.shape}"
+        if isinstance(value, np.ndarray)
+        else f"a {type(value).__name__}"
+    )
 
 
 def _check_rows(probabilities: Float[np.ndarray, "N C"]) -> None:
@@ -77,13 +102,13 @@ def _check_rows(probabilities: Float[np.ndarray, "N C"]) -> None:
         elif least[first] < 0:
             what = f"holds {least[first]:.6g}; expected probabilities from 0 to 1 (of logits, take the softmax)"
         else:
-            what = (
-                f"adds up to {total[first]:.6g}; expected 1, within {ROW_SUM_TOLERANCE} (of logits, take the softmax)"
-            )
+            what = f"adds up to {total[first]:.6g}; expected 1, within {ROW_SUM_TOLERANCE} (of logits, take the softmax)"
         raise DataError(f"row {rows.start + first} of pred_probs {what}")
 
 
-def blocks(probabilities: Float[np.ndarray, "N C"]) -> Iterator[tuple[slice, Float[np.ndarray, "n C"]]]:
+def blocks(
+    probabilities: Float[np.ndarray, "N C"],
+) -> Iterator[tuple[slice, Float[np.ndarray, "n C"]]]:
     """The rows in order, as many at a time as hold BLOCK_VALUES numbers: where they are, and what they are."""
     rows, classes = probabilities.shape
     step = max(1, BLOCK_VALUES // classes)
@@ -92,7 +117,9 @@ def blocks(probabilities: Float[np.ndarray, "N C"]) -> Iterator[tuple[slice, Flo
         yield here, np.asarray(probabilities[here])
 
 
-def self_confidence(label: Int[np.ndarray, "N"], probabilities: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N"]:
+def self_confidence(
+    label: Int[np.ndarray, "N"], probabilities: Float[np.ndarray, "N C"]
+) -> Float[np.ndarray, "N"]:
     """The probability of the given label, p(y_i | x_i), from 0 to 1, as precise as it is stored."""
     found = np.empty(len(label), dtype=probabilities.dtype)
     for rows, block in blocks(probabilities):
@@ -100,10 +127,13 @@ def self_confidence(label: Int[np.ndarray, "N"], probabilities: Float[np.ndarray
     return found
 
 
-def class_thresholds(label: Int[np.ndarray, "N"], probabilities: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "C"]:
+def class_thresholds(
+    label: Int[np.ndarray, "N"], probabilities: Float[np.ndarray, "N C"]
+) -> Float[np.ndarray, "C"]:
     """How sure of a class is sure enough: the mean probability of the class among the rows that are given it.
 
-    t_j = mean_{i: y_i = j} p_ij        in [2e-6, 1]; the paper's equation 2, at least 2e-6 as cleanlab has it
+    t_j = mean_{i: y_i = j} p_ij        in [2e-6, 1]; the paper's equation 2, at least 2e-6 as
+    cleanlab has it
     """
     own = self_confidence(label, probabilities)
     total = np.bincount(label, weights=own, minlength=probabilities.shape[1])
@@ -111,20 +141,28 @@ def class_thresholds(label: Int[np.ndarray, "N"], probabilities: Float[np.ndarra
 
 
 def confident_class(
-    probabilities: Float[np.ndarray, "N C"], thresholds: Float[np.ndarray, "C"], *, collisions: str = "row"
+    probabilities: Float[np.ndarray, "N C"],
+    thresholds: Float[np.ndarray, "C"],
+    *,
+    collisions: str = "row",
 ) -> Int[np.ndarray, "N"]:
     """The class that each row is confidently counted as: the one with p_ij >= t_j - 1e-6; -1 where there is none.
 
-    Where there are several, `collisions="row"` takes the largest probability of the whole row, even of a class that
-    misses its threshold, as cleanlab does; "confident" the largest of those that reach theirs, the paper's equation 1.
-    Equal ones: the first. Raises OptionError for another word.
+    Where there are several, `collisions="row"` takes the largest probability of the whole row, even
+    of a class that misses its threshold, as cleanlab does; "confident" the largest of those that
+    reach theirs, the paper's equation 1. Equal ones: the first. Raises OptionError for another
+    word.
     """
     if collisions not in COLLISIONS:
         raise unknown("collisions", collisions, COLLISIONS)
     found = np.empty(len(probabilities), dtype=np.int64)
     for rows, block in blocks(probabilities):
         sure = block >= thresholds - CONFIDENCE_TOLERANCE
-        several = block.argmax(axis=1) if collisions == "row" else np.where(sure, block, -1).argmax(axis=1)
+        several = (
+            block.argmax(axis=1)
+            if collisions == "row"
+            else np.where(sure, block, -1).argmax(axis=1)
+        )
         number = sure.sum(axis=1)
         found[rows] = np.where(number > 1, several, np.where(number == 1, sure.argmax(axis=1), -1))
     return found
@@ -139,11 +177,14 @@ def confident_joint(
 ) -> Int[np.ndarray, "C C"]:
     """How many rows are given class i and confidently counted as class j: C[i][j], the paper's equation 1.
 
-    Every class is taken to hold at least one right label, so the diagonal is at least 1 (cleanlab's rule). With
-    `calibrated` the rows add up to the label counts (see `calibrate`). Raises OptionError.
+    Every class is taken to hold at least one right label, so the diagonal is at least 1 (cleanlab's
+    rule). With `calibrated` the rows add up to the label counts (see `calibrate`). Raises
+    OptionError.
     """
     classes = probabilities.shape[1]
-    counted = confident_class(probabilities, class_thresholds(label, probabilities), collisions=collisions)
+    counted = confident_class(
+        probabilities, class_thresholds(label, probabilities), collisions=collisions
+    )
     sure = counted >= 0
     pairs = np.bincount(label[sure] * classes + counted[sure], minlength=classes * classes)
     counts = pairs.reshape(classes, classes).astype(np.int64)
@@ -151,7 +192,9 @@ def confident_joint(
     return calibrate(counts, np.bincount(label, minlength=classes)) if calibrated else counts
 
 
-def calibrate(counts: Int[np.ndarray, "C C"], label_counts: Int[np.ndarray, "C"]) -> Int[np.ndarray, "C C"]:
+def calibrate(
+    counts: Int[np.ndarray, "C C"], label_counts: Int[np.ndarray, "C"]
+) -> Int[np.ndarray, "C C"]:
     """A confident joint scaled so that its rows add up to the label counts: the paper's equation 3, in rows.
 
     Every row of `counts` must hold something. Whole numbers again, by `rounded`.
@@ -162,13 +205,16 @@ def calibrate(counts: Int[np.ndarray, "C C"], label_counts: Int[np.ndarray, "C"]
 def rounded(matrix: Float[np.ndarray, "r c"]) -> Int[np.ndarray, "r c"]:
     """The nearest whole numbers that keep each row's (rounded) sum.
 
-    Every number is rounded (a half to the even neighbour); where the sum is then missed by k, the k that gain the least
-    by it are rounded the other way. Of equal ones, up go the last and down the first; cleanlab leaves them to an
-    unstable sort, whose choice depends on the machine, so that its counts may be one more here and one less there.
+    Every number is rounded (a half to the even neighbour); where the sum is then missed by k, the k
+    that gain the least by it are rounded the other way. Of equal ones, up go the last and down the
+    first; cleanlab leaves them to an unstable sort, whose choice depends on the machine, so that
+    its counts may be one more here and one less there.
     """
     whole = np.rint(matrix)
     missing = np.rint(matrix.sum(axis=1)) - whole.sum(axis=1)
-    gain = np.round(matrix - whole, 9)  # 1/3 and 4/3 leave the same remainder, whatever the last bits say
+    gain = np.round(
+        matrix - whole, 9
+    )  # 1/3 and 4/3 leave the same remainder, whatever the last bits say
     rank = np.argsort(np.argsort(gain, axis=1, kind="stable"), axis=1)
     up = rank >= matrix.shape[1] - missing[:, None]
     down = rank < -missing[:, None]

@@ -1,7 +1,8 @@
 """How good a list of rows with suspected wrong labels is, where the true labels are known.
 
-A label is wrong where it is not the true one. Precision and recall judge the list; AUROC, average precision and the
-precision at the true count judge the ranking, whatever was listed. What cannot be told is NaN, never 0 or 1.
+A label is wrong where it is not the true one. Precision and recall judge the list; AUROC, average
+precision and the precision at the true count judge the ranking, whatever was listed. What cannot be
+told is NaN, never 0 or 1.
 """
 
 import math
@@ -22,10 +23,11 @@ WRITTEN_STEPS = 200  # of recall: finer than a curve on paper shows, and a few k
 class ListQuality:
     """How good the list is among `rows` rows, of which `wrong` have a wrong label.
 
-    `flagged` of them are on the list, and `found` of these are wrong. `precision` is found / flagged, `recall`
-    found / wrong, `f1` 2 found / (flagged + wrong), each in [0, 1], or NaN where the divisor is 0. `suggestions_right`
-    is the share of the found rows for which the true label is suggested; a row without a suggestion counts as not
-    right; NaN where nothing is found, or where no row at all has a suggestion.
+    `flagged` of them are on the list, and `found` of these are wrong. `precision` is found /
+    flagged, `recall` found / wrong, `f1` 2 found / (flagged + wrong), each in [0, 1], or NaN where
+    the divisor is 0. `suggestions_right` is the share of the found rows for which the true label is
+    suggested; a row without a suggestion counts as not right; NaN where nothing is found, or where
+    no row at all has a suggestion.
     """
 
     rows: int
@@ -42,8 +44,8 @@ class ListQuality:
 class Curve:
     """The list that every cut of the ranking would give, shortest first; equally suspect rows are never parted.
 
-    `listed` (k,) is how many rows it holds, `recall` and `precision` (k,) lie in [0, 1]; recall is NaN where no label
-    is wrong.
+    `listed` (k,) is how many rows it holds, `recall` and `precision` (k,) lie in [0, 1]; recall is
+    NaN where no label is wrong.
     """
 
     listed: Int[np.ndarray, "k"]
@@ -61,12 +63,13 @@ class Curve:
 class Evaluation:
     """How good the list and the ranking of n `rows` are; the fields from `rows` to `suggestions_right`: ListQuality.
 
-    `auroc` is the probability that a wrong label is more suspect than a right one, NaN with one kind only;
-    `average_precision` the mean precision over the wrong labels, NaN with nothing wrong; both treat ties as
-    scikit-learn does. `precision_at_wrong` is the precision among the `wrong` most suspect rows; of tied rows at its
-    border a part is taken at random, and the number is the expected one. `true_rate`, `estimated_rate` and the ends
-    `rate_low` and `rate_high` of its interval are shares of the rows, `rate_error` is estimated minus true;
-    `rate_covered` says whether the interval holds the truth, None without an interval. `per_class` has an entry for
+    `auroc` is the probability that a wrong label is more suspect than a right one, NaN with one
+    kind only; `average_precision` the mean precision over the wrong labels, NaN with nothing wrong;
+    both treat ties as scikit-learn does. `precision_at_wrong` is the precision among the `wrong`
+    most suspect rows; of tied rows at its border a part is taken at random, and the number is the
+    expected one. `true_rate`, `estimated_rate` and the ends `rate_low` and `rate_high` of its
+    interval are shares of the rows, `rate_error` is estimated minus true; `rate_covered` says
+    whether the interval holds the truth, None without an interval. `per_class` has an entry for
     every class, by given label.
     """
 
@@ -103,9 +106,10 @@ def evaluate(
 ) -> Evaluation:
     """Judge the list `flagged` and the ranking by `suspicion`, higher is more suspect, of the given `label`.
 
-    Labels lie in 0 .. classes - 1; `suggested` is -1 where nothing is suggested. `noise_rate` is the estimated share of
-    wrong labels and the ends of its interval, NaN where unknown. Raises TableError where there is no row, or a row
-    without a suspicion; DataError for a label out of range.
+    Labels lie in 0 .. classes - 1; `suggested` is -1 where nothing is suggested. `noise_rate` is
+    the estimated share of wrong labels and the ends of its interval, NaN where unknown. Raises
+    TableError where there is no row, or a row without a suspicion; DataError for a label out of
+    range.
     """
     _check_suspicion(suspicion)
     _check_labels("label", label, 0, classes)
@@ -114,18 +118,28 @@ def evaluate(
     wrong = label != true_label
     found = flagged & wrong
     answerable = found & (suggested >= 0).any()
-    masks = (np.ones_like(wrong), wrong, flagged, found, answerable, found & (suggested == true_label))
+    masks = (
+        np.ones_like(wrong),
+        wrong,
+        flagged,
+        found,
+        answerable,
+        found & (suggested == true_label),
+    )
     counts = np.stack([np.bincount(label[mask], minlength=classes) for mask in masks], axis=1)
     whole = _quality(*counts.sum(axis=0).tolist())
     listed, caught = _cuts(suspicion, wrong)
-    # between two cuts the expected number of wrong labels grows by the same amount with every tied row
+    # between two cuts the expected number of wrong labels grows by the same amount with every tied
+    # row
     caught_at_wrong = float(np.interp(whole.wrong, np.append(0, listed), np.append(0, caught)))
     true_rate = whole.wrong / whole.rows
     rate, low, high = map(float, noise_rate)
     return Evaluation(
         **vars(whole),
         auroc=_auroc(listed, caught),
-        average_precision=_share(float((np.diff(caught, prepend=0) * caught / listed).sum()), whole.wrong),
+        average_precision=_share(
+            float((np.diff(caught, prepend=0) * caught / listed).sum()), whole.wrong
+        ),
         precision_at_wrong=_share(caught_at_wrong, whole.wrong),
         true_rate=true_rate,
         estimated_rate=rate,
@@ -140,15 +154,25 @@ def evaluate(
 
 def evaluation_json(found: Evaluation, class_names: Sequence[str]) -> dict[str, Any]:
     """The evaluation as JSON values: NaN as None, the classes with their names, the curve thinned."""
-    per_class = [{"class": name, **vars(one)} for name, one in zip(class_names, found.per_class, strict=True)]
+    per_class = [
+        {"class": name, **vars(one)} for name, one in zip(class_names, found.per_class, strict=True)
+    ]
     curve = {name: values.tolist() for name, values in vars(found.curve.thinned()).items()}
     plain: dict[str, Any] = _without_nan({**vars(found), "per_class": per_class, "curve": curve})
     return plain
 
 
-def _quality(rows: int, wrong: int, flagged: int, found: int, answerable: int, answered: int) -> ListQuality:
-    precision, recall, f1 = _share(found, flagged), _share(found, wrong), _share(2 * found, flagged + wrong)
-    return ListQuality(rows, wrong, flagged, found, precision, recall, f1, _share(answered, answerable))
+def _quality(
+    rows: int, wrong: int, flagged: int, found: int, answerable: int, answered: int
+) -> ListQuality:
+    precision, recall, f1 = (
+        _share(found, flagged),
+        _share(found, wrong),
+        _share(2 * found, flagged + wrong),
+    )
+    return ListQuality(
+        rows, wrong, flagged, found, precision, recall, f1, _share(answered, answerable)
+    )
 
 
 def _share(part: int | float, whole: int) -> float:
@@ -160,7 +184,9 @@ def _cuts(
 ) -> tuple[Int[np.ndarray, "k"], Int[np.ndarray, "k"]]:
     """How many rows, and how many wrong ones, each cut between the k distinct values lists, shortest list first."""
     group = np.unique(-suspicion, return_inverse=True)[1]
-    return np.cumsum(np.bincount(group)), np.cumsum(np.bincount(group[wrong], minlength=group.max() + 1))
+    return np.cumsum(np.bincount(group)), np.cumsum(
+        np.bincount(group[wrong], minlength=group.max() + 1)
+    )
 
 
 def _auroc(listed: Int[np.ndarray, "k"], caught: Int[np.ndarray, "k"]) -> float:

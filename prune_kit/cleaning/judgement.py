@@ -1,8 +1,8 @@
 """From a score table to the labels that look wrong: what is known of every row, where the cut is, what would be right.
 
-Nothing here reads the true labels. Rows whose labels were planted wrong while scoring are not judged by their scores,
-which are those of the planted labels: they are judged by their probabilities without the planted class, and take the
-ranks of the other rows.
+Nothing here reads the true labels. Rows whose labels were planted wrong while scoring are not
+judged by their scores, which are those of the planted labels: they are judged by their
+probabilities without the planted class, and take the ranks of the other rows.
 """
 
 import math
@@ -34,8 +34,9 @@ HOW_TO_HOLD_OUT = "Run: prune-kit score --method cscore --ratios 75 --folds 4"
 class Judgement:
     """What is thought of the n training rows `index`, ascending: how suspect each label is, and which class it may be.
 
-    `suspicion` (n,) in [0, 1]; `flagged` (n,); `suggested` (n,) the likeliest other class, -1 where nothing is known of
-    it; `clear` (n,) whether it has more than half of the probability that the given label leaves. `cut` speaks of all.
+    `suspicion` (n,) in [0, 1]; `flagged` (n,); `suggested` (n,) the likeliest other class, -1 where
+    nothing is known of it; `clear` (n,) whether it has more than half of the probability that the
+    given label leaves. `cut` speaks of all.
     """
 
     rows: Rows
@@ -88,19 +89,25 @@ def judge(
     if remove is not None and cut is not None:
         raise OptionError("--remove takes a known share, --cut finds it; give one of them")
     if remove is not None and not 0 <= remove < 1:
-        raise OptionError(f"--remove {remove:g} is out of range; it is the share to remove, from 0 to below 1")
+        raise OptionError(
+            f"--remove {remove:g} is out of range; it is the share to remove, from 0 to below 1"
+        )
     check_seeds(seed=seed)
     if cut == "joint" and per_class:
         raise OptionError("--cut joint cuts by pairs of classes as it is; leave out --per-class")
     if probability is not None and (by is not None or holdout):
-        raise OptionError("--from-probs ranks by the probabilities of the file; leave out --by and --holdout")
+        raise OptionError(
+            "--from-probs ranks by the probabilities of the file; leave out --by and --holdout"
+        )
     source = _source(table, by, holdout, probability)
     probed = table.probes if source.probed else table.probes[:0]
     plain = np.setdiff1d(table.rows.training, probed, assume_unique=True)
     classes = len(table.rows.class_names)
     evidence = _evidence(source, plain, table.rows.label, classes, seed)
     if len(probed) and table.probe_label is not None:
-        planted = replace(_evidence(source, probed, table.probe_label, classes), given=table.rows.label[probed])
+        planted = replace(
+            _evidence(source, probed, table.probe_label, classes), given=table.rows.label[probed]
+        )
         evidence = replace(evidence, probes=planted)
     method = KNOWN_SHARE if remove is not None else cut or _default_cut(evidence)
     suspicion = np.zeros(len(table.rows))
@@ -109,7 +116,9 @@ def judge(
     suspicion[probed] = 0.0 if unseen is None else _matched(unseen.suspicion, suspicion[plain])
     label, flagged, cuts = table.rows.label, np.zeros(len(table.rows), dtype=bool), []
     for number in np.unique(label[plain]).tolist() if per_class else [None]:
-        inside, others = (rows if number is None else rows[label[rows] == number] for rows in (plain, probed))
+        inside, others = (
+            rows if number is None else rows[label[rows] == number] for rows in (plain, probed)
+        )
         if remove is not None:
             rows = np.concatenate([inside, others])
             ranked = rows[_most_suspect_first(suspicion[rows], rows, table.rows)]
@@ -152,29 +161,43 @@ class _Source:
     parameters: dict[str, Any]
 
 
-def _source(table: ScoreTable, by: str | None, holdout: bool, probability: np.ndarray | None) -> _Source:
+def _source(
+    table: ScoreTable, by: str | None, holdout: bool, probability: np.ndarray | None
+) -> _Source:
     """The column that ranks, with its probabilities; or the probabilities given, which then rank."""
     rows = table.rows.training
     if probability is not None:
         expected = (len(table.rows), len(table.rows.class_names))
         if probability.shape != expected:
             raise OptionError(
-                f"--from-probs holds an array of shape {probability.shape}; expected {expected}, a probability for "
-                f"every row of {table.rows.data} and every class"
+                f"--from-probs holds an array of shape {probability.shape}; expected {expected}, a "
+                f"probability for every row of {table.rows.data} and every class"
             )
         checked(table.rows.label, probability)
-        return _Source("the given probabilities", -candidates(probability, table.rows.label)[0], probability, False, {})
+        return _Source(
+            "the given probabilities",
+            -candidates(probability, table.rows.label)[0],
+            probability,
+            False,
+            {},
+        )
     column = _ranking_column(table, by, holdout)
     hardness = table.hardness(column.name)
     unknown = np.flatnonzero(np.isnan(hardness[rows]))
     if len(unknown):
         more = "add folds (prune-kit info says how many), or " if "votes" in column.extras else ""
         raise TableError(
-            f"{column.name} has no score (NaN) for {len(unknown):,} of {len(rows):,} training rows, the first is row "
-            f"{rows[unknown[0]]}; {more}choose another column with --by"
+            f"{column.name} has no score (NaN) for {len(unknown):,} of {len(rows):,} training "
+            f"rows, the first is row {rows[unknown[0]]}; {more}choose another column with --by"
         )
     kept = _held_out_probabilities(table) if holdout else column.extras.get("probability")
-    return _Source(column.name, hardness.astype(np.float64), kept, "probes" in column.parameters, column.parameters)
+    return _Source(
+        column.name,
+        hardness.astype(np.float64),
+        kept,
+        "probes" in column.parameters,
+        column.parameters,
+    )
 
 
 def _ranking_column(table: ScoreTable, by: str | None, holdout: bool) -> ScoreColumn:
@@ -194,22 +217,28 @@ def _ranking_column(table: ScoreTable, by: str | None, holdout: bool) -> ScoreCo
 
 def _held_out_probabilities(table: ScoreTable) -> np.ndarray:
     """The probabilities (N, C) that networks gave rows they had not seen."""
-    kept = [c.extras["probability"] for c in table.columns.values() if c.method == HELD_OUT_METHOD and c.extras]
+    kept = [
+        c.extras["probability"]
+        for c in table.columns.values()
+        if c.method == HELD_OUT_METHOD and c.extras
+    ]
     if not kept:
         raise TableError(
-            "--holdout judges by networks that never saw an example, and the table has none (no cscore column with "
-            f"probabilities). {HOW_TO_HOLD_OUT}"
+            "--holdout judges by networks that never saw an example, and the table has none (no "
+            f"cscore column with probabilities). {HOW_TO_HOLD_OUT}"
         )
     lacking = np.isnan(kept[0][table.rows.training]).any(axis=1)
     if lacking.any():
         raise TableError(
-            f"{int(lacking.sum()):,} of {len(lacking):,} training rows were never held out; add folds "
-            "(prune-kit info says how many), or leave out --holdout"
+            f"{int(lacking.sum()):,} of {len(lacking):,} training rows were never held out; add "
+            "folds (prune-kit info says how many), or leave out --holdout"
         )
     return kept[0]
 
 
-def _evidence(source: _Source, rows: np.ndarray, label: np.ndarray, classes: int, seed: int = 0) -> Evidence:
+def _evidence(
+    source: _Source, rows: np.ndarray, label: np.ndarray, classes: int, seed: int = 0
+) -> Evidence:
     return Evidence(
         hardness=source.hardness[rows],
         label=label[rows],
@@ -248,13 +277,19 @@ def _of_class(evidence: Evidence, number: int | None) -> Evidence:
 
 def _check_probes(part: Evidence, evidence: Evidence, rows: Rows, number: int) -> None:
     """Raise TableError where a class has too few planted labels to be cut by itself."""
-    planted, all_planted = (0 if known.probes is None else len(known.probes.label) for known in (part, evidence))
+    planted, all_planted = (
+        0 if known.probes is None else len(known.probes.label) for known in (part, evidence)
+    )
     if planted < LEAST_PROBES:
         share = 2 * LEAST_PROBES * all_planted / max(planted, 1) / len(rows.training)
-        more = f", or score with --probes {share:.2g} in another --workdir" if planted and share < 0.5 else ""
+        more = (
+            f", or score with --probes {share:.2g} in another --workdir"
+            if planted and share < 0.5
+            else ""
+        )
         raise TableError(
-            f"class {rows.class_names[number]!r} has {planted} of the {all_planted} planted labels, and --per-class "
-            f"takes {LEAST_PROBES} in each class; leave it out{more}"
+            f"class {rows.class_names[number]!r} has {planted} of the {all_planted} planted "
+            f"labels, and --per-class takes {LEAST_PROBES} in each class; leave it out{more}"
         )
 
 
@@ -279,9 +314,10 @@ def _default_cut(evidence: Evidence) -> str:
         return "probes"
     if evidence.probability is None:
         raise TableError(
-            f"{evidence.column} alone cannot tell wrong labels from hard examples: it keeps no probabilities. Score "
-            f"with --method {DEFAULT_METHOD}, best with --probes 0.05 in another --workdir; or say how much: --remove "
-            "0.02; or --cut mixture, which lists rows of clean data too"
+            f"{evidence.column} alone cannot tell wrong labels from hard examples: it keeps no "
+            f"probabilities. Score with --method {DEFAULT_METHOD}, best with --probes 0.05 in "
+            "another --workdir; or say how much: --remove 0.02; or --cut mixture, which lists rows "
+            "of clean data too"
         )
     return "argmax"
 
@@ -296,10 +332,16 @@ def _together(cuts: list[tuple[int, Cut]]) -> Cut:
         for values in zip(*((cut.noise_rate, cut.low, cut.high) for _, cut in cuts), strict=True)
     )
     right, right_low = (
-        sum(int(cut.flagged.sum()) * value for (_, cut), value in zip(cuts, values, strict=True) if cut.flagged.any())
+        sum(
+            int(cut.flagged.sum()) * value
+            for (_, cut), value in zip(cuts, values, strict=True)
+            if cut.flagged.any()
+        )
         for values in zip(*((cut.precision, cut.precision_low) for _, cut in cuts), strict=True)
     )
-    precision, precision_low = (value / listed if listed else math.nan for value in (right, right_low))
+    precision, precision_low = (
+        value / listed if listed else math.nan for value in (right, right_low)
+    )
     recall = right / (rate * total) if rate else 0.0
     flagged = np.concatenate([cut.flagged for _, cut in cuts])
     return Cut(flagged, rate, low, high, precision, precision_low, recall)

@@ -1,7 +1,7 @@
 """How far two scores agree on which examples are hard: rank correlations, overlap of the ends, and their intervals.
 
-Everything here takes hardness, higher is harder, without NaN; two scores that call the same examples hard agree
-positively whatever the directions in which they were written.
+Everything here takes hardness, higher is harder, without NaN; two scores that call the same
+examples hard agree positively whatever the directions in which they were written.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,9 @@ from scipy import stats
 from prune_kit.errors import OptionError
 
 CONFIDENCE = 0.95
-KENDALL_EXAMPLES = 1000  # the error of an error needs no more, and all pairs of them fit in a few megabytes
+KENDALL_EXAMPLES = (
+    1000  # the error of an error needs no more, and all pairs of them fit in a few megabytes
+)
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,9 @@ class Estimate:
 class Agreement:
     """How two scores agree over the n `rows` that both of them score.
 
-    `spearman` and `kendall` (tau-b) lie in [-1, 1]. `hardest` and `easiest` are the shares, in [0, 1], of one's k
-    hardest (easiest) examples that are among the other's; chance alone gives k / n. A rank correlation is NaN where a
-    score is the same for all rows.
+    `spearman` and `kendall` (tau-b) lie in [-1, 1]. `hardest` and `easiest` are the shares, in [0,
+    1], of one's k hardest (easiest) examples that are among the other's; chance alone gives k / n.
+    A rank correlation is NaN where a score is the same for all rows.
     """
 
     rows: int
@@ -47,7 +49,8 @@ class Agreement:
 class Sorted:
     """A score (n,), sorted once, so that every resample of its examples is ranked by counting, in O(n).
 
-    `group` (n,) numbers the distinct values, ascending; `digest` (n,) breaks ties, as in every selection.
+    `group` (n,) numbers the distinct values, ascending; `digest` (n,) breaks ties, as in every
+    selection.
     """
 
     group: Int[np.ndarray, "n"]
@@ -77,10 +80,15 @@ class Sorted:
         there = copies[self.order]
         upto = np.cumsum(there)
         others = upto[-1] - count
-        first, last = int(np.searchsorted(upto, others, side="right")), int(np.searchsorted(upto, count))
+        first, last = (
+            int(np.searchsorted(upto, others, side="right")),
+            int(np.searchsorted(upto, count)),
+        )
         taken = np.zeros((2, len(there)))
         taken[0, self.order[first:]] = there[first:]
-        taken[0, self.order[first]] = upto[first] - others  # the copies of one example may lie on both sides
+        taken[0, self.order[first]] = (
+            upto[first] - others
+        )  # the copies of one example may lie on both sides
         taken[1, self.order[: last + 1]] = there[: last + 1]
         taken[1, self.order[last]] -= upto[last] - count
         return taken
@@ -105,9 +113,10 @@ def agreements(
 ) -> list[Agreement]:
     """The agreement of each of the `pairs` of m scores of the same n examples.
 
-    `top` is the share that counts as an end. The intervals of Spearman and of the overlaps are the percentiles of
-    `bootstrap` resamples of the examples, the same for all pairs; Kendall's is the asymptotic one. With
-    `bootstrap=0` there are none. Raises OptionError when `top` of the examples is none.
+    `top` is the share that counts as an end. The intervals of Spearman and of the overlaps are the
+    percentiles of `bootstrap` resamples of the examples, the same for all pairs; Kendall's is the
+    asymptotic one. With `bootstrap=0` there are none. Raises OptionError when `top` of the examples
+    is none.
     """
     count = end_count(top, hardness.shape[1])
     columns = [Sorted.of(values, digest) for values in hardness]
@@ -116,13 +125,17 @@ def agreements(
     low = high = np.full_like(values, np.nan)
     if bootstrap:
         chance = np.random.default_rng(seed)
-        resamples = (np.bincount(chance.integers(n, size=n), minlength=n).astype(float) for _ in range(bootstrap))
+        resamples = (
+            np.bincount(chance.integers(n, size=n), minlength=n).astype(float)
+            for _ in range(bootstrap)
+        )
         draws = np.stack([_statistics(columns, copies, pairs, count) for copies in resamples])
         low, high = np.quantile(draws, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2), axis=0)
     found = []
     for number, (x, y) in enumerate(pairs):
         rho, hardest, easiest = (
-            Estimate(*map(float, of)) for of in zip(values[number], low[number], high[number], strict=True)
+            Estimate(*map(float, of))
+            for of in zip(values[number], low[number], high[number], strict=True)
         )
         tau = kendall(columns[x].group, columns[y].group, interval=bootstrap > 0, seed=seed)
         found.append(Agreement(n, rho, tau, hardest, easiest))
@@ -133,11 +146,14 @@ def end_count(top: float, n: int) -> int:
     """How many of n examples are an end: k = round(top * n). Raises OptionError for a share out of range, or k = 0."""
     if not 0 < top <= 0.5:
         raise OptionError(
-            f"--top {top:g} is out of range; it is the share that counts as an end, above 0 and at most 0.5"
+            f"--top {top:g} is out of range; it is the share that counts as an end, above 0 and at "
+            "most 0.5"
         )
     count = round(top * n)
     if count == 0:
-        raise OptionError(f"--top {top:g} of {n:,} examples is none; the least is --top {1 / n:.2g}")
+        raise OptionError(
+            f"--top {top:g} of {n:,} examples is none; the least is --top {1 / n:.2g}"
+        )
     return count
 
 
@@ -163,8 +179,9 @@ def kendall(
 
         tau_b = S / sqrt(T_x T_y),  S = mean_ij sgn(x_i - x_j) sgn(y_i - y_j),  T_x = mean_ij sgn(x_i - x_j)^2
 
-    S and T are U-statistics, so each is asymptotically a mean over examples (Hoeffding 1948), and so, to first order,
-    is their ratio. The spread of its terms is taken from at most 1,000 examples, drawn by `seed`.
+    S and T are U-statistics, so each is asymptotically a mean over examples (Hoeffding 1948), and
+    so, to first order, is their ratio. The spread of its terms is taken from at most 1,000
+    examples, drawn by `seed`.
     """
     tau = float(stats.kendalltau(x, y).statistic)
     if not interval or np.isnan(tau):
@@ -175,7 +192,8 @@ def kendall(
         x, y = x[rows], y[rows]
     sign_x, sign_y = np.sign(np.subtract.outer(x, x)), np.sign(np.subtract.outer(y, y))
     both, in_x, in_y = (
-        (one * other).mean(axis=1) for one, other in ((sign_x, sign_y), (sign_x, sign_x), (sign_y, sign_y))
+        (one * other).mean(axis=1)
+        for one, other in ((sign_x, sign_y), (sign_x, sign_x), (sign_y, sign_y))
     )
     mean_x, mean_y = in_x.mean(), in_y.mean()
     if not mean_x or not mean_y:  # the examples drawn for the error are all equal
@@ -187,18 +205,27 @@ def kendall(
 
 
 def _statistics(
-    columns: list[Sorted], copies: Float[np.ndarray, "n"], pairs: Sequence[tuple[int, int]], count: int
+    columns: list[Sorted],
+    copies: Float[np.ndarray, "n"],
+    pairs: Sequence[tuple[int, int]],
+    count: int,
 ) -> Float[np.ndarray, "p 3"]:
     """Spearman, and the overlaps of the hardest and of the easiest `count`, in a sample with these copies, per pair."""
     middle = (copies.sum() + 1) / 2
-    weighted = np.stack([_unit(np.sqrt(copies) * (column.ranks(copies) - middle)) for column in columns])
+    weighted = np.stack(
+        [_unit(np.sqrt(copies) * (column.ranks(copies) - middle)) for column in columns]
+    )
     correlation = weighted @ weighted.T
     ends = [column.ends(copies, count) for column in columns]
     overlaps = [np.minimum(ends[x], ends[y]).sum(axis=1) / count for x, y in pairs]
-    return np.array([[correlation[x, y], *overlap] for (x, y), overlap in zip(pairs, overlaps, strict=True)])
+    return np.array(
+        [[correlation[x, y], *overlap] for (x, y), overlap in zip(pairs, overlaps, strict=True)]
+    )
 
 
-def _mean_ranks(group: Int[np.ndarray, "n"], copies: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+def _mean_ranks(
+    group: Int[np.ndarray, "n"], copies: Float[np.ndarray, "n"]
+) -> Float[np.ndarray, "n"]:
     there = np.bincount(group, weights=copies)
     ranks: np.ndarray = (np.cumsum(there) - (there - 1) / 2)[group]
     return ranks

@@ -1,7 +1,8 @@
 """How an ensemble of networks learns: what its consistency columns say about each epoch, and about another ensemble.
 
-Paper: Hacohen and Weinshall 2019, "All Neural Networks are Created Equal", https://arxiv.org/abs/1905.10854, sections 3
-and 4. Consistency is the share of the networks that are right about an example, so its mean is their mean accuracy.
+Paper: Hacohen and Weinshall 2019, "All Neural Networks are Created Equal",
+https://arxiv.org/abs/1905.10854, sections 3 and 4. Consistency is the share of the networks that
+are right about an example, so its mean is their mean accuracy.
 """
 
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ TOLERANCE = 0.01
 class Spread:
     """How the consistency of some examples is distributed.
 
-    `accuracy` is its mean; `all_or_none` the share of the examples about which all networks are right, or none is;
-    `bimodality` as the function of that name.
+    `accuracy` is its mean; `all_or_none` the share of the examples about which all networks are
+    right, or none is; `bimodality` as the function of that name.
     """
 
     accuracy: float
@@ -64,7 +65,8 @@ def bimodality(values: Float[np.ndarray, "N"]) -> float:
 
         b = kurtosis - skewness^2 - 1        0 or more; kurtosis not in excess, 3 for a normal distribution
 
-    0 where there are just two values, 0.8 for a uniform distribution, 2 for a normal one, NaN where all are equal.
+    0 where there are just two values, 0.8 for a uniform distribution, 2 for a normal one, NaN where
+    all are equal.
     """
     if np.ptp(values) == 0:
         return float("nan")
@@ -78,16 +80,21 @@ def dynamics(table: ScoreTable) -> list[EpochDynamics]:
     for epoch, column in consistency_columns(table).items():
         test = column.test.get("scores")
         spread = _spread(_training(table, column))
-        found.append(EpochDynamics(epoch, spread, None if test is None else _spread(test.astype(np.float64))))
+        found.append(
+            EpochDynamics(epoch, spread, None if test is None else _spread(test.astype(np.float64)))
+        )
     return found
 
 
-def matched_epochs(table: ScoreTable, other: ScoreTable, *, tolerance: float = TOLERANCE) -> list[Match]:
+def matched_epochs(
+    table: ScoreTable, other: ScoreTable, *, tolerance: float = TOLERANCE
+) -> list[Match]:
     """For each epoch of one ensemble the epoch of another with the nearest accuracy, if that is within `tolerance`.
 
-    Accuracy is the networks' mean on the training rows, and `tolerance` a difference of two shares (section 4.1: 1%).
-    At a matched pair the two ensembles know about as much, so that a correlation of their consistency says whether they
-    know the same. Raises TableError; IdentityError when the tables are of other data.
+    Accuracy is the networks' mean on the training rows, and `tolerance` a difference of two shares
+    (section 4.1: 1%). At a matched pair the two ensembles know about as much, so that a correlation
+    of their consistency says whether they know the same. Raises TableError; IdentityError when the
+    tables are of other data.
     """
     _check(table, other)
     columns, others = consistency_columns(table), consistency_columns(other)
@@ -99,15 +106,19 @@ def matched_epochs(table: ScoreTable, other: ScoreTable, *, tolerance: float = T
         if abs(accuracies[nearest] - accuracy) > tolerance:
             continue
         train, test = _correlations(table, other, [column], [others[nearest]])
-        found.append(Match(epoch, nearest, float(accuracy), float(accuracies[nearest]), train, test))
+        found.append(
+            Match(epoch, nearest, float(accuracy), float(accuracies[nearest]), train, test)
+        )
     return found
 
 
-def order_correlation(table: ScoreTable, other: ScoreTable) -> tuple[Correlation, Correlation | None]:
+def order_correlation(
+    table: ScoreTable, other: ScoreTable
+) -> tuple[Correlation, Correlation | None]:
     """How alike the order is in which two ensembles learn, on the training rows and on the test examples.
 
-    An example's place in that order is its consistency, averaged over all epochs that a table has (section 4.1).
-    Raises TableError; IdentityError when the tables are of other data.
+    An example's place in that order is its consistency, averaged over all epochs that a table has
+    (section 4.1). Raises TableError; IdentityError when the tables are of other data.
     """
     _check(table, other)
     columns, others = (list(consistency_columns(one).values()) for one in (table, other))
@@ -116,7 +127,11 @@ def order_correlation(table: ScoreTable, other: ScoreTable) -> tuple[Correlation
 
 def consistency_columns(table: ScoreTable) -> dict[int, ScoreColumn]:
     """The consistency columns by epoch, ascending. Raises TableError when there is none."""
-    found = {int(name.partition("@")[2]): c for name, c in table.columns.items() if c.method == "consistency"}
+    found = {
+        int(name.partition("@")[2]): c
+        for name, c in table.columns.items()
+        if c.method == "consistency"
+    }
     if not found:
         raise TableError(
             f"the table has no consistency column; it has: {', '.join(table.columns)}. "
@@ -151,7 +166,8 @@ def _correlations(
 ) -> tuple[Correlation, Correlation | None]:
     """The correlation of the two means over columns, on the training rows and, where all score those, on the test."""
     train = correlation(
-        _mean([_training(table, column) for column in columns]), _mean([_training(other, column) for column in others])
+        _mean([_training(table, column) for column in columns]),
+        _mean([_training(other, column) for column in others]),
     )
     if not all("scores" in column.test for column in (*columns, *others)):
         return train, None

@@ -1,7 +1,7 @@
 """Score files of other people: `.npz` with `scores` and `labels` (the C-score authors' format), `.npy`, CSV.
 
-Row i of such a file is row i of the source's training data; nothing in it says so but the labels, so where there are
-labels they must match row by row.
+Row i of such a file is row i of the source's training data; nothing in it says so but the labels,
+so where there are labels they must match row by row.
 """
 
 import csv
@@ -20,26 +20,41 @@ SUFFIXES = (".npz", ".npy", ".csv")
 def read_published(path: Path, rows: Rows, *, align: bool = False) -> np.ndarray:
     """The scores (N,) float64 in a file, as they are written, for `rows`; NaN for rows that a CSV does not list.
 
-    A CSV has the column `score`, and `index` or `id` (else its lines stand in the order of the rows), perhaps `label`.
-    With `align`, labels may also be the true ones of a relabelled table. Raises FileError for a file that is none of
-    these, IdentityError when its rows or labels are not those of the table.
+    A CSV has the column `score`, and `index` or `id` (else its lines stand in the order of the
+    rows), perhaps `label`. With `align`, labels may also be the true ones of a relabelled table.
+    Raises FileError for a file that is none of these, IdentityError when its rows or labels are not
+    those of the table.
     """
     if path.suffix == ".csv":
         return _read_csv(path, rows, align)
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
-            arrays = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {"scores": loaded}
+            arrays = (
+                dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {"scores": loaded}
+            )
     except UNREADABLE_ARRAY as error:
-        reason = "it is none, or holds Python objects" if "pickle" in str(error) else " ".join(str(error).split())
+        reason = (
+            "it is none, or holds Python objects"
+            if "pickle" in str(error)
+            else " ".join(str(error).split())
+        )
         raise FileError(f"{path} cannot be read as {path.suffix[1:]}: {reason}") from error
     needed = ("scores", "labels") if path.suffix == ".npz" else ("scores",)
     lacking = [name for name in needed if name not in arrays]
     if lacking:
-        raise FileError(f"{path} has no {' and no '.join(lacking)}; it has: {', '.join(arrays) or 'nothing'}")
+        raise FileError(
+            f"{path} has no {' and no '.join(lacking)}; it has: {', '.join(arrays) or 'nothing'}"
+        )
     scores = _numbers(arrays["scores"], "scores", path, rows)
     if "labels" in arrays:
-        _check_labels(_numbers(arrays["labels"], "labels", path, rows), np.arange(len(rows)), path, rows, align)
+        _check_labels(
+            _numbers(arrays["labels"], "labels", path, rows),
+            np.arange(len(rows)),
+            path,
+            rows,
+            align,
+        )
     return scores
 
 
@@ -47,19 +62,27 @@ def _numbers(values: np.ndarray, name: str, path: Path, rows: Rows) -> np.ndarra
     if values.dtype.kind not in "iuf":
         raise FileError(f"{path}: {name} are {values.dtype}, not numbers")
     if values.ndim != 1:
-        raise FileError(f"{path}: {name} have the shape {values.shape}; expected one number per row, ({len(rows)},)")
+        raise FileError(
+            f"{path}: {name} have the shape {values.shape}; expected one number per row, "
+            f"({len(rows)},)"
+        )
     if len(values) != len(rows):
         training = len(rows.training)
         remedy = (
-            f"{training:,} of them train. Give every row a number, in the same order, NaN where it is held out as test"
+            f"{training:,} of them train. Give every row a number, in the same order, NaN where it "
+            "is held out as test"
             if len(values) == training
             else "a published file must score every row, in the same order"
         )
-        raise IdentityError(f"{path} has {len(values):,} {name}, but {rows.data} has {len(rows):,} rows; {remedy}")
+        raise IdentityError(
+            f"{path} has {len(values):,} {name}, but {rows.data} has {len(rows):,} rows; {remedy}"
+        )
     return values.astype(np.float64)
 
 
-def _check_labels(labels: np.ndarray, where: np.ndarray, path: Path, rows: Rows, align: bool) -> None:
+def _check_labels(
+    labels: np.ndarray, where: np.ndarray, path: Path, rows: Rows, align: bool
+) -> None:
     """Raise IdentityError unless `labels` are those of the rows `where`."""
     wrong = np.flatnonzero(labels != rows.label[where])
     if not len(wrong):
@@ -74,8 +97,9 @@ def _check_labels(labels: np.ndarray, where: np.ndarray, path: Path, rows: Rows,
         else "It is of other data, or in another order"
     )
     raise IdentityError(
-        f"{path} is not of the data of the score table ({rows.data}): {len(wrong):,} of {len(labels):,} labels differ, "
-        f"the first in row {where[first]} ({labels[first]:g} against {rows.label[where[first]]}). {remedy}"
+        f"{path} is not of the data of the score table ({rows.data}): {len(wrong):,} of "
+        f"{len(labels):,} labels differ, the first in row {where[first]} ({labels[first]:g} "
+        f"against {rows.label[where[first]]}). {remedy}"
     )
 
 
@@ -88,9 +112,13 @@ def _read_csv(path: Path, rows: Rows, align: bool) -> np.ndarray:
         raise FileError(f"{path} has no column 'score'; its first line must name the columns")
     where = _places(lines, path, rows)
     scores = np.full(len(rows), np.nan)
-    scores[where] = [_number(line, "score", number, path) for number, line in enumerate(lines, start=2)]
+    scores[where] = [
+        _number(line, "score", number, path) for number, line in enumerate(lines, start=2)
+    ]
     if "label" in lines[0]:
-        labels = np.array([_number(line, "label", number, path) for number, line in enumerate(lines, start=2)])
+        labels = np.array(
+            [_number(line, "label", number, path) for number, line in enumerate(lines, start=2)]
+        )
         _check_labels(labels, where, path, rows, align)
     return scores
 
@@ -98,23 +126,31 @@ def _read_csv(path: Path, rows: Rows, align: bool) -> np.ndarray:
 def _places(lines: list[dict[str, str]], path: Path, rows: Rows) -> np.ndarray:
     """The row that each line of a CSV speaks of."""
     if "index" in lines[0]:
-        numbers = np.array([_number(line, "index", number, path) for number, line in enumerate(lines, start=2)])
-        strange = np.flatnonzero(~((numbers >= 0) & (numbers < len(rows)) & (numbers == np.floor(numbers))))
+        numbers = np.array(
+            [_number(line, "index", number, path) for number, line in enumerate(lines, start=2)]
+        )
+        strange = np.flatnonzero(
+            ~((numbers >= 0) & (numbers < len(rows)) & (numbers == np.floor(numbers)))
+        )
         if len(strange):
             given = lines[strange[0]]["index"]
-            raise IdentityError(f"{path} speaks of index {given}; {rows.data} has the rows 0 to {len(rows) - 1}")
+            raise IdentityError(
+                f"{path} speaks of index {given}; {rows.data} has the rows 0 to {len(rows) - 1}"
+            )
         where = numbers.astype(np.int64)
     elif "id" in lines[0]:
         known = {identity.decode("utf-8"): row for row, identity in enumerate(rows.id)}
         unknown = [line["id"] for line in lines if line["id"] not in known]
         if unknown:
             raise IdentityError(
-                f"{path} speaks of {unknown[0]!r}, which is no id of {rows.data}, such as {next(iter(known))!r}"
+                f"{path} speaks of {unknown[0]!r}, which is no id of {rows.data}, such as "
+                f"{next(iter(known))!r}"
             )
         where = np.array([known[line["id"]] for line in lines])
     elif len(lines) != len(rows):
         raise IdentityError(
-            f"{path} has {len(lines):,} lines for {len(rows):,} rows of {rows.data}; add a column 'index' or 'id'"
+            f"{path} has {len(lines):,} lines for {len(rows):,} rows of {rows.data}; add a column "
+            "'index' or 'id'"
         )
     else:
         return np.arange(len(rows))

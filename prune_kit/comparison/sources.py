@@ -1,7 +1,7 @@
 """What is compared with what: score columns and published files, brought over the same examples.
 
-A source is a score table, one column of it (`scores.h5:el2n@20`), or a published file. At least one is a table, since
-a table alone knows its examples.
+A source is a score table, one column of it (`scores.h5:el2n@20`), or a published file. At least one
+is a table, since a table alone knows its examples.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,9 @@ from prune_kit.results.table import MADE_BY, ScoreColumn, ScoreTable
 from prune_kit.storage import files
 
 Source = ScoreTable | str | Path
-VOTES = "cscore keeps votes and no runs; its standard error, in prune-kit info, says how stable it is"
+VOTES = (
+    "cscore keeps votes and no runs; its standard error, in prune-kit info, says how stable it is"
+)
 REMEDY = "--align matches the rows by content, and joins relabelled data too"
 
 
@@ -25,7 +27,8 @@ REMEDY = "--align matches the rows by content, and joins relabelled data too"
 class Ranking:
     """One score of the N rows, as hardness (N,) float64: higher is harder, NaN where there is none.
 
-    `per_run` (R, N) is the same of each run, where the column keeps that. `by_votes` of a mean over held-out votes.
+    `per_run` (R, N) is the same of each run, where the column keeps that. `by_votes` of a mean over
+    held-out votes.
     """
 
     name: str
@@ -65,26 +68,40 @@ class Joined:
         if first is not last:
             return [(one, other) for one in _asked(first) for other in _asked(last)]
         if first.chosen is not None:
-            return [(one, other) for one in _asked(first) for other in first.rankings if other is not one]
-        return [(one, other) for number, one in enumerate(first.rankings) for other in first.rankings[number + 1 :]]
+            return [
+                (one, other)
+                for one in _asked(first)
+                for other in first.rankings
+                if other is not one
+            ]
+        return [
+            (one, other)
+            for number, one in enumerate(first.rankings)
+            for other in first.rankings[number + 1 :]
+        ]
 
     def with_runs(self) -> dict[str, Ranking]:
         """The rankings asked for that keep their single runs, by a name that is theirs alone."""
         found: dict[str, Ranking] = {}
         for side in self.sides:
             own = {ranking.name: ranking for ranking in _asked(side) if ranking.per_run is not None}
-            if side is not self.sides[0] and side.origin == self.sides[0].origin:  # two columns of one file
+            if (
+                side is not self.sides[0] and side.origin == self.sides[0].origin
+            ):  # two columns of one file
                 found |= own
             else:
-                found |= {f"{side.origin}: {name}" if name in found else name: own[name] for name in own}
+                found |= {
+                    f"{side.origin}: {name}" if name in found else name: own[name] for name in own
+                }
         return found
 
 
 def join(a: Source, b: Source | None, *, harder: str, align: bool) -> Joined:
     """Read what is to be compared, and bring it over the rows of the first table.
 
-    `harder` says what a higher number means in a published file: "higher" or "lower" is harder. Raises FileError,
-    TableError, OptionError; IdentityError when the examples differ and `align` is not given, or cannot help.
+    `harder` says what a higher number means in a published file: "higher" or "lower" is harder.
+    Raises FileError, TableError, OptionError; IdentityError when the examples differ and `align` is
+    not given, or cannot help.
     """
     if harder not in ("higher", "lower"):
         raise OptionError(f"--harder {harder!r} is unknown; expected higher or lower")
@@ -94,8 +111,8 @@ def join(a: Source, b: Source | None, *, harder: str, align: bool) -> Joined:
     if base is None or base.table is None:
         names = " and ".join(one.origin for one in opened)
         raise OptionError(
-            f"{names}: a published file does not say what its rows are; give a score table too, such as "
-            f"prune-kit compare scores.h5 {opened[0].origin}"
+            f"{names}: a published file does not say what its rows are; give a score table too, "
+            f"such as prune-kit compare scores.h5 {opened[0].origin}"
         )
     rows = base.table.rows
     shared, counted = np.ones(len(rows), bool), rows.role == TRAIN
@@ -106,7 +123,10 @@ def join(a: Source, b: Source | None, *, harder: str, align: bool) -> Joined:
             hardness = scores if harder == "higher" else -scores
             sides.append(Side(one.origin, (Ranking(Path(one.origin).name, hardness),)))
             meaning, other = ("harder", "lower") if harder == "higher" else ("easier", "higher")
-            notes.append(f"{one.origin}: a higher score is taken as {meaning}; if it is not, say --harder {other}")
+            notes.append(
+                f"{one.origin}: a higher score is taken as {meaning}; if it is not, say --harder "
+                f"{other}"
+            )
             continue
         source = np.arange(len(rows))
         if one.table is not base.table:
@@ -114,8 +134,8 @@ def join(a: Source, b: Source | None, *, harder: str, align: bool) -> Joined:
             notes += _aligned_notes(one.table.rows, rows, source, one.origin, base.origin)
         if len(one.table.probes):
             notes.append(
-                f"{one.origin}: {len(one.table.probes):,} rows were scored under planted labels (--probes), and count "
-                "with those scores"
+                f"{one.origin}: {len(one.table.probes):,} rows were scored under planted labels "
+                "(--probes), and count with those scores"
             )
         shared &= source >= 0
         counted &= one.table.rows.role[source] == TRAIN
@@ -123,7 +143,11 @@ def join(a: Source, b: Source | None, *, harder: str, align: bool) -> Joined:
         sides.append(Side(one.origin, rankings, one.column))
     counted &= shared
     asked = dict.fromkeys(ranking for side in sides for ranking in _asked(side))
-    if any(ranking.by_votes and ranking.name == side.chosen for side in sides for ranking in side.rankings):
+    if any(
+        ranking.by_votes and ranking.name == side.chosen
+        for side in sides
+        for ranking in side.rankings
+    ):
         notes.append(VOTES)
     return Joined(tuple(sides), rows, counted, (*notes, *_left_out(rows, shared, counted, asked)))
 
@@ -142,7 +166,11 @@ def _opened(source: Source, called: str) -> _Opened:
         return _Opened(called, source)
     path, column = _path_and_column(str(source))
     if not path.is_file():
-        remedy = "Is the name right?" if path.suffix in SUFFIXES else f"Make a score table with: {MADE_BY}"
+        remedy = (
+            "Is the name right?"
+            if path.suffix in SUFFIXES
+            else f"Make a score table with: {MADE_BY}"
+        )
         raise FileError(files.absent(path, remedy))
     if path.suffix in SUFFIXES:
         if column is not None:
@@ -164,7 +192,9 @@ def _asked(side: Side) -> list[Ranking]:
     return [ranking for ranking in side.rankings if side.chosen in (None, ranking.name)]
 
 
-def _source_rows(given: Rows, expected: Rows, given_name: str, expected_name: str, align: bool) -> np.ndarray:
+def _source_rows(
+    given: Rows, expected: Rows, given_name: str, expected_name: str, align: bool
+) -> np.ndarray:
     """For each row of `expected` the row of `given`, or -1. Raises IdentityError."""
     try:
         check_same(given, expected, given_name, expected_name, REMEDY)
@@ -175,14 +205,19 @@ def _source_rows(given: Rows, expected: Rows, given_name: str, expected_name: st
     return np.arange(len(expected))
 
 
-def _aligned_notes(given: Rows, expected: Rows, source: np.ndarray, given_name: str, expected_name: str) -> list[str]:
+def _aligned_notes(
+    given: Rows, expected: Rows, source: np.ndarray, given_name: str, expected_name: str
+) -> list[str]:
     known = source >= 0
-    if np.array_equal(source, np.arange(len(given))) and np.array_equal(given.label, expected.label):
+    if np.array_equal(source, np.arange(len(given))) and np.array_equal(
+        given.label, expected.label
+    ):
         return []
     relabelled = int((given.label[source] != expected.label)[known].sum())
     labels = f", {relabelled:,} of them under another label" if relabelled else ""
     return [
-        f"{given_name} is matched by content to {expected_name}: {known.sum():,} of its {len(given):,} rows{labels}"
+        f"{given_name} is matched by content to {expected_name}: {known.sum():,} of its "
+        f"{len(given):,} rows{labels}"
     ]
 
 
@@ -201,15 +236,24 @@ def _ranking(column: ScoreColumn, source: np.ndarray) -> Ranking:
     )
 
 
-def _left_out(rows: Rows, shared: np.ndarray, counted: np.ndarray, rankings: Iterable[Ranking]) -> list[str]:
+def _left_out(
+    rows: Rows, shared: np.ndarray, counted: np.ndarray, rankings: Iterable[Ranking]
+) -> list[str]:
     """Which rows do not count, and why."""
     reasons = {"in one file only": ~shared, "held out as test": shared & ~counted}
     parts = [f"{int(mask.sum()):,} are {reason}" for reason, mask in reasons.items() if mask.any()]
     notes = [f"{counted.sum():,} of {len(rows):,} rows count: {', '.join(parts)}"] if parts else []
     for ranking in rankings:
-        unscored, infinite = (int((counted & test(ranking.hardness)).sum()) for test in (np.isnan, np.isinf))
+        unscored, infinite = (
+            int((counted & test(ranking.hardness)).sum()) for test in (np.isnan, np.isinf)
+        )
         why = "never held out (NaN)" if ranking.by_votes else "without a score (NaN)"
-        parts = [f"{unscored:,} {why}"] * bool(unscored) + [f"{infinite:,} infinite"] * bool(infinite)
+        parts = [f"{unscored:,} {why}"] * bool(unscored) + [f"{infinite:,} infinite"] * bool(
+            infinite
+        )
         if parts:
-            notes.append(f"{ranking.name}: of {counted.sum():,} training rows {' and '.join(parts)} are left out")
+            notes.append(
+                f"{ranking.name}: of {counted.sum():,} training rows {' and '.join(parts)} are "
+                "left out"
+            )
     return notes

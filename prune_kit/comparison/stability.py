@@ -1,8 +1,8 @@
 """How many runs are enough: does a mean over k runs rank the examples as another mean over k runs would?
 
-Data Diet (https://arxiv.org/abs/2107.07075, appendix D.1, Figures 9 and 10) plots Spearman between the mean of k runs
-and the mean of all R. That curve ends at 1 by construction, since the k runs are among the R; so the one that decides
-here is the agreement of two means without a run in common.
+Data Diet (https://arxiv.org/abs/2107.07075, appendix D.1, Figures 9 and 10) plots Spearman between
+the mean of k runs and the mean of all R. That curve ends at 1 by construction, since the k runs are
+among the R; so the one that decides here is the agreement of two means without a run in common.
 """
 
 import math
@@ -24,8 +24,8 @@ SHOWN = 10  # group sizes, where there are more runs
 class Stability:
     """The agreement of means over k of R runs, in Spearman's rho, for each k of `sizes`.
 
-    `with_all` is Data Diet's: with the mean of all R. `independent` is with the mean of k other runs, NaN above R / 2.
-    `bar` is the agreement that is asked for.
+    `with_all` is Data Diet's: with the mean of all R. `independent` is with the mean of k other
+    runs, NaN above R / 2. `bar` is the agreement that is asked for.
     """
 
     column: str
@@ -38,13 +38,19 @@ class Stability:
     @property
     def measured(self) -> tuple[int, float] | None:
         """The largest k of which there are two groups, and how these agree; None where one run is all there is."""
-        known = [(k, rho) for k, rho in zip(self.sizes, self.independent, strict=True) if 2 * k <= self.runs]
+        known = [
+            (k, rho)
+            for k, rho in zip(self.sizes, self.independent, strict=True)
+            if 2 * k <= self.runs
+        ]
         return known[-1] if known else None
 
     @property
     def enough(self) -> int | None:
         """The least k whose independent means agree as `bar` asks; None when no group reaches it."""
-        reached = (k for k, rho in zip(self.sizes, self.independent, strict=True) if rho >= self.bar)
+        reached = (
+            k for k, rho in zip(self.sizes, self.independent, strict=True) if rho >= self.bar
+        )
         return next(reached, None)
 
     @property
@@ -55,7 +61,8 @@ class Stability:
 
             rho_1 = rho_k / (k - (k - 1) rho_k),   rho_m = m rho_1 / (1 + (m - 1) rho_1)
 
-        (Spearman 1910; Brown 1910). It holds for Pearson's correlation of parallel runs, so about for Spearman's.
+        (Spearman 1910; Brown 1910). It holds for Pearson's correlation of parallel runs, so about
+        for Spearman's.
         """
         single = self._single
         if single is None:
@@ -88,29 +95,35 @@ class Stability:
             verb = "run is" if k == 1 else "runs are"
             more = f"; {self.runs} runs bring about {self.of_all:.3f}" if self.runs > k else ""
             return (
-                f"{self.column}: {k} {verb} enough: two independent means of {_runs(k)} agree with Spearman {rho:.3f} "
-                f"(the bar is {self.bar:g}){more}."
+                f"{self.column}: {k} {verb} enough: two independent means of {_runs(k)} agree with "
+                f"Spearman {rho:.3f} (the bar is {self.bar:g}){more}."
             )
         if self.predicted is None:
             return f"{self.column}: {said}: the runs share no order, and no number of them can be named."
         if self.predicted <= self.runs:
             return (
-                f"{self.column}: about {self.predicted} of the {self.runs} runs are enough: {said}, which predicts "
-                f"{self.bar:g}, the bar, at {_runs(self.predicted)} (Spearman-Brown)."
+                f"{self.column}: about {self.predicted} of the {self.runs} runs are enough: "
+                f"{said}, which predicts {self.bar:g}, the bar, at {_runs(self.predicted)} "
+                "(Spearman-Brown)."
             )
         return (
-            f"{self.column}: {_runs(self.runs)} are too few: {said}; the Spearman-Brown formula gives "
-            f"{self.of_all:.3f} for all {self.runs}, and about {self.predicted:,} runs for the bar of {self.bar:g}."
+            f"{self.column}: {_runs(self.runs)} are too few: {said}; the Spearman-Brown formula "
+            f"gives {self.of_all:.3f} for all {self.runs}, and about {self.predicted:,} runs for "
+            f"the bar of {self.bar:g}."
         )
 
 
-def stability(column: str, per_run: Float[np.ndarray, "R n"], *, bar: float = 0.95, seed: int = 0) -> Stability:
+def stability(
+    column: str, per_run: Float[np.ndarray, "R n"], *, bar: float = 0.95, seed: int = 0
+) -> Stability:
     """Correlate, by rank, means over k of the R runs with the mean of all, and with means over k other runs.
 
     `per_run` is hardness without NaN. Raises OptionError for a `bar` outside (0, 1).
     """
     if not 0 < bar < 1:
-        raise OptionError(f"--enough {bar:g} is out of range; it is a rank correlation, above 0 and below 1")
+        raise OptionError(
+            f"--enough {bar:g} is out of range; it is a rank correlation, above 0 and below 1"
+        )
     runs = len(per_run)
     whole = unit_ranks(per_run.mean(axis=0, dtype=np.float64))
     chance = np.random.default_rng(seed)
@@ -118,12 +131,16 @@ def stability(column: str, per_run: Float[np.ndarray, "R n"], *, bar: float = 0.
     with_all, independent = [], []
     for size in sizes:
         groups = _groups(runs, size, chance)
-        ranks = np.stack([unit_ranks(per_run[group].mean(axis=0, dtype=np.float64)) for group in groups])
+        ranks = np.stack(
+            [unit_ranks(per_run[group].mean(axis=0, dtype=np.float64)) for group in groups]
+        )
         member = np.zeros((len(groups), runs))
         np.put_along_axis(member, np.array(groups), 1, axis=1)
         disjoint = member @ member.T == 0
         with_all.append(float((ranks @ whole).mean()))
-        independent.append(float((ranks @ ranks.T)[disjoint].mean()) if disjoint.any() else math.nan)
+        independent.append(
+            float((ranks @ ranks.T)[disjoint].mean()) if disjoint.any() else math.nan
+        )
     return Stability(column, runs, sizes, tuple(with_all), tuple(independent), bar)
 
 
@@ -139,8 +156,13 @@ def _groups(runs: int, size: int, chance: np.random.Generator) -> list[list[int]
     """All groups of `size` runs where they are few; else those of some random splits of the runs."""
     if math.comb(runs, size) <= FEW_GROUPS:
         return [list(group) for group in combinations(range(runs), size)]
-    split = (chance.permutation(runs)[: runs // size * size].reshape(-1, size) for _ in range(SPLITS))
-    return [list(group) for group in sorted({tuple(sorted(row.tolist())) for groups in split for row in groups})]
+    split = (
+        chance.permutation(runs)[: runs // size * size].reshape(-1, size) for _ in range(SPLITS)
+    )
+    return [
+        list(group)
+        for group in sorted({tuple(sorted(row.tolist())) for groups in split for row in groups})
+    ]
 
 
 def _runs(count: int) -> str:

@@ -41,8 +41,9 @@ class TestSet:
 class Dataset:
     """Images uint8 (N, H, W, C), in memory or memory-mapped, and their `rows`; row i is row i of the source.
 
-    `outside_test` is the source's own test set. Where it is None, the rows whose role is 1 play the test set.
-    `preparation` says in words what was done to the images, "" for nothing; with `rows` it determines every pixel.
+    `outside_test` is the source's own test set. Where it is None, the rows whose role is 1 play the
+    test set. `preparation` says in words what was done to the images, "" for nothing; with `rows`
+    it determines every pixel.
     """
 
     name: str
@@ -100,7 +101,13 @@ class Dataset:
             return self.outside_test
         held_out = np.flatnonzero(self.rows.role == HELD_OUT)
         label = self.rows.label if self.rows.true_label is None else self.rows.true_label
-        return TestSet(self.images, held_out, label[held_out], self.rows.id[held_out], self.rows.digest[held_out])
+        return TestSet(
+            self.images,
+            held_out,
+            label[held_out],
+            self.rows.id[held_out],
+            self.rows.digest[held_out],
+        )
 
     @property
     def test_rows(self) -> Rows:
@@ -117,12 +124,16 @@ class Dataset:
         label = check_labels(label, len(self), self.classes, labels_file)
         options = {**self.rows.options, "labels_file": labels_file}
         truth = self.rows.label if self.rows.true_label is None else self.rows.true_label
-        return replace(self, rows=replace(self.rows, label=label, true_label=truth, options=options))
+        return replace(
+            self, rows=replace(self.rows, label=label, true_label=truth, options=options)
+        )
 
     def describe(self) -> str:
         """One line: what it is, how much of it trains, what tests."""
         height, width, channels = self.shape
-        text = f"{self.name}: {len(self):,} images {height}x{width}x{channels}, {self.classes} classes"
+        text = (
+            f"{self.name}: {len(self):,} images {height}x{width}x{channels}, {self.classes} classes"
+        )
         if self.true_labels is not None:
             changed = int((self.labels != self.true_labels).sum())
             text += f" ({changed:,} labels changed by {self.rows.options['labels_file']})"
@@ -130,8 +141,8 @@ class Dataset:
             return f"{text}, and a test set of {len(self.outside_test.label):,}"
         train = len(self.rows.training)
         return (
-            f"{text}; no test set of its own: {train:,} rows train, {len(self) - train:,} are held out as test "
-            f"(a stratified fifth, seed {TEST_SEED})"
+            f"{text}; no test set of its own: {train:,} rows train, {len(self) - train:,} are held "
+            f"out as test (a stratified fifth, seed {TEST_SEED})"
         )
 
 
@@ -152,24 +163,34 @@ def from_arrays(
 ) -> Dataset:
     """Make a Dataset of arrays, checking everything once.
 
-    `images` uint8 (N, H, W[, C]); `label` integers (N,) in 0 .. C-1, every class present among the training rows, at
-    least two classes. Without test arrays a seeded, stratified fifth of the rows is held out (`rows.role`).
-    `digest`, where given, is the content digest of the file that each image came from. Raises DataError.
+    `images` uint8 (N, H, W[, C]); `label` integers (N,) in 0 .. C-1, every class present among the
+    training rows, at least two classes. Without test arrays a seeded, stratified fifth of the rows
+    is held out (`rows.role`). `digest`, where given, is the content digest of the file that each
+    image came from. Raises DataError.
     """
     images = _check_images(images, f"{name}: the images")
-    classes = len(class_names) if class_names else _count_classes(np.asarray(label), len(images), name)
+    classes = (
+        len(class_names) if class_names else _count_classes(np.asarray(label), len(images), name)
+    )
     label = check_labels(label, len(images), classes, name)
     class_names = class_names or tuple(str(c) for c in range(classes))
     if classes < 2:
-        raise DataError(f"{name} has one class only ({class_names[0]!r}); a classifier needs at least two")
+        raise DataError(
+            f"{name} has one class only ({class_names[0]!r}); a classifier needs at least two"
+        )
     test = None
     role = np.full(len(images), TRAIN, dtype=np.uint8)
     if test_images is not None and test_label is not None:
         test_images = _check_images(test_images, f"{name}: the test images")
         if test_images.shape[1:] != images.shape[1:]:
-            raise DataError(f"{name}: test images are {test_images.shape[1:]}, training images {images.shape[1:]}")
+            raise DataError(
+                f"{name}: test images are {test_images.shape[1:]}, training images "
+                f"{images.shape[1:]}"
+            )
         if not len(test_images):
-            raise DataError(f"{name}: the test set is empty; leave it out to have a fifth of the rows held out")
+            raise DataError(
+                f"{name}: the test set is empty; leave it out to have a fifth of the rows held out"
+            )
         test = TestSet(
             pool=test_images,
             rows=np.arange(len(test_images)),
@@ -180,11 +201,16 @@ def from_arrays(
     else:
         role[held_out_rows(label)] = HELD_OUT
         if not role.any():
-            raise DataError(f"{name}: no class has three images, too few to hold out a fifth; give it a test set")
+            raise DataError(
+                f"{name}: no class has three images, too few to hold out a fifth; give it a test "
+                "set"
+            )
     present = np.bincount(label[role == TRAIN], minlength=classes)
     if not present.all():
         empty = int(np.flatnonzero(present == 0)[0])
-        raise DataError(f"{name}: class {empty} ({class_names[empty]!r}) is empty: it has no training example")
+        raise DataError(
+            f"{name}: class {empty} ({class_names[empty]!r}) is empty: it has no training example"
+        )
     rows = Rows(
         id=text_array(_ids("train", len(images)) if ids is None else ids),
         digest=identity.array_digests(images) if digest is None else digest,
@@ -217,32 +243,42 @@ def stratified(label: Int[np.ndarray, "N"], share: float, seed: int) -> Int[np.n
 def validation_split(data: Dataset, share: float, seed: int) -> Dataset:
     """The data with a seeded, stratified share of its training rows in the place of the test set, to tune on.
 
-    They keep the labels that training would see: tuning knows no better ones. The real test set is not in it. Raises
-    DataError when the share leaves nothing to train or to test on.
+    They keep the labels that training would see: tuning knows no better ones. The real test set is
+    not in it. Raises DataError when the share leaves nothing to train or to test on.
     """
     training = data.rows.training
     rows = training[stratified(data.labels[training], share, seed)]
     if not len(rows) or len(rows) == len(training):
         raise DataError(
-            f"{share:g} of {len(training):,} training rows makes a validation split of {len(rows):,} rows; "
-            "it must hold some of them, and leave some"
+            f"{share:g} of {len(training):,} training rows makes a validation split of "
+            f"{len(rows):,} rows; it must hold some of them, and leave some"
         )
     role = data.rows.role.copy()
     role[rows] = HELD_OUT
     split = TestSet(data.images, rows, data.labels[rows], data.ids[rows], data.rows.digest[rows])
-    return replace(data, rows=replace(data.rows, role=role, test_fingerprint=split.fingerprint), outside_test=split)
+    return replace(
+        data,
+        rows=replace(data.rows, role=role, test_fingerprint=split.fingerprint),
+        outside_test=split,
+    )
 
 
 def check_labels(label: np.ndarray, count: int, classes: int, where: str) -> np.ndarray:
     """The labels as int64 (N,). Raises DataError when they are no integers, not `count`, or not in 0 .. classes - 1."""
     label = np.asarray(label)
     if label.ndim != 1 or len(label) != count:
-        raise DataError(f"{where}: labels have shape {label.shape}; expected ({count},), one per image")
+        raise DataError(
+            f"{where}: labels have shape {label.shape}; expected ({count},), one per image"
+        )
     if label.dtype.kind not in "iu":
-        raise DataError(f"{where}: labels are {label.dtype}; expected integers 0 .. {max(classes - 1, 0)}")
+        raise DataError(
+            f"{where}: labels are {label.dtype}; expected integers 0 .. {max(classes - 1, 0)}"
+        )
     wrong = np.flatnonzero((label < 0) | (label >= classes))
     if len(wrong):
-        raise DataError(f"{where}: label {label[wrong[0]]} in row {wrong[0]} is out of range 0 .. {classes - 1}")
+        raise DataError(
+            f"{where}: label {label[wrong[0]]} in row {wrong[0]} is out of range 0 .. {classes - 1}"
+        )
     return label.astype(np.int64)
 
 
@@ -252,7 +288,10 @@ def _count_classes(label: np.ndarray, count: int, name: str) -> int:
         raise DataError(f"{name}: labels are {label.dtype}; expected integers 0, 1, 2, ...")
     largest = int(label.max(initial=-1))
     if largest >= count:  # before a name is made for each of, say, a billion classes
-        raise DataError(f"{name}: label {largest} is out of range; {count:,} images have at most {count:,} classes")
+        raise DataError(
+            f"{name}: label {largest} is out of range; {count:,} images have at most {count:,} "
+            "classes"
+        )
     return largest + 1
 
 
@@ -260,7 +299,10 @@ def _check_images(images: np.ndarray, where: str) -> np.ndarray:
     if images.ndim == 3:
         images = images[..., None]
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
-        raise DataError(f"{where} are {images.dtype} {images.shape}; expected uint8 (N, H, W) or (N, H, W, 1 or 3)")
+        raise DataError(
+            f"{where} are {images.dtype} {images.shape}; expected uint8 (N, H, W) or (N, H, W, 1 "
+            "or 3)"
+        )
     if not len(images):
         raise DataError(f"{where}: there are none")
     return images

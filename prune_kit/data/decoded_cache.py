@@ -37,18 +37,24 @@ def cache_folder() -> Path:
     """PRUNE_KIT_CACHE, else `prune_kit` in XDG_CACHE_HOME or ~/.cache."""
     if given := os.environ.get("PRUNE_KIT_CACHE"):
         return Path(given).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "prune_kit"
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "prune_kit"
+    )
 
 
-def decoded(root: Path, paths: list[str], image_size: int | None, *, progress: Listener = nobody) -> Decoded:
+def decoded(
+    root: Path, paths: list[str], image_size: int | None, *, progress: Listener = nobody
+) -> Decoded:
     """The images at `paths`, all under `root`, in that order; decoded now, or before.
 
-    Raises DataError, which names the file, for one that is no image; FileError when the cache cannot be written.
+    Raises DataError, which names the file, for one that is no image; FileError when the cache
+    cannot be written.
     """
     cache = cache_folder()
     if cache.resolve().is_relative_to(root.resolve()):
         raise FileError(
-            f"the cache {cache} would lie inside the data folder {root}; set PRUNE_KIT_CACHE to a place outside"
+            f"the cache {cache} would lie inside the data folder {root}; set PRUNE_KIT_CACHE to a "
+            "place outside"
         )
     stamp = _stamp(root, paths)
     known = digest = _read_digests(cache, stamp, len(paths))
@@ -72,7 +78,9 @@ def decoded(root: Path, paths: list[str], image_size: int | None, *, progress: L
     except FileError as error:
         raise FileError(f"{error}. {ADVICE}") from error
     if found is None:
-        raise FileError(f"{_image_file(cache, content)} was written, but cannot be read again. {ADVICE}")
+        raise FileError(
+            f"{_image_file(cache, content)} was written, but cannot be read again. {ADVICE}"
+        )
     images, layout = found
     return Decoded(images, digest, layout.preparation)
 
@@ -85,7 +93,9 @@ def _stamp(root: Path, paths: list[str]) -> str:
             found = os.stat(path)  # noqa: PTH116  # 60,000 times
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}") from error
-        about = f"{path[len(str(root)) :]}\0{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}\n"
+        about = (
+            f"{path[len(str(root)) :]}\0{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}\n"
+        )
         key.update(about.encode("utf-8", "surrogateescape"))
     return key.hexdigest()
 
@@ -110,14 +120,18 @@ def _image_file(cache: Path, content: str) -> Path:
     return cache / "images" / f"{content}.npy"
 
 
-def _write_images(cache: Path, content: str, paths: list[str], layout: Layout, progress: Listener) -> None:
+def _write_images(
+    cache: Path, content: str, paths: list[str], layout: Layout, progress: Listener
+) -> None:
     path = _image_file(cache, content)
     with files.replacing(path) as temporary:
         decoding.decode_into(temporary, paths, layout, progress)
     files.write_json(path.with_suffix(".json"), asdict(layout))
 
 
-def _read_images(cache: Path, content: str, count: int) -> tuple[UInt8[np.ndarray, "N H W C"], Layout] | None:
+def _read_images(
+    cache: Path, content: str, count: int
+) -> tuple[UInt8[np.ndarray, "N H W C"], Layout] | None:
     """The images under a key, memory-mapped; None where there are none, or the file is not what was written."""
     path = _image_file(cache, content)
     try:
@@ -127,12 +141,18 @@ def _read_images(cache: Path, content: str, count: int) -> tuple[UInt8[np.ndarra
     except (FileError, OSError, ValueError, TypeError, EOFError):
         return None
     expected = (count, *layout.shape)
-    return (images, layout) if whole and images.dtype == np.uint8 and images.shape == expected else None
+    return (
+        (images, layout)
+        if whole and images.dtype == np.uint8 and images.shape == expected
+        else None
+    )
 
 
 def _mapped(path: Path) -> np.memmap:
     try:
-        images = np.load(path, mmap_mode="c", allow_pickle=False)  # writable, as torch wants it; the file never changes
+        images = np.load(
+            path, mmap_mode="c", allow_pickle=False
+        )  # writable, as torch wants it; the file never changes
     except OSError:  # the kernel refuses a writable map that is larger than its memory
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(images, np.memmap):

@@ -18,11 +18,23 @@ from prune_kit.data.identity import content_digests
 from prune_kit.errors import DataError
 from prune_kit.progress import Listener, Progress
 
-RULE = f"prune_kit 1, Pillow {PIL.__version__}"  # what decides the pixels besides the files and the side
-FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")  # no EPS: Pillow would start Ghostscript
+# what decides the pixels besides the files and the side
+RULE = f"prune_kit 1, Pillow {PIL.__version__}"
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "PPM",
+    "BMP",
+    "TIFF",
+    "WEBP",
+    "GIF",
+)  # no EPS: Pillow would start Ghostscript
 GREY, COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
 DEFAULT_SIDE = 64  # pixels, for images of different sizes
-CHUNK, FEW = 256, 500  # files per piece of work; fewer files than FEW are not worth starting processes for
+CHUNK, FEW = (
+    256,
+    500,
+)  # files per piece of work; fewer files than FEW are not worth starting processes for
 
 T = TypeVar("T")
 
@@ -46,18 +58,20 @@ class Layout:
         """What is done to the images, in words; "" for nothing."""
         if self.side is None:
             return ""
-        return (
-            f"shorter side resized to {self.side} pixels (bilinear, antialiased), centre {self.side}x{self.side} kept"
-        )
+        return f"shorter side resized to {self.side} pixels (bilinear, antialiased), centre {self.side}x{self.side} kept"
 
 
-def inspect(paths: list[str], progress: Listener) -> tuple[UInt64[np.ndarray, "N"], Int[np.ndarray, "N 3"]]:
+def inspect(
+    paths: list[str], progress: Listener
+) -> tuple[UInt64[np.ndarray, "N"], Int[np.ndarray, "N 3"]]:
     """The digest of each file's bytes, and each image's height, width and channels, read without decoding it.
 
     Raises DataError, which names the file, for one that is no image, or not of 8 bits per channel.
     """
     parts = list(_on_all_cores(_inspect_some, paths, "reading images", progress))
-    return np.concatenate([digest for digest, _ in parts]), np.concatenate([shape for _, shape in parts])
+    return np.concatenate([digest for digest, _ in parts]), np.concatenate(
+        [shape for _, shape in parts]
+    )
 
 
 def plan(shapes: Int[np.ndarray, "N 3"], paths: list[str], image_size: int | None) -> Layout:
@@ -69,11 +83,14 @@ def plan(shapes: Int[np.ndarray, "N 3"], paths: list[str], image_size: int | Non
     other = np.flatnonzero(channels != channels[0])
     if len(other):
         raise DataError(
-            f"images differ in channels: {paths[0]} has {channels[0]}, {paths[other[0]]} has {channels[other[0]]} "
-            f"({len(other):,} of {len(paths):,} are unlike the first); convert them to one kind"
+            f"images differ in channels: {paths[0]} has {channels[0]}, {paths[other[0]]} has "
+            f"{channels[other[0]]} ({len(other):,} of {len(paths):,} are unlike the first); "
+            "convert them to one kind"
         )
     height, width, channels_of_all = map(int, shapes[0])
-    as_they_are = bool((shapes == shapes[0]).all()) and (image_size is None or height == width == image_size)
+    as_they_are = bool((shapes == shapes[0]).all()) and (
+        image_size is None or height == width == image_size
+    )
     if as_they_are:
         return Layout(height, width, channels_of_all)
     side = DEFAULT_SIDE if image_size is None else image_size
@@ -83,13 +100,16 @@ def plan(shapes: Int[np.ndarray, "N 3"], paths: list[str], image_size: int | Non
 def decode_into(target: Path, paths: list[str], layout: Layout, progress: Listener) -> None:
     """Write all images, row after row, as one uint8 `.npy` file (N, H, W, C); memory holds a few images at a time.
 
-    Raises DataError, which names the file, for an image that cannot be decoded, OSError for a disk that is full.
+    Raises DataError, which names the file, for an image that cannot be decoded, OSError for a disk
+    that is full.
     """
     with target.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *layout.shape)}
         np.lib.format.write_array_header_1_0(file, header)
         begin = file.tell()
-    for _ in _on_all_cores(_Decoder(str(target), begin, layout), paths, "decoding images", progress):
+    for _ in _on_all_cores(
+        _Decoder(str(target), begin, layout), paths, "decoding images", progress
+    ):
         pass
 
 
@@ -109,7 +129,9 @@ class _Decoder:
                 file.write(_pixels(path, self.layout))
 
 
-def _inspect_some(start: int, paths: list[str]) -> tuple[UInt64[np.ndarray, "n"], Int[np.ndarray, "n 3"]]:
+def _inspect_some(
+    start: int, paths: list[str]
+) -> tuple[UInt64[np.ndarray, "n"], Int[np.ndarray, "n 3"]]:
     contents = []
     shapes = np.empty((len(paths), 3), dtype=np.int64)
     for row, path in enumerate(paths):
@@ -139,7 +161,9 @@ def _centre_square(image: Image.Image, side: int) -> Image.Image:
     else:
         size = (int(side * width / height), side)
     if size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or math.inf):
-        raise ValueError(f"{width} x {height} pixels are too narrow to be resized to a shorter side of {side}")
+        raise ValueError(
+            f"{width} x {height} pixels are too narrow to be resized to a shorter side of {side}"
+        )
     image = image.resize(size, Image.Resampling.BILINEAR)
     left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
     return image.crop((left, top, left + side, top + side))
@@ -149,13 +173,18 @@ def _channels(image: Image.Image, path: str) -> int:
     """1 for grey, 3 for colour; transparency is dropped, palettes are looked up."""
     tile = getattr(image, "tile", None)  # how the file stores the pixels
     rawmode = str(tile[0][3]) if tile else ""
-    sixteen_bit = ";16" in rawmode and "BGR;16" not in rawmode  # BGR;16 packs three channels in 16 bits
+    sixteen_bit = (
+        ";16" in rawmode and "BGR;16" not in rawmode
+    )  # BGR;16 packs three channels in 16 bits
     if image.mode in GREY and not sixteen_bit:
         return 1
     if image.mode in COLOUR and not sixteen_bit:
         return 3
     kind = f"{image.mode}, 16 bits per channel" if sixteen_bit else image.mode
-    raise DataError(f"{path} has pixels of mode {kind}; expected 8 bits per channel ({', '.join(GREY + COLOUR)})")
+    raise DataError(
+        f"{path} has pixels of mode {kind}; expected 8 bits per channel "
+        f"({', '.join(GREY + COLOUR)})"
+    )
 
 
 def _content(path: str) -> bytes:
@@ -177,14 +206,20 @@ def _opened(content: bytes, path: str) -> Iterator[Image.Image]:
         except DataError:
             raise
         except UnidentifiedImageError as error:
-            raise DataError(f"{path} is no image that can be read: damaged, or none of {', '.join(FORMATS)}") from error
+            raise DataError(
+                f"{path} is no image that can be read: damaged, or none of {', '.join(FORMATS)}"
+            ) from error
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise DataError(f"{path} is too large: {error}") from error
         except Exception as error:  # Pillow's plugins raise whatever a damaged file leads them to
-            raise DataError(f"{path} is damaged or truncated: {type(error).__name__}: {error}") from error
+            raise DataError(
+                f"{path} is damaged or truncated: {type(error).__name__}: {error}"
+            ) from error
 
 
-def _on_all_cores(work: Callable[[int, list[str]], T], paths: list[str], what: str, progress: Listener) -> Iterator[T]:
+def _on_all_cores(
+    work: Callable[[int, list[str]], T], paths: list[str], what: str, progress: Listener
+) -> Iterator[T]:
     """The results of `work(start, paths[start : start + CHUNK])`, in order; the first error stops all."""
     pieces = [(start, paths[start : start + CHUNK]) for start in range(0, len(paths), CHUNK)]
     results: Iterator[T]

@@ -1,7 +1,7 @@
 """Who the examples are: ids, content digests, labels, and the one fingerprint over them.
 
-Row i of every array in every file is row i of the source. A subset is a set of row numbers. Two files meet only when
-their fingerprints agree; when they do not, `explain_difference` says why.
+Row i of every array in every file is row i of the source. A subset is a set of row numbers. Two
+files meet only when their fingerprints agree; when they do not, `explain_difference` says why.
 """
 
 import hashlib
@@ -25,10 +25,11 @@ TRAIN, HELD_OUT = 0, 1
 class Rows:
     """The N rows of a data source, without their images.
 
-    `id` (N,) UTF-8 bytes; `digest` (N,) uint64; `label` (N,) int64, the labels in use; `role` (N,) uint8, 0 for a
-    training row and 1 for one held out as test; `true_label` (N,) int64 or None; `data` the specification that the rows
-    came from; `options` what else it takes to load them again ({"image_size": 64}, {"labels_file": "noisy.npy"});
-    `test_fingerprint` that of the source's own test set, "" where the held-out rows play it.
+    `id` (N,) UTF-8 bytes; `digest` (N,) uint64; `label` (N,) int64, the labels in use; `role` (N,)
+    uint8, 0 for a training row and 1 for one held out as test; `true_label` (N,) int64 or None;
+    `data` the specification that the rows came from; `options` what else it takes to load them
+    again ({"image_size": 64}, {"labels_file": "noisy.npy"}); `test_fingerprint` that of the
+    source's own test set, "" where the held-out rows play it.
     """
 
     id: np.ndarray
@@ -59,7 +60,9 @@ class Rows:
 
     def per_class(self, index: np.ndarray) -> list[np.ndarray]:
         """The row numbers of `index` of each class, in their order."""
-        label = self.label[index].astype(np.min_scalar_type(len(self.class_names)))  # 16 bits are sorted by radix
+        label = self.label[index].astype(
+            np.min_scalar_type(len(self.class_names))
+        )  # 16 bits are sorted by radix
         order = np.argsort(label, kind="stable")
         ends = np.cumsum(np.bincount(label, minlength=len(self.class_names)))
         return np.split(index[order], ends[:-1])
@@ -93,7 +96,9 @@ def fingerprint(digest: np.ndarray, label: np.ndarray) -> str:
     return hashlib.blake2b(pairs.tobytes(), digest_size=16).hexdigest()
 
 
-def check_same(given: Rows, expected: Rows, given_name: str, expected_name: str, remedy: str = "") -> None:
+def check_same(
+    given: Rows, expected: Rows, given_name: str, expected_name: str, remedy: str = ""
+) -> None:
     """Raise IdentityError, which says how they differ, unless both are the same examples, labels, sizes and test set.
 
     `remedy` says what the user can do about another data set, order or label.
@@ -102,7 +107,9 @@ def check_same(given: Rows, expected: Rows, given_name: str, expected_name: str,
         reason = explain_difference(given, expected)
         if remedy.startswith("--align") and not np.isin(expected.digest, given.digest).any():
             remedy = ""  # there is nothing to align
-    elif given.test_fingerprint != expected.test_fingerprint or not np.array_equal(given.role, expected.role):
+    elif given.test_fingerprint != expected.test_fingerprint or not np.array_equal(
+        given.role, expected.role
+    ):
         reason = f"the same examples, but {_test_of(given)} against {_test_of(expected)}"
     elif given.options.get("image_size") != expected.options.get("image_size"):
         sizes = (rows.options.get("image_size", "no --image-size") for rows in (given, expected))
@@ -125,7 +132,10 @@ def explain_difference(given: Rows, expected: Rows) -> str:
     if same_length and np.array_equal(given.digest, expected.digest):
         rows = np.flatnonzero(given.label != expected.label)
         return f"the same examples, but {len(rows):,} of {len(given):,} are relabelled, the first in row {rows[0]}"
-    given_only, expected_only = _missing(given.digest, expected.digest), _missing(expected.digest, given.digest)
+    given_only, expected_only = (
+        _missing(given.digest, expected.digest),
+        _missing(expected.digest, given.digest),
+    )
     if same_length and not given_only and not expected_only:
         row = int(np.flatnonzero(given.digest != expected.digest)[0])
         return f"the same examples in another order (the first that differs is row {row})"
@@ -150,9 +160,14 @@ def aligned_rows(given: Rows, expected: Rows, given_name: str, expected_name: st
     places: dict[int, list[int]] = {}
     for row in range(len(given) - 1, -1, -1):
         places.setdefault(int(given.digest[row]), []).append(row)
-    rows = np.array([places[d].pop() if places.get(d) else -1 for d in map(int, expected.digest)], dtype=np.int64)
+    rows = np.array(
+        [places[d].pop() if places.get(d) else -1 for d in map(int, expected.digest)],
+        dtype=np.int64,
+    )
     if (rows < 0).all():
-        raise IdentityError(f"{given_name} shares no example with {expected_name}; there is nothing to align")
+        raise IdentityError(
+            f"{given_name} shares no example with {expected_name}; there is nothing to align"
+        )
     return rows
 
 
@@ -162,7 +177,9 @@ def class_numbers(names: tuple[str, ...], others: tuple[str, ...]) -> np.ndarray
     return np.array([numbers.get(name, -1) for name in names], dtype=np.int64)
 
 
-def carried_labels(label: np.ndarray, names: tuple[str, ...], others: tuple[str, ...], where: str) -> np.ndarray:
+def carried_labels(
+    label: np.ndarray, names: tuple[str, ...], others: tuple[str, ...], where: str
+) -> np.ndarray:
     """The labels (n,), numbers of classes `names`, as numbers of the classes `others`.
 
     Raises IdentityError when a label names a class that is not among the others.
@@ -171,8 +188,8 @@ def carried_labels(label: np.ndarray, names: tuple[str, ...], others: tuple[str,
     lost = label[carried < 0]
     if len(lost):
         raise IdentityError(
-            f"{where} has {len(lost):,} rows labelled {names[lost[0]]!r}, a class that the data lack; "
-            f"they have: {', '.join(others[:10])}{', ...' if len(others) > 10 else ''}"
+            f"{where} has {len(lost):,} rows labelled {names[lost[0]]!r}, a class that the data "
+            f"lack; they have: {', '.join(others[:10])}{', ...' if len(others) > 10 else ''}"
         )
     return carried
 
@@ -196,7 +213,8 @@ def write_rows(file: h5py.Group, rows: Rows, *, with_role: bool = True) -> None:
 def read_rows(file: h5py.Group, role: np.ndarray | None = None, *, glance: bool = False) -> Rows:
     """Read what `write_rows` stored. Raises FileError when the rows are not the ones that were fingerprinted.
 
-    At a `glance`, ids, digests and labels stay in the file until they are looked at, and nobody has checked them.
+    At a `glance`, ids, digests and labels stay in the file until they are looked at, and nobody has
+    checked them.
     """
     read = hdf5.mapped if glance else hdf5.whole
     rows = Rows(
@@ -215,7 +233,8 @@ def read_rows(file: h5py.Group, role: np.ndarray | None = None, *, glance: bool 
     lengths = {len(rows.id), len(rows.digest), len(rows.label), len(rows.role)}
     if len(lengths) != 1 or (not glance and rows.fingerprint != file.attrs["fingerprint"]):
         raise FileError(
-            f"{file.file.filename} is damaged: its rows are not the ones that it was written for (fingerprint)"
+            f"{file.file.filename} is damaged: its rows are not the ones that it was written for "
+            "(fingerprint)"
         )
     return rows
 
@@ -235,5 +254,7 @@ def _missing(of: np.ndarray, among: np.ndarray) -> int:
     there, there_counts = np.unique(among, return_counts=True)
     at = np.searchsorted(there, values)
     at[at == len(there)] = 0
-    found = np.where(there[at] == values, there_counts[at], 0) if len(there) else np.zeros_like(counts)
+    found = (
+        np.where(there[at] == values, there_counts[at], 0) if len(there) else np.zeros_like(counts)
+    )
     return int(np.maximum(counts - found, 0).sum())

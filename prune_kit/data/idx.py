@@ -27,13 +27,19 @@ FILES = {
 def load_idx(location: str, *, name: str, kept_in: str, class_names: tuple[str, ...]) -> Dataset:
     """The data set whose four IDX files lie in `location`, or in `raw` or `kept_in`/raw in it, as torchvision has them.
 
-    The rows stand in the order of the files. Raises DataError, which names the file, when one is missing or damaged.
+    The rows stand in the order of the files. Raises DataError, which names the file, when one is
+    missing or damaged.
     """
     given = Path(location)
     if not given.is_dir():
-        raise DataError(f"there is no folder {given}; {name} needs one that holds the files {_wanted()}")
+        raise DataError(
+            f"there is no folder {given}; {name} needs one that holds the files {_wanted()}"
+        )
     folders = [given, given / "raw", given / kept_in / "raw"]
-    folder = next((folder for folder in folders if any(_find(folder, *file) for file in FILES.values())), given)
+    folder = next(
+        (folder for folder in folders if any(_find(folder, *file) for file in FILES.values())),
+        given,
+    )
     paths = {part: _find(folder, *file) for part, file in FILES.items()}
     arrays = {part: read_idx(path, FILES[part][1]) for part, path in paths.items() if path}
     if len(arrays) < len(FILES):
@@ -55,25 +61,29 @@ def load_idx(location: str, *, name: str, kept_in: str, class_names: tuple[str, 
 def read_idx(path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
     """The bytes of one IDX file as an array of `dimensions` dimensions; gzip is known by its content, not by the name.
 
-    Raises DataError when the file is no IDX file of bytes, has other dimensions, or is not as long as it says.
+    Raises DataError when the file is no IDX file of bytes, has other dimensions, or is not as long
+    as it says.
     """
     try:
         content = path.read_bytes()
         if content.startswith(GZIP):
             content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read (damaged or truncated?): {error}. Fetch it again") from error
+        raise DataError(
+            f"{path} cannot be read (damaged or truncated?): {error}. Fetch it again"
+        ) from error
     magic = bytes([0, 0, UNSIGNED_BYTE, dimensions])
     start = 4 + 4 * dimensions
     if len(content) < start or not content.startswith(magic):
         raise DataError(
-            f"{path} begins with {content[:4].hex() or 'nothing'}; expected {magic.hex()}, the IDX magic number"
+            f"{path} begins with {content[:4].hex() or 'nothing'}; expected {magic.hex()}, the IDX "
+            "magic number"
         )
     shape = struct.unpack(f">{dimensions}I", content[4:start])
     if len(content) - start != math.prod(shape):
         raise DataError(
-            f"{path} says that it holds {' x '.join(map(str, shape))} bytes, and holds {len(content) - start:,} "
-            "(truncated or damaged?). Fetch it again"
+            f"{path} says that it holds {' x '.join(map(str, shape))} bytes, and holds "
+            f"{len(content) - start:,} (truncated or damaged?). Fetch it again"
         )
     return (
         np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()

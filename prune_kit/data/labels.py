@@ -18,8 +18,9 @@ CSV_COLUMNS = ("index", "id", "label")
 def read_labels(path: Path, ids: np.ndarray) -> np.ndarray:
     """The labels in a file, in the order of the source's rows, whose ids (N,) are UTF-8 bytes.
 
-    A CSV's lines find their rows by the column `index` or `id`; with neither they stand in the order of the rows.
-    Raises DataError when the file is none of these, its labels are no integers, or a line's row is not there.
+    A CSV's lines find their rows by the column `index` or `id`; with neither they stand in the
+    order of the rows. Raises DataError when the file is none of these, its labels are no integers,
+    or a line's row is not there.
     """
     if path.suffix == ".npy":
         try:
@@ -28,7 +29,9 @@ def read_labels(path: Path, ids: np.ndarray) -> np.ndarray:
         except files.UNREADABLE_ARRAY as error:
             raise DataError(f"{path} is no array of labels: {error}") from error
         if not isinstance(labels, np.ndarray):
-            raise DataError(f"{path} is an .npz file under another name; save the labels with numpy.save")
+            raise DataError(
+                f"{path} is an .npz file under another name; save the labels with numpy.save"
+            )
         return labels
     if path.suffix == ".csv":
         try:
@@ -44,7 +47,9 @@ def read_labels(path: Path, ids: np.ndarray) -> np.ndarray:
             ordered[_rows_of(lines, ids, path)] = [int(line["label"]) for line in lines]
             return ordered
         except (TypeError, ValueError, OverflowError) as error:
-            raise DataError(f"{path} holds a label or an index that is no integer: {error}") from error
+            raise DataError(
+                f"{path} holds a label or an index that is no integer: {error}"
+            ) from error
     raise DataError(f"{path} is no label file that is known here; expected .npy, .csv or .h5")
 
 
@@ -61,7 +66,9 @@ def write_labels(path: Path, rows: Rows, label: Int[np.ndarray, "N"]) -> None:
         lines = ((row, rows.id[row].decode("utf-8"), int(label[row])) for row in range(len(rows)))
         files.write_bytes(path, csv_text([CSV_COLUMNS, *lines]).encode())
     else:
-        raise OptionError(f"{path} does not say how to write labels; expected a name that ends in .npy or .csv")
+        raise OptionError(
+            f"{path} does not say how to write labels; expected a name that ends in .npy or .csv"
+        )
 
 
 def _rows_of(lines: list[dict[str, str]], ids: np.ndarray, path: Path) -> list[int]:
@@ -73,17 +80,21 @@ def _rows_of(lines: list[dict[str, str]], ids: np.ndarray, path: Path) -> list[i
         unknown = [line["id"] for line in lines if line["id"] not in places]
         if unknown:
             raise DataError(
-                f"{path} speaks of {unknown[0]!r}, which is no id of the data, such as {next(iter(places))!r}"
+                f"{path} speaks of {unknown[0]!r}, which is no id of the data, such as "
+                f"{next(iter(places))!r}"
             )
         rows = [places[line["id"]] for line in lines]
     else:
         return list(range(len(lines)))
     if sorted(rows) != list(range(len(ids))):
         raise DataError(
-            f"{path} must speak of each of the {len(ids):,} rows once; its {len(lines):,} lines speak of "
-            f"{len(set(rows) & set(range(len(ids)))):,} of them"
+            f"{path} must speak of each of the {len(ids):,} rows once; its {len(lines):,} lines "
+            f"speak of {len(set(rows) & set(range(len(ids)))):,} of them"
         )
     for line, row in zip(lines, rows, strict=True):
         if "id" in line and row < len(ids) and line["id"] != ids[row].decode("utf-8"):
-            raise DataError(f"{path} calls row {row} {line['id']!r}; in the data it is {ids[row].decode('utf-8')!r}")
+            raise DataError(
+                f"{path} calls row {row} {line['id']!r}; in the data it is "
+                f"{ids[row].decode('utf-8')!r}"
+            )
     return rows

@@ -14,23 +14,33 @@ OPTIONAL = ("x_test", "y_test", "class_names", "ids")
 def from_named_arrays(arrays: Mapping[str, object], *, name: str, spec: str) -> Dataset:
     """A Dataset of `x_train` uint8 (N, H, W[, C]), `y_train` (N,) or (N, 1), and, where given, the optional arrays.
 
-    `x_test` with `y_test`; `class_names` (C,), which then decides the number of classes; `ids` (N,), one text per
-    training image. Other names are left alone. Raises DataError, which says what there is, for what is
-    missing or wrong.
+    `x_test` with `y_test`; `class_names` (C,), which then decides the number of classes; `ids`
+    (N,), one text per training image. Other names are left alone. Raises DataError, which says what
+    there is, for what is missing or wrong.
     """
     given = [key for key in (*NEEDED, *OPTIONAL) if key in arrays and arrays[key] is not None]
     present = {key: _array(arrays[key], f"{name}: {key}") for key in given}
     missing = [key for key in NEEDED if key not in present]
     if missing:
         there = ", ".join(map(str, arrays)) or "nothing"
-        raise DataError(f"{name} has no {' and no '.join(missing)}; it has: {there}. Needed are {' and '.join(NEEDED)}")
+        raise DataError(
+            f"{name} has no {' and no '.join(missing)}; it has: {there}. Needed are "
+            f"{' and '.join(NEEDED)}"
+        )
     if ("x_test" in present) != ("y_test" in present):
         only, other = ("x_test", "y_test") if "x_test" in present else ("y_test", "x_test")
-        raise DataError(f"{name} has {only} but no {other}; give both, or neither to have a fifth of the rows held out")
+        raise DataError(
+            f"{name} has {only} but no {other}; give both, or neither to have a fifth of the rows "
+            "held out"
+        )
     for key, array in present.items():
         if array.dtype == object:
-            raise DataError(f"{name}: {key} is an array of Python objects; save it as plain numbers or texts")
-    names = _texts(present["class_names"], f"{name}: class_names") if "class_names" in present else None
+            raise DataError(
+                f"{name}: {key} is an array of Python objects; save it as plain numbers or texts"
+            )
+    names = (
+        _texts(present["class_names"], f"{name}: class_names") if "class_names" in present else None
+    )
     return from_arrays(
         present["x_train"],
         _column(present["y_train"]),
@@ -46,7 +56,11 @@ def from_named_arrays(arrays: Mapping[str, object], *, name: str, spec: str) -> 
 def _array(value: object, where: str) -> np.ndarray:
     try:
         return np.asarray(value)
-    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; torch's words for a tensor on a GPU
+    except (
+        ValueError,
+        TypeError,
+        RuntimeError,
+    ) as error:  # ragged lists; torch's words for a tensor on a GPU
         raise DataError(f"{where} is no array: {' '.join(str(error).split())}") from error
 
 
@@ -59,6 +73,9 @@ def _texts(array: np.ndarray, where: str) -> list[str]:
     if array.ndim != 1 or array.dtype.kind not in "USiu":
         raise DataError(f"{where} is {array.dtype} {array.shape}; expected a list of texts")
     try:
-        return [value.decode("utf-8") if isinstance(value, bytes) else str(value) for value in array.tolist()]
+        return [
+            value.decode("utf-8") if isinstance(value, bytes) else str(value)
+            for value in array.tolist()
+        ]
     except UnicodeDecodeError as error:
         raise DataError(f"{where} holds bytes that are no UTF-8 text: {error.object!r}") from error

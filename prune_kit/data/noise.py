@@ -1,7 +1,8 @@
 """Planted label noise: the kinds of it, and the label file (`labels.h5`) that remembers the truth.
 
-Every kind changes training rows only; rows that play the test set keep their labels. Probes are noise that is planted
-while scoring, in a few rows, so that `clean` can see where labels fall that are known to be wrong.
+Every kind changes training rows only; rows that play the test set keep their labels. Probes are
+noise that is planted while scoring, in a few rows, so that `clean` can see where labels fall that
+are known to be wrong.
 """
 
 import json
@@ -23,7 +24,9 @@ from prune_kit.storage import files, hdf5
 from prune_kit.storage.provenance import now, version
 
 MADE_BY = "prune-kit corrupt"
-PROBE_CHANCE = 50_101  # with the seed, a stream of its own: the held-out fifth and `random` draw from others
+PROBE_CHANCE = (
+    50_101  # with the seed, a stream of its own: the held-out fifth and `random` draw from others
+)
 Noise = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
 
@@ -31,8 +34,8 @@ Noise = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 class NoisyLabels:
     """Labels with planted errors. `rows` carry them as `label` and the right ones as `true_label`.
 
-    `touched` (N,) says which rows the noise was applied to; some kinds leave a touched label right. `parameters` say
-    what was planted: kind, rate, seed.
+    `touched` (N,) says which rows the noise was applied to; some kinds leave a touched label right.
+    `parameters` say what was planted: kind, rate, seed.
     """
 
     rows: Rows
@@ -54,7 +57,11 @@ class NoisyLabels:
 
     def write(self, path: str | Path) -> None:
         """Write the label file, whole or not at all. Raises FileError."""
-        attributes = {"parameters": json.dumps(self.parameters), "created": now(), "prune_kit_version": version()}
+        attributes = {
+            "parameters": json.dumps(self.parameters),
+            "created": now(),
+            "prune_kit_version": version(),
+        }
         with hdf5.writing_hdf5(Path(path), "labels", attributes) as file:
             write_rows(file, self.rows)
             file["touched"] = self.touched
@@ -66,22 +73,30 @@ class NoisyLabels:
             return cls(read_rows(file), file["touched"][()], json.loads(file.attrs["parameters"]))
 
 
-def uniform(label: Int[np.ndarray, "n"], classes: int, chance: np.random.Generator) -> Int[np.ndarray, "n"]:
+def uniform(
+    label: Int[np.ndarray, "n"], classes: int, chance: np.random.Generator
+) -> Int[np.ndarray, "n"]:
     """A label drawn from all classes, the right one among them. Source: Zhang et al. 2017, section 2.1."""
     return chance.integers(0, classes, len(label))
 
 
-def permute(label: Int[np.ndarray, "n"], classes: int, chance: np.random.Generator) -> Int[np.ndarray, "n"]:
+def permute(
+    label: Int[np.ndarray, "n"], classes: int, chance: np.random.Generator
+) -> Int[np.ndarray, "n"]:
     """The labels permuted among the rows, so that every class keeps its total. Source: Data Diet, appendix B.3."""
     return chance.permutation(label)
 
 
-def flip(label: Int[np.ndarray, "n"], classes: int, chance: np.random.Generator) -> Int[np.ndarray, "n"]:
+def flip(
+    label: Int[np.ndarray, "n"], classes: int, chance: np.random.Generator
+) -> Int[np.ndarray, "n"]:
     """Another class for certain, any of them with the same chance."""
     return (label + chance.integers(1, classes, len(label))) % classes
 
 
-def pair(label: Int[np.ndarray, "n"], classes: int, chance: np.random.Generator) -> Int[np.ndarray, "n"]:
+def pair(
+    label: Int[np.ndarray, "n"], classes: int, chance: np.random.Generator
+) -> Int[np.ndarray, "n"]:
     """The next class, and the first after the last."""
     return (label + 1) % classes
 
@@ -93,7 +108,9 @@ def transition(
     label: Int[np.ndarray, "n"], matrix: Float[np.ndarray, "C C"], chance: np.random.Generator
 ) -> Int[np.ndarray, "n"]:
     """A label drawn for each row with the chances in its class's row of `matrix`."""
-    drawn: np.ndarray = (chance.random(len(label))[:, None] > matrix.cumsum(axis=1)[label][:, :-1]).sum(axis=1)
+    drawn: np.ndarray = (
+        chance.random(len(label))[:, None] > matrix.cumsum(axis=1)[label][:, :-1]
+    ).sum(axis=1)
     return drawn
 
 
@@ -104,7 +121,10 @@ def read_matrix(path: Path, classes: int) -> Float[np.ndarray, "C C"]:
             with path.open("rb") as file:
                 found = np.asarray(np.load(file, allow_pickle=False))
         else:
-            lines = [line.partition("#")[0].replace(",", " ").split() for line in path.read_text("utf-8").splitlines()]
+            lines = [
+                line.partition("#")[0].replace(",", " ").split()
+                for line in path.read_text("utf-8").splitlines()
+            ]
             found = np.asarray([line for line in lines if line])
         if found.dtype.kind not in "biufU":
             raise ValueError(f"they are {found.dtype}, and not real")
@@ -115,23 +135,34 @@ def read_matrix(path: Path, classes: int) -> Float[np.ndarray, "C C"]:
         reason = "its rows are not equally long" if "inhomogeneous" in str(error) else error
         raise OptionError(f"--matrix {path} cannot be read as numbers: {reason}") from error
     if matrix.shape != (classes, classes):
-        raise OptionError(f"--matrix {path} is {matrix.shape}; expected ({classes}, {classes}), a row per class")
+        raise OptionError(
+            f"--matrix {path} is {matrix.shape}; expected ({classes}, {classes}), a row per class"
+        )
     if not (matrix >= 0).all() or not np.allclose(matrix.sum(axis=1), 1, atol=1e-6):
-        raise OptionError(f"--matrix {path}: every row must hold shares from 0 to 1 that add up to 1")
+        raise OptionError(
+            f"--matrix {path}: every row must hold shares from 0 to 1 that add up to 1"
+        )
     return matrix
 
 
 def plant(
-    data: Dataset, kind: str, *, rate: float | None = None, matrix: np.ndarray | None = None, seed: int = 0
+    data: Dataset,
+    kind: str,
+    *,
+    rate: float | None = None,
+    matrix: np.ndarray | None = None,
+    seed: int = 0,
 ) -> NoisyLabels:
     """Plant label noise of a kind in `rate` of the training rows, drawn at random; or by a transition `matrix`.
 
-    Raises OptionError for an unknown kind or a rate out of range, DataError when the labels are planted already.
+    Raises OptionError for an unknown kind or a rate out of range, DataError when the labels are
+    planted already.
     """
     if data.true_labels is not None:
         raise DataError(
-            f"{data.name} has planted or replaced labels already ({data.rows.options.get('labels_file')}); noise is "
-            "planted in the original labels only"
+            f"{data.name} has planted or replaced labels already "
+            f"({data.rows.options.get('labels_file')}); noise is planted in the original labels "
+            "only"
         )
     check_seeds(seed=seed)
     chance = np.random.default_rng(seed)
@@ -153,21 +184,27 @@ def plant(
     else:
         raise registry.unknown("noise", kind, [*KINDS, "matrix"])
     planted = data.rows.relabelled(label, data.labels)
-    described = {"kind": kind, "rate": rate, "matrix": None if matrix is None else matrix.tolist(), "seed": seed}
+    described = {
+        "kind": kind,
+        "rate": rate,
+        "matrix": None if matrix is None else matrix.tolist(),
+        "seed": seed,
+    }
     return NoisyLabels(planted, touched, described)
 
 
 def draw_probes(rows: Rows, share: float, seed: int) -> Int[np.ndarray, "N"]:
     """The label to plant in every row: another class in `share` of the training rows, NO_PROBE in all others.
 
-    round(share * n) of the n training rows, drawn without replacement; each of the C - 1 other classes with the same
-    chance. Raises OptionError when the share is not above 0 and below 0.5, or makes no probe.
+    round(share * n) of the n training rows, drawn without replacement; each of the C - 1 other
+    classes with the same chance. Raises OptionError when the share is not above 0 and below 0.5, or
+    makes no probe.
     """
     training = rows.training
     if not 0 < share < 0.5:
         raise OptionError(
-            f"--probes {share:g} is out of range; it is a share of the training rows, above 0 and below 0.5. "
-            "Leave it out to plant none"
+            f"--probes {share:g} is out of range; it is a share of the training rows, above 0 and "
+            "below 0.5. Leave it out to plant none"
         )
     count = round(share * len(training))
     if not count:

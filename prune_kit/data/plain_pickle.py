@@ -1,8 +1,9 @@
 """Reading a pickle that holds plain values and arrays of bytes, without running any code that it names.
 
-A pickle may name any function and have it called. This reader knows the five names that an array in such a file
-needs, gives each a harmless stand-in, and refuses every other name before it is imported. Not even numpy's own
-functions are called: given forged arguments, numpy's `dtype.__setstate__` crashes the interpreter (tried).
+A pickle may name any function and have it called. This reader knows the five names that an array in
+such a file needs, gives each a harmless stand-in, and refuses every other name before it is
+imported. Not even numpy's own functions are called: given forged arguments, numpy's
+`dtype.__setstate__` crashes the interpreter (tried).
 """
 
 import io
@@ -19,8 +20,8 @@ from prune_kit.errors import DataError
 def read_plain_pickle(content: bytes, where: str) -> dict[str, Any]:
     """The dictionary in a pickle of Python 2 or 3: its keys as text, its arrays uint8, read-only.
 
-    Raises DataError, which begins with `where`, for a name that is not admitted, for a damaged pickle, and for one that
-    holds no dictionary.
+    Raises DataError, which begins with `where`, for a name that is not admitted, for a damaged
+    pickle, and for one that holds no dictionary.
     """
     try:
         value = _PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
@@ -28,17 +29,24 @@ def read_plain_pickle(content: bytes, where: str) -> dict[str, Any]:
         raise DataError(f"{where} {error}") from error
     except Exception as error:  # a damaged pickle raises whatever its bytes happen to ask for
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{where} is no whole pickle (damaged or truncated?): {reason}. Fetch it again") from error
+        raise DataError(
+            f"{where} is no whole pickle (damaged or truncated?): {reason}. Fetch it again"
+        ) from error
     if not isinstance(value, dict):
         raise DataError(f"{where} holds a {type(value).__name__}; expected a dictionary")
-    return {_text(key): entry.array if isinstance(entry, _Array) else entry for key, entry in value.items()}
+    return {
+        _text(key): entry.array if isinstance(entry, _Array) else entry
+        for key, entry in value.items()
+    }
 
 
 class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if (module, name) not in _ADMITTED:
             named = " ".join(f"{module}.{name}".split())
-            raise DataError(f"names {named}, which no data file needs; nothing was run. Do not trust this file")
+            raise DataError(
+                f"names {named}, which no data file needs; nothing was run. Do not trust this file"
+            )
         return _ADMITTED[module, name]
 
 
@@ -62,7 +70,9 @@ class _Array:
         if not isinstance(state, tuple) or len(state) != 5:
             raise DataError("holds an array of a kind that is not known here")
         _, shape, byte_type, column_first, raw = state
-        plain = isinstance(shape, tuple) and all(isinstance(length, int) and length >= 0 for length in shape)
+        plain = isinstance(shape, tuple) and all(
+            isinstance(length, int) and length >= 0 for length in shape
+        )
         if (
             not plain
             or not isinstance(byte_type, _ByteType)

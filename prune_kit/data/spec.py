@@ -25,22 +25,30 @@ def check_trusted(spec: str, trust: bool) -> None:
     Loading would run it, and the file may be a stranger's.
     """
     name, _, location = spec.partition(":")
-    if not trust and name.replace("-", "_") not in registry.module_names(SOURCES) and location.isidentifier():
+    if (
+        not trust
+        and name.replace("-", "_") not in registry.module_names(SOURCES)
+        and location.isidentifier()
+    ):
         raise OptionError(
-            f"the file names code as its data, {spec!r}, which runs when it is loaded. If you know it: --data {spec}, "
-            "or --trust"
+            f"the file names code as its data, {spec!r}, which runs when it is loaded. If you know "
+            f"it: --data {spec}, or --trust"
         )
 
 
 def load_data(
-    spec: str, *, labels: str | Path | None = None, image_size: int | None = None, progress: Listener = nobody
+    spec: str,
+    *,
+    labels: str | Path | None = None,
+    image_size: int | None = None,
+    progress: Listener = nobody,
 ) -> Dataset:
     """Load the data set that `spec` names.
 
-    `labels` is a file of other labels (npy, csv, or what `corrupt` wrote), put over the data's own, which are kept as
-    `true_labels`.
-    `image_size` is the side, in pixels, to which a folder's images are resized. Raises OptionError for a specification
-    that names nothing, DataError for data that cannot be read.
+    `labels` is a file of other labels (npy, csv, or what `corrupt` wrote), put over the data's own,
+    which are kept as `true_labels`. `image_size` is the side, in pixels, to which a folder's images
+    are resized. Raises OptionError for a specification that names nothing, DataError for data that
+    cannot be read.
     """
     name, _, location = spec.partition(":")
     if name.replace("-", "_") in registry.module_names(SOURCES) and name != "function":
@@ -54,7 +62,9 @@ def load_data(
     else:
         raise registry.unknown("data source", name, [*source_names(), FUNCTION])
     if image_size is not None and (image_size < 1 or source != "folder"):
-        raise OptionError(f"--image-size {image_size} is for folder:DIR, and at least 1; the data is {spec!r}")
+        raise OptionError(
+            f"--image-size {image_size} is for folder:DIR, and at least 1; the data is {spec!r}"
+        )
     module = registry.load(SOURCES, source, "data source")
     data: Dataset = module.load(location, image_size=image_size, progress=progress)
     options = {"image_size": image_size} if image_size is not None else {}

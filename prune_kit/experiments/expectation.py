@@ -13,7 +13,9 @@ from prune_kit.errors import RecipeError
 from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.table import ScoreTable
 
-CHECK = re.compile(r"(?P<left>.+?)(?: - (?P<minus>.+?))? (?P<sign>>=|<=|>|<) (?P<bound>[-+]?\d+(?:\.\d+)?)")
+CHECK = re.compile(
+    r"(?P<left>.+?)(?: - (?P<minus>.+?))? (?P<sign>>=|<=|>|<) (?P<bound>[-+]?\d+(?:\.\d+)?)"
+)
 RANKS = re.compile(r"spearman\((?P<first>[^,]+), *(?P<second>[^)]+)\)")
 SIGNS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -27,8 +29,9 @@ SIGNS: dict[str, Callable[[float, float], bool]] = {
 class Expectation:
     """A claim of a paper, `where` it stands, its `check`, and what we `measured` (date and machine; "" if not yet).
 
-    `check` is one comparison: `NAME >= 90` (test accuracy in percent), `NAME - full > -1` or `NAME - random > 0`
-    (points, against the random subset of the same size), `NAME - NAME > 0`, or `spearman(el2n@20, grand@20) >= 0.9`.
+    `check` is one comparison: `NAME >= 90` (test accuracy in percent), `NAME - full > -1` or `NAME
+    - random > 0` (points, against the random subset of the same size), `NAME - NAME > 0`, or
+    `spearman(el2n@20, grand@20) >= 0.9`.
     """
 
     claim: str
@@ -41,14 +44,20 @@ def refuse_unknown(path: Path, check: str, names: set[str]) -> None:
     """Raise RecipeError, before anything is trained, for a check that is none, or speaks of what is not trained."""
     match = CHECK.fullmatch(check)
     if not match:
-        raise RecipeError(f"{path}: check {check!r} is no comparison such as 'selection - random > 0'")
+        raise RecipeError(
+            f"{path}: check {check!r} is no comparison such as 'selection - random > 0'"
+        )
     if not RANKS.fullmatch(match["left"]):
         for name in filter(None, (match["left"], match["minus"])):
             if name not in names and not name.startswith("random"):
-                raise registry.unknown(f"outcome in the check {check!r},", name, sorted(names), RecipeError)
+                raise registry.unknown(
+                    f"outcome in the check {check!r},", name, sorted(names), RecipeError
+                )
 
 
-def judge(expectation: Expectation, table: ScoreTable, outcomes: Outcomes) -> tuple[Expectation, float, bool]:
+def judge(
+    expectation: Expectation, table: ScoreTable, outcomes: Outcomes
+) -> tuple[Expectation, float, bool]:
     """The expectation with the value that was measured for its check, and whether the check holds."""
     match = CHECK.fullmatch(expectation.check)
     assert match is not None
@@ -63,7 +72,9 @@ def _measure(left: str, minus: str | None, table: ScoreTable, outcomes: Outcomes
         from scipy.stats import spearmanr
 
         rows = table.rows.training
-        hardness = np.stack([table.hardness(ranks[name].strip())[rows] for name in ("first", "second")])
+        hardness = np.stack(
+            [table.hardness(ranks[name].strip())[rows] for name in ("first", "second")]
+        )
         return float(spearmanr(*hardness[:, np.isfinite(hardness).all(axis=0)]).statistic)
     lines = {line.name: line for line in outcomes.summaries()}
     if left not in lines:
@@ -72,5 +83,7 @@ def _measure(left: str, minus: str | None, table: ScoreTable, outcomes: Outcomes
         return 100 * lines[left].mean
     difference = lines[left].minus_random if minus == "random" else outcomes.difference(left, minus)
     if difference is None:
-        raise RecipeError(f"a check compares {left!r} with {minus!r}, which was not trained on the same seeds")
+        raise RecipeError(
+            f"a check compares {left!r} with {minus!r}, which was not trained on the same seeds"
+        )
     return float(np.round(100 * difference.mean, 9))

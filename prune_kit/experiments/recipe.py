@@ -1,8 +1,8 @@
 """Recipes: one TOML file per experiment of a paper, turned into plain arguments of the verbs.
 
-Sections: `[data]`, `[train]` (a TrainConfig), `[score]`, `[select]`, `[retrain]`, `[seeds]`, and `[[expect]]` blocks,
-each a paper's claim with one comparison that checks it. Without `[select]` and `[retrain]` a recipe only scores. This
-is the only file that knows recipes.
+Sections: `[data]`, `[train]` (a TrainConfig), `[score]`, `[select]`, `[retrain]`, `[seeds]`, and
+`[[expect]]` blocks, each a paper's claim with one comparison that checks it. Without `[select]` and
+`[retrain]` a recipe only scores. This is the only file that knows recipes.
 """
 
 import tomllib
@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from prune_kit.protocol.config import TrainConfig
 
 SCORE_OPTIONS = ("probes", "ratios", "folds", "sampling", "space", "clusters", "threshold", "bn")
-SELECT_OPTIONS = ("offset", "offset_from", "per_class", "drop_hardest", "suspect_by", "bins", "keep_easy")
+SELECT_OPTIONS = (
+    "offset",
+    "offset_from",
+    "per_class",
+    "drop_hardest",
+    "suspect_by",
+    "bins",
+    "keep_easy",
+)
 KEYS = {
     "": {"title", "paper", "data", "train", "score", "select", "retrain", "seeds", "expect"},
     "data": {"source"},
@@ -93,7 +101,9 @@ def load_recipe(name: str | Path) -> Recipe:
     path = Path(name)
     if path.suffix != ".toml":
         if str(name) not in recipe_names():
-            raise registry.unknown("recipe", str(name), [*recipe_names(), "or a .toml file"], RecipeError)
+            raise registry.unknown(
+                "recipe", str(name), [*recipe_names(), "or a .toml file"], RecipeError
+            )
         path = recipes_folder() / f"{name}.toml"
     try:
         content = tomllib.loads(path.read_text("utf-8"))
@@ -117,8 +127,8 @@ def reproduce(
 ) -> Reproduction:
     """Score, select, retrain and check as the recipe says; `data` says where its data set lies.
 
-    `scale="smoke"` runs the same steps on digits, with a small network, in about a minute. Raises RecipeError and
-    what the verbs raise.
+    `scale="smoke"` runs the same steps on digits, with a small network, in about a minute. Raises
+    RecipeError and what the verbs raise.
     """
     if scale not in SCALES:
         raise registry.unknown("scale", scale, SCALES)
@@ -126,7 +136,8 @@ def reproduce(
         recipe, data = smoke(recipe), "digits"
     if data is None and recipe.source != "digits":
         raise OptionError(
-            f"recipe {recipe.name} needs its data: --data {recipe.source}:PATH, or --scale smoke to try it"
+            f"recipe {recipe.name} needs its data: --data {recipe.source}:PATH, or --scale smoke "
+            "to try it"
         )
     loaded = load_data(data or recipe.source, progress=progress)
     announce(loaded, recipe)
@@ -145,10 +156,17 @@ def reproduce(
         **{name: _plain(recipe.score[name]) for name in SCORE_OPTIONS if name in recipe.score},
         **where,
     )
-    selections = {name: pipeline.select(table, **options) for name, options in _grid(recipe.select).items()}
+    selections = {
+        name: pipeline.select(table, **options) for name, options in _grid(recipe.select).items()
+    }
     if selections:
         outcomes = pipeline.retrain(
-            loaded, selections, config=recipe.train, seed=recipe.seeds["retrain"], **recipe.retrain, **where
+            loaded,
+            selections,
+            config=recipe.train,
+            seed=recipe.seeds["retrain"],
+            **recipe.retrain,
+            **where,
         )
     else:
         outcomes = Outcomes((), loaded.fingerprint, loaded.rows.data)
@@ -205,7 +223,9 @@ def _parse(path: Path, content: dict[str, Any]) -> Recipe:
             raise RecipeError(f"{path} has no section [{section}]")
         _check_keys(path, section, content[section])
     if "probes" in content["score"] and content["select"]:
-        raise RecipeError(f"{path}: [score] probes are for `clean`; a table with planted labels takes no [select]")
+        raise RecipeError(
+            f"{path}: [score] probes are for `clean`; a table with planted labels takes no [select]"
+        )
     blocks = content.get("expect", [])
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
         raise RecipeError(f"{path}: expectations are written as blocks, each under [[expect]]")
@@ -232,10 +252,13 @@ def _parse(path: Path, content: dict[str, Any]) -> Recipe:
 
 def _check_keys(path: Path, section: str, content: Mapping[str, Any]) -> None:
     where = f"[{section}]" if section else "the top level"
-    unknown = sorted(set(content) - KEYS.get(section, set(content)))  # TrainConfig knows its own keys
+    unknown = sorted(
+        set(content) - KEYS.get(section, set(content))
+    )  # TrainConfig knows its own keys
     if unknown:
         raise RecipeError(
-            f"{path}: unknown key {unknown[0]!r} in {where}; there are: {', '.join(sorted(KEYS[section]))}"
+            f"{path}: unknown key {unknown[0]!r} in {where}; there are: "
+            f"{', '.join(sorted(KEYS[section]))}"
         )
     lacking = sorted(NEEDED.get(section, set()) - set(content))
     if lacking:
@@ -259,7 +282,9 @@ def _grid(select: dict[str, Any]) -> dict[str, dict[str, Any]]:
     if len(cells) == 1:
         return {"selection": {**fixed, **cells[0]}}
     varied = [key for key in lists if len(lists[key]) > 1]
-    return {" ".join(_cell_word(key, cell[key]) for key in varied): {**fixed, **cell} for cell in cells}
+    return {
+        " ".join(_cell_word(key, cell[key]) for key in varied): {**fixed, **cell} for cell in cells
+    }
 
 
 def _cell_word(key: str, value: Any) -> str:

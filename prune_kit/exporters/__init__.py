@@ -1,7 +1,7 @@
 """One file per format: `export(selection, index, path) -> None`. `index` are the rows to write, kept or dropped.
 
-`SUFFIX` is the file's ending. `WHOLE_TABLE` says that the format tells kept from dropped rows, and so lists all rows of
-the source unless one kind is asked for.
+`SUFFIX` is the file's ending. `WHOLE_TABLE` says that the format tells kept from dropped rows, and
+so lists all rows of the source unless one kind is asked for.
 """
 
 from collections.abc import Iterator

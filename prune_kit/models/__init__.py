@@ -1,8 +1,8 @@
 """Networks by name: `mlp`, `convnet`, `resnet18`, `resnet50`, `timm:NAME`, `torchvision:NAME`.
 
-One file per family. A family's `NAMES` lists what it builds (a name that ends in ":" stands for a whole library), its
-`build(name, shape=, classes=)` builds it, and its `classifier(model)` names the module whose input is the penultimate
-representation.
+One file per family. A family's `NAMES` lists what it builds (a name that ends in ":" stands for a
+whole library), its `build(name, shape=, classes=)` builds it, and its `classifier(model)` names the
+module whose input is the penultimate representation.
 """
 
 from pathlib import Path
@@ -58,7 +58,9 @@ def _try(name: str, model: "nn.Module", shape: tuple[int, int, int]) -> None:
             model(torch.zeros(1, channels, height, width))
     except (RuntimeError, ValueError, AssertionError) as error:
         reason = " ".join(str(error).split())
-        raise ModelError(f"{name} does not take {height}x{width}x{channels} images: {reason}") from error
+        raise ModelError(
+            f"{name} does not take {height}x{width}x{channels} images: {reason}"
+        ) from error
     finally:
         model.train(training)
 
@@ -78,6 +80,11 @@ def penultimate(name: str, model: "nn.Module", inputs: "torch.Tensor") -> "torch
 def _family(name: str) -> ModuleType:
     for family in registry.module_names(__name__):
         module = registry.load(__name__, family, "model family")
-        if any(name == known or (known.endswith(":") and name.startswith(known)) for known in module.NAMES):
+        if any(
+            name == known or (known.endswith(":") and name.startswith(known))
+            for known in module.NAMES
+        ):
             return module
-    raise registry.unknown("model", name, [f"{n}NAME" if n.endswith(":") else n for n in model_names()], ModelError)
+    raise registry.unknown(
+        "model", name, [f"{n}NAME" if n.endswith(":") else n for n in model_names()], ModelError
+    )

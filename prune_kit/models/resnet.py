@@ -1,9 +1,10 @@
 """resnet18, resnet50: the low-resolution residual networks of Data Diet, for images around 32x32.
 
 The stem is one 3x3 convolution of stride 1, without max pooling (Paul, Ganguli, Dziugaite 2021,
-https://arxiv.org/abs/2107.07075, appendix B.2). Blocks as in He et al. 2015, https://arxiv.org/abs/1512.03385, version
-1, the stride of a bottleneck in its 3x3 convolution. The scale of the last batch norm of each block starts at zero, as
-in Data Diet's code; this changes grand@0.
+https://arxiv.org/abs/2107.07075, appendix B.2). Blocks as in He et al. 2015,
+https://arxiv.org/abs/1512.03385, version 1, the stride of a bottleneck in its 3x3 convolution. The
+scale of the last batch norm of each block starts at zero, as in Data Diet's code; this changes
+grand@0.
 """
 
 import torch
@@ -18,7 +19,9 @@ WIDTHS = (64, 128, 256, 512)
 class ResidualBlock(nn.Module):
     """A chain of convolutions and batch norms, added to its input (projected by 1x1 where the shape changes)."""
 
-    def __init__(self, inputs: int, width: int, outputs: int, stride: int, bottleneck: bool) -> None:
+    def __init__(
+        self, inputs: int, width: int, outputs: int, stride: int, bottleneck: bool
+    ) -> None:
         super().__init__()
         if bottleneck:
             shapes = [(inputs, width, 1, 1), (width, width, 3, stride), (width, outputs, 1, 1)]
@@ -28,7 +31,9 @@ class ResidualBlock(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(shape[1]) for shape in shapes)
         self.shortcut = nn.Sequential()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(_convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential(
+                _convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs)
+            )
         last = self.norms[-1]
         assert isinstance(last, nn.BatchNorm2d)
         nn.init.zeros_(last.weight)
@@ -36,7 +41,9 @@ class ResidualBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Images (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
         y = x
-        for position, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+        for position, (convolution, norm) in enumerate(
+            zip(self.convolutions, self.norms, strict=True)
+        ):
             y = norm(convolution(y))
             if position < len(self.norms) - 1:
                 y = functional.relu(y)
@@ -46,7 +53,11 @@ class ResidualBlock(nn.Module):
 def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
     """A residual network for images of `shape` (height, width, channels)."""
     bottleneck = name == "resnet50"
-    layers: list[nn.Module] = [_convolution(shape[2], WIDTHS[0], 3, 1), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU()]
+    layers: list[nn.Module] = [
+        _convolution(shape[2], WIDTHS[0], 3, 1),
+        nn.BatchNorm2d(WIDTHS[0]),
+        nn.ReLU(),
+    ]
     inputs = WIDTHS[0]
     for stage, (width, blocks) in enumerate(zip(WIDTHS, BLOCKS[name], strict=True)):
         outputs = width * 4 if bottleneck else width

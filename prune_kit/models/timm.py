@@ -21,7 +21,8 @@ def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
     if not timm.is_model(entry):
         near = timm.list_models(f"*{entry}*")[:5]
         raise ModelError(
-            f"timm has no model {entry!r}. " + (f"Near it: {', '.join(near)}" if near else "See timm.list_models()")
+            f"timm has no model {entry!r}. "
+            + (f"Near it: {', '.join(near)}" if near else "See timm.list_models()")
         )
     height, width, channels = shape
     options: dict[str, Any] = {"in_chans": channels, "num_classes": classes, "pretrained": False}
@@ -29,11 +30,15 @@ def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
         try:
             model: nn.Module = timm.create_model(entry, img_size=(height, width), **options)
         except TypeError as error:
-            if "img_size" not in str(error):  # most convolutional networks take no size; anything else is a real error
+            if "img_size" not in str(
+                error
+            ):  # most convolutional networks take no size; anything else is a real error
                 raise
             model = timm.create_model(entry, **options)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise ModelError(f"{name} cannot be built for {height}x{width}x{channels} images: {error}") from error
+        raise ModelError(
+            f"{name} cannot be built for {height}x{width}x{channels} images: {error}"
+        ) from error
     if not inspect.ismethod(getattr(model, "get_classifier", None)):
         raise ModelError(f"{name} is no classifier")
     return model

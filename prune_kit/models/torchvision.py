@@ -30,7 +30,9 @@ def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
     try:
         model: nn.Module = models.get_model(entry, **options)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise ModelError(f"{name} cannot be built for {height}x{width}x{channels} images: {error}") from error
+        raise ModelError(
+            f"{name} cannot be built for {height}x{width}x{channels} images: {error}"
+        ) from error
     if channels != 3:
         _fit_channels(model, channels)
     return model
@@ -38,7 +40,9 @@ def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
 
 def classifier(model: nn.Module) -> str:
     """The last layer with weights: linear everywhere but in SqueezeNet, where it is a convolution."""
-    names: list[str] = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    names: list[str] = [
+        name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)
+    ]
     return names[-1]
 
 

@@ -15,12 +15,13 @@ SCHEDULES = ("constant", "step", "triangular", "cosine")
 class TrainConfig:
     """A training protocol. SGD; the schedule is that of the whole protocol, wherever a run stops.
 
-    `epochs` of the full training set define the number of steps; `milestones` are epochs after which `schedule="step"`
-    multiplies the rate by `decay`; `warmup` is the share of the steps in which "triangular" rises (it then falls to 0).
-    `crop_padding` pixels of black on every side, then a random crop; `flip` mirrors half of the images. The last
-    partial batch of an epoch is kept unless `drop_last`. `compiled` has torch.compile make the network's own kernels,
-    which takes half a minute; the last bits are others. On CPUs it does not pay, on GPUs that was not measured
-    (benchmarks/RESULTS.md).
+    `epochs` of the full training set define the number of steps; `milestones` are epochs after
+    which `schedule="step"` multiplies the rate by `decay`; `warmup` is the share of the steps in
+    which "triangular" rises (it then falls to 0). `crop_padding` pixels of black on every side,
+    then a random crop; `flip` mirrors half of the images. The last partial batch of an epoch is
+    kept unless `drop_last`. `compiled` has torch.compile make the network's own kernels, which
+    takes half a minute; the last bits are others. On CPUs it does not pay, on GPUs that was not
+    measured (benchmarks/RESULTS.md).
     """
 
     model: str
@@ -72,7 +73,11 @@ class TrainConfig:
     def values(self) -> dict[str, Any]:
         """All fields as plain values, as files hold them; `compiled`, which older files lack, only where it is true."""
         values = dataclasses.asdict(self)
-        return values if self.compiled else {name: value for name, value in values.items() if name != "compiled"}
+        return (
+            values
+            if self.compiled
+            else {name: value for name, value in values.items() if name != "compiled"}
+        )
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "TrainConfig":
@@ -87,9 +92,15 @@ class TrainConfig:
         rate = f"{self.schedule} learning rate {self.learning_rate:g}"
         if self.schedule == "step" and self.milestones:
             reached = [at for at in self.milestones if at < self.epochs]
-            rate += f" x{self.decay:g} after epochs {', '.join(map(str, reached))}" if reached else ", never lowered"
+            rate += (
+                f" x{self.decay:g} after epochs {', '.join(map(str, reached))}"
+                if reached
+                else ", never lowered"
+            )
         epochs = f"{self.epochs} epoch{'s' * (self.epochs != 1)}"
-        extras = f", crop padding {self.crop_padding}" * bool(self.crop_padding) + ", flip" * self.flip
+        extras = (
+            f", crop padding {self.crop_padding}" * bool(self.crop_padding) + ", flip" * self.flip
+        )
         extras = (extras or ", no augmentation") + ", compiled" * self.compiled
         return f"{self.model}, {epochs}, batch {self.batch_size}, {rate}{extras}"
 
@@ -113,6 +124,13 @@ def _fit(name: str, value: Any, present: Any) -> Any:
                 raise ValueError
             return float(value)
     except (TypeError, ValueError) as error:
-        kind = {bool: "true or false", tuple: "whole numbers", int: "a whole number", float: "a number"}[type(present)]
-        raise OptionError(f"{name} = {value!r} does not fit; expected {kind}, as {present!r}") from error
+        kind = {
+            bool: "true or false",
+            tuple: "whole numbers",
+            int: "a whole number",
+            float: "a number",
+        }[type(present)]
+        raise OptionError(
+            f"{name} = {value!r} does not fit; expected {kind}, as {present!r}"
+        ) from error
     return str(value)

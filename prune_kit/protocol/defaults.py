@@ -4,10 +4,14 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.protocol.config import TrainConfig
 
 # Paul, Ganguli, Dziugaite 2021, https://arxiv.org/abs/2107.07075, appendix B.2
-DATA_DIET = TrainConfig(model="resnet18", epochs=200, milestones=(60, 120, 160), crop_padding=4, flip=True)
+DATA_DIET = TrainConfig(
+    model="resnet18", epochs=200, milestones=(60, 120, 160), crop_padding=4, flip=True
+)
 
 PROTOCOLS = {
-    "digits": TrainConfig(model="convnet", epochs=40, batch_size=64, learning_rate=0.05, schedule="cosine"),
+    "digits": TrainConfig(
+        model="convnet", epochs=40, batch_size=64, learning_rate=0.05, schedule="cosine"
+    ),
     "mnist": TrainConfig(model="mlp", epochs=20, schedule="cosine"),
     "fashion-mnist": TrainConfig(model="mlp", epochs=20, schedule="cosine"),
     "cifar10": DATA_DIET,
@@ -20,8 +24,8 @@ DEFAULT_SCORE_EPOCH = 20
 def protocol(data: Dataset) -> TrainConfig:
     """The training protocol for a data set: by its name, else by the kind of its images.
 
-    Grey images up to 32 pixels train the small convnet as digits do; other images up to 64 pixels train Data Diet's
-    ResNet-18; larger ones torchvision's ResNet-18, with the stem made for them.
+    Grey images up to 32 pixels train the small convnet as digits do; other images up to 64 pixels
+    train Data Diet's ResNet-18; larger ones torchvision's ResNet-18, with the stem made for them.
     """
     if data.name in PROTOCOLS:
         return PROTOCOLS[data.name]

@@ -8,18 +8,20 @@ from prune_kit.errors import OptionError
 from prune_kit.protocol.processor import multiplies_bf16
 
 PRECISIONS = ("fp32", "bf16")
-FOLD_THREADS = 1  # CPU threads of the many small networks of holdout validation, unless others are asked for
+FOLD_THREADS = (
+    1  # CPU threads of the many small networks of holdout validation, unless others are asked for
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
     """Where and how a training runs: `device` "cpu" or "cuda:0", `precision`, CPU `threads`, and `jobs` at once.
 
-    Device kind, precision and, on a CPU, threads can change the last bits of a result, so they are part of a run's
-    inputs; `jobs` changes nothing but the time (of folds in bf16 the last bits, too: `training.holdout`), and is
-    `limited` where more were asked for than the cores hold.
-    `gradient_precision` is that of gradient norms, which are measured and not trained with: fp32 unless bf16 was asked
-    for in so many words.
+    Device kind, precision and, on a CPU, threads can change the last bits of a result, so they are
+    part of a run's inputs; `jobs` changes nothing but the time (of folds in bf16 the last bits,
+    too: `training.holdout`), and is `limited` where more were asked for than the cores hold.
+    `gradient_precision` is that of gradient norms, which are measured and not trained with: fp32
+    unless bf16 was asked for in so many words.
     """
 
     device: str
@@ -42,7 +44,9 @@ class Execution:
     def describe(self, pieces: int, *, groups: bool = False) -> str:
         """One line in plain words about the training of so many networks, or groups of them."""
         at_once = min(self.jobs, pieces)
-        one, several = ("group of networks", "groups of networks") if groups else ("network", "networks")
+        one, several = (
+            ("group of networks", "groups of networks") if groups else ("network", "networks")
+        )
         number = f"{at_once} {several} at once" if at_once > 1 else f"one {one} at a time"
         threads = f", {self.threads} thread{'s' * (self.threads != 1)} each" if self.on_cpu else ""
         if self.on_cpu and self.threads > _cores():
@@ -65,11 +69,12 @@ def resolve_execution(
 ) -> Execution:
     """Turn "auto" into what this machine has, for training `networks` networks.
 
-    A CPU trains as many networks at once as it has cores, and each gets an equal share of them: for the small networks
-    that CPUs train, this is faster than sharing the cores within one network. `threads` and `settled_precision`, where
-    the user or an earlier run settled them, stay; the latter is no wish for gradients in it. What is left open is bf16
-    on a GPU and `cpu_precision` on a CPU. `jobs` never changes the threads: without it, or where networks of
-    several threads each would take more than there are cores, as many train at once as fit. Raises OptionError for a
+    A CPU trains as many networks at once as it has cores, and each gets an equal share of them: for
+    the small networks that CPUs train, this is faster than sharing the cores within one network.
+    `threads` and `settled_precision`, where the user or an earlier run settled them, stay; the
+    latter is no wish for gradients in it. What is left open is bf16 on a GPU and `cpu_precision` on
+    a CPU. `jobs` never changes the threads: without it, or where networks of several threads each
+    would take more than there are cores, as many train at once as fit. Raises OptionError for a
     device that is not there, and for numbers below 1.
     """
     for name, number in (("--jobs", jobs), ("--threads", threads)):
@@ -87,7 +92,8 @@ def resolve_execution(
     if device == "cpu":
         threads = threads or max(cores // max(networks, 1), 1)
         fitting = max(cores // threads, 1)
-        # single threads take turns on a core; those of one network wait for each other: 8 on 2 cores run 15x slower
+        # single threads take turns on a core; those of one network wait for each other: 8 on 2
+        # cores run 15x slower
         jobs = fitting if jobs is None else jobs if threads == 1 else min(jobs, fitting)
     else:
         jobs = jobs or 1
@@ -110,8 +116,8 @@ def check_threads(threads: int | None) -> None:
     cores = _cores()
     if threads is not None and threads > cores:
         raise OptionError(
-            f"--threads {threads} is more than this machine's cores, {cores}. Leave it out; other threads than those "
-            "a result was made with change it a little"
+            f"--threads {threads} is more than this machine's cores, {cores}. Leave it out; other "
+            "threads than those a result was made with change it a little"
         )
 
 
@@ -128,7 +134,12 @@ def _resolve_device(device: str) -> str:
         device = "cuda" if count else "cpu"
     kind, _, index = device.partition(":")
     if kind not in ("cpu", "cuda") or (device != kind and (kind == "cpu" or not index.isdigit())):
-        raise OptionError(f"unknown device {device!r}; expected auto, cpu, cuda or cuda:0, cuda:1, ...")
+        raise OptionError(
+            f"unknown device {device!r}; expected auto, cpu, cuda or cuda:0, cuda:1, ..."
+        )
     if kind == "cuda" and int(index or 0) >= count:
-        raise OptionError(f"device {device!r} is not there: this machine has {count} CUDA devices. Try --device cpu")
+        raise OptionError(
+            f"device {device!r} is not there: this machine has {count} CUDA devices. Try --device "
+            "cpu"
+        )
     return "cpu" if kind == "cpu" else f"cuda:{int(index or 0)}"

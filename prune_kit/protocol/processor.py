@@ -18,8 +18,9 @@ def multiplies_bf16() -> bool:
 def cpu_precision(model: str, shape: tuple[int, int, int]) -> str:
     """The precision in which this CPU trains a network fastest, on images of `shape` (height, width, channels).
 
-    Where it multiplies in bf16, that is bf16: convolutions are 1.5 times as fast from 28x28 pixels on. Networks on 8x8
-    images gain nothing from it, perceptrons nothing with AMX (benchmarks/RESULTS.md); they stay in fp32.
+    Where it multiplies in bf16, that is bf16: convolutions are 1.5 times as fast from 28x28 pixels
+    on. Networks on 8x8 images gain nothing from it, perceptrons nothing with AMX
+    (benchmarks/RESULTS.md); they stay in fp32.
     """
     pays = multiplies_bf16() and model != "mlp" and shape[0] * shape[1] >= BF16_PIXELS
     return "bf16" if pays else "fp32"

@@ -27,7 +27,8 @@ def table_runs(table: ScoreTable) -> int:
 def settled_probes(table: ScoreTable, share: float | None, seed: int) -> np.ndarray | None:
     """The planted labels (N,) that networks train on: those of the table, else drawn from `seed`; None for no share.
 
-    Raises OptionError when it is out of range or makes no probe. `check_settled` compares it with the table's.
+    Raises OptionError when it is out of range or makes no probe. `check_settled` compares it with
+    the table's.
     """
     if share is None:
         return None
@@ -66,11 +67,17 @@ def check_settled(settled: dict[str, Any], now: dict[str, Any]) -> None:
     """One table, one protocol: refuse another one, and say what differs."""
     if not settled:
         return
-    before, after = ({"probes": "none", "compiled": False, **p, **p["config"]} for p in (settled, now))
+    before, after = (
+        {"probes": "none", "compiled": False, **p, **p["config"]} for p in (settled, now)
+    )
     names = ["seed", "observe", "precision", "probes", *(now["config"] | {"compiled": False})]
     if None not in (before.get("threads"), after["threads"]):  # as they are for GPUs
         names.append("threads")
-    differing = [f"{n} {after[n]} (the table has {before[n]})" for n in names if _plain(before[n]) != _plain(after[n])]
+    differing = [
+        f"{n} {after[n]} (the table has {before[n]})"
+        for n in names
+        if _plain(before[n]) != _plain(after[n])
+    ]
     if differing:
         raise TableError(
             f"the score table was made otherwise: {'; '.join(differing)}. "

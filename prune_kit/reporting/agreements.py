@@ -17,7 +17,9 @@ RESAMPLES, FEW_PAIRS = 100, 3  # intervals for a few pairs; a matrix of many goe
 def agreement_sections(table: ScoreTable, names: list[str]) -> list[Section]:
     """How far the columns `names` agree, and how many runs are enough, as `compare` tells; none where it cannot."""
     names = [name for name in names if len(limits.ranked(table, name)) > 1]
-    called = {name: visible(name).replace("$", "\uff04") for name in names}  # the picture takes $ for mathematics
+    called = {
+        name: visible(name).replace("$", "\uff04") for name in names
+    }  # the picture takes $ for mathematics
     columns = [replace(table.columns[name], name=called[name]) for name in names]
     few = replace(table, columns={column.name: column for column in columns})
     pairs = len(names) * (len(names) - 1) // 2
@@ -57,15 +59,23 @@ def _agreement(found: Comparison, columns: int) -> Section:
         (most, a, b), (least, c, d) = max(known), min(known)
         finding = f"{a} and {b} agree most (Spearman {most:.3f}), {c} and {d} least ({least:.3f})"
     few = limits.of_many(shown, columns, "columns")
-    reading = (
-        f"{few}Spearman's rank correlation of hardness over the training rows; 1 is the same order, 0 no relation."
+    reading = f"{few}Spearman's rank correlation of hardness over the training rows; 1 is the same order, 0 no relation."
+    header = (
+        "score",
+        "other score",
+        "Spearman",
+        "Kendall",
+        "hardest 10 % in common",
+        "easiest 10 % in common",
     )
-    header = ("score", "other score", "Spearman", "Kendall", "hardest 10 % in common", "easiest 10 % in common")
     table = Table("agreement", "Agreement of each pair", header,
                   tuple(tuple(visible(text) for text in line) for line in lines))  # fmt: skip
-    picture = plots.comparison_picture("agreement", finding, reading, replace(found, stabilities=()))
+    picture = plots.comparison_picture(
+        "agreement", finding, reading, replace(found, stabilities=())
+    )
     notes: list[Block] = [
-        Paragraph(visible(f"{note.replace('the first table', 'the score table')}.", 400)) for note in found.notes
+        Paragraph(visible(f"{note.replace('the first table', 'the score table')}.", 400))
+        for note in found.notes
     ]
     return Section("agreement", "Agreement between the scores", (picture, table, *notes))
 
@@ -74,12 +84,10 @@ def _stability(found: Comparison) -> Section:
     curves = tuple(stability for stability in found.stabilities if stability.measured)
     sentences = [stability.sentence() for stability in curves]
     reached = sum(stability.enough is not None for stability in curves)
-    finding = (
-        f"{reached} of {len(curves)} scores reach a Spearman of {ENOUGH:g} between independent means of their runs"
-    )
+    finding = f"{reached} of {len(curves)} scores reach a Spearman of {ENOUGH:g} between independent means of their runs"
     reading = (
-        "Spearman over the number of runs averaged: solid against the mean of as many other runs, dotted against the "
-        "mean of all runs, of which they are a part."
+        "Spearman over the number of runs averaged: solid against the mean of as many other runs, "
+        "dotted against the mean of all runs, of which they are a part."
     )
     only = replace(found, pairs=(), agreements=(), stabilities=curves)
     picture = plots.comparison_picture("stability", finding, reading, only)

@@ -19,7 +19,8 @@ class Paragraph:
 class Picture:
     """A figure. `draw` makes it, as "png" or "svg"; `finding` is its title, `reading` says how to read it.
 
-    `vector` is False where its SVG would be large: the page then takes the PNG. `name` is that of its files.
+    `vector` is False where its SVG would be large: the page then takes the PNG. `name` is that of
+    its files.
     """
 
     name: str

@@ -4,10 +4,27 @@ import numpy as np
 from scipy import stats
 
 from prune_kit.reporting import limits, plots, sentences
-from prune_kit.reporting.blocks import Block, Cell, Gallery, Paragraph, Picture, Section, Table, id_of, visible
+from prune_kit.reporting.blocks import (
+    Block,
+    Cell,
+    Gallery,
+    Paragraph,
+    Picture,
+    Section,
+    Table,
+    id_of,
+    visible,
+)
 from prune_kit.results.ranking import ascending
 from prune_kit.results.removal import NO_SUGGESTION, Removal
-from prune_kit.results.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT, REASONS, Selection
+from prune_kit.results.selection import (
+    DROPPED_EASY,
+    DROPPED_HARD,
+    HELD_OUT_REASON,
+    KEPT,
+    REASONS,
+    Selection,
+)
 from prune_kit.results.table import ScoreTable
 
 PARTS = 100  # of the ranking, in each of which the reasons are counted
@@ -16,17 +33,26 @@ PARTS = 100  # of the ranking, in each of which the reasons are counted
 def selection_section(selection: Selection, table: ScoreTable | None, count: int) -> Section:
     """Where the selection lies in the ranking, what it costs each class, and `count` images at each of its edges."""
     blocks: list[Block] = [Paragraph(_sentence(visible(selection.describe(), 600)))]
-    reasons = [number for number in np.unique(selection.reason).tolist() if number != HELD_OUT_REASON]
+    reasons = [
+        number for number in np.unique(selection.reason).tolist() if number != HELD_OUT_REASON
+    ]
     training = max(len(selection.rows.training), 1)
     counts = {number: int((selection.reason == number).sum()) for number in reasons}
-    lines = tuple((REASONS[n], f"{count:,}", sentences.percent(count / training)) for n, count in counts.items())
-    blocks.append(Table("selection", "What was kept and dropped", ("reason", "training rows", "share"), lines))
+    lines = tuple(
+        (REASONS[n], f"{count:,}", sentences.percent(count / training))
+        for n, count in counts.items()
+    )
+    blocks.append(
+        Table("selection", "What was kept and dropped", ("reason", "training rows", "share"), lines)
+    )
     order, harder = _order(selection, table)
     if len(order):
         blocks.append(_window(selection, order, reasons, harder))
     blocks += _class_shares(selection)
     if len(order) and count:
-        blocks.append(Gallery("Training rows at the edges of what is kept", _edges(selection, order, count)))
+        blocks.append(
+            Gallery("Training rows at the edges of what is kept", _edges(selection, order, count))
+        )
     return Section("selection", "The selection", tuple(blocks))
 
 
@@ -53,15 +79,16 @@ def _window(selection: Selection, order: np.ndarray, reasons: list[int], harder:
     span = (100 * kept[0] / len(order), 100 * (kept[-1] + 1) / len(order)) if whole else None
     if span:
         finding = (
-            f"Kept: percentiles {span[0]:.1f} to {span[1]:.1f} of {selection.column}, scores {scores[kept[0]]:.4g} to "
-            f"{scores[kept[-1]]:.4g}"
+            f"Kept: percentiles {span[0]:.1f} to {span[1]:.1f} of {selection.column}, scores "
+            f"{scores[kept[0]]:.4g} to {scores[kept[-1]]:.4g}"
         )
     else:
         middle = f"; the median kept score is {np.median(scores[kept]):.4g}" if len(kept) else ""
         finding = f"Kept: {selection.share:.1%} of the rows, spread over the ranking by {selection.column}{middle}"
     reading = (
-        f"The black line is the score of {len(order):,} training rows in the order of hardness ({harder} is harder); "
-        "the areas say which share of the rows there was kept or dropped, and why."
+        f"The black line is the score of {len(order):,} training rows in the order of hardness "
+        f"({harder} is harder); the areas say which share of the rows there was kept or dropped, "
+        "and why."
     )
     label = visible(selection.column)
     return plots.picture("selection", finding, reading, 3.6,
@@ -70,7 +97,9 @@ def _window(selection: Selection, order: np.ndarray, reasons: list[int], harder:
 
 def _class_shares(selection: Selection) -> list[Block]:
     names, shares = selection.rows.class_names, selection.class_shares()
-    order = np.argsort(shares, kind="stable")  # NaN, of a class without training rows, goes to the end
+    order = np.argsort(
+        shares, kind="stable"
+    )  # NaN, of a class without training rows, goes to the end
     order = order[np.isfinite(shares[order])]
     if not len(order):
         return []
@@ -80,8 +109,9 @@ def _class_shares(selection: Selection) -> list[Block]:
         finding = f"Every class keeps {shares[least]:.1%} of its rows"
     else:
         finding = (
-            f"Of its rows {limits.class_called(names[least])} keeps the least ({shares[least]:.1%}), "
-            f"{limits.class_called(names[most])} the most ({shares[most]:.1%})"
+            f"Of its rows {limits.class_called(names[least])} keeps the least "
+            f"({shares[least]:.1%}), {limits.class_called(names[most])} the most "
+            f"({shares[most]:.1%})"
         )
     few = limits.of_many(len(shown), len(order), "classes, those that keep least,")
     lines = tuple((visible(names[c]), sentences.percent(shares[c])) for c in order.tolist())
@@ -92,14 +122,20 @@ def _class_shares(selection: Selection) -> list[Block]:
             f"{few}The share of each class's training rows that is kept.",
             1.1 + 0.22 * len(shown),
             lambda axes: plots.bars(
-                axes, [names[c] for c in shown], 100 * shares[shown], "kept, % of the class", 100 * selection.share
+                axes,
+                [names[c] for c in shown],
+                100 * shares[shown],
+                "kept, % of the class",
+                100 * selection.share,
             ),
         ),
         Table("selection-classes", "Share kept per class, lowest first", ("class", "kept"), lines),
     ]
 
 
-def _edges(selection: Selection, order: np.ndarray, count: int) -> tuple[tuple[str, tuple[Cell, ...]], ...]:
+def _edges(
+    selection: Selection, order: np.ndarray, count: int
+) -> tuple[tuple[str, tuple[Cell, ...]], ...]:
     reason = selection.reason[order]
     kept = order[reason == KEPT]
     groups = (
@@ -108,7 +144,11 @@ def _edges(selection: Selection, order: np.ndarray, count: int) -> tuple[tuple[s
         ("Kept, the hardest of them", kept[-count:]),
         ("Dropped as hard, the easiest of them", order[reason == DROPPED_HARD][:count]),
     )
-    return tuple((title, tuple(_cell(selection, int(row)) for row in rows)) for title, rows in groups if len(rows))
+    return tuple(
+        (title, tuple(_cell(selection, int(row)) for row in rows))
+        for title, rows in groups
+        if len(rows)
+    )
 
 
 def _cell(selection: Selection, row: int) -> Cell:
@@ -129,12 +169,17 @@ def suspects_section(removal: Removal, table: ScoreTable | None) -> Section:
     for place, row in enumerate(removal.index.tolist()):
         number = int(removal.suggested_label[place])
         suggested = "unknown" if number == NO_SUGGESTION else visible(names[number])
-        suggested += " (but no class fits)" if number != NO_SUGGESTION and not removal.clear[place] else ""
+        suggested += (
+            " (but no class fits)" if number != NO_SUGGESTION and not removal.clear[place] else ""
+        )
         given, suspicion = visible(names[rows.label[row]]), f"{removal.suspicion[place]:.3f}"
         lines.append((visible(id_of(rows.id[row])), str(row), given, suggested, suspicion))
     first = lines[: limits.SUSPECTS]
     cells = tuple(
-        Cell(int(row), (line[0], f"given: {line[2]}", f"suggested: {line[3]}", f"suspicion {line[4]}"))
+        Cell(
+            int(row),
+            (line[0], f"given: {line[2]}", f"suggested: {line[3]}", f"suspicion {line[4]}"),
+        )
         for row, line in zip(removal.index, first, strict=False)
     )
     if cells:
@@ -155,22 +200,30 @@ def _known(removal: Removal, table: ScoreTable) -> list[Block]:
     wrong = (removal.rows.label != removal.rows.true_label)[order]
     values, hardness = table.columns[name].values[order], table.hardness(name)[order]
     if not wrong.any() or wrong.all():
-        return [Paragraph("The true labels are known, and all labels are of one kind: all right, or all wrong.")]
+        return [
+            Paragraph(
+                "The true labels are known, and all labels are of one kind: all right, or all "
+                "wrong."
+            )
+        ]
     ranks = stats.rankdata(hardness)
     pairs = float(wrong.sum()) * float((~wrong).sum())
     area = (ranks[wrong].sum() - wrong.sum() * (wrong.sum() + 1) / 2) / pairs
-    finding = f"By {name} a wrong label is harder than a right one in {100 * area:.1f} % of such pairs"
+    finding = (
+        f"By {name} a wrong label is harder than a right one in {100 * area:.1f} % of such pairs"
+    )
     listed = int((removal.rows.label != removal.rows.true_label)[removal.index].sum())
     said = (
-        f"The true labels are known: {int(wrong.sum()):,} of {len(wrong):,} are wrong; of the {len(removal.index):,} "
-        f"rows on the list {listed:,} are wrong."
+        f"The true labels are known: {int(wrong.sum()):,} of {len(wrong):,} are wrong; of the "
+        f"{len(removal.index):,} rows on the list {listed:,} are wrong."
     )
     return [
         Paragraph(said),
         plots.picture(
             "wrong-labels",
             finding,
-            f"Histograms of {name}, each in shares of its own number of labels; 50 % of the pairs would be chance.",
+            f"Histograms of {name}, each in shares of its own number of labels; 50 % of the pairs "
+            "would be chance.",
             3.0,
             lambda axes: plots.two_kinds(axes, values[wrong], values[~wrong], visible(name)),
         ),

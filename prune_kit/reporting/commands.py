@@ -36,7 +36,11 @@ def command_lines(data: Dataset, results: Mapping[str, Result]) -> tuple[str, ..
     A command of retrainings names what it would not take over from the scores.
     """
     lines: list[str] = []
-    chosen = [s.scored_with for s in results.values() if isinstance(s, Selection | Removal) and s.scored_with]
+    chosen = [
+        s.scored_with
+        for s in results.values()
+        if isinstance(s, Selection | Removal) and s.scored_with
+    ]
     table = results.get("table")
     of_table = scored_with(table) if isinstance(table, ScoreTable) else {}
     for found in results.values():
@@ -44,7 +48,9 @@ def command_lines(data: Dataset, results: Mapping[str, Result]) -> tuple[str, ..
             lines += _scoring(data, found)
         elif isinstance(found, Selection):
             by = f" --by {shlex.quote(found.column)}" if found.column else ""
-            lines.append(f"prune-kit select --rule {shlex.quote(found.rule)}{by}{_options(found.parameters)}")
+            lines.append(
+                f"prune-kit select --rule {shlex.quote(found.rule)}{by}{_options(found.parameters)}"
+            )
         elif isinstance(found, Removal):
             lines.append(_cleaning(found))
         elif isinstance(found, Outcomes) and found.rows:
@@ -63,7 +69,9 @@ def _scoring(data: Dataset, table: ScoreTable) -> list[str]:
         if not column.companion:
             by_method.setdefault(f"{column.method} {_json(column.options)}", []).append(column)
     for columns in by_method.values():
-        epochs = sorted(int(epoch) for c in columns if (epoch := c.name.partition("@")[2]).isdigit())
+        epochs = sorted(
+            int(epoch) for c in columns if (epoch := c.name.partition("@")[2]).isdigit()
+        )
         key = ",".join(map(str, epochs)), _options(columns[0].options), columns[0].runs
         groups.setdefault(key, []).extend(columns)
     labels = data.rows.options.get("labels_file")
@@ -75,7 +83,9 @@ def _scoring(data: Dataset, table: ScoreTable) -> list[str]:
         words = f"prune-kit score --data {spec} --method {shlex.quote(methods)}"
         words += f" --epoch {epochs_told}" if epochs_told else ""
         words += f" --runs {runs}" if runs else ""
-        words += options + _options({key: parameters.get(key) for key in ("seed", "probes")} | _arithmetic(columns))
+        words += options + _options(
+            {key: parameters.get(key) for key in ("seed", "probes")} | _arithmetic(columns)
+        )
         lines.append(words + _protocol(parameters.get("config", {}), asdict(protocol(data))))
     return lines
 
@@ -83,7 +93,8 @@ def _scoring(data: Dataset, table: ScoreTable) -> list[str]:
 def _arithmetic(columns: list[ScoreColumn]) -> dict[str, Any]:
     """The precision and the threads of the trainings, on which the last bits depend, as far as there are words.
 
-    There is none for networks and gradients (or folds) in different precisions: that is how they come unasked.
+    There is none for networks and gradients (or folds) in different precisions: that is how they
+    come unasked.
     """
     parameters = columns[0].parameters
     if "fold_precision" in parameters:
@@ -94,20 +105,37 @@ def _arithmetic(columns: list[ScoreColumn]) -> dict[str, Any]:
             "threads": None if threads == FOLD_THREADS else threads,
         }
     trained = parameters.get("precision")
-    measured = {str(c.parameters.get("gradient_precision", trained)).partition(" ")[0] for c in columns}
-    return {"precision": trained if measured == {trained} else None, "threads": parameters.get("threads")}
+    measured = {
+        str(c.parameters.get("gradient_precision", trained)).partition(" ")[0] for c in columns
+    }
+    return {
+        "precision": trained if measured == {trained} else None,
+        "threads": parameters.get("threads"),
+    }
 
 
 def _cleaning(removal: Removal) -> str:
     by = f" --by {shlex.quote(removal.column)}" if removal.column else ""
-    known = {key: value for key, value in removal.parameters.items() if key in ("remove", "per_class", "holdout")}
-    cut = "" if removal.parameters.get("remove") is not None else f" --cut {shlex.quote(removal.cut_method)}"
+    known = {
+        key: value
+        for key, value in removal.parameters.items()
+        if key in ("remove", "per_class", "holdout")
+    }
+    cut = (
+        ""
+        if removal.parameters.get("remove") is not None
+        else f" --cut {shlex.quote(removal.cut_method)}"
+    )
     return f"prune-kit clean{by}{cut}{_options(known)}"
 
 
 def _retraining(data: Dataset, found: Outcomes, settled: Mapping[str, Any]) -> str:
     own = list(dict.fromkeys(row.selection for row in found.rows if not is_baseline(row.selection)))
-    relabelled = [name for name in own if name.removesuffix("-relabelled") in own and name.endswith("-relabelled")]
+    relabelled = [
+        name
+        for name in own
+        if name.removesuffix("-relabelled") in own and name.endswith("-relabelled")
+    ]
     named = [f"{name} (trained by prune-kit tune alone)" if name == TOP else name for name in own]
     words = " --relabel" * bool(relabelled) + _baselines(found) + _trainings(data, found, settled)
     of = ", ".join(name for name in named if name not in relabelled) or "the baselines"
@@ -117,7 +145,11 @@ def _retraining(data: Dataset, found: Outcomes, settled: Mapping[str, Any]) -> s
 def _searching(data: Dataset, found: Outcomes, settled: Mapping[str, Any]) -> str:
     """The command of a sweep, or of the search that tune makes."""
     rounds = rounds_of(found) if is_search(found) else ()
-    axes = grid_of(rounds) if rounds else {key: [cell[key] for cell in found.cells.values()] for key in AXES}
+    axes = (
+        grid_of(rounds)
+        if rounds
+        else {key: [cell[key] for cell in found.cells.values()] for key in AXES}
+    )
     lists = {key: ",".join(dict.fromkeys(map(_short, values))) for key, values in axes.items()}
     words = "".join(f" --{key} {shlex.quote(value)}" for key, value in lists.items())
     if not rounds:
@@ -129,12 +161,18 @@ def _searching(data: Dataset, found: Outcomes, settled: Mapping[str, Any]) -> st
 
 
 def _baselines(found: Outcomes) -> str:
-    there = {FULL if row.selection == FULL else "random" for row in found.rows if is_baseline(row.selection)}
+    there = {
+        FULL if row.selection == FULL else "random"
+        for row in found.rows
+        if is_baseline(row.selection)
+    }
     words = ",".join(name for name in BASELINES if name in there) or "none"
     return "" if there == set(BASELINES) else f" --baseline {words}"
 
 
-def _trainings(data: Dataset, found: Outcomes, settled: Mapping[str, Any], seeds_from: int = 0) -> str:
+def _trainings(
+    data: Dataset, found: Outcomes, settled: Mapping[str, Any], seeds_from: int = 0
+) -> str:
     """Seeds, budget, arithmetic and protocol of retrainings, as far as they are not those `settled` by the scores."""
     told = json.loads(found.rows[-1].config)
     seeds = sorted({row.seed for row in found.rows})
@@ -142,17 +180,23 @@ def _trainings(data: Dataset, found: Outcomes, settled: Mapping[str, Any], seeds
     words["budget"] = told["budget"] if told.get("budget", "steps") != "steps" else None
     for key in ("precision", "threads"):
         words[key] = told.get(key) if told.get(key) != settled.get(key) else None
-    return _options(words) + _protocol(told, {"compiled": False, **settled.get("config", asdict(protocol(data)))})
+    return _options(words) + _protocol(
+        told, {"compiled": False, **settled.get("config", asdict(protocol(data)))}
+    )
 
 
 def _protocol(config: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
     """The words that change the `usual` protocol into this one."""
     config = {"compiled": False, **config} if config else config
     changed = {
-        key: value for key, value in config.items() if key in usual and _json({"": value}) != _json({"": usual[key]})
+        key: value
+        for key, value in config.items()
+        if key in usual and _json({"": value}) != _json({"": usual[key]})
     }
     model = f" --model {shlex.quote(str(changed.pop('model')))}" if "model" in changed else ""
-    return model + "".join(f" --train {shlex.quote(f'{key}={_listed(value)}')}" for key, value in changed.items())
+    return model + "".join(
+        f" --train {shlex.quote(f'{key}={_listed(value)}')}" for key, value in changed.items()
+    )
 
 
 def _listed(value: Any) -> str:
@@ -171,7 +215,13 @@ def _options(parameters: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+    return (
+        f"{value:g}"
+        if isinstance(value, float)
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
+    )
 
 
 def _json(values: Mapping[str, Any]) -> str:

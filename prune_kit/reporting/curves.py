@@ -14,14 +14,15 @@ from prune_kit.reporting.blocks import Section, Table, visible
 from prune_kit.results.table import ScoreTable
 
 GROUPS = 5
-BEST = "cscore"  # asks networks that never saw the example; other scores come from the very runs that are drawn
+# asks networks that never saw the example; other scores come from the very runs that are drawn
+BEST = "cscore"
 
 
 def learning_section(data: Dataset, table: ScoreTable, runs: Path) -> Section | None:
     """The share of right predictions in training, by epoch, of fifths of the rows ranked by a score.
 
-    `runs` is the folder of the run cache; None when it does not hold the runs behind the table, or fewer than two
-    epochs of them.
+    `runs` is the folder of the run cache; None when it does not hold the runs behind the table, or
+    fewer than two epochs of them.
     """
     own = [name for name, column in table.columns.items() if not column.companion]
     correct = _correct(data, table, runs)
@@ -34,25 +35,37 @@ def learning_section(data: Dataset, table: ScoreTable, runs: Path) -> Section | 
     names = [f"{_share(n)} to {_share(n + 1)} %" for n in range(GROUPS)]
     names[0], names[-1] = f"easiest, {names[0]}", f"hardest, {names[-1]}"
     finding = (
-        f"After epoch 1 the easiest fifth by {by} is right in {100 * curves[0, 0]:.0f} %, the hardest in "
-        f"{100 * curves[-1, 0]:.0f} %; after epoch {len(correct)} in {100 * curves[0, -1]:.0f} and "
-        f"{100 * curves[-1, -1]:.0f} %"
+        f"After epoch 1 the easiest fifth by {by} is right in {100 * curves[0, 0]:.0f} %, the "
+        f"hardest in {100 * curves[-1, 0]:.0f} %; after epoch {len(correct)} in "
+        f"{100 * curves[0, -1]:.0f} and {100 * curves[-1, -1]:.0f} %"
     )
     reading = (
-        "Share of examples whose given label is predicted in the training minibatches of an epoch, as a mean over the "
-        f"runs; fifths of the training rows by their percentile of hardness in {visible(by)}."
+        "Share of examples whose given label is predicted in the training minibatches of an epoch, "
+        "as a mean over the runs; fifths of the training rows by their percentile of hardness in "
+        f"{visible(by)}."
     )
     values = table.columns[by].values
-    if any(values[one[-1]] == values[other[0]] for one, other in pairwise(groups) if len(one) and len(other)):
+    if any(
+        values[one[-1]] == values[other[0]]
+        for one, other in pairwise(groups)
+        if len(one) and len(other)
+    ):
         reading += " Neighbouring fifths share a score, by which their rows are not told apart."
     picture = plots.picture(
-        "learning", finding, reading, 3.6, lambda axes: plots.curves(axes, names, curves, "epoch", "right, %")
+        "learning",
+        finding,
+        reading,
+        3.6,
+        lambda axes: plots.curves(axes, names, curves, "epoch", "right, %"),
     )
     lines = tuple(
-        (str(epoch), *(f"{100 * share:.1f} %" for share in shares)) for epoch, shares in enumerate(curves.T, start=1)
+        (str(epoch), *(f"{100 * share:.1f} %" for share in shares))
+        for epoch, shares in enumerate(curves.T, start=1)
     )
     return Section(
-        "learning", "Learning curves", (picture, Table("learning", "Right by epoch", ("epoch", *names), lines))
+        "learning",
+        "Learning curves",
+        (picture, Table("learning", "Right by epoch", ("epoch", *names), lines)),
     )
 
 
@@ -76,11 +89,14 @@ def _correct(data: Dataset, table: ScoreTable, runs: Path) -> Float[np.ndarray, 
     seen = data if table.probe_label is None else planted(data, table.probe_label)
     config = TrainConfig.of(settled["config"])
     for device in ("cpu", "cuda:0"):
-        execution = Execution(device=device, precision=settled["precision"], threads=settled["threads"])
+        execution = Execution(
+            device=device, precision=settled["precision"], threads=settled["threads"]
+        )
         recorded = [
             RecordedRun(inputs, runs / inputs.key)
             for inputs in (
-                RunInputs(seen, config, settled["seed"] + number, execution) for number in range(table_runs(table))
+                RunInputs(seen, config, settled["seed"] + number, execution)
+                for number in range(table_runs(table))
             )
         ]
         epochs = min((_recorded_epochs(run.folder) for run in recorded), default=0)

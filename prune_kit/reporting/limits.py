@@ -24,7 +24,9 @@ Index = Int[np.ndarray, "..."]
 def columns(table: ScoreTable) -> list[str]:
     """The columns with sections, in the order of the table: of too many, first the latest epoch of each method."""
     latest = {table.columns[name].method: name for name in sorted(table.columns, key=_epoch)}
-    rank = {name: (latest[table.columns[name].method] != name, -_epoch(name)) for name in table.columns}
+    rank = {
+        name: (latest[table.columns[name].method] != name, -_epoch(name)) for name in table.columns
+    }
     chosen = set(sorted(table.columns, key=rank.__getitem__)[:COLUMNS])
     return [name for name in table.columns if name in chosen]
 

@@ -1,6 +1,7 @@
 """Sections as one HTML page that needs nothing else, and as a folder of figures and tables.
 
-Every text goes through `_text`; the page loads nothing, runs nothing, and a content policy in it says so.
+Every text goes through `_text`; the page loads nothing, runs nothing, and a content policy in it
+says so.
 """
 
 import html
@@ -71,18 +72,20 @@ pre { background: color-mix(in srgb, var(--ink) 6%, var(--paper)); overflow-x: a
 }
 """
 LIMITS = (
-    f"To keep this page small it shows at most {limits.COLUMNS} score columns, {limits.BOXES} classes in a figure, "
-    f"images of {limits.GALLERIES} classes at each end of a score, {limits.EXAMPLES} classes of examples, "
-    f"{limits.SUSPECTS} suspects, {limits.TABLE_ROWS} rows of a table, and images of at most 64 pixels a side, "
-    f"{limits.IMAGE_BYTES / 1e6:g} MB of them in all. prune-kit report --figures FOLDER writes the figures and the "
-    "whole tables as files."
+    f"To keep this page small it shows at most {limits.COLUMNS} score columns, {limits.BOXES} "
+    f"classes in a figure, images of {limits.GALLERIES} classes at each end of a score, "
+    f"{limits.EXAMPLES} classes of examples, {limits.SUSPECTS} suspects, {limits.TABLE_ROWS} rows "
+    f"of a table, and images of at most 64 pixels a side, {limits.IMAGE_BYTES / 1e6:g} MB of them "
+    "in all. prune-kit report --figures FOLDER writes the figures and the whole tables as files."
 )
 
 
 def html_of(sections: Sequence[Section], images: UInt8[np.ndarray, "N H W C"], title: str) -> str:
     """The page. `images` are those of the data, of which it shows small copies as long as there is room."""
     sources = _sources(sections, images)
-    contents = "".join(f'<li><a href="#{_text(s.anchor)}">{_text(s.title)}</a></li>\n' for s in sections)
+    contents = "".join(
+        f'<li><a href="#{_text(s.anchor)}">{_text(s.title)}</a></li>\n' for s in sections
+    )
     body = "".join(_section(section, sources) for section in sections)
     name = _text(f"prune-kit report: {title}")
     return (
@@ -106,7 +109,9 @@ def write_parts(sections: Sequence[Section], folder: Path) -> list[Path]:
                 files.write_bytes(written[-1], block.draw(format))
         elif isinstance(block, Table):
             written.append(folder / f"{block.name}.csv")
-            files.write_bytes(written[-1], csv_text([block.header, *block.rows]).encode("utf-8", "replace"))
+            files.write_bytes(
+                written[-1], csv_text([block.header, *block.rows]).encode("utf-8", "replace")
+            )
     return written
 
 
@@ -115,7 +120,11 @@ def _sources(sections: Sequence[Section], images: np.ndarray) -> Iterator[str | 
     made: dict[int, str] = {}
     room = limits.IMAGE_BYTES
     for block in (block for section in sections for block in section.blocks):
-        for cell in (cell for _, cells in block.groups for cell in cells) if isinstance(block, Gallery) else ():
+        for cell in (
+            (cell for _, cells in block.groups for cell in cells)
+            if isinstance(block, Gallery)
+            else ()
+        ):
             if cell.row not in made and room > 0:
                 made[cell.row] = thumbnail(images[cell.row])
             room -= len(made.get(cell.row, ""))
@@ -132,7 +141,9 @@ def _block(block: Block, sources: Iterator[str | None]) -> str:
         case Paragraph():
             return f"<p>{_text(block.text, LONG)}</p>\n"
         case Commands():
-            return "<pre><code>{}</code></pre>\n".format("\n".join(_text(line, LONG) for line in block.lines))
+            return "<pre><code>{}</code></pre>\n".format(
+                "\n".join(_text(line, LONG) for line in block.lines)
+            )
         case Table():
             return _table(block)
         case Picture():
@@ -142,7 +153,11 @@ def _block(block: Block, sources: Iterator[str | None]) -> str:
 
 
 def _picture(block: Picture) -> str:
-    source = data_uri(block.draw("svg"), "svg+xml") if block.vector else data_uri(block.draw("png"), "png")
+    source = (
+        data_uri(block.draw("svg"), "svg+xml")
+        if block.vector
+        else data_uri(block.draw("png"), "png")
+    )
     alt = _text(f"{block.finding}. {block.reading}", LONG)
     return (
         f'<figure id="{_text(block.name)}-figure"><img src="{source}" alt="{alt}">\n'
@@ -157,7 +172,9 @@ def _table(block: Table) -> str:
         for row in block.rows[: limits.TABLE_ROWS]
     )
     left_out = len(block.rows) - limits.TABLE_ROWS
-    more = f'<p class="small">{left_out:,} more rows are left out here.</p>\n' if left_out > 0 else ""
+    more = (
+        f'<p class="small">{left_out:,} more rows are left out here.</p>\n' if left_out > 0 else ""
+    )
     return (
         f'<div class="wide"><table><caption>{_text(block.title)}</caption>\n'
         f"<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>\n{more}"

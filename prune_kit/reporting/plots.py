@@ -1,7 +1,7 @@
 """The figures of the report, drawn by matplotlib's objects: no window, no global state.
 
-Each is given its finding, which becomes its title. Colours are those of `figures.PALETTE`, which can be told apart
-without seeing hues.
+Each is given its finding, which becomes its title. Colours are those of `figures.PALETTE`, which
+can be told apart without seeing hues.
 """
 
 import io
@@ -24,7 +24,8 @@ from prune_kit.reporting.blocks import Picture, visible
 from prune_kit.reporting.figures.comparison import MARKERS, PALETTE, draw_comparison
 
 BINS = 50
-STEEP = 50  # how often the fullest bin may have the rows of the middle one before the axis is logarithmic
+# how often the fullest bin may have the rows of the middle one before the axis is logarithmic
+STEEP = 50
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = PALETTE
 GREY = "#767676"
 WIDTH, LINE_WIDTH = 7.2, 92  # inches, and characters of a title that fit into them
@@ -32,7 +33,13 @@ NAME_LENGTH, CELL_LENGTH = 28, 44  # the latter of a sweep's cells, which differ
 
 
 def picture(
-    name: str, finding: str, reading: str, height: float, fill: Callable[[Axes], None], *, vector: bool = True
+    name: str,
+    finding: str,
+    reading: str,
+    height: float,
+    fill: Callable[[Axes], None],
+    *,
+    vector: bool = True,
 ) -> Picture:
     """A figure of one panel, which `fill` draws; `height` in inches."""
 
@@ -42,7 +49,9 @@ def picture(
             axes = figure.subplots()
             fill(axes)
             axes.spines[["top", "right"]].set_visible(False)
-            figure.suptitle(textwrap.fill(visible(finding, 300), LINE_WIDTH), fontsize=10, x=0.01, ha="left")
+            figure.suptitle(
+                textwrap.fill(visible(finding, 300), LINE_WIDTH), fontsize=10, x=0.01, ha="left"
+            )
             buffer = io.BytesIO()
             dated: dict[str, str | None] = {"Date": None} if format == "svg" else {}
             figure.savefig(buffer, format=format, dpi=130, metadata=dated)
@@ -59,7 +68,9 @@ def plainly(mathematics: bool = False) -> Iterator[None]:
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        warnings.filterwarnings("ignore", message="Matplotlib currently does not support .* natively")
+        warnings.filterwarnings(
+            "ignore", message="Matplotlib currently does not support .* natively"
+        )
         yield
 
 
@@ -76,18 +87,28 @@ def comparison_picture(name: str, finding: str, reading: str, comparison: Compar
     return Picture(name, finding, reading, draw, vector=False)
 
 
-def bars(axes: Axes, names: Sequence[str], values: Num[np.ndarray, "K"], label: str, mean: float | None = None) -> None:
+def bars(
+    axes: Axes,
+    names: Sequence[str],
+    values: Num[np.ndarray, "K"],
+    label: str,
+    mean: float | None = None,
+) -> None:
     """A horizontal bar for each name, the first on top, with its value; a line at `mean`."""
     places = np.arange(len(names))
     axes.barh(places, np.nan_to_num(values), color=BLUE, height=0.7)
     for place, value in zip(places, values, strict=True):
-        text = "none" if np.isnan(value) else f" {value:,.4g}" if value < 10_000 else f" {value:,.0f}"
+        text = (
+            "none" if np.isnan(value) else f" {value:,.4g}" if value < 10_000 else f" {value:,.0f}"
+        )
         axes.text(
             float(np.nan_to_num(value)), float(place), text, va="center", fontsize=7, zorder=3,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
         )  # fmt: skip
     if mean is not None:
-        axes.axvline(mean, color=GREY, linewidth=0.8, linestyle="--", label=f"all classes: {mean:,.4g}")
+        axes.axvline(
+            mean, color=GREY, linewidth=0.8, linestyle="--", label=f"all classes: {mean:,.4g}"
+        )
         _legend_below(axes)
     _name_rows(axes, names)
     axes.set(xlabel=label)
@@ -102,21 +123,38 @@ def histogram(axes: Axes, values: Float[np.ndarray, "n"], label: str) -> None:
     filled = counts[counts > 0]
     if filled.max() > STEEP * np.median(filled):
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")  # the usual one writes mathematics
+        axes.yaxis.set_major_formatter(
+            lambda count, _: f"{count:,.0f}"
+        )  # the usual one writes mathematics
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_ylim(bottom=0.8)
-    axes.axvline(float(np.median(values)), color=VERMILION, linewidth=1.2, label=f"median {np.median(values):.4g}")
+    axes.axvline(
+        float(np.median(values)),
+        color=VERMILION,
+        linewidth=1.2,
+        label=f"median {np.median(values):.4g}",
+    )
     axes.legend(fontsize=8, frameon=False)
     axes.set(xlabel=label, ylabel=f"training rows{' (log scale)' * (axes.get_yscale() == 'log')}")
 
 
-def boxes(axes: Axes, names: Sequence[str], quantiles: Float[np.ndarray, "K 5"], median: float, label: str) -> None:
+def boxes(
+    axes: Axes, names: Sequence[str], quantiles: Float[np.ndarray, "K 5"], median: float, label: str
+) -> None:
     """For each name a line from the 5th to the 95th percentile, a box from the 25th to the 75th, a mark at the 50th."""
     places = np.arange(len(names))
     axes.hlines(places, quantiles[:, 0], quantiles[:, 4], color=GREY, linewidth=1)
-    axes.barh(places, quantiles[:, 3] - quantiles[:, 1], left=quantiles[:, 1], color=SKY, height=0.6)
+    axes.barh(
+        places, quantiles[:, 3] - quantiles[:, 1], left=quantiles[:, 1], color=SKY, height=0.6
+    )
     axes.plot(quantiles[:, 2], places, "|", color=BLACK, markersize=10, markeredgewidth=1.6)
-    axes.axvline(median, color=VERMILION, linewidth=0.9, linestyle="--", label=f"median of all rows: {median:.4g}")
+    axes.axvline(
+        median,
+        color=VERMILION,
+        linewidth=0.9,
+        linestyle="--",
+        label=f"median of all rows: {median:.4g}",
+    )
     _legend_below(axes)
     _name_rows(axes, names)
     axes.set(xlabel=label)
@@ -146,42 +184,65 @@ def window(
     right.plot(100 * (place + 0.5) / len(scores), scores[place], color=BLACK, linewidth=1.4)
     for edge in span or ():
         axes.axvline(edge, color=VERMILION, linewidth=1.1, linestyle="--")
-    axes.set(xlabel="percentile of hardness (left: easiest)", ylabel="training rows there, %", xlim=(0, 100))
+    axes.set(
+        xlabel="percentile of hardness (left: easiest)",
+        ylabel="training rows there, %",
+        xlim=(0, 100),
+    )
     axes.set_ylim(0, 100)
     right.set_ylabel(f"{label} (black line)")
     right.spines["top"].set_visible(False)
     _legend_below(axes)
 
 
-def two_kinds(axes: Axes, wrong: Float[np.ndarray, "a"], right: Float[np.ndarray, "b"], label: str) -> None:
+def two_kinds(
+    axes: Axes, wrong: Float[np.ndarray, "a"], right: Float[np.ndarray, "b"], label: str
+) -> None:
     """The scores of wrong and of right labels, each as shares of its own number."""
     edges = np.histogram_bin_edges(np.concatenate([wrong, right]).astype(np.float64), bins=BINS)
     for values, color, name in ((right, BLUE, "right labels"), (wrong, VERMILION, "wrong labels")):
         share = 100 * np.histogram(values, edges)[0] / max(len(values), 1)
-        axes.stairs(share, edges, fill=True, color=color, alpha=0.45, label=f"{name} ({len(values):,})")
+        axes.stairs(
+            share, edges, fill=True, color=color, alpha=0.45, label=f"{name} ({len(values):,})"
+        )
         axes.stairs(share, edges, color=color, linewidth=1.2)
     axes.legend(fontsize=8, frameon=False)
     axes.set(xlabel=label, ylabel="share of the labels of the kind, %")
 
 
 def dots(
-    axes: Axes, names: Sequence[str], seeds: Sequence[Sequence[float]], bands: Float[np.ndarray, "K 3"], full: float
+    axes: Axes,
+    names: Sequence[str],
+    seeds: Sequence[Sequence[float]],
+    bands: Float[np.ndarray, "K 3"],
+    full: float,
 ) -> None:
     """For each name its mean, a line from the 16th to the 84th percentile, and a small dot for every seed; in %."""
     places = np.arange(len(names))
     axes.hlines(places, 100 * bands[:, 1], 100 * bands[:, 2], color=BLUE, linewidth=2)
     for place, values in zip(places, seeds, strict=True):
-        axes.plot(100 * np.asarray(values), np.full(len(values), place), "o", color=GREY, markersize=3, alpha=0.7)
+        axes.plot(
+            100 * np.asarray(values),
+            np.full(len(values), place),
+            "o",
+            color=GREY,
+            markersize=3,
+            alpha=0.7,
+        )
     axes.plot(100 * bands[:, 0], places, "D", color=BLUE, markersize=6, label="mean over seeds")
     if not np.isnan(full):
-        axes.axvline(100 * full, color=VERMILION, linewidth=0.9, linestyle="--", label="mean of all rows")
+        axes.axvline(
+            100 * full, color=VERMILION, linewidth=0.9, linestyle="--", label="mean of all rows"
+        )
     axes.plot([], [], "o", color=GREY, markersize=3, label="one seed")
     _legend_below(axes)
     _name_rows(axes, names, CELL_LENGTH)
     axes.set(xlabel="test accuracy at the last epoch, %")
 
 
-def curves(axes: Axes, names: Sequence[str], shares: Float[np.ndarray, "K T"], across: str, up: str) -> None:
+def curves(
+    axes: Axes, names: Sequence[str], shares: Float[np.ndarray, "K T"], across: str, up: str
+) -> None:
     """A line for each name over 1 .. T, in %."""
     places = np.arange(1, shares.shape[1] + 1)
     for number, (name, line) in enumerate(zip(names, shares, strict=True)):

@@ -13,14 +13,21 @@ from prune_kit.results.outcomes import FULL, Difference, Outcomes, Summary, is_b
 from prune_kit.retraining.grid import Sweep
 from prune_kit.retraining.search import TOP, found_of, goal_of, mean_accuracy, rounds_of
 
-HEADER = ("rows", "seeds", "test accuracy", "16th to 84th percentile", "minus full (95 %)", "minus random (95 %)")
+HEADER = (
+    "rows",
+    "seeds",
+    "test accuracy",
+    "16th to 84th percentile",
+    "minus full (95 %)",
+    "minus random (95 %)",
+)
 READING = (
-    "Test accuracy at the last epoch: the mean over seeds, a line from the 16th to the 84th percentile, and a small "
-    "dot for each seed. "
+    "Test accuracy at the last epoch: the mean over seeds, a line from the 16th to the 84th "
+    "percentile, and a small dot for each seed. "
 )
 PAIRED = (
-    "Differences are in points, paired by seed, with 95 % intervals over the seeds; without one where there is one "
-    "seed, or the same difference for every seed."
+    "Differences are in points, paired by seed, with 95 % intervals over the seeds; without one "
+    "where there is one seed, or the same difference for every seed."
 )
 SAME_SHARE = f"{TOP}: as many rows by the same scores without an offset, the hardest; prune-kit tune trains it beside."
 
@@ -35,7 +42,9 @@ def retraining_section(outcomes: Outcomes, now: Mapping[str, np.ndarray]) -> Sec
         Paragraph(PAIRED),
         *([Paragraph(SAME_SHARE)] if outcomes.accuracies(TOP) else []),
         *(
-            Paragraph(f"{visible(name)} was made anew since: these accuracies are of its earlier rows.")
+            Paragraph(
+                f"{visible(name)} was made anew since: these accuracies are of its earlier rows."
+            )
             for name in stale
         ),
     ]
@@ -48,13 +57,18 @@ def sweep_section(outcomes: Outcomes) -> Section:
     lines = []
     for summary in outcomes.summaries():
         cell = cells.get(summary.name)
-        made = (cell.rule, cell.by, f"{cell.keep:g}", f"{cell.offset:g}") if cell else ("", "", "", "")
+        made = (
+            (cell.rule, cell.by, f"{cell.keep:g}", f"{cell.offset:g}") if cell else ("", "", "", "")
+        )
         lines.append((visible(summary.name), *(visible(text) for text in made), *_numbers(summary)))
     header = ("trained on", "rule", "column", "keep", "offset", *HEADER)
     swept = Sweep.of(outcomes)
     blocks: list[Block] = [
         _dots("sweep", outcomes, outcomes.summaries()),
-        *(plots.picture(c.name, c.finding, f"Test accuracy: {reading(swept)}.", 4.2, c.fill) for c in curves_of(swept)),
+        *(
+            plots.picture(c.name, c.finding, f"Test accuracy: {reading(swept)}.", 4.2, c.fill)
+            for c in curves_of(swept)
+        ),
         Table("sweep", "Accuracy over the grid", header, tuple(lines)),
         Paragraph(PAIRED),
     ]
@@ -71,23 +85,34 @@ def search_section(outcomes: Outcomes) -> Section:
         epochs, trained = str(next(iter(part.cells.values()))["epochs"]), part.accuracies
         ranked = sorted(part.cells, key=lambda name: -mean_accuracy(part, name))
         lines += [
-            (epochs, visible(name), str(len(trained(name))), f"{100 * mean_accuracy(part, name):.2f} %")
+            (
+                epochs,
+                visible(name),
+                str(len(trained(name))),
+                f"{100 * mean_accuracy(part, name):.2f} %",
+            )
             for name in ([FULL] if trained(FULL) else []) + ranked
         ]
     keep = last.cells[found]["keep"]
     candidates = len({name for part in rounds for name in part.cells})
     chosen = "was chosen" if met else "comes nearest to the goal, which none meets"
-    finding = f"Of {candidates} candidates, {found} {chosen}: {100 * best:.2f} % on the validation split"
+    finding = (
+        f"Of {candidates} candidates, {found} {chosen}: {100 * best:.2f} % on the validation split"
+    )
     picture = plots.picture(
         "search",
         visible(finding, 300),
-        f"Accuracy on the validation split over the offset, for the candidates that keep {100 * keep:g} %, a line for "
-        "each round; bars from the 16th to the 84th percentile over the seeds.",
+        "Accuracy on the validation split over the offset, for the candidates that keep "
+        f"{100 * keep:g} %, a line for each round; bars from the 16th to the 84th percentile over "
+        "the seeds.",
         3.8,
         lambda axes: fill_panel(axes, rounds, found),
     )
     table = Table(
-        "search", "Accuracy on the validation split", ("epochs", "candidate", "seeds", "accuracy"), tuple(lines)
+        "search",
+        "Accuracy on the validation split",
+        ("epochs", "candidate", "seeds", "accuracy"),
+        tuple(lines),
     )
     said = "The test set had no part in this; what it says of the chosen window stands under retraining."
     sought = f"Sought: {goal.describe()}. " if goal else ""
@@ -106,7 +131,9 @@ def _dots(name: str, outcomes: Outcomes, summaries: list[Summary]) -> Picture:
 
 def _finding(summaries: list[Summary]) -> str:
     """What the selection with the highest accuracy does against the baselines."""
-    own = [summary for summary in summaries if not is_baseline(summary.name) and summary.name != TOP]
+    own = [
+        summary for summary in summaries if not is_baseline(summary.name) and summary.name != TOP
+    ]
     if not own:
         best = max(summaries, key=lambda summary: summary.mean)
         return f"Only baselines were trained: {best.name} reaches {100 * best.mean:.2f} %"
@@ -115,7 +142,10 @@ def _finding(summaries: list[Summary]) -> str:
     which = f"The best of {len(own)}, {named}," if len(own) > 1 else named
     said = [
         _against(found, other)
-        for found, other in ((best.minus_full, "all rows"), (best.minus_random, "random rows of its number"))
+        for found, other in (
+            (best.minus_full, "all rows"),
+            (best.minus_random, "random rows of its number"),
+        )
         if found is not None
     ]
     ending = f": {', and '.join(said)}" if said else ""

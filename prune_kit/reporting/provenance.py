@@ -18,7 +18,9 @@ LONGEST = 1500  # characters of a value
 MOST_SEEDS = 8
 
 
-def provenance_section(data: Dataset, results: Mapping[str, Result], sources: Mapping[str, Path]) -> Section:
+def provenance_section(
+    data: Dataset, results: Mapping[str, Result], sources: Mapping[str, Path]
+) -> Section:
     """For each result its file, when, by which version, with which parameters it was made; and the command lines."""
     blocks: list[Block] = [_facts("data", "The data", {
         "data": data.rows.data, "fingerprint": data.fingerprint, "rows": f"{len(data):,}",
@@ -51,7 +53,10 @@ def _origin(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
     with hdf5.reading_hdf5(path) as file:
-        return {"file": str(path), "prune_kit version": str(file.attrs.get("prune_kit_version", "unknown"))}
+        return {
+            "file": str(path),
+            "prune_kit version": str(file.attrs.get("prune_kit_version", "unknown")),
+        }
 
 
 def _told(found: Result) -> dict[str, str]:
@@ -61,13 +66,19 @@ def _told(found: Result) -> dict[str, str]:
             "fingerprint": found.fingerprint,
             "seeds": _few(seeds),
             "seconds": f"{sum(row.seconds for row in found.rows):,.1f} in {len(found.rows):,} trainings",
-            "parameters": found.rows[-1].config if found.rows else "",  # of a search, in full length
+            "parameters": found.rows[-1].config
+            if found.rows
+            else "",  # of a search, in full length
         }
     if isinstance(found, ScoreTable):
-        shared = next((c.parameters for c in found.columns.values() if "config" in c.parameters), {})
+        shared = next(
+            (c.parameters for c in found.columns.values() if "config" in c.parameters), {}
+        )
         return {
             "fingerprint": found.rows.fingerprint,
-            "parameters": _json({key: value for key, value in shared.items() if key in TRAININGS and key != "epoch"}),
+            "parameters": _json(
+                {key: value for key, value in shared.items() if key in TRAININGS and key != "epoch"}
+            ),
         }
     if isinstance(found, Removal):
         return {

@@ -6,7 +6,16 @@ import numpy as np
 from scipy import stats
 
 from prune_kit.reporting import limits, plots
-from prune_kit.reporting.blocks import Block, Cell, Gallery, Paragraph, Section, Table, id_of, visible
+from prune_kit.reporting.blocks import (
+    Block,
+    Cell,
+    Gallery,
+    Paragraph,
+    Section,
+    Table,
+    id_of,
+    visible,
+)
 from prune_kit.results.table import ScoreColumn, ScoreTable
 from prune_kit.scorers.cscore import error_sentence, shortfall
 
@@ -28,16 +37,25 @@ def score_section(table: ScoreTable, name: str, number: int, count: int) -> Sect
     said += _votes(table, name)
     said += _against_norm(table, name)
     if not len(order):
-        return Section(anchor, title, (Paragraph(" ".join(said)), Paragraph("No training row has a finite score.")))
+        return Section(
+            anchor,
+            title,
+            (Paragraph(" ".join(said)), Paragraph("No training row has a finite score.")),
+        )
     blocks: list[Block] = [Paragraph(" ".join(said)), _spread(table, name, number, order)]
     groups = table.rows.per_class(order)
     found, median = limits.quantiles(groups, column.values), float(np.median(column.values[order]))
     blocks += _classes(table, name, number, found, median)
     extreme = limits.most_extreme(found[:, 2], median, limits.GALLERIES)
     if count:
-        few = limits.of_many(len(extreme), int(np.isfinite(found[:, 2]).sum()), "classes, the most extreme,")
+        few = limits.of_many(
+            len(extreme), int(np.isfinite(found[:, 2]).sum()), "classes, the most extreme,"
+        )
         for end, last in (("Hardest", True), ("Easiest", False)):
-            gallery = tuple((table.rows.class_names[c], _cells(table, name, groups[c], count, last)) for c in extreme)
+            gallery = tuple(
+                (table.rows.class_names[c], _cells(table, name, groups[c], count, last))
+                for c in extreme
+            )
             blocks.append(Gallery(f"{end} training rows per class. {few}".strip(" ."), gallery))
     return Section(anchor, title, tuple(blocks))
 
@@ -53,7 +71,11 @@ def _behind(column: ScoreColumn) -> str:
         told = ", ".join(f"{ratio} %" for ratio in ratios)
         return f"It averages the votes of {len(ratios) * folds:,} networks, {folds:,} for each share trained on: {told}"
     runs = column.runs
-    return f"It averages over {runs:,} run{'s' * (runs != 1)}" if runs else "No run of a network is recorded behind it"
+    return (
+        f"It averages over {runs:,} run{'s' * (runs != 1)}"
+        if runs
+        else "No run of a network is recorded behind it"
+    )
 
 
 def _votes(table: ScoreTable, name: str) -> list[str]:
@@ -74,7 +96,11 @@ def _against_norm(table: ScoreTable, name: str) -> list[str]:
     if len(both) < 2 or not np.ptp(norm[both]) or not np.ptp(grand[both]):
         return [f"Its Spearman with {NORM} cannot be told: one of them is the same for all rows."]
     rho = float(stats.spearmanr(norm[both], grand[both]).statistic)
-    close = ": it ranks much as the norm of the image does, which takes no network" if abs(rho) > 0.8 else ""
+    close = (
+        ": it ranks much as the norm of the image does, which takes no network"
+        if abs(rho) > 0.8
+        else ""
+    )
     return [f"Its Spearman with {NORM} is {rho:.3f}{close}."]
 
 
@@ -91,7 +117,9 @@ def _spread(table: ScoreTable, name: str, number: int, order: np.ndarray) -> Blo
         side = "above" if column.harder == "higher" else "below"
         end = f"the hardest tenth of the rows lies {side} {hard:.4g}"
         if tied > TIED * len(values):
-            beyond = float(((values > hard) if column.harder == "higher" else (values < hard)).mean())
+            beyond = float(
+                ((values > hard) if column.harder == "higher" else (values < hard)).mean()
+            )
             end = f"{tied / len(values):.1%} of the rows have {hard:.4g}, {beyond:.1%} are harder"
         finding = f"The median of {name} is {middle:.4g}; {end}"
     label = visible(f"{name} ({'higher' if column.harder == 'higher' else 'lower'} is harder)")
@@ -104,12 +132,16 @@ def _spread(table: ScoreTable, name: str, number: int, order: np.ndarray) -> Blo
     )
 
 
-def _classes(table: ScoreTable, name: str, number: int, found: np.ndarray, median: float) -> list[Block]:
+def _classes(
+    table: ScoreTable, name: str, number: int, found: np.ndarray, median: float
+) -> list[Block]:
     """The boxes of the most extreme classes, the hardest on top, and the table of all."""
     names = table.rows.class_names
     hardness = found if table.columns[name].harder == "higher" else -found[:, ::-1]
     there = np.flatnonzero(np.isfinite(hardness[:, 2]))
-    ranked = there[np.lexsort(-hardness[there][:, [4, 3, 2]].T)].tolist()  # by the median, then by the harder ends
+    ranked = there[
+        np.lexsort(-hardness[there][:, [4, 3, 2]].T)
+    ].tolist()  # by the median, then by the harder ends
     extreme = set(limits.most_extreme(found[:, 2], median, limits.BOXES))
     shown = [c for c in ranked if c in extreme]
     first, last = ranked[0], ranked[-1]
@@ -121,30 +153,50 @@ def _classes(table: ScoreTable, name: str, number: int, found: np.ndarray, media
             finding += f"; {limits.class_called(names[first])} has the hardest rows"
     else:
         finding = (
-            f"By the median of {name}, {limits.class_called(names[first])} ({found[first, 2]:.4g}) is the hardest "
-            f"and {limits.class_called(names[last])} ({found[last, 2]:.4g}) the easiest"
+            f"By the median of {name}, {limits.class_called(names[first])} ({found[first, 2]:.4g}) "
+            f"is the hardest and {limits.class_called(names[last])} ({found[last, 2]:.4g}) the "
+            "easiest"
         )
-    few = limits.of_many(len(shown), len(ranked), "classes, those furthest from the median of all rows,")
+    few = limits.of_many(
+        len(shown), len(ranked), "classes, those furthest from the median of all rows,"
+    )
     header = ("class", "5th percentile", "25th", "median", "75th", "95th")
     lines = tuple((visible(names[c]), *(f"{value:.4g}" for value in found[c])) for c in ranked)
     return [
         plots.picture(
             f"{_file(name, number)}-classes",
             finding,
-            f"{few}Boxes from the 25th to the 75th percentile of {name}, lines from the 5th to the 95th, a mark at the "
-            "median; the class with the hardest median is on top, of equal ones that with the harder ends.",
+            f"{few}Boxes from the 25th to the 75th percentile of {name}, lines from the 5th to "
+            "the 95th, a mark at the median; the class with the hardest median is on top, of "
+            "equal ones that with the harder ends.",
             1.2 + 0.24 * len(shown),
-            lambda axes: plots.boxes(axes, [names[c] for c in shown], found[shown], median, visible(name)),
+            lambda axes: plots.boxes(
+                axes, [names[c] for c in shown], found[shown], median, visible(name)
+            ),
         ),
-        Table(f"{_file(name, number)}-classes", f"{visible(name)} per class, hardest first", header, lines),
+        Table(
+            f"{_file(name, number)}-classes",
+            f"{visible(name)} per class, hardest first",
+            header,
+            lines,
+        ),
     ]
 
 
-def _cells(table: ScoreTable, name: str, group: np.ndarray, count: int, hardest: bool) -> tuple[Cell, ...]:
+def _cells(
+    table: ScoreTable, name: str, group: np.ndarray, count: int, hardest: bool
+) -> tuple[Cell, ...]:
     """The `count` rows at one end of a class, the outermost first, with their ids, labels and scores."""
     rows, values = (group[::-1] if hardest else group)[:count].tolist(), table.columns[name].values
     names = table.rows.class_names
     return tuple(
-        Cell(row, (id_of(table.rows.id[row]), f"label: {names[table.rows.label[row]]}", f"score {values[row]:.4g}"))
+        Cell(
+            row,
+            (
+                id_of(table.rows.id[row]),
+                f"label: {names[table.rows.label[row]]}",
+                f"score {values[row]:.4g}",
+            ),
+        )
         for row in rows
     )

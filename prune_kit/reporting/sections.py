@@ -10,7 +10,16 @@ from prune_kit.data.identity import check_same
 from prune_kit.errors import IdentityError, OptionError
 from prune_kit.reporting import limits, plots, sentences
 from prune_kit.reporting.agreements import agreement_sections
-from prune_kit.reporting.blocks import Block, Cell, Gallery, Paragraph, Section, Table, id_of, visible
+from prune_kit.reporting.blocks import (
+    Block,
+    Cell,
+    Gallery,
+    Paragraph,
+    Section,
+    Table,
+    id_of,
+    visible,
+)
 from prune_kit.reporting.choices import selection_section, suspects_section
 from prune_kit.reporting.curves import learning_section
 from prune_kit.reporting.proofs import retraining_section, search_section, sweep_section
@@ -37,20 +46,27 @@ def sections_of(
 ) -> list[Section]:
     """What is known of the data, section by section; `per_class` images show each end of a score.
 
-    `runs` is the folder of the run cache, for the learning curves; `sources` are the files, by the words table,
-    selection, removal, outcomes, sweep and search. Raises OptionError;
-    IdentityError when a result is of other data.
+    `runs` is the folder of the run cache, for the learning curves; `sources` are the files, by the
+    words table, selection, removal, outcomes, sweep and search. Raises OptionError; IdentityError
+    when a result is of other data.
     """
     if not 0 <= per_class <= limits.MOST_PER_CLASS:
-        raise OptionError(f"--per-class {per_class} is out of range; 0 to {limits.MOST_PER_CLASS} images")
+        raise OptionError(
+            f"--per-class {per_class} is out of range; 0 to {limits.MOST_PER_CLASS} images"
+        )
     _check_same(data, {"score table": table, "selection": selection, "removal": removal})
     for name, found in (("outcomes", outcomes), ("sweep", sweep), ("search", search)):
         if found is not None and found.fingerprint != data.fingerprint:
-            raise IdentityError(f"the data {data.rows.data} is not the data of the {name}, which speak of {found.data}")
+            raise IdentityError(
+                f"the data {data.rows.data} is not the data of the {name}, which speak of "
+                f"{found.data}"
+            )
     made = [data_section(data, per_class)]
     if table is not None:
         shown = limits.columns(table)
-        made += [score_section(table, name, number, per_class) for number, name in enumerate(shown, 1)]
+        made += [
+            score_section(table, name, number, per_class) for number, name in enumerate(shown, 1)
+        ]
         made += agreement_sections(table, shown)
         made += filter(None, [learning_section(data, table, runs) if runs is not None else None])
     if selection is not None:
@@ -92,7 +108,8 @@ def data_section(data: Dataset, examples: int) -> Section:
     most, least = int(order[0]), int(order[-1])
     finding = (
         f"The {len(names):,} classes have {counts.min():,} to {counts.max():,} training rows: "
-        f"{limits.class_called(names[most])} the most, {limits.class_called(names[least])} the fewest"
+        f"{limits.class_called(names[most])} the most, {limits.class_called(names[least])} the "
+        "fewest"
         if counts.min() < counts.max()
         else f"Each of the {len(names):,} classes has {counts.max():,} training rows"
     )
@@ -106,24 +123,39 @@ def data_section(data: Dataset, examples: int) -> Section:
             limits.of_many(len(shown), len(order), "classes, the largest and the smallest,")
             + "Training rows per class.",
             1.1 + 0.22 * len(shown),
-            lambda axes: plots.bars(axes, [names[c] for c in shown], counts[shown], "training rows"),
+            lambda axes: plots.bars(
+                axes, [names[c] for c in shown], counts[shown], "training rows"
+            ),
         )
     )
     share = counts / max(counts.sum(), 1)
-    lines = tuple((visible(names[c]), f"{counts[c]:,}", sentences.percent(share[c])) for c in order.tolist())
-    blocks.append(Table("class-counts", "Training rows per class", ("class", "training rows", "share"), lines))
+    lines = tuple(
+        (visible(names[c]), f"{counts[c]:,}", sentences.percent(share[c])) for c in order.tolist()
+    )
+    blocks.append(
+        Table("class-counts", "Training rows per class", ("class", "training rows", "share"), lines)
+    )
     there = [number for number, group in enumerate(groups) if len(group)][: limits.EXAMPLES]
     gallery = tuple(
-        (names[number], tuple(Cell(int(row), (id_of(rows.id[row]),)) for row in groups[number][:examples]))
+        (
+            names[number],
+            tuple(Cell(int(row), (id_of(rows.id[row]),)) for row in groups[number][:examples]),
+        )
         for number in there
     )
     if examples:
-        noun = "classes" if len(there) == len(names) else f"first {len(there)} of {len(names):,} classes"
+        noun = (
+            "classes"
+            if len(there) == len(names)
+            else f"first {len(there)} of {len(names):,} classes"
+        )
         blocks.append(Gallery(f"The first training rows of the {noun}", gallery))
     return Section("data", "The data", tuple(blocks))
 
 
-def _check_same(data: Dataset, found: Mapping[str, ScoreTable | Selection | Removal | None]) -> None:
+def _check_same(
+    data: Dataset, found: Mapping[str, ScoreTable | Selection | Removal | None]
+) -> None:
     for name, result in found.items():
         if result is not None:
             check_same(data.rows, result.rows, f"the data {data.rows.data}", f"the {name}")

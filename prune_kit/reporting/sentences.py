@@ -12,7 +12,11 @@ def count_sentence(removal: Removal) -> str:
     """How many rows are on the list, and how the cut was found."""
     listed, training = len(removal.index), len(removal.rows.training)
     share = percent(listed / training) if training else UNKNOWN
-    how = "as many as you asked for" if removal.cut_method == KNOWN_SHARE else f"cut by {removal.cut_method}"
+    how = (
+        "as many as you asked for"
+        if removal.cut_method == KNOWN_SHARE
+        else f"cut by {removal.cut_method}"
+    )
     where = f"{removal.column}, {how}" if removal.column else how
     least = "" if math.isnan(removal.cut) else f" at a suspicion of {removal.cut:.3f}"
     return f"{listed:,} of {training:,} training rows ({share}) are listed as wrong: {where}{least}"
@@ -25,7 +29,11 @@ def rate_sentence(removal: Removal) -> str:
     if removal.cut_method == KNOWN_SHARE:
         return f"{percent(removal.noise_rate)} of the labels are wrong as far as you say; nothing was estimated"
     low, high = removal.noise_rate_low, removal.noise_rate_high
-    interval = "no interval" if math.isnan(low + high) else f"90 % interval {100 * low:.1f} to {percent(high)}"
+    interval = (
+        "no interval"
+        if math.isnan(low + high)
+        else f"90 % interval {100 * low:.1f} to {percent(high)}"
+    )
     rate = "0 %" if removal.noise_rate == 0 else percent(removal.noise_rate)
     ending = "" if len(removal.index) else "; nothing is removed"
     return f"about {rate} of the labels are wrong ({interval}){ending}"
@@ -35,10 +43,13 @@ def expectation_sentence(removal: Removal) -> str:
     """The precision and the recall that are expected of the list."""
     if math.isnan(removal.precision):
         return "how good the list is, is unknown" if len(removal.index) else "the list is empty"
-    least = "" if math.isnan(removal.precision_low) else f" (at least {percent(removal.precision_low)})"
+    least = (
+        "" if math.isnan(removal.precision_low) else f" (at least {percent(removal.precision_low)})"
+    )
     return (
-        f"expected of the list: precision {percent(removal.precision)}{least}, the share of it that is wrong; "
-        f"recall {percent(removal.recall)}, the share of the wrong labels that is on it"
+        f"expected of the list: precision {percent(removal.precision)}{least}, the share of it "
+        f"that is wrong; recall {percent(removal.recall)}, the share of the wrong labels that is "
+        "on it"
     )
 
 

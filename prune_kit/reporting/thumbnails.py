@@ -14,7 +14,8 @@ SMALL = 2000  # bytes: what PNG keeps in so many stays without loss
 def thumbnail(image: UInt8[np.ndarray, "H W C"]) -> str:
     """A data URI of the image, of at most SIDE pixels a side: PNG where that is small, else the smaller of it and JPEG.
 
-    Images of one channel are grey, of three RGB; what was attached to a file (its metadata) is not carried over.
+    Images of one channel are grey, of three RGB; what was attached to a file (its metadata) is not
+    carried over.
     """
     pixels = np.ascontiguousarray(image[..., 0] if image.shape[2] == 1 else image)
     picture = Image.fromarray(pixels)

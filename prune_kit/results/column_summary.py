@@ -37,7 +37,9 @@ def summary_of(values: np.ndarray, harder: str, rows: Rows) -> Summary:
     theirs = hardness if drawn.all() else hardness[drawn]
     ends = (theirs.min(), median(theirs), theirs.max()) if len(theirs) else (np.nan,) * 3
     easiest, middle, hardest = (sign * float(value) for value in ends)
-    return Summary(easiest, middle, hardest, last(hardness, rows.digest, drawn, SHOWN_EXAMPLES)[::-1])
+    return Summary(
+        easiest, middle, hardest, last(hardness, rows.digest, drawn, SHOWN_EXAMPLES)[::-1]
+    )
 
 
 def write_summary(dataset: h5py.Dataset, summary: Summary) -> None:
@@ -50,9 +52,20 @@ def read_summary(dataset: h5py.Dataset) -> Summary | None:
     """What `write_summary` kept; None where an earlier version wrote the file. Raises FileError for impossible rows."""
     if "summary" not in dataset.attrs:
         return None
-    values, rows = np.asarray(dataset.attrs["summary"]), np.asarray(dataset.attrs.get("hardest_rows"))
-    in_shape = values.shape == (3,) and values.dtype == np.float64 and rows.ndim == 1 and rows.dtype == np.int64
+    values, rows = (
+        np.asarray(dataset.attrs["summary"]),
+        np.asarray(dataset.attrs.get("hardest_rows")),
+    )
+    in_shape = (
+        values.shape == (3,)
+        and values.dtype == np.float64
+        and rows.ndim == 1
+        and rows.dtype == np.int64
+    )
     if not in_shape or not ((rows >= 0) & (rows < dataset.shape[0])).all():
-        raise FileError(f"{dataset.file.filename} is damaged: the summary of {dataset.name} is none of {dataset.shape}")
+        raise FileError(
+            f"{dataset.file.filename} is damaged: the summary of {dataset.name} is none of "
+            f"{dataset.shape}"
+        )
     easiest, middle, hardest = values.tolist()
     return Summary(easiest, middle, hardest, rows)

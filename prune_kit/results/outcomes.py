@@ -26,7 +26,8 @@ COLUMNS = {
     "config": np.str_,
 }
 MADE_BY = "prune-kit retrain"
-CELL: dict[str, tuple[type, ...]] = {  # of a sweep the first four; of a search epochs, and in the cell found the rest
+# of a sweep the first four; of a search epochs, and in the cell found the rest
+CELL: dict[str, tuple[type, ...]] = {
     "rule": (str,), "by": (str,), "keep": (int, float), "offset": (int, float),
     "epochs": (int,), "found": (bool,), "goal": (str,), "met": (bool,), "grid": (dict,),
     "validation": (int, float),
@@ -61,7 +62,8 @@ class Outcome:
 class Difference:
     """A mean difference of accuracies, paired by seed, with its 95% interval over the seeds.
 
-    The interval is NaN where the seeds say nothing of the spread: there is one, or all differ by the same amount.
+    The interval is NaN where the seeds say nothing of the spread: there is one, or all differ by
+    the same amount.
     """
 
     mean: float
@@ -72,7 +74,13 @@ class Difference:
     @property
     def without_interval(self) -> str:
         """Why there is no interval, in words; "" where there is one."""
-        return "" if not math.isnan(self.low) else "by one seed" if self.seeds == 1 else "the same for every seed"
+        return (
+            ""
+            if not math.isnan(self.low)
+            else "by one seed"
+            if self.seeds == 1
+            else "the same for every seed"
+        )
 
     @property
     def verdict(self) -> str:
@@ -168,13 +176,19 @@ class Outcomes:
         """Read outcomes. Raises FileError when the file is absent, damaged, of another kind or version."""
         with hdf5.reading_hdf5(Path(path), "outcomes", MADE_BY) as file:
             columns = {
-                name: file[name].asstr()[()] if kind is np.str_ else file[name][()] for name, kind in COLUMNS.items()
+                name: file[name].asstr()[()] if kind is np.str_ else file[name][()]
+                for name, kind in COLUMNS.items()
             }
-            rows = [Outcome(**dict(zip(columns, values, strict=True))) for values in zip(*_lists(columns), strict=True)]
+            rows = [
+                Outcome(**dict(zip(columns, values, strict=True)))
+                for values in zip(*_lists(columns), strict=True)
+            ]
             cells = _checked_cells(json.loads(file["cells"].asstr()[0])) if "cells" in file else {}
             if not cells.keys() <= {row.selection for row in rows}:
                 raise ValueError("a cell was not trained")
-            fingerprint, data, created = (str(file.attrs[name]) for name in ("fingerprint", "data", "created"))
+            fingerprint, data, created = (
+                str(file.attrs[name]) for name in ("fingerprint", "data", "created")
+            )
             return cls(tuple(rows), fingerprint, data, created, cells)
 
 
@@ -196,11 +210,17 @@ def _checked_cells(cells: Any) -> dict[str, dict[str, Any]]:
         raise ValueError("cells are no objects by name")
     for cell in cells.values():
         lacking = {"rule", "by", "keep", "offset"} - cell.keys()
-        wrong = [key for key, value in cell.items() if key not in CELL or not isinstance(value, CELL[key])]
+        wrong = [
+            key
+            for key, value in cell.items()
+            if key not in CELL or not isinstance(value, CELL[key])
+        ]
         if lacking or wrong:
             raise ValueError(f"a cell lacks {sorted(lacking)}, or does not fit in {wrong}")
         grid = cell.get("grid", {})
-        if not all(isinstance(grid.get(axis), list) for axis in ("rule", "by", "keep", "offset") if grid):
+        if not all(
+            isinstance(grid.get(axis), list) for axis in ("rule", "by", "keep", "offset") if grid
+        ):
             raise ValueError("a grid has no list for each axis")
     if len({"epochs" in cell for cell in cells.values()}) > 1:
         raise ValueError("some cells are of a search, and some are not")

@@ -9,10 +9,13 @@ from jaxtyping import Bool, Float, Int, UInt8, UInt64
 BLOCK = 1024
 
 
-def ascending(values: Float[np.ndarray, "n"], digest: UInt64[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
+def ascending(
+    values: Float[np.ndarray, "n"], digest: UInt64[np.ndarray, "n"]
+) -> Int[np.ndarray, "n"]:
     """The positions of `values`, none of them NaN, sorted by (value, digest, position).
 
-    float32 is sorted by one number: several times as fast as by two. Where those are equal, the whole keys decide.
+    float32 is sorted by one number: several times as fast as by two. Where those are equal, the
+    whole keys decide.
     """
     if values.dtype != np.float32:
         return np.lexsort((digest, values))
@@ -26,10 +29,13 @@ def ascending(values: Float[np.ndarray, "n"], digest: UInt64[np.ndarray, "n"]) -
     return order
 
 
-def parts(values: Float[np.ndarray, "n"], digest: UInt64[np.ndarray, "n"], *cuts: int) -> UInt8[np.ndarray, "n"]:
+def parts(
+    values: Float[np.ndarray, "n"], digest: UInt64[np.ndarray, "n"], *cuts: int
+) -> UInt8[np.ndarray, "n"]:
     """For each value how many of the `cuts`, places in the `ascending` order, it lies at or behind.
 
-    The order is not made for it, unless a cut goes through values that one number cannot tell apart.
+    The order is not made for it, unless a cut goes through values that one number cannot tell
+    apart.
     """
     count, found = len(values), np.zeros(len(values), dtype=np.uint8)
     if values.dtype == np.float32:
@@ -44,15 +50,20 @@ def parts(values: Float[np.ndarray, "n"], digest: UInt64[np.ndarray, "n"], *cuts
 
 
 def last(
-    values: Float[np.ndarray, "N"], digest: UInt64[np.ndarray, "N"], drawn: Bool[np.ndarray, "N"], count: int
+    values: Float[np.ndarray, "N"],
+    digest: UInt64[np.ndarray, "N"],
+    drawn: Bool[np.ndarray, "N"],
+    count: int,
 ) -> Int[np.ndarray, "k"]:
     """The last `count` of the `drawn` rows in their `ascending` order, or all where there are fewer.
 
-    The others stay unsorted, and their digests are not looked at: the highest values of `count` blocks are a floor
-    under the highest of all.
+    The others stay unsorted, and their digests are not looked at: the highest values of `count`
+    blocks are a floor under the highest of all.
     """
     theirs = values if drawn.all() else np.where(drawn, values, -np.inf)
-    highest = np.maximum.reduceat(theirs, np.arange(0, len(values), BLOCK)) if len(values) else theirs
+    highest = (
+        np.maximum.reduceat(theirs, np.arange(0, len(values), BLOCK)) if len(values) else theirs
+    )
     floor = np.partition(highest, -count)[-count] if count <= len(highest) else -np.inf
     rows = np.flatnonzero((theirs >= floor) & drawn)
     order: np.ndarray = rows[ascending(values[rows], digest[rows])]
@@ -72,7 +83,9 @@ def median(values: Float[np.ndarray, "n"]) -> float:
     return upper if len(values) % 2 else (float(ordered[:middle].max()) + upper) / 2
 
 
-def _one_key(values: Float[np.ndarray, "n"], digest: UInt64[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
+def _one_key(
+    values: Float[np.ndarray, "n"], digest: UInt64[np.ndarray, "n"]
+) -> Int[np.ndarray, "n"]:
     """One int64 for each float32 value and its digest, of which the lower half is left out, in the same order."""
     bits = (values + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0, its equal
     ordered = bits ^ (bits >> 31 & 0x7FFFFFFF)  # where the sign is set, the magnitude counts down

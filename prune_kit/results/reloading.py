@@ -22,8 +22,8 @@ def load_again(
 ) -> Dataset:
     """The data set that a file speaks of, from where it was or from a new location, under the labels of the file.
 
-    Whether it is the same data is for the verb to check. Code that the file names as its data is run only with `trust`:
-    the file may be a stranger's. Raises OptionError, DataError.
+    Whether it is the same data is for the verb to check. Code that the file names as its data is
+    run only with `trust`: the file may be a stranger's. Raises OptionError, DataError.
     """
     if data is None:
         check_trusted(rows.data, trust)
@@ -39,10 +39,13 @@ def aligned(
 ) -> tuple[Dataset, dict[str, Selection | Removal]]:
     """The selections and removals re-mapped, by content, onto the rows of `data`; and it under their labels and roles.
 
-    For the same examples in another order, a subset, or a superset. Raises IdentityError when nothing is in common.
+    For the same examples in another order, a subset, or a superset. Raises IdentityError when
+    nothing is in common.
     """
     moved = {name: selection.aligned_to(data.rows) for name, selection in selections.items()}
     rows = next(iter(moved.values())).rows
     if data.outside_test is None and len(rows.training) == len(rows):
-        raise IdentityError(f"{data.name} has no test set, and the selection held none of its rows out to test on")
+        raise IdentityError(
+            f"{data.name} has no test set, and the selection held none of its rows out to test on"
+        )
     return replace(data, rows=rows), moved

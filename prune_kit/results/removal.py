@@ -12,7 +12,15 @@ import h5py
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from prune_kit.data.identity import HELD_OUT, TRAIN, Rows, aligned_rows, class_numbers, read_rows, write_rows
+from prune_kit.data.identity import (
+    HELD_OUT,
+    TRAIN,
+    Rows,
+    aligned_rows,
+    class_numbers,
+    read_rows,
+    write_rows,
+)
 from prune_kit.errors import FileError, OptionError
 from prune_kit.results.selection import DROPPED_NOISY, HELD_OUT_REASON, KEPT, Selection
 from prune_kit.storage import files, hdf5
@@ -20,24 +28,42 @@ from prune_kit.storage.csv_files import csv_text
 from prune_kit.storage.provenance import now, version
 
 NO_SUGGESTION = -1
-CSV_COLUMNS = ("id", "index", "given_label", "suggested_label", "suspicion", "given_class", "suggested_class", "fit")
+CSV_COLUMNS = (
+    "id",
+    "index",
+    "given_label",
+    "suggested_label",
+    "suspicion",
+    "given_class",
+    "suggested_class",
+    "fit",
+)
 FITS = {True: "another class is clearly better", False: "no class fits"}
 MADE_BY = "prune-kit clean"
-ESTIMATES = ("noise_rate", "noise_rate_low", "noise_rate_high", "precision", "precision_low", "recall")
+ESTIMATES = (
+    "noise_rate",
+    "noise_rate_low",
+    "noise_rate_high",
+    "precision",
+    "precision_low",
+    "recall",
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Removal:
     """The M rows whose labels are suspected, most suspect first, over the rows of a source.
 
-    `suspicion` (M,) float32 in [0, 1]; `suggested_label` (M,) int64, another class, or -1 where nothing is known of
-    other classes; `clear` (M,) whether the suggested one has more than half of the probability that the given leaves.
+    `suspicion` (M,) float32 in [0, 1]; `suggested_label` (M,) int64, another class, or -1 where
+    nothing is known of other classes; `clear` (M,) whether the suggested one has more than half of
+    the probability that the given leaves.
 
-    `noise_rate` is the estimated share of wrong labels among the training rows, between `noise_rate_low` and
-    `noise_rate_high` with 90 % confidence; `precision` and `recall` are those expected of the list, `precision_low` the
-    precision if only `noise_rate_low` of the labels are wrong. NaN where the cut does not tell. `cut` is the least
-    suspicion on the list, NaN for an empty one; `cut_method` how it was found. `column` is the score that it was made
-    from, `scored_with` its parameters.
+    `noise_rate` is the estimated share of wrong labels among the training rows, between
+    `noise_rate_low` and `noise_rate_high` with 90 % confidence; `precision` and `recall` are those
+    expected of the list, `precision_low` the precision if only `noise_rate_low` of the labels are
+    wrong. NaN where the cut does not tell. `cut` is the least suspicion on the list, NaN for an
+    empty one; `cut_method` how it was found. `column` is the score that it was made from,
+    `scored_with` its parameters.
     """
 
     rows: Rows
@@ -63,7 +89,9 @@ class Removal:
     @property
     def cut(self) -> float:
         """The least suspicion on the list, NaN for an empty list."""
-        return float(np.float32(self.suspicion[-1])) if len(self.suspicion) else math.nan  # float32, as in the file
+        return (
+            float(np.float32(self.suspicion[-1])) if len(self.suspicion) else math.nan
+        )  # float32, as in the file
 
     @property
     def label(self) -> Int[np.ndarray, "M"]:
@@ -102,23 +130,30 @@ class Removal:
         """(given label, suggested label, how many rows) of the clear suggestions, the most frequent first."""
         pairs = np.stack([self.label[self.clear], self.suggested_label[self.clear]], axis=1)
         found, counts = np.unique(pairs, axis=0, return_counts=True)
-        order = np.lexsort((found[:, 1], found[:, 0], -counts))  # the last key is the first to count
+        order = np.lexsort(
+            (found[:, 1], found[:, 0], -counts)
+        )  # the last key is the first to count
         return [(int(found[i, 0]), int(found[i, 1]), int(counts[i])) for i in order]
 
     def aligned_to(self, rows: Rows) -> "Removal":
         """The same list over `rows`, which hold the same examples in another order, more of them, or fewer.
 
-        As `Selection.aligned_to`, but examples that this removal does not know are not on the list, and so stay in its
-        complement; a suggested class that `rows` lack is no suggestion. With other examples than before the estimates
-        (`noise_rate`, `precision`, `recall`) are NaN. Raises IdentityError as that does.
+        As `Selection.aligned_to`, but examples that this removal does not know are not on the list,
+        and so stay in its complement; a suggested class that `rows` lack is no suggestion. With
+        other examples than before the estimates (`noise_rate`, `precision`, `recall`) are NaN.
+        Raises IdentityError as that does.
         """
-        place = np.full(len(self.rows) + 1, -1)  # the last is for rows that are not known, whose source is -1
+        place = np.full(
+            len(self.rows) + 1, -1
+        )  # the last is for rows that are not known, whose source is -1
         place[self.index] = np.arange(len(self.index))
         source = aligned_rows(self.rows, rows, "the removal", "the data")
         listed = np.flatnonzero(place[source] >= 0)
         listed = listed[np.argsort(place[source[listed]])]
         there = place[source[listed]]
-        suggested = class_numbers(self.rows.class_names, rows.class_names)[self.suggested_label[there]]
+        suggested = class_numbers(self.rows.class_names, rows.class_names)[
+            self.suggested_label[there]
+        ]
         suggested[self.suggested_label[there] == NO_SUGGESTION] = NO_SUGGESTION
         aligned = replace(
             self,
@@ -197,13 +232,20 @@ def as_selection(chosen: Selection | Removal) -> Selection:
 def csv_path(path: Path) -> Path:
     """Where the same list is written as CSV: beside the file, under its name."""
     if path.suffix == ".csv":
-        raise OptionError(f"--out {path} is where the list goes as CSV; name the HDF5 file, such as removal.h5")
+        raise OptionError(
+            f"--out {path} is where the list goes as CSV; name the HDF5 file, such as removal.h5"
+        )
     return path.with_suffix(".csv")
 
 
 def _read_list(file: h5py.File, rows: Rows) -> dict[str, Any]:
     """The arrays of the list. Raises FileError unless they are what `Removal` says of them."""
-    expected = {"index": np.int64, "suspicion": np.float32, "suggested_label": np.int64, "clear": np.bool_}
+    expected = {
+        "index": np.int64,
+        "suspicion": np.float32,
+        "suggested_label": np.int64,
+        "clear": np.bool_,
+    }
     arrays = {name: np.asarray(file[name][()]) for name in expected}
     index, suspicion, suggested, clear = arrays.values()
     for name, array in arrays.items():
@@ -214,11 +256,19 @@ def _read_list(file: h5py.File, rows: Rows) -> dict[str, Any]:
             )
     training = ((index >= 0) & (index < len(rows))).all() and (rows.role[index] == TRAIN).all()
     if not training or len(np.unique(index)) < len(index):
-        raise FileError(f"{file.filename} is damaged: its index is no list of training rows, each once")
+        raise FileError(
+            f"{file.filename} is damaged: its index is no list of training rows, each once"
+        )
     if not ((suspicion >= 0) & (suspicion <= 1)).all() or (np.diff(suspicion) > 0).any():
-        raise FileError(f"{file.filename} is damaged: its suspicion does not fall from 1 to 0 along the list")
+        raise FileError(
+            f"{file.filename} is damaged: its suspicion does not fall from 1 to 0 along the list"
+        )
     known = suggested != NO_SUGGESTION
-    another = (suggested >= 0) & (suggested < len(rows.class_names)) & (suggested != rows.label[index])
+    another = (
+        (suggested >= 0) & (suggested < len(rows.class_names)) & (suggested != rows.label[index])
+    )
     if not (another | ~known).all() or (clear & ~known).any():
-        raise FileError(f"{file.filename} is damaged: a suggested label in it is not another class of the data")
+        raise FileError(
+            f"{file.filename} is damaged: a suggested label in it is not another class of the data"
+        )
     return arrays

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from prune_kit.data.identity import HELD_OUT, TRAIN, Rows, aligned_rows, carried_labels, read_rows, write_rows
+from prune_kit.data.identity import (
+    HELD_OUT,
+    TRAIN,
+    Rows,
+    aligned_rows,
+    carried_labels,
+    read_rows,
+    write_rows,
+)
 from prune_kit.errors import FileError
 from prune_kit.storage import hdf5
 from prune_kit.storage.provenance import now, version
@@ -17,15 +25,19 @@ from prune_kit.storage.provenance import now, version
 REASONS = ("kept", "dropped-easy", "dropped-hard", "dropped-noisy", "dropped-other", "held-out")
 KEPT, DROPPED_EASY, DROPPED_HARD, DROPPED_NOISY, DROPPED_OTHER, HELD_OUT_REASON = range(6)
 MADE_BY = "prune-kit select"
-MUCH_PRUNED, FEW_SKIPPED = 0.3, 0.1  # shares: what keeps less of the data, and skips less of its hard end
+MUCH_PRUNED, FEW_SKIPPED = (
+    0.3,
+    0.1,
+)  # shares: what keeps less of the data, and skips less of its hard end
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Selection:
     """A pruned subset of the training rows.
 
-    `reason` (N,) uint8 is a number into REASONS for every row of the source. `column` is the score column that `rule`
-    ranks by, "" for none, `score` (N,) float32 its values, `scored_with` its parameters.
+    `reason` (N,) uint8 is a number into REASONS for every row of the source. `column` is the score
+    column that `rule` ranks by, "" for none, `score` (N,) float32 its values, `scored_with` its
+    parameters.
     """
 
     rows: Rows
@@ -59,8 +71,9 @@ class Selection:
     def falls_below_random(self) -> bool:
         """Whether so little is kept, of the hard end, that rules are known to do worse than chance there.
 
-        Above 70 % pruned (Zheng et al. 2023, https://arxiv.org/abs/2210.15809: forgetting on CIFAR-10 95.4 at 30 %
-        pruned, 34.0 at 90 %) unless a tenth of the rows, the hardest, is skipped.
+        Above 70 % pruned (Zheng et al. 2023, https://arxiv.org/abs/2210.15809: forgetting on
+        CIFAR-10 95.4 at 30 % pruned, 34.0 at 90 %) unless a tenth of the rows, the hardest, is
+        skipped.
         """
         count = len(self.rows.training)
         easy, hard = (int((self.reason == reason).sum()) for reason in (DROPPED_EASY, DROPPED_HARD))
@@ -70,7 +83,9 @@ class Selection:
     def class_shares(self) -> Float[np.ndarray, "C"]:
         """The share of each class's training rows that is kept; NaN for a class without any."""
         kept, there = self._per_class(KEPT), self._per_class()
-        shares: np.ndarray = np.divide(kept, there, out=np.full(len(there), np.nan), where=there > 0)
+        shares: np.ndarray = np.divide(
+            kept, there, out=np.full(len(there), np.nan), where=there > 0
+        )
         return shares
 
     def _per_class(self, reason: int | None = None) -> Int[np.ndarray, "C"]:
@@ -93,7 +108,12 @@ class Selection:
         """
         sides = [self.reason == reason for reason in (DROPPED_EASY, DROPPED_HARD)]
         whole = sum(int(side.sum()) for side in sides) == len(self.dropped)
-        if self.score is None or not whole or self.parameters.get("per_class") or not len(self.index):
+        if (
+            self.score is None
+            or not whole
+            or self.parameters.get("per_class")
+            or not len(self.index)
+        ):
             return 0
         edges = _ends(self.score[self.index])
         both = {value for side in sides if side.any() for value in edges & _ends(self.score[side])}
@@ -102,14 +122,18 @@ class Selection:
     def thin_classes(self) -> list[str]:
         """The classes that keep less than half of the average share."""
         shares = self.class_shares()
-        return [name for name, share in zip(self.rows.class_names, shares, strict=True) if share < self.share / 2]
+        return [
+            name
+            for name, share in zip(self.rows.class_names, shares, strict=True)
+            if share < self.share / 2
+        ]
 
     def aligned_to(self, rows: Rows) -> "Selection":
         """The same choice over `rows`, which hold the same examples in another order, more of them, or fewer.
 
-        Rows are matched by content. Labels (the true ones too, by the names of their classes) and the held-out part are
-        carried over; examples that this selection does not know are not kept. Raises IdentityError when nothing is in
-        common, or a label names a class that `rows` lack.
+        Rows are matched by content. Labels (the true ones too, by the names of their classes) and
+        the held-out part are carried over; examples that this selection does not know are not kept.
+        Raises IdentityError when nothing is in common, or a label names a class that `rows` lack.
         """
         source = aligned_rows(self.rows, rows, "the selection", "the data")
         known = source >= 0
@@ -121,7 +145,11 @@ class Selection:
         if self.rows.true_label is not None:
             truth = (rows.label if truth is None else truth).copy()
             truth[known] = self._carried(self.rows.true_label[source[known]], rows)
-        score = None if self.score is None else np.where(known, self.score[source], np.nan).astype(np.float32)
+        score = (
+            None
+            if self.score is None
+            else np.where(known, self.score[source], np.nan).astype(np.float32)
+        )
         options = rows.options | {k: v for k, v in self.rows.options.items() if k == "labels_file"}
         rows = replace(rows, role=role, label=label, true_label=truth, options=options)
         return replace(self, rows=rows, reason=reason, score=score)
@@ -134,7 +162,10 @@ class Selection:
         count = len(self.rows.training)
         text = f"kept {len(self.index):,} of {count:,} training rows ({self.share:.1%})"
         easy, hard = (int((self.reason == reason).sum()) for reason in (DROPPED_EASY, DROPPED_HARD))
-        own = self.parameters.get("suspect_by") in (None, self.column)  # else the hardest are those of another column
+        own = self.parameters.get("suspect_by") in (
+            None,
+            self.column,
+        )  # else the hardest are those of another column
         if not self.column or easy + hard != len(self.dropped) or not own:
             return f"{text} by rule {self.rule}"
         low, high = 100 * easy / count, 100 * (count - hard) / count
@@ -175,7 +206,9 @@ class Selection:
             reason = file["reason"][()]
             attributes = file.attrs
             selection = cls(
-                rows=read_rows(file, role=np.where(reason == HELD_OUT_REASON, HELD_OUT, TRAIN).astype(np.uint8)),
+                rows=read_rows(
+                    file, role=np.where(reason == HELD_OUT_REASON, HELD_OUT, TRAIN).astype(np.uint8)
+                ),
                 reason=reason,
                 rule=str(attributes["rule"]),
                 parameters=json.loads(attributes["parameters"]),
@@ -186,7 +219,9 @@ class Selection:
             )
             index = file["index"][()]
         if reason.max(initial=0) >= len(REASONS):
-            raise FileError(f"{path} is damaged: reason {reason.max()} is none of {', '.join(REASONS)}")
+            raise FileError(
+                f"{path} is damaged: reason {reason.max()} is none of {', '.join(REASONS)}"
+            )
         if not np.array_equal(index, selection.index):
             raise FileError(f"{path} is damaged: its index is not what its reasons say")
         return selection

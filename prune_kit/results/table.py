@@ -19,9 +19,18 @@ from prune_kit.storage.provenance import now, version
 EXTRAS = ("per_run", "per_ratio", "per_ratio_votes", "votes", "never_learned", "probability")
 TEST = ("scores", "per_run")
 MANY_CLASSES = 100  # above it a file keeps the largest probabilities
-TOP_CLASSES = "probability_class"  # the group of the classes of probabilities, where a file keeps some of many
+# the group of the classes of probabilities, where a file keeps some of many
+TOP_CLASSES = "probability_class"
 MADE_BY = "prune-kit score"
-TRAININGS = ("config", "seed", "observe", "precision", "threads", "probes", "epoch")  # parameters that methods share
+TRAININGS = (
+    "config",
+    "seed",
+    "observe",
+    "precision",
+    "threads",
+    "probes",
+    "epoch",
+)  # parameters that methods share
 FOUND = (  # parameters that nobody chose: what a method says of how it went
     "fold_precision",
     "fold_threads",
@@ -36,11 +45,12 @@ FOUND = (  # parameters that nobody chose: what a method says of how it went
 class ScoreColumn:
     """One score (N,) float32 of every row, with its direction and everything that made it.
 
-    NaN where an example has no score (rows held out as test). `harder` is "higher" or "lower". `extras` are arrays kept
-    beside it: `per_run` (R, N), `per_ratio` and `per_ratio_votes` (S, N), `votes` and `never_learned` (N,),
-    `probability` (N, C), of which a file keeps 5 where there are more than 100 classes. `test` holds the same score of
-    the test examples where it has them: `scores` (M,), `per_run` (R, M). A `companion` was scored along with another
-    column and is never chosen by itself. The `summary` is known where a file was read at a glance.
+    NaN where an example has no score (rows held out as test). `harder` is "higher" or "lower".
+    `extras` are arrays kept beside it: `per_run` (R, N), `per_ratio` and `per_ratio_votes` (S, N),
+    `votes` and `never_learned` (N,), `probability` (N, C), of which a file keeps 5 where there are
+    more than 100 classes. `test` holds the same score of the test examples where it has them:
+    `scores` (M,), `per_run` (R, M). A `companion` was scored along with another column and is never
+    chosen by itself. The `summary` is known where a file was read at a glance.
     """
 
     name: str
@@ -67,15 +77,20 @@ class ScoreColumn:
     @property
     def options(self) -> dict[str, Any]:
         """The options of its method, such as ratios and folds of cscore."""
-        return {name: value for name, value in self.parameters.items() if name not in (*TRAININGS, *FOUND)}
+        return {
+            name: value
+            for name, value in self.parameters.items()
+            if name not in (*TRAININGS, *FOUND)
+        }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ScoreTable:
     """Scores by column name, over `rows`. Selectors read `hardness`, never a raw column.
 
-    `test_rows` are the M test examples, where a column scores those too. `probe_label` (N,) int64 are the wrong labels
-    that were planted while scoring, NO_PROBE where a row was trained on under its own; None where none were planted.
+    `test_rows` are the M test examples, where a column scores those too. `probe_label` (N,) int64
+    are the wrong labels that were planted while scoring, NO_PROBE where a row was trained on under
+    its own; None where none were planted.
     """
 
     rows: Rows
@@ -130,7 +145,9 @@ class ScoreTable:
             write_rows(file, self.rows)
             if self.probe_label is not None:
                 file["probe_label"] = self.probe_label.astype(np.int64)
-            scores = file.create_group("scores", track_order=True)  # columns keep the order in which they were scored
+            scores = file.create_group(
+                "scores", track_order=True
+            )  # columns keep the order in which they were scored
             for column in self.columns.values():
                 _write_column(file, scores, column, self.rows)
             if self.test_rows is not None:
@@ -147,23 +164,32 @@ class ScoreTable:
     ) -> "ScoreTable":
         """Read a table; `only` some columns, and some or none of the `extras` (per-run values, probabilities).
 
-        At a `glance`, scores, ids, digests and labels are read as they are looked at, nobody compares them with the
-        fingerprint, and a column's summary is the one that was written with it.
-        Raises FileError when the file is absent, damaged, of another kind or version.
+        At a `glance`, scores, ids, digests and labels are read as they are looked at, nobody
+        compares them with the fingerprint, and a column's summary is the one that was written with
+        it. Raises FileError when the file is absent, damaged, of another kind or version.
         """
         with hdf5.reading_hdf5(Path(path), "scores", MADE_BY) as file:
-            names = list(file["scores"]) if only is None else [name for name in only if name in file["scores"]]
+            names = (
+                list(file["scores"])
+                if only is None
+                else [name for name in only if name in file["scores"]]
+            )
             rows = read_rows(file, glance=glance)
             table = cls(
                 rows=rows,
                 columns={name: _read_column(file, name, extras, glance) for name in names},
                 created=str(file.attrs["created"]),
-                test_rows=read_rows(file["test"]) if "test" in file and "id" in file["test"] else None,
+                test_rows=read_rows(file["test"])
+                if "test" in file and "id" in file["test"]
+                else None,
                 probe_label=_read_probe_label(file, rows) if "probe_label" in file else None,
             )
         for name, column in table.columns.items():
             if column.values.shape != (len(table.rows),):
-                raise FileError(f"{path} is damaged: {name} is {column.values.shape} for {len(table.rows):,} rows")
+                raise FileError(
+                    f"{path} is damaged: {name} is {column.values.shape} for {len(table.rows):,} "
+                    "rows"
+                )
         return table
 
 
@@ -199,20 +225,23 @@ def _read_probe_label(file: h5py.File, rows: Rows) -> np.ndarray:
     label = np.asarray(file["probe_label"][()])
     if label.shape != (len(rows),) or label.dtype != np.int64:
         raise FileError(
-            f"{file.filename} is damaged: probe_label is {label.dtype} {label.shape} for {len(rows):,} rows"
+            f"{file.filename} is damaged: probe_label is {label.dtype} {label.shape} for "
+            f"{len(rows):,} rows"
         )
     in_range = (label >= 0) & (label < len(rows.class_names))
     wrong = (label != NO_PROBE) & ~(in_range & (label != rows.label) & (rows.role == TRAIN))
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise FileError(
-            f"{file.filename} is damaged: in row {row}, of label {rows.label[row]}, probe_label {label[row]} is not "
-            "another class of a training row"
+            f"{file.filename} is damaged: in row {row}, of label {rows.label[row]}, probe_label "
+            f"{label[row]} is not another class of a training row"
         )
     return label
 
 
-def _read_column(file: h5py.File, name: str, extras: bool | tuple[str, ...], glance: bool) -> ScoreColumn:
+def _read_column(
+    file: h5py.File, name: str, extras: bool | tuple[str, ...], glance: bool
+) -> ScoreColumn:
     kinds = extras if isinstance(extras, tuple) else EXTRAS if extras else ()
     dataset = file["scores"][name]
     attributes = dataset.attrs
@@ -242,7 +271,9 @@ def _unpacked(file: h5py.File, kinds: tuple[str, ...], name: str) -> dict[str, n
     count = len(json.loads(file.attrs["class_names"]))
     in_range = values.shape == classes.shape and values.ndim == 2 and values.shape[1] < count
     if not in_range or not ((classes >= 0) & (classes < count)).all():
-        raise FileError(f"{file.filename} is damaged: {TOP_CLASSES}/{name} are not classes of its {count:,}")
+        raise FileError(
+            f"{file.filename} is damaged: {TOP_CLASSES}/{name} are not classes of its {count:,}"
+        )
     return {"probability": top_probabilities.dense(values, classes, count)}
 
 

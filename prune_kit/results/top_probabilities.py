@@ -11,7 +11,8 @@ def packed(
 ) -> tuple[Float[np.ndarray, "N K"], Int[np.ndarray, "N K"]]:
     """The KEPT largest probabilities of each row, largest first, as float16, and their classes.
 
-    Where the label is not among these classes, it takes the place of the last. Rows of NaN stay rows of NaN.
+    Where the label is not among these classes, it takes the place of the last. Rows of NaN stay
+    rows of NaN.
     """
     rows = np.arange(len(label))[:, None]
     classes = np.argpartition(probability, -KEPT, axis=1)[:, -KEPT:]
@@ -21,7 +22,9 @@ def packed(
     return probability[rows, classes].astype(np.float16), classes.astype(np.int32)
 
 
-def dense(values: Float[np.ndarray, "N K"], classes: Int[np.ndarray, "N K"], count: int) -> Float[np.ndarray, "N C"]:
+def dense(
+    values: Float[np.ndarray, "N K"], classes: Int[np.ndarray, "N K"], count: int
+) -> Float[np.ndarray, "N C"]:
     """What `packed` kept, over all `count` classes, float16; the others share what is left of 1 evenly."""
     left = np.maximum(1 - values.astype(np.float64).sum(axis=1), 0)  # NaN stays
     found = np.repeat((left / (count - values.shape[1])).astype(np.float16)[:, None], count, axis=1)

@@ -1,7 +1,8 @@
 """A grid of selections, to be retrained: which columns, rules, shares to keep and offsets, under which names.
 
-Retraining every cell gives the curves of Data Diet: accuracy against the share that is pruned, against the epoch of the
-score, and against the offset. A cell is a cached run like any other, so a grid may be stopped, resumed and widened.
+Retraining every cell gives the curves of Data Diet: accuracy against the share that is pruned,
+against the epoch of the score, and against the offset. A cell is a cached run like any other, so a
+grid may be stopped, resumed and widened.
 """
 
 import re
@@ -45,15 +46,24 @@ class Cell:
 
 
 def grid(
-    table: ScoreTable, by: Iterable[str], rules: Iterable[str], keeps: Iterable[float], offsets: Iterable[float]
+    table: ScoreTable,
+    by: Iterable[str],
+    rules: Iterable[str],
+    keeps: Iterable[float],
+    offsets: Iterable[float],
 ) -> tuple[list[Cell], int]:
     """The cells, and how many were left out since keep + offset is more than 1.
 
-    "random" among the columns is the baseline, which is trained for every share anyhow. A rule without an offset (every
-    one but window) has one cell for each column and share. Raises OptionError when nothing is left, for a rule that is
-    not there and for a share out of range, TableError for a column that is not there.
+    "random" among the columns is the baseline, which is trained for every share anyhow. A rule
+    without an offset (every one but window) has one cell for each column and share. Raises
+    OptionError when nothing is left, for a rule that is not there and for a share out of range,
+    TableError for a column that is not there.
     """
-    keeps, offsets, rules = list(dict.fromkeys(keeps)), list(dict.fromkeys(offsets)), list(dict.fromkeys(rules))
+    keeps, offsets, rules = (
+        list(dict.fromkeys(keeps)),
+        list(dict.fromkeys(offsets)),
+        list(dict.fromkeys(rules)),
+    )
     for rule in rules:
         registry.load(SELECTORS, rule, "rule")
     for keep in keeps:
@@ -73,10 +83,13 @@ def grid(
                     cells[name] = Cell(name, rule, column, keep, offset)
     if not cells:
         if not columns:
-            raise OptionError("the grid has no cell: random rows are trained anyhow; name another column with --by")
+            raise OptionError(
+                "the grid has no cell: random rows are trained anyhow; name another column with "
+                "--by"
+            )
         raise OptionError(
-            f"no window fits: the least of --keep, {min(keeps):g}, and the least of --offset, {min(offsets):g}, "
-            "make more than 1 together"
+            f"no window fits: the least of --keep, {min(keeps):g}, and the least of --offset, "
+            f"{min(offsets):g}, make more than 1 together"
         )
     return list(cells.values()), left_out
 
@@ -104,12 +117,18 @@ class Sweep:
     def of(cls, outcomes: Outcomes) -> "Sweep":
         """From outcomes that hold their cells. Raises OptionError for those of a plain retraining."""
         if not outcomes.cells:
-            raise OptionError("these outcomes are those of a retraining and not of a sweep; run prune-kit sweep")
-        return cls(tuple(Cell(name=name, **values) for name, values in outcomes.cells.items()), outcomes)
+            raise OptionError(
+                "these outcomes are those of a retraining and not of a sweep; run prune-kit sweep"
+            )
+        return cls(
+            tuple(Cell(name=name, **values) for name, values in outcomes.cells.items()), outcomes
+        )
 
     def accuracies(self, name: str) -> np.ndarray:
         """Test accuracies (R,) by seed, of a cell or of a baseline; empty where it was not trained."""
-        return np.array([accuracy for _, accuracy in sorted(self.outcomes.accuracies(name).items())])
+        return np.array(
+            [accuracy for _, accuracy in sorted(self.outcomes.accuracies(name).items())]
+        )
 
     def full(self) -> np.ndarray:
         """Test accuracies (R,) on all rows."""

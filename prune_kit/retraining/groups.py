@@ -31,7 +31,8 @@ def retrain_groups(
     taken = [name for name in named if is_baseline(name)]
     if taken:
         raise OptionError(
-            f"selection {taken[0]!r} has the name of a baseline; rename it, the outcomes are listed by it"
+            f"selection {taken[0]!r} has the name of a baseline; rename it, the outcomes are "
+            "listed by it"
         )
     unknown = [name for name in baseline if name not in BASELINES]
     if unknown:
@@ -44,34 +45,43 @@ def retrain_groups(
         index = as_selection(chosen).index
         kept, whole = len(index), len(index) == len(training)
         if not kept:
-            raise OptionError(f"{name!r} leaves none of {len(training):,} training rows; there is nothing to train on")
+            raise OptionError(
+                f"{name!r} leaves none of {len(training):,} training rows; there is nothing to "
+                "train on"
+            )
         groups[name] = dict.fromkeys(seeds, None if whole else index)
         if "random" in baseline and not whole:
             draws = {s: np.random.default_rng([s, 3]) for s in seeds}
-            groups.setdefault(random_name(kept), {s: random_part(training, kept, draws[s]) for s in seeds})
+            groups.setdefault(
+                random_name(kept), {s: random_part(training, kept, draws[s]) for s in seeds}
+            )
     return groups
 
 
 def relabelled_data(data: Dataset, named: Mapping[str, Selection | Removal]) -> dict[str, Dataset]:
     """For each removal all of the data under its suggested labels, named `<removal>-relabelled`.
 
-    The test set keeps its labels. Raises OptionError when there is no removal, or one has no clear suggestion.
+    The test set keeps its labels. Raises OptionError when there is no removal, or one has no clear
+    suggestion.
     """
     removals = {name: chosen for name, chosen in named.items() if isinstance(chosen, Removal)}
     if not removals:
         raise OptionError(
-            f"--relabel needs a removal, which prune-kit clean writes; given are selections: {', '.join(named)}"
+            "--relabel needs a removal, which prune-kit clean writes; given are selections: "
+            f"{', '.join(named)}"
         )
     relabelled = {}
     for name, removal in removals.items():
         if not removal.clear.any():
             raise OptionError(
-                f"removal {name!r} has no clear suggestion among its {len(removal.index):,} rows, so there is nothing "
-                "to relabel; leave --relabel out, or that removal"
+                f"removal {name!r} has no clear suggestion among its {len(removal.index):,} rows, "
+                "so there is nothing to relabel; leave --relabel out, or that removal"
             )
         group = f"{name}-relabelled"
         if group in named:
-            raise OptionError(f"selection {group!r} has the name of what --relabel trains; rename it")
+            raise OptionError(
+                f"selection {group!r} has the name of what --relabel trains; rename it"
+            )
         relabelled[group] = data.relabelled(removal.relabelled(), f"the suggestions of {name}")
     return relabelled
 

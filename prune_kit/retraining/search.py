@@ -1,9 +1,10 @@
 """The best window, found on a validation split: short trainings of every candidate, long ones of the few that lead.
 
-Successive halving (Jamieson, Talwalkar 2016, https://arxiv.org/abs/1502.07943) over a grid of selections: cells spread
-over the grid are trained briefly with one seed, the best quarter of them longer with two; the leader, its neighbours in
-the grid and the same share without an offset are then trained in full length with every seed. Nothing here trains:
-`search` is given a function that does.
+Successive halving (Jamieson, Talwalkar 2016, https://arxiv.org/abs/1502.07943) over a grid of
+selections: cells spread over the grid are trained briefly with one seed, the best quarter of them
+longer with two; the leader, its neighbours in the grid and the same share without an offset are
+then trained in full length with every seed. Nothing here trains: `search` is given a function that
+does.
 """
 
 import math
@@ -25,14 +26,20 @@ from prune_kit.retraining.grid import Cell, grid
 if TYPE_CHECKING:
     from prune_kit.protocol.config import TrainConfig
 
-LENGTHS = ((1 / 4, 1), (1 / 2, 2))  # shares of the protocol's epochs, and seeds; the rest is in full length
+LENGTHS = (
+    (1 / 4, 1),
+    (1 / 2, 2),
+)  # shares of the protocol's epochs, and seeds; the rest is in full length
 LEAST_EPOCHS = 3  # after one or two, easy rows are best whatever the labels (benchmarks/RESULTS.md)
-MOST_OFFSETS = 13  # of a line with more, so many are tried first: windows side by side hold nearly the same rows
+# of a line with more, so many are tried first: windows side by side hold nearly the same rows
+MOST_OFFSETS = 13
 MOST_VALIDATION = 0.5  # a larger split would judge networks that saw less than it
 SURVIVORS = 4  # one of so many goes on to the next stage
 VALIDATION = 0.2
 DEFAULT_WITHIN = 0.005
-SEARCH_SEEDS = 1000  # beyond those of the final test: no network judges the window that its own twin chose
+SEARCH_SEEDS = (
+    1000  # beyond those of the final test: no network judges the window that its own twin chose
+)
 KEEPS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 OFFSETS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
 GOALS = 'accuracy, or "within 0.5 points of full, keep least"'
@@ -64,7 +71,11 @@ class Goal:
     @property
     def words(self) -> str:
         """What `of` reads as this goal."""
-        return "accuracy" if self.within is None else f"within {100 * self.within:g} points of full, keep least"
+        return (
+            "accuracy"
+            if self.within is None
+            else f"within {100 * self.within:g} points of full, keep least"
+        )
 
     def describe(self) -> str:
         """In words that fit into a sentence."""
@@ -86,8 +97,8 @@ class Stage:
 class Plan:
     """What tuning costs, known before it starts: its `networks`, as much work as `wholes` trainings in full length.
 
-    `confirmed` cells at most are trained in full length, as many again for each further share to keep, should the first
-    not hold. `grid` is what the whole grid would cost, in trainings.
+    `confirmed` cells at most are trained in full length, as many again for each further share to
+    keep, should the first not hold. `grid` is what the whole grid would cost, in trainings.
     """
 
     short: tuple[Stage, ...]
@@ -101,9 +112,10 @@ class Plan:
 class Tuning:
     """What was found: the `cell`, its `selection` of the whole training set, and whether it `met` the goal.
 
-    `rounds` are the outcomes on the validation split, the short stages first, each with its cells; `test` those of the
-    selection, of the top rule, of full data and of random rows on the test set, which nothing else has touched. `grid`
-    are all candidates, also those that were not trained; `share` of the training rows judged them.
+    `rounds` are the outcomes on the validation split, the short stages first, each with its cells;
+    `test` those of the selection, of the top rule, of full data and of random rows on the test set,
+    which nothing else has touched. `grid` are all candidates, also those that were not trained;
+    `share` of the training rows judged them.
     """
 
     goal: Goal
@@ -125,14 +137,20 @@ class Tuning:
         cells: dict[str, dict[str, Any]] = {}
         for outcomes in self.rounds:
             ending = _ending(next(iter(outcomes.cells.values()))["epochs"])
-            rows |= {(r.selection + ending, r.seed): replace(r, selection=r.selection + ending) for r in outcomes.rows}
+            rows |= {
+                (r.selection + ending, r.seed): replace(r, selection=r.selection + ending)
+                for r in outcomes.rows
+            }
             cells |= {name + ending: dict(cell) for name, cell in outcomes.cells.items()}
         cells[self.cell.name + ending] |= {
             "found": True,
             "goal": self.goal.words,
             "met": self.met,
             "validation": self.share,
-            "grid": {axis: list(dict.fromkeys(getattr(cell, axis) for cell in self.grid)) for axis in AXES},
+            "grid": {
+                axis: list(dict.fromkeys(getattr(cell, axis) for cell in self.grid))
+                for axis in AXES
+            },
         }
         return replace(self.rounds[-1], rows=tuple(rows.values()), cells=cells)
 
@@ -142,15 +160,33 @@ def rounds_of(outcomes: Outcomes) -> tuple[Outcomes, ...]:
     rounds = []
     for epochs in dict.fromkeys(cell["epochs"] for cell in outcomes.cells.values()):
         ending = _ending(epochs)
-        named = [(row.selection.removesuffix(ending), row) for row in outcomes.rows if row.selection.endswith(ending)]
-        cells = {name.removesuffix(ending): cell for name, cell in outcomes.cells.items() if cell["epochs"] == epochs}
-        rounds.append(replace(outcomes, rows=tuple(replace(row, selection=name) for name, row in named), cells=cells))
+        named = [
+            (row.selection.removesuffix(ending), row)
+            for row in outcomes.rows
+            if row.selection.endswith(ending)
+        ]
+        cells = {
+            name.removesuffix(ending): cell
+            for name, cell in outcomes.cells.items()
+            if cell["epochs"] == epochs
+        }
+        rounds.append(
+            replace(
+                outcomes,
+                rows=tuple(replace(row, selection=name) for name, row in named),
+                cells=cells,
+            )
+        )
     return tuple(rounds)
 
 
 def found_of(rounds: Sequence[Outcomes]) -> str:
     """The name of the cell that a search chose, of rounds that `rounds_of` gave. Raises OptionError for none."""
-    found = next((name for name, cell in rounds[-1].cells.items() if cell.get("found")), None) if rounds else None
+    found = (
+        next((name for name, cell in rounds[-1].cells.items() if cell.get("found")), None)
+        if rounds
+        else None
+    )
     if found is None:
         raise OptionError("this search does not say what it found; run prune-kit tune again")
     return found
@@ -194,12 +230,15 @@ def candidates(
 ) -> tuple[list[Cell], Goal, int]:
     """The cells that `tune` chooses among, its goal, and how many cells keep + offset > 1 left out.
 
-    Without `keep` several shares are tried; without `goal` it is "accuracy" for one share, else "within 0.5 points".
-    `by` may be left out where the table has one column. Raises OptionError, TableError.
+    Without `keep` several shares are tried; without `goal` it is "accuracy" for one share, else
+    "within 0.5 points". `by` may be left out where the table has one column. Raises OptionError,
+    TableError.
     """
     keeps = KEEPS if keep is None else (keep,) if isinstance(keep, float | int) else tuple(keep)
     columns = [table.column(None).name] if by is None else [by] if isinstance(by, str) else list(by)
-    chosen = Goal.of(goal) if goal is not None else Goal(None if len(keeps) == 1 else DEFAULT_WITHIN)
+    chosen = (
+        Goal.of(goal) if goal is not None else Goal(None if len(keeps) == 1 else DEFAULT_WITHIN)
+    )
     cells, left_out = grid(table, columns, [rule] if isinstance(rule, str) else rule, keeps, offset)
     return cells, chosen, left_out
 
@@ -208,18 +247,27 @@ def check_effort(runs: int, validation: float, seed: int | None = None) -> None:
     """Raise OptionError for a number of seeds, or a share of the training rows that judges, out of range."""
     check_seeds(runs, seed)
     if not 0 < validation <= MOST_VALIDATION:
-        raise OptionError(f"--validation {validation:g} is out of range; above 0 and at most {MOST_VALIDATION:g}")
+        raise OptionError(
+            f"--validation {validation:g} is out of range; above 0 and at most {MOST_VALIDATION:g}"
+        )
 
 
 def shortened(config: "TrainConfig", epochs: int) -> "TrainConfig":
     """The protocol squeezed into so many `epochs`, milestones and all."""
     milestones = sorted({max(round(at * epochs / config.epochs), 1) for at in config.milestones})
-    return config if epochs == config.epochs else config.changed({"epochs": epochs, "milestones": milestones})
+    return (
+        config
+        if epochs == config.epochs
+        else config.changed({"epochs": epochs, "milestones": milestones})
+    )
 
 
 def stages_of(epochs: int, runs: int) -> list[tuple[int, int]]:
     """The epochs and seeds of the short stages; those of a protocol of three epochs or fewer have fewer seeds alone."""
-    return [(min(max(round(length * epochs), LEAST_EPOCHS), epochs), min(seeds, runs)) for length, seeds in LENGTHS]
+    return [
+        (min(max(round(length * epochs), LEAST_EPOCHS), epochs), min(seeds, runs))
+        for length, seeds in LENGTHS
+    ]
 
 
 def plan(cells: Sequence[Cell], goal: Goal, epochs: int, runs: int) -> Plan:
@@ -234,10 +282,19 @@ def plan(cells: Sequence[Cell], goal: Goal, epochs: int, runs: int) -> Plan:
         networks += seeds * (sum(groups) + full)
         steps += length * seeds * (sum(groups) + full)
         groups = [_surviving(count) for count in groups]
-    confirmed = max(len({c.name for c in (cell, *neighbours(cell, cells), *_top(cell, cells))}) for cell in cells)
+    confirmed = max(
+        len({c.name for c in (cell, *neighbours(cell, cells), *_top(cell, cells))})
+        for cell in cells
+    )
     whole = runs * (confirmed + full + TESTED)
     sizes = len({cell.keep for cell in cells})
-    return Plan(tuple(short), confirmed, networks + whole, steps / epochs + whole, runs * (len(cells) + sizes + 1))
+    return Plan(
+        tuple(short),
+        confirmed,
+        networks + whole,
+        steps / epochs + whole,
+        runs * (len(cells) + sizes + 1),
+    )
 
 
 def search(
@@ -245,10 +302,11 @@ def search(
 ) -> tuple[Cell, bool, tuple[Outcomes, ...]]:
     """The cell that serves the goal best, whether it meets it, and the outcomes of every round.
 
-    For "accuracy" all cells compete. For "within" they compete among those that keep the same share; the least share
-    whose leader is close enough to full is confirmed, with its neighbours, then the next larger ones until one holds.
-    A neighbour that proves better has its own neighbours confirmed, and so on: what is found is the best among all that
-    stand next to it. Short trainings favour easy rows, so the same share without an offset is confirmed too.
+    For "accuracy" all cells compete. For "within" they compete among those that keep the same
+    share; the least share whose leader is close enough to full is confirmed, with its neighbours,
+    then the next larger ones until one holds. A neighbour that proves better has its own neighbours
+    confirmed, and so on: what is found is the best among all that stand next to it. Short trainings
+    favour easy rows, so the same share without an offset is confirmed too.
     """
     groups, rounds = [_spread(group) for group in _groups(cells, goal)], list[Outcomes]()
     for length, seeds in stages_of(epochs, runs):
@@ -261,7 +319,10 @@ def search(
     confirmed: dict[str, Cell] = {}
     while waiting:
         candidate = waiting.pop(0)
-        confirmed |= {cell.name: cell for cell in (candidate, *neighbours(candidate, cells), *_top(candidate, cells))}
+        confirmed |= {
+            cell.name: cell
+            for cell in (candidate, *neighbours(candidate, cells), *_top(candidate, cells))
+        }
         outcomes = train(list(confirmed.values()), epochs, runs)
         best, met = _best(list(confirmed.values()), goal, outcomes)
         if met:
@@ -273,13 +334,19 @@ def search(
 def neighbours(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
     """The cells next to one in the grid: the next offset either way, and the next share to keep either way."""
     alike = [other for other in cells if (other.rule, other.by) == (cell.rule, cell.by)]
-    beside = _next([other for other in alike if other.keep == cell.keep], cell, lambda other: other.offset)
-    return beside + _next([other for other in alike if other.offset == cell.offset], cell, lambda other: other.keep)
+    beside = _next(
+        [other for other in alike if other.keep == cell.keep], cell, lambda other: other.offset
+    )
+    return beside + _next(
+        [other for other in alike if other.offset == cell.offset], cell, lambda other: other.keep
+    )
 
 
 def _top(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
     """The cell of the same rule, column and share without an offset, where the grid has it."""
-    return [c for c in cells if (c.rule, c.by, c.keep, c.offset) == (cell.rule, cell.by, cell.keep, 0)]
+    return [
+        c for c in cells if (c.rule, c.by, c.keep, c.offset) == (cell.rule, cell.by, cell.keep, 0)
+    ]
 
 
 def _next(line: list[Cell], cell: Cell, place: Callable[[Cell], float]) -> list[Cell]:
@@ -301,7 +368,10 @@ def _spread(group: list[Cell]) -> list[Cell]:
     lines: dict[tuple[str, str, float], list[Cell]] = {}
     for cell in sorted(group, key=lambda cell: cell.offset):
         lines.setdefault((cell.rule, cell.by, cell.keep), []).append(cell)
-    places = {key: np.linspace(0, len(line) - 1, min(len(line), MOST_OFFSETS)) for key, line in lines.items()}
+    places = {
+        key: np.linspace(0, len(line) - 1, min(len(line), MOST_OFFSETS))
+        for key, line in lines.items()
+    }
     return [line[place] for key, line in lines.items() for place in places[key].round().astype(int)]
 
 
@@ -317,12 +387,17 @@ def _surviving(count: int) -> int:
 def _ranked(group: list[Cell], outcomes: Outcomes) -> list[Cell]:
     """The group by accuracy, best first; that of a cell is weighed with those of the offsets beside it, 1 : 2 : 1.
 
-    They say nearly the same, and one seed says little. A neighbour that was not trained counts as the cell itself.
+    They say nearly the same, and one seed says little. A neighbour that was not trained counts as
+    the cell itself.
     """
     mean = {cell.name: mean_accuracy(outcomes, cell.name) for cell in group}
 
     def smooth(cell: Cell) -> float:
-        line = [other for other in group if (other.rule, other.by, other.keep) == (cell.rule, cell.by, cell.keep)]
+        line = [
+            other
+            for other in group
+            if (other.rule, other.by, other.keep) == (cell.rule, cell.by, cell.keep)
+        ]
         beside = [mean[other.name] for other in _next(line, cell, lambda other: other.offset)]
         return mean[cell.name] + sum(value - mean[cell.name] for value in beside) / 4
 
@@ -334,7 +409,10 @@ def _to_confirm(leaders: list[Cell], goal: Goal, outcomes: Outcomes | None) -> l
     if goal.within is None or outcomes is None:
         return leaders
     floor = mean_accuracy(outcomes, FULL) - goal.within
-    first = next((n for n, cell in enumerate(leaders) if mean_accuracy(outcomes, cell.name) >= floor), len(leaders) - 1)
+    first = next(
+        (n for n, cell in enumerate(leaders) if mean_accuracy(outcomes, cell.name) >= floor),
+        len(leaders) - 1,
+    )
     return leaders[first:]
 
 
@@ -346,7 +424,9 @@ def _best(cells: list[Cell], goal: Goal, outcomes: Outcomes) -> tuple[Cell, bool
         return best, True
     floor = mean_accuracy(outcomes, FULL) - goal.within
     near = [cell for cell in cells if mean[cell.name] >= floor]
-    return (min(near, key=lambda cell: (cell.keep, -mean[cell.name])), True) if near else (best, False)
+    return (
+        (min(near, key=lambda cell: (cell.keep, -mean[cell.name])), True) if near else (best, False)
+    )
 
 
 def mean_accuracy(outcomes: Outcomes, name: str) -> float:
@@ -356,5 +436,8 @@ def mean_accuracy(outcomes: Outcomes, name: str) -> float:
 
 def with_cells(outcomes: Outcomes, cells: Iterable[Cell], epochs: int) -> Outcomes:
     """The outcomes of a round, with what each cell is and how long it was trained."""
-    kept = {c.name: {**{k: v for k, v in asdict(c).items() if k != "name"}, "epochs": epochs} for c in cells}
+    kept = {
+        c.name: {**{k: v for k, v in asdict(c).items() if k != "name"}, "epochs": epochs}
+        for c in cells
+    }
     return replace(outcomes, cells=kept)

@@ -10,8 +10,9 @@
     state.safetensors        what training goes on from: weights, momentum, sums, the last finished epoch
     finished.json            written last: how far the run is, and what it took
 
-Every file appears whole, by a rename, and its content is determined by the inputs; so a run that was interrupted or is
-asked for more goes on from its state, and one that is asked for an earlier epoch repeats it to the same bits.
+Every file appears whole, by a rename, and its content is determined by the inputs; so a run that
+was interrupted or is asked for more goes on from its state, and one that is asked for an earlier
+epoch repeats it to the same bits.
 """
 
 import hashlib
@@ -47,8 +48,8 @@ Computed = np.ndarray | dict[str, np.ndarray]  # one array, or several by their 
 class RunInputs:
     """What a run is a function of. `members` are row numbers, None for all training rows.
 
-    `schedule_rows` is the number of rows whose epochs count the steps: those of the full training set, so that a pruned
-    set trains for as many steps (the default), or the members' own.
+    `schedule_rows` is the number of rows whose epochs count the steps: those of the full training
+    set, so that a pruned set trains for as many steps (the default), or the members' own.
     """
 
     data: Dataset
@@ -85,13 +86,19 @@ class RunInputs:
     @property
     def rows(self) -> np.ndarray:
         """The row numbers (n,) that are trained on, ascending."""
-        return self.data.rows.training if self.members is None else np.sort(self.members).astype(np.int64)
+        return (
+            self.data.rows.training
+            if self.members is None
+            else np.sort(self.members).astype(np.int64)
+        )
 
     @property
     def epoch_steps(self) -> int:
         """The steps of one epoch of the rows that the schedule counts."""
         rows = self.schedule_rows or len(self.data.rows.training)
-        return schedule.steps_per_epoch(rows, self.config.batch_size, drop_last=self.config.drop_last)
+        return schedule.steps_per_epoch(
+            rows, self.config.batch_size, drop_last=self.config.drop_last
+        )
 
     @property
     def total_steps(self) -> int:
@@ -101,7 +108,9 @@ class RunInputs:
     @property
     def member_epoch_steps(self) -> int:
         """The steps of one pass over the members."""
-        return schedule.steps_per_epoch(len(self.rows), self.config.batch_size, drop_last=self.config.drop_last)
+        return schedule.steps_per_epoch(
+            len(self.rows), self.config.batch_size, drop_last=self.config.drop_last
+        )
 
     @property
     def epochs(self) -> int:
@@ -113,8 +122,9 @@ class RunInputs:
 class Request:
     """What a run must have recorded: signals of the `minibatches` up to `last_epoch`, clean `sweeps`, `weights`.
 
-    With `test`, the test set's signals at `last_epoch` too. Each of the `thresholds`, in (0, 1], asks for a clean sweep
-    at the first step at which the training accuracy reaches it, be it after `last_epoch`.
+    With `test`, the test set's signals at `last_epoch` too. Each of the `thresholds`, in (0, 1],
+    asks for a clean sweep at the first step at which the training accuracy reaches it, be it after
+    `last_epoch`.
     """
 
     last_epoch: int
@@ -128,9 +138,15 @@ class Request:
         """The files that must be there, each with the latest epoch from whose end it can still be made."""
         wanted = {f"test-{self.last_epoch:04}.npz": self.last_epoch} if self.test else {}
         if self.minibatches:
-            wanted |= {f"minibatch-{epoch:04}.npz": epoch - 1 for epoch in range(1, self.last_epoch + 1)}
-        wanted |= {f"{kind}-{epoch:04}.npz": epoch for kind in ("sweep", "test") for epoch in self.sweeps}
-        wanted |= {threshold_file(threshold): 0 for threshold in self.thresholds}  # every step must have been watched
+            wanted |= {
+                f"minibatch-{epoch:04}.npz": epoch - 1 for epoch in range(1, self.last_epoch + 1)
+            }
+        wanted |= {
+            f"{kind}-{epoch:04}.npz": epoch for kind in ("sweep", "test") for epoch in self.sweeps
+        }
+        wanted |= {
+            threshold_file(threshold): 0 for threshold in self.thresholds
+        }  # every step must have been watched
         return wanted | {f"weights-{epoch:04}.safetensors": epoch for epoch in self.weights}
 
 
@@ -169,7 +185,10 @@ class RecordedRun:
         """
         path = self.folder / threshold_file(threshold)
         if not path.is_file():
-            raise RunError(f"the run of seed {self.seed} did not watch for a training accuracy of {threshold:g}")
+            raise RunError(
+                f"the run of seed {self.seed} did not watch for a training accuracy of "
+                f"{threshold:g}"
+            )
         step = int(read_signal(path, "step"))
         return None if step < 0 else step, float(read_signal(path, "accuracy"))
 
@@ -219,7 +238,9 @@ class RecordedRun:
         path = self.folder / f"{name}.npz"
         if not self.has(name):
             computed = compute(self)
-            files.write_arrays(path, computed if isinstance(computed, dict) else {"values": computed})
+            files.write_arrays(
+                path, computed if isinstance(computed, dict) else {"values": computed}
+            )
         return files.read_array(path, "values")
 
     def beside(self, name: str, array: str) -> np.ndarray | None:
@@ -244,7 +265,9 @@ class RecordedRun:
     def _read(self, kind: str, name: str, epoch: int) -> np.ndarray:
         path = self.folder / f"{kind}-{epoch:04}.npz"
         if not path.is_file():
-            raise RunError(f"the run of seed {self.seed} recorded no {kind} signals at epoch {epoch}")
+            raise RunError(
+                f"the run of seed {self.seed} recorded no {kind} signals at epoch {epoch}"
+            )
         return read_signal(path, name)
 
 
@@ -269,7 +292,9 @@ def missing(inputs: RunInputs, request: Request, runs_folder: Path) -> list[str]
 def build_model(inputs: RunInputs) -> nn.Module:
     """The untrained network of a run, on the CPU."""
     data = inputs.data
-    return models.build(inputs.config.model, shape=data.shape, classes=data.classes, seed=inputs.seed)
+    return models.build(
+        inputs.config.model, shape=data.shape, classes=data.classes, seed=inputs.seed
+    )
 
 
 def read_signal(path: Path, name: str) -> np.ndarray:
@@ -283,12 +308,21 @@ def read_signal(path: Path, name: str) -> np.ndarray:
 def begun_threads(runs: Sequence[RunInputs], runs_folder: Path) -> int | None:
     """The CPU threads with which most of these runs were begun, whatever their own say; None where none was.
 
-    Begun is what has left more than its inputs. Raises FileError when the inputs of some run cannot be read.
+    Begun is what has left more than its inputs. Raises FileError when the inputs of some run cannot
+    be read.
     """
     wanted = {key_of(run.describe() | {"threads": None}) for run in runs}
-    paths = [path for path in sorted(runs_folder.glob("*/inputs.json")) if len(list(path.parent.iterdir())) > 1]
+    paths = [
+        path
+        for path in sorted(runs_folder.glob("*/inputs.json"))
+        if len(list(path.parent.iterdir())) > 1
+    ]
     told = [_inputs_in(path) for path in paths]
-    begun = Counter(one["threads"] for one in told if "threads" in one and key_of(one | {"threads": None}) in wanted)
+    begun = Counter(
+        one["threads"]
+        for one in told
+        if "threads" in one and key_of(one | {"threads": None}) in wanted
+    )
     return max(begun, key=lambda threads: begun[threads], default=None)
 
 
@@ -296,4 +330,6 @@ def _inputs_in(path: Path) -> dict[str, Any]:
     try:
         return files.read_json(path)
     except FileError as error:
-        raise FileError(f"{error}. Remove that file: all it holds is what its training was made with") from error
+        raise FileError(
+            f"{error}. Remove that file: all it holds is what its training was made with"
+        ) from error

@@ -44,9 +44,9 @@ def execution_for(
 ) -> tuple[Execution, list[RunInputs]]:
     """Where `networks` runs train, and those runs: as the user asks, else as an earlier file `settled` it.
 
-    Threads that no file settled are those with which such runs were begun already, so that an interrupted command goes
-    on when it is repeated for more or fewer runs. What is left open is `resolve_execution`'s. Raises OptionError,
-    FileError.
+    Threads that no file settled are those with which such runs were begun already, so that an
+    interrupted command goes on when it is repeated for more or fewer runs. What is left open is
+    `resolve_execution`'s. Raises OptionError, FileError.
     """
     resolve = partial(
         resolve_execution, device, precision, jobs=jobs, networks=networks,
@@ -70,13 +70,18 @@ def execute(
 ) -> Executed:
     """Complete every run with its request; finished ones are only looked up. `labels` say in words which is which.
 
-    Raises what `recorder.complete` raises. When a run fails or the user interrupts, the others keep what they have.
+    Raises what `recorder.complete` raises. When a run fails or the user interrupts, the others keep
+    what they have.
     """
-    runs_folder = runs_folder.absolute()  # a worker that is used again is still where this process was at its start
+    runs_folder = (
+        runs_folder.absolute()
+    )  # a worker that is used again is still where this process was at its start
     named = labels or [f"seed {run.seed}" for run in runs]
     tasks = [
         Task(f"{number} of {len(runs)} ({name})", partial(complete, run, request, runs_folder))
-        for number, (run, request, name) in enumerate(zip(runs, requests, named, strict=True), start=1)
+        for number, (run, request, name) in enumerate(
+            zip(runs, requests, named, strict=True), start=1
+        )
         if missing(run, request, runs_folder)
     ]
     if tasks:
@@ -87,7 +92,8 @@ def execute(
 def run_tasks(tasks: list[Task], execution: Execution, listener: Listener) -> None:
     """Run all tasks, `execution.jobs` at a time, each in a process of its own where that is more than one.
 
-    Raises what a task raises. The user's interrupt is handed on to every task at work, and waited for.
+    Raises what a task raises. The user's interrupt is handed on to every task at work, and waited
+    for.
     """
     jobs, groups = min(execution.jobs, len(tasks)), any(task.networks > 1 for task in tasks)
     listener(remark("runs on", execution.describe(len(tasks), groups=groups)))

@@ -27,7 +27,9 @@ from prune_kit.training import allocator, ensemble, images, loop
 from prune_kit.training.images import DeviceImages, PreparedImages
 from prune_kit.training.threads import using_threads
 
-PREPARED_BYTES = 2**28  # images are normalised once for all folds where that takes no more in each process
+PREPARED_BYTES = (
+    2**28
+)  # images are normalised once for all folds where that takes no more in each process
 
 
 def complete_folds(
@@ -44,10 +46,12 @@ def complete_folds(
 ) -> Holdout:
     """Train the folds that are not there yet, and give all of them.
 
-    Every network passes `config.epochs` times over its own rows. Raises RunError when a training diverges, FileError
-    when the cache cannot be written.
+    Every network passes `config.epochs` times over its own rows. Raises RunError when a training
+    diverges, FileError when the cache cannot be written.
     """
-    holdout = Holdout(data, config, execution, seed, sampling, ratios, folds, runs_folder.absolute())
+    holdout = Holdout(
+        data, config, execution, seed, sampling, ratios, folds, runs_folder.absolute()
+    )
     groups = holdout.groups()
     if groups and not (holdout.folder / "inputs.json").is_file():
         files.write_json(holdout.folder / "inputs.json", holdout.inputs)
@@ -61,7 +65,13 @@ def complete_folds(
     tasks = []
     for ratio, group in groups:
         held_out = [sets[ratio][fold] for fold in group]
-        tasks.append(Task(_name(ratio, group), partial(_train_group, holdout, ratio, group, held_out), len(group)))
+        tasks.append(
+            Task(
+                _name(ratio, group),
+                partial(_train_group, holdout, ratio, group, held_out),
+                len(group),
+            )
+        )
     if tasks:
         run_tasks(tasks, execution, progress)
     shutil.rmtree(holdout.folder / IN_WORK, ignore_errors=True)
@@ -70,12 +80,18 @@ def complete_folds(
 
 
 def fold_execution(
-    device: str, precision: str, jobs: int | None, threads: int | None, networks: int, earlier: ScoreColumn | None
+    device: str,
+    precision: str,
+    jobs: int | None,
+    threads: int | None,
+    networks: int,
+    earlier: ScoreColumn | None,
 ) -> Execution:
     """Where `networks` folds train: as many at once as there are cores, as those of an `earlier` column did.
 
-    Left open, the precision is bf16 also on a CPU with matrix units for it: it is 1.4 times as fast there as fp32, and
-    its C-scores agree with those in fp32 as well as those of other seeds do (benchmarks/RESULTS.md).
+    Left open, the precision is bf16 also on a CPU with matrix units for it: it is 1.4 times as fast
+    there as fp32, and its C-scores agree with those in fp32 as well as those of other seeds do
+    (benchmarks/RESULTS.md).
 
     Raises TableError when that one was made with another precision, or other threads.
     """
@@ -87,7 +103,10 @@ def fold_execution(
         threads=settled.get("fold_threads") or FOLD_THREADS if threads is None else threads,
     )  # fmt: skip
     for name, now in (("precision", execution.precision), ("threads", execution.settled_threads)):
-        if now and (had := settled.get(f"fold_{name}")) not in (None, now):  # a GPU tells of no threads
+        if now and (had := settled.get(f"fold_{name}")) not in (
+            None,
+            now,
+        ):  # a GPU tells of no threads
             raise TableError(
                 f"the folds of the table were trained with {name} {had}, not {now}. "
                 "Give --fresh to start the table anew, or another --workdir"
@@ -96,11 +115,17 @@ def fold_execution(
 
 
 def _open_precision(device: str) -> str:
-    return "bf16" if not resolve_execution(device).device.startswith("cuda") and multiplies_bf16() else "auto"
+    return (
+        "bf16"
+        if not resolve_execution(device).device.startswith("cuda") and multiplies_bf16()
+        else "auto"
+    )
 
 
 def _name(ratio: int, group: range) -> str:
-    folds = f"fold {group[0] + 1}" if len(group) == 1 else f"folds {group[0] + 1} to {group[-1] + 1}"
+    folds = (
+        f"fold {group[0] + 1}" if len(group) == 1 else f"folds {group[0] + 1} to {group[-1] + 1}"
+    )
     return f"{folds} at {ratio} %"
 
 
@@ -128,7 +153,9 @@ def _train_group(
             f"Lower the learning rate (it is {rate:g}): --train learning_rate={rate / 4:g}"
         )
     mask, right = np.zeros((2, len(group), len(data)), dtype=bool)
-    for place, (rows, predicted) in enumerate(zip(held_out, logits.argmax(2).cpu().numpy(), strict=True)):
+    for place, (rows, predicted) in enumerate(
+        zip(held_out, logits.argmax(2).cpu().numpy(), strict=True)
+    ):
         mask[place, rows] = True
         right[place, rows] = predicted == data.labels[rows]
     accuracy = (test_logits.argmax(2).cpu().numpy() == data.test.label).mean(axis=1)
@@ -143,7 +170,9 @@ def _train_group(
     files.write_arrays(holdout.path(ratio, group), arrays)
     shutil.rmtree(holdout.in_work(ratio, group))
     resumed = f", went on after epoch {trained}" if trained else ""
-    listener(epochs, epochs, f"test accuracy {100 * accuracy.mean():.2f} %, {seconds:.1f} s{resumed}")
+    listener(
+        epochs, epochs, f"test accuracy {100 * accuracy.mean():.2f} %, {seconds:.1f} s{resumed}"
+    )
 
 
 def _together(
@@ -158,7 +187,9 @@ def _together(
     shown, test_pictures, test_rows = _shown(holdout)
     labels = torch.from_numpy(data.labels).to(device)
     members = torch.from_numpy(np.stack([_rest(data, rows) for rows in held_out])).to(device)
-    networks = ensemble.stack([holdout.network(seed) for seed in seeds], device, holdout.execution.precision)
+    networks = ensemble.stack(
+        [holdout.network(seed) for seed in seeds], device, holdout.execution.precision
+    )
     saved = SavedState(holdout.in_work(ratio, group) / STATE)
     finished = 0
     if found := saved.read():
@@ -168,9 +199,14 @@ def _together(
     with saved.saved_on_interrupt():
         for epoch in range(finished + 1, config.epochs + 1):
             ensemble.train_epoch(networks, shown, labels, members, seeds, config, epoch)
-            saved.keep(epoch, (ensemble.state(networks), {"seconds": repr(time.monotonic() - began)}))
+            saved.keep(
+                epoch, (ensemble.state(networks), {"seconds": repr(time.monotonic() - began)})
+            )
             listener(epoch, config.epochs, "")
-        asked, tested = torch.from_numpy(np.stack(held_out)).to(device), test_rows.expand(len(seeds), -1)
+        asked, tested = (
+            torch.from_numpy(np.stack(held_out)).to(device),
+            test_rows.expand(len(seeds), -1),
+        )
         logits = ensemble.sweep(networks, shown, asked)
         return logits, ensemble.sweep(networks, test_pictures, tested), time.monotonic() - began
 
@@ -183,7 +219,12 @@ def _alone(
     (fold,), (rows,) = group, held_out
     members = _rest(data, rows)
     inputs = RunInputs(
-        data, holdout.config, holdout.network_seed(ratio, fold), holdout.execution, members, len(members)
+        data,
+        holdout.config,
+        holdout.network_seed(ratio, fold),
+        holdout.execution,
+        members,
+        len(members),
     )
     folder = holdout.in_work(ratio, group)
     complete(inputs, Request(epochs, weights=frozenset({epochs})), folder, listener)

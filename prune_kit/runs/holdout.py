@@ -4,9 +4,10 @@
     runs/<key>/ratio-70-folds-0000-0000.npz      what the networks of these folds said of the rows they did not see
     runs/<key>/in-work/ratio-70-folds-0001-0004/ what the training of these folds goes on from, should it be stopped
 
-Every fold is a function of its inputs, so folds may be added, and an interrupted command goes on where it was, to the
-same bits. In bf16 on a CPU the last bits depend, besides, on how many networks train at once; those that are to train
-at once stay together from the moment that a command has planned it.
+Every fold is a function of its inputs, so folds may be added, and an interrupted command goes on
+where it was, to the same bits. In bf16 on a CPU the last bits depend, besides, on how many networks
+train at once; those that are to train at once stay together from the moment that a command has
+planned it.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,10 @@ from prune_kit.training import ensemble
 FOLD_FORMAT = 1
 IN_WORK = "in-work"
 PROBABILITY_CLASSES = 100  # with more, the probabilities of the held-out rows would fill disks
-LARGEST_GROUP = {"cpu": 4, "cuda": 256}  # on a CPU more than four gain nothing: benchmarks/cscore.py --ways
+LARGEST_GROUP = {
+    "cpu": 4,
+    "cuda": 256,
+}  # on a CPU more than four gain nothing: benchmarks/cscore.py --ways
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +92,9 @@ class Holdout:
         for s, ratio in enumerate(self.ratios):
             for fold in range(self.folds):
                 path, place = kept[ratio, fold]
-                asked[s] += np.unpackbits(read_signal(path, "held_out")[place], count=len(self.data))
+                asked[s] += np.unpackbits(
+                    read_signal(path, "held_out")[place], count=len(self.data)
+                )
                 right[s] += np.unpackbits(read_signal(path, "right")[place], count=len(self.data))
         return asked, right
 
@@ -102,7 +108,9 @@ class Holdout:
         total, count = np.zeros((len(self.data), self.data.classes)), np.zeros((len(self.data), 1))
         for (ratio, fold), (path, place) in sorted(self.kept().items()):
             if ratio in self.ratios and fold < self.folds:
-                rows = np.flatnonzero(np.unpackbits(read_signal(path, "held_out")[place], count=len(self.data)))
+                rows = np.flatnonzero(
+                    np.unpackbits(read_signal(path, "held_out")[place], count=len(self.data))
+                )
                 total[rows] += read_signal(path, "probability")[place]
                 count[rows] += 1
         return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
@@ -110,14 +118,21 @@ class Holdout:
     @property
     def seconds(self) -> float:
         """What all folds took, in seconds of their processes."""
-        paths = {path for (ratio, fold), (path, _) in self.kept().items() if ratio in self.ratios and fold < self.folds}
+        paths = {
+            path
+            for (ratio, fold), (path, _) in self.kept().items()
+            if ratio in self.ratios and fold < self.folds
+        }
         return float(sum(read_signal(path, "seconds") for path in sorted(paths)))
 
     def test_accuracy(self) -> np.ndarray:
         """The test accuracy (S, k) of every network."""
         kept = self.kept()
         return np.array(
-            [[_at(kept[ratio, fold], "test_accuracy") for fold in range(self.folds)] for ratio in self.ratios]
+            [
+                [_at(kept[ratio, fold], "test_accuracy") for fold in range(self.folds)]
+                for ratio in self.ratios
+            ]
         )
 
     def groups(self) -> list[tuple[int, range]]:
@@ -126,8 +141,12 @@ class Holdout:
         The groups that an interrupted command planned stay what they were.
         """
         kept = self.kept()
-        lacking = {(ratio, fold) for ratio in self.ratios for fold in range(self.folds)} - kept.keys()
-        size = max(min(self._group_size(), len(lacking) // self.execution.jobs), 1)  # no process is to stand idle
+        lacking = {
+            (ratio, fold) for ratio in self.ratios for fold in range(self.folds)
+        } - kept.keys()
+        size = max(
+            min(self._group_size(), len(lacking) // self.execution.jobs), 1
+        )  # no process is to stand idle
         found: list[tuple[int, range]] = []
         for ratio, group in map(_group_in, sorted(self.folder.glob(f"{IN_WORK}/ratio-*-folds-*"))):
             folds = {(ratio, fold) for fold in group}
@@ -153,7 +172,9 @@ class Holdout:
 
     def network(self, seed: int) -> torch.nn.Module:
         """An untrained network, on the CPU."""
-        return models.build(self.config.model, shape=self.data.shape, classes=self.data.classes, seed=seed)
+        return models.build(
+            self.config.model, shape=self.data.shape, classes=self.data.classes, seed=seed
+        )
 
     def _group_size(self) -> int:
         """How many networks train at once: as many as half of the free memory holds, where batching pays at all."""

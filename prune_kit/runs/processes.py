@@ -26,19 +26,27 @@ EpochListener = Callable[[int, int, str], None]  # finished epoch, epochs asked 
 Tell = Callable[[int, int, int, str], None]  # number of the work, then as above
 
 
-def work_in_processes(work: Sequence[Callable[[EpochListener], None]], jobs: int, tell: Tell) -> None:
+def work_in_processes(
+    work: Sequence[Callable[[EpochListener], None]], jobs: int, tell: Tell
+) -> None:
     """Do every piece of work, `jobs` at a time; each is a module's function, or a `functools.partial` of one.
 
-    Interrupted, the pieces at work get a KeyboardInterrupt of their own and `STOP_SECONDS` to end; a second interrupt
-    ends them at once. Raises what a piece raises, once the others are ended.
+    Interrupted, the pieces at work get a KeyboardInterrupt of their own and `STOP_SECONDS` to end;
+    a second interrupt ends them at once. Raises what a piece raises, once the others are ended.
     """
-    from joblib import Parallel, delayed  # its processes need no `if __name__ == "__main__"` in the user's script
+    from joblib import (
+        Parallel,
+        delayed,
+    )  # its processes need no `if __name__ == "__main__"` in the user's script
 
     with TemporaryDirectory(prefix="prune-kit-") as name, futures.ThreadPoolExecutor(1) as beside:
         folder, working = Path(name), list[futures.Future[object]]()
         pieces = [delayed(_elsewhere)(piece, folder, number) for number, piece in enumerate(work)]
         parallel = Parallel(
-            n_jobs=min(jobs, len(pieces)), backend="loky", initializer=_leave_with, initargs=(os.getpid(),)
+            n_jobs=min(jobs, len(pieces)),
+            backend="loky",
+            initializer=_leave_with,
+            initargs=(os.getpid(),),
         )
         with _following(folder, tell):
             try:
@@ -82,7 +90,8 @@ def _elsewhere(work: Callable[[EpochListener], None], folder: Path, number: int)
 def _leave_with(parent: int) -> None:
     """End this process as soon as `parent` has died, however it died: nobody waits for what it trains.
 
-    Called before the first work arrives: a parent that is killed while it sends some would be waited for for ever.
+    Called before the first work arrives: a parent that is killed while it sends some would be
+    waited for for ever.
     """
 
     def watch() -> None:
@@ -91,7 +100,9 @@ def _leave_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    atexit.register(os._exit, 0)  # a worker has nothing left to save, and taking torch apart takes seconds
+    atexit.register(
+        os._exit, 0
+    )  # a worker has nothing left to save, and taking torch apart takes seconds
     for number in ENDINGS:  # the parent gets them too, and says what is to be done
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)

@@ -10,7 +10,14 @@ import numpy as np
 import torch
 
 from prune_kit.errors import RunError
-from prune_kit.runs.cache import RecordedRun, Request, RunInputs, build_model, missing, threshold_file
+from prune_kit.runs.cache import (
+    RecordedRun,
+    Request,
+    RunInputs,
+    build_model,
+    missing,
+    threshold_file,
+)
 from prune_kit.runs.processes import EpochListener
 from prune_kit.runs.state import SavedState, State
 from prune_kit.runs.tensor_files import owned, write_tensors
@@ -23,10 +30,13 @@ from prune_kit.training.threshold import Watch
 STATE = "state.safetensors"
 
 
-def complete(inputs: RunInputs, request: Request, runs_folder: Path, listener: EpochListener) -> None:
+def complete(
+    inputs: RunInputs, request: Request, runs_folder: Path, listener: EpochListener
+) -> None:
     """Train what is missing of a run, and nothing else.
 
-    Raises RunError when the loss is no longer finite or memory runs out, FileError when the cache cannot be written.
+    Raises RunError when the loss is no longer finite or memory runs out, FileError when the cache
+    cannot be written.
     """
     lacking = missing(inputs, request, runs_folder)
     if not lacking:
@@ -34,7 +44,11 @@ def complete(inputs: RunInputs, request: Request, runs_folder: Path, listener: E
     folder = runs_folder / inputs.key
     allocator.keep_freed_memory()
     device = torch.device(inputs.execution.device)
-    with using_threads(inputs.execution.threads), loop.in_tf32(device), cuda_graphs.own_stream(device):
+    with (
+        using_threads(inputs.execution.threads),
+        loop.in_tf32(device),
+        cuda_graphs.own_stream(device),
+    ):
         run = _Run(inputs, request, folder, lacking, listener)
         if not (folder / "inputs.json").is_file():
             files.write_json(folder / "inputs.json", inputs.describe())
@@ -45,7 +59,12 @@ class _Run:
     """One run while it is trained: the mutable state that the loop needs, in one place."""
 
     def __init__(
-        self, inputs: RunInputs, request: Request, folder: Path, lacking: list[str], listener: EpochListener
+        self,
+        inputs: RunInputs,
+        request: Request,
+        folder: Path,
+        lacking: list[str],
+        listener: EpochListener,
     ) -> None:
         device = torch.device(inputs.execution.device)
         data = inputs.data
@@ -66,10 +85,18 @@ class _Run:
         self.model = loop.placed(build_model(inputs), device)
         self.optimizer = loop.optimizer_for(self.model, inputs.config)
         self.steps = cuda_graphs.fastest(self.model, self.optimizer, self.training)
-        self.logits = torch.empty(len(data), data.classes, device=device)  # of one epoch after the other
-        lacking_thresholds = {value for value in request.thresholds if threshold_file(value) in self.lacking}
+        self.logits = torch.empty(
+            len(data), data.classes, device=device
+        )  # of one epoch after the other
+        lacking_thresholds = {
+            value for value in request.thresholds if threshold_file(value) in self.lacking
+        }
         self.watch = Watch(self.model, self.training, lacking_thresholds)
-        self.last_epoch = _last_epoch(inputs, request, folder) if "finished.json" in lacking else request.last_epoch
+        self.last_epoch = (
+            _last_epoch(inputs, request, folder)
+            if "finished.json" in lacking
+            else request.last_epoch
+        )
         self.epoch, self.seconds = 0, 0.0
         self.resumed = 0  # the epoch from which it goes on
         summed = (len(data), data.classes) if request.minibatches else (0, 0)
@@ -100,7 +127,11 @@ class _Run:
             note = f"loss {loss:.3f}, {images_seen / (now - began):,.0f} images/s"
             if compiling:
                 note += ", compiling included"
-                began, images_seen, compiling = time.monotonic(), 0, False  # the next epochs tell the network's speed
+                began, images_seen, compiling = (
+                    time.monotonic(),
+                    0,
+                    False,
+                )  # the next epochs tell the network's speed
             if last:
                 self._finish()
                 from_state = f", went on after epoch {self.resumed}" if self.resumed else ""
@@ -124,17 +155,26 @@ class _Run:
         watching = {"after_step": self.watch.after_step} if self.watch.unreached else {}
         try:
             presented = loop.train_epoch(
-                self.model, self.optimizer, self.training, self.epoch + 1, logits, steps=self.steps, **watching
+                self.model,
+                self.optimizer,
+                self.training,
+                self.epoch + 1,
+                logits,
+                steps=self.steps,
+                **watching,
             )
         except (RuntimeError, MemoryError) as error:
             network, batch = self.inputs.config.model, self.inputs.config.batch_size
             if self.inputs.config.compiled and (reason := cuda_graphs.compiler_failure(error)):
-                raise RunError(f"{network} cannot be compiled here: {reason}. Leave out compiled=true") from error
+                raise RunError(
+                    f"{network} cannot be compiled here: {reason}. Leave out compiled=true"
+                ) from error
             if not is_out_of_memory(error):
                 raise
             raise RunError(
-                f"training ran out of memory: seed {self.inputs.seed}, epoch {self.epoch + 1}, {network} "
-                f"in batches of {batch}. Give a smaller batch: --train batch_size={max(batch // 2, 1)}, or --jobs 1"
+                f"training ran out of memory: seed {self.inputs.seed}, epoch {self.epoch + 1}, "
+                f"{network} in batches of {batch}. Give a smaller batch: --train "
+                f"batch_size={max(batch // 2, 1)}, or --jobs 1"
             ) from error
         self.epoch += 1
         probability = logits.softmax(1)
@@ -144,14 +184,19 @@ class _Run:
         if int(seen.sum()) < min(presented, len(members)) or not np.isfinite(loss):
             rate = self.inputs.config.learning_rate
             raise RunError(
-                f"training diverged: seed {self.inputs.seed}, epoch {self.epoch}, the loss is no longer finite. "
-                f"Lower the learning rate (it is {rate:g}): --train learning_rate={rate / 4:g}"
+                f"training diverged: seed {self.inputs.seed}, epoch {self.epoch}, the loss is no "
+                f"longer finite. Lower the learning rate (it is {rate:g}): --train "
+                f"learning_rate={rate / 4:g}"
             )
         if self.request.minibatches:
             self.probability_sum += probability.nan_to_num_(0.0)
             self.presentations += seen
-            self._write_arrays(f"minibatch-{self.epoch:04}.npz", lambda: signals.statistics(logits, labels))
-        for threshold, found in self.watch.take(at_the_end=self.epoch == self.training.epochs).items():
+            self._write_arrays(
+                f"minibatch-{self.epoch:04}.npz", lambda: signals.statistics(logits, labels)
+            )
+        for threshold, found in self.watch.take(
+            at_the_end=self.epoch == self.training.epochs
+        ).items():
             files.write_arrays(self.folder / threshold_file(threshold), found)
         return presented, loss
 
@@ -171,11 +216,17 @@ class _Run:
             self._write_arrays(
                 f"test-{epoch:04}.npz",
                 lambda: signals.statistics(
-                    loop.sweep(self.model, self.test_images, precision, self.test_rows), self.test_labels
+                    loop.sweep(self.model, self.test_images, precision, self.test_rows),
+                    self.test_labels,
                 ),
             )
-        if epoch in self.request.weights and not (self.folder / f"weights-{epoch:04}.safetensors").is_file():
-            write_tensors(self.folder / f"weights-{epoch:04}.safetensors", owned(self.model.state_dict()), {})
+        if (
+            epoch in self.request.weights
+            and not (self.folder / f"weights-{epoch:04}.safetensors").is_file()
+        ):
+            write_tensors(
+                self.folder / f"weights-{epoch:04}.safetensors", owned(self.model.state_dict()), {}
+            )
         path = self.folder / f"probability-{epoch:04}.npy"
         if (
             epoch == self.request.last_epoch > 0
@@ -200,7 +251,10 @@ class _Run:
             if state.get("momentum_buffer") is not None:
                 tensors[f"momentum.{name}"] = state["momentum_buffer"]
         if self.sums_complete:
-            tensors |= {"probability_sum": self.probability_sum, "presentations": self.presentations}
+            tensors |= {
+                "probability_sum": self.probability_sum,
+                "presentations": self.presentations,
+            }
         unreached = json.dumps(sorted(self.watch.unreached))  # watched for in every epoch so far
         return tensors, {"seconds": repr(self.seconds), "unreached": unreached}
 
@@ -212,7 +266,9 @@ class _Run:
         epoch, (tensors, metadata) = found
         unreached = json.loads(metadata.get("unreached", "[]"))
         wanted = self.request.files() | {threshold_file(value): epoch for value in unreached}
-        if epoch > min((wanted[name] for name in self.lacking if name in wanted), default=self.last_epoch):
+        if epoch > min(
+            (wanted[name] for name in self.lacking if name in wanted), default=self.last_epoch
+        ):
             return
         self.model.load_state_dict(_part(tensors, "model."))
         momentum = _part(tensors, "momentum.")
@@ -234,16 +290,27 @@ class _Run:
             return
         correct = run.test("correct", self.epoch)
         steps = min(self.epoch * self.inputs.member_epoch_steps, self.inputs.total_steps)
-        outcome = {"epoch": self.epoch, "steps": steps, "seconds": self.seconds, "test_accuracy": float(correct.mean())}
+        outcome = {
+            "epoch": self.epoch,
+            "steps": steps,
+            "seconds": self.seconds,
+            "test_accuracy": float(correct.mean()),
+        }
         files.write_json(path, outcome, checked=True)
 
 
 def _last_epoch(inputs: RunInputs, request: Request, folder: Path) -> int:
     """The epoch at which a run ends that has recorded everything: where it found its last threshold, or later."""
     steps = [RecordedRun(inputs, folder).reached(threshold)[0] for threshold in request.thresholds]
-    epochs = [inputs.epochs if step is None else -(-step // inputs.member_epoch_steps) for step in steps]
+    epochs = [
+        inputs.epochs if step is None else -(-step // inputs.member_epoch_steps) for step in steps
+    ]
     return max(request.last_epoch, *epochs, 0)
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }

@@ -9,8 +9,13 @@ import torch
 
 from prune_kit.runs.tensor_files import owned, read_tensors, write_tensors
 
-STATE_INTERVAL, STATE_SHARE = 60.0, 0.01  # save the state every minute, or as often as saving costs 1% of the time
-MOST_KEPT = 2**30  # bytes of a state up to which it is kept in memory, to be saved when the user interrupts
+STATE_INTERVAL, STATE_SHARE = (
+    60.0,
+    0.01,
+)  # save the state every minute, or as often as saving costs 1% of the time
+MOST_KEPT = (
+    2**30
+)  # bytes of a state up to which it is kept in memory, to be saved when the user interrupts
 State = tuple[dict[str, torch.Tensor], dict[str, str]]
 
 
@@ -33,10 +38,13 @@ class SavedState:
     def keep(self, epoch: int, state: State, *, save: bool = False) -> None:
         """Keep a copy of the state after `epoch`: in the file if told to or if it is time, else in memory.
 
-        The file stays as it is where it has a later epoch. Raises FileError when it cannot be written.
+        The file stays as it is where it has a later epoch. Raises FileError when it cannot be
+        written.
         """
         tensors, metadata = state
-        due = save or time.monotonic() - self._saved_at > min(STATE_INTERVAL, self._seconds / STATE_SHARE)
+        due = save or time.monotonic() - self._saved_at > min(
+            STATE_INTERVAL, self._seconds / STATE_SHARE
+        )
         self._unsaved = None
         if due and epoch <= self._saved_epoch:
             return

@@ -17,7 +17,8 @@ CHECKSUM = "blake2b"  # the name under which the metadata keep it
 def owned(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Copies on the CPU, none of which shares memory with another (safetensors refuses shared memory)."""
     return {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
     }
 
 
@@ -26,20 +27,28 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[s
     files.write_bytes(path, save(tensors, metadata | {CHECKSUM: _checksum(tensors, metadata)}))
 
 
-def read_tensors(path: Path, *, checked: bool = False) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def read_tensors(
+    path: Path, *, checked: bool = False
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """The tensors and the metadata that `write_tensors` wrote.
 
     Raises FileError when the file is damaged, or, where it must be `checked`, has no checksum.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            tensors, metadata = (
+                {name: file.get_tensor(name) for name in file.keys()},
+                file.metadata() or {},
+            )
     except (SafetensorError, OSError) as error:
-        raise FileError(f"{path} is damaged ({error}); remove its folder, and the run is trained again") from error
+        raise FileError(
+            f"{path} is damaged ({error}); remove its folder, and the run is trained again"
+        ) from error
     written = metadata.pop(CHECKSUM, None)
     if (checked or written is not None) and written != _checksum(tensors, metadata):
         raise FileError(
-            f"{path} is damaged (its checksum does not hold); remove its folder, and the run is trained again"
+            f"{path} is damaged (its checksum does not hold); remove its folder, and the run is "
+            "trained again"
         )
     return tensors, metadata
 

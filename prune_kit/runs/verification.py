@@ -13,8 +13,8 @@ from prune_kit.storage import files
 def verify_runs(folder: Path) -> tuple[int, list[FileError]]:
     """How many files of trainings are in `folder` and below, and what is wrong with those that are damaged.
 
-    Each is compared with the checksum that was written with it, the inputs of a training with the name of its folder,
-    which is their hash.
+    Each is compared with the checksum that was written with it, the inputs of a training with the
+    name of its folder, which is their hash.
     """
     count, wrong = 0, list[FileError]()
     for path in sorted(folder.rglob("*")):
@@ -40,7 +40,10 @@ def _check_inputs(path: Path) -> None:
     except FileError:
         whole = False
     if not whole:
-        raise FileError(f"{path} is damaged: the name of its folder is not its hash. Only people read it: remove it")
+        raise FileError(
+            f"{path} is damaged: the name of its folder is not its hash. Only people read it: "
+            "remove it"
+        )
 
 
 CHECKS: dict[str, Callable[[Path], object]] = {

@@ -1,15 +1,17 @@
 """One file per score: `score(data, runs, *, epoch, **options) -> array`, (R, N) where each run has its own, else (N,).
 
-A module says `HIGHER_MEANS` ("harder" or "easier") and what it `NEEDS` the runs to have recorded: "nothing", a clean
-"sweep" at the epoch, a "checkpoint" of it, the "minibatches" up to it, "every sweep" up to it, a clean pass when the
-training accuracy reaches its option `threshold` ("threshold"), or the "folds" of holdout validation. Where the need
-depends on an option, `needs(**options)` says it instead. It may also have `OPTIONS`, its keyword options with their
-defaults, and `check_options(**options)`, which raises OptionError; `COMPANIONS`, methods scored along with it;
-`AVERAGES`, the name of the table's array that its first axis becomes ("per_run" unless it says otherwise);
-`COUNTS_RUNS`, True where the column is the sum over the runs and not their mean;
-`beside(data, runs, scores, *, epoch, **options)`, more arrays for the table;
-`score_test(data, runs, *, epoch, **options) -> (R, M) or (M,)`, the same score of the test examples;
-`provenance(runs, *, epoch, **options)`, what else made it. The pipeline averages over the first axis and adds the rest.
+A module says `HIGHER_MEANS` ("harder" or "easier") and what it `NEEDS` the runs to have recorded:
+"nothing", a clean "sweep" at the epoch, a "checkpoint" of it, the "minibatches" up to it, "every
+sweep" up to it, a clean pass when the training accuracy reaches its option `threshold`
+("threshold"), or the "folds" of holdout validation. Where the need depends on an option,
+`needs(**options)` says it instead. It may also have `OPTIONS`, its keyword options with their
+defaults, and `check_options(**options)`, which raises OptionError; `COMPANIONS`, methods scored
+along with it; `AVERAGES`, the name of the table's array that its first axis becomes ("per_run"
+unless it says otherwise); `COUNTS_RUNS`, True where the column is the sum over the runs and not
+their mean; `beside(data, runs, scores, *, epoch, **options)`, more arrays for the table;
+`score_test(data, runs, *, epoch, **options) -> (R, M) or (M,)`, the same score of the test
+examples; `provenance(runs, *, epoch, **options)`, what else made it. The pipeline averages over the
+first axis and adds the rest.
 """
 
 from collections.abc import Callable
@@ -51,15 +53,17 @@ class Runs:
     def each(self, name: str, compute: Callable[["RecordedRun"], "Computed"]) -> np.ndarray:
         """What `compute` gives for each run, stacked (R, N), and kept in the run's folder under `name`.
 
-        Runs that lack it are computed in as many processes as networks are trained, so `compute` must be a module's
-        function (or a `functools.partial` of one).
+        Runs that lack it are computed in as many processes as networks are trained, so `compute`
+        must be a module's function (or a `functools.partial` of one).
         """
         lacking = [run for run in self.recorded if not run.has(name)]
         jobs = min(self.execution.jobs, len(lacking))
         if jobs > 1:
             from joblib import Parallel, delayed
 
-            results = Parallel(n_jobs=jobs, return_as="generator")(delayed(run.once)(name, compute) for run in lacking)
+            results = Parallel(n_jobs=jobs, return_as="generator")(
+                delayed(run.once)(name, compute) for run in lacking
+            )
         else:
             results = (run.once(name, compute) for run in lacking)
         for number, _ in enumerate(results, start=1):

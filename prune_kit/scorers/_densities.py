@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 ALL, SAME, SIGNED = range(3)
 
 
-def densities(data: Dataset, runs: Runs, which: int, *, space: str, epoch: int | None) -> np.ndarray:
+def densities(
+    data: Dataset, runs: Runs, which: int, *, space: str, epoch: int | None
+) -> np.ndarray:
     """One of the three, (R, N) of the hidden layer, (N,) of pixels."""
-    return _spaces.measured(data, runs, _measure, name="density", space=space, epoch=epoch)[..., which, :]
+    return _spaces.measured(data, runs, _measure, name="density", space=space, epoch=epoch)[
+        ..., which, :
+    ]
 
 
 def _measure(points: "torch.Tensor", labels: "torch.Tensor") -> np.ndarray:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from prune_kit.runs.cache import RecordedRun
 
-    Measure = Callable[[torch.Tensor, torch.Tensor], np.ndarray]  # points (n, D), labels (n,) -> (..., n)
+    Measure = Callable[
+        [torch.Tensor, torch.Tensor], np.ndarray
+    ]  # points (n, D), labels (n,) -> (..., n)
 
 SPACES = ("pixels", "hidden")
 
@@ -34,15 +36,20 @@ def needs(space: str) -> str:
     return "nothing" if space == "pixels" else "checkpoint"
 
 
-def measured(data: Dataset, runs: Runs, measure: "Measure", *, name: str, space: str, epoch: int | None) -> np.ndarray:
+def measured(
+    data: Dataset, runs: Runs, measure: "Measure", *, name: str, space: str, epoch: int | None
+) -> np.ndarray:
     """What `measure`, a module's function, gives for the training rows (..., N); (R, ..., N) of the hidden layer.
 
-    Held-out rows are no points, and NaN. The results of the hidden layer are kept in the runs' folders under `name`,
-    those of pixels as long as `data` lives, so that methods that share a measure share its pass.
+    Held-out rows are no points, and NaN. The results of the hidden layer are kept in the runs'
+    folders under `name`, those of pixels as long as `data` lives, so that methods that share a
+    measure share its pass.
     """
     if space == "hidden":
         assert epoch is not None  # since that is what `needs` says
-        return runs.each(f"{name}-{epoch:04}", partial(_measure_hidden, measure=measure, epoch=epoch))
+        return runs.each(
+            f"{name}-{epoch:04}", partial(_measure_hidden, measure=measure, epoch=epoch)
+        )
     kept = _of_pixels.setdefault(data, {})
     if name not in kept:
         import torch

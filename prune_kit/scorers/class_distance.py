@@ -1,8 +1,9 @@
 """class_distance: how far an example lies from the median of its class.
 
-Paper: Xia, Liu, Yu, Shen, Han, Liu 2023, https://openreview.net/forum?id=7D5EECbOaf9 (Moderate coreset): the distance
-to the class centre in the penultimate layer. Its authors' code (tmllab/2023_ICLR_Moderate-DS) takes the Euclidean
-distance to the coordinate-wise median, in one trained network; here it is averaged over runs. Rule: moderate.
+Paper: Xia, Liu, Yu, Shen, Han, Liu 2023, https://openreview.net/forum?id=7D5EECbOaf9 (Moderate
+coreset): the distance to the class centre in the penultimate layer. Its authors' code
+(tmllab/2023_ICLR_Moderate-DS) takes the Euclidean distance to the coordinate-wise median, in one
+trained network; here it is averaged over runs. Rule: moderate.
 """
 
 from typing import TYPE_CHECKING
@@ -28,18 +29,22 @@ def score(
 
         s_i = || x_i - median_{j: y_j = y_i} x_j ||_2        at least 0
 
-    `space` as in `density`. NaN for rows held out as test, which are not in the median either. Raises RunError if
-    `epoch` was not kept.
+    `space` as in `density`. NaN for rows held out as test, which are not in the median either.
+    Raises RunError if `epoch` was not kept.
     """
     return _spaces.measured(data, runs, _measure, name="class_distance", space=space, epoch=epoch)
 
 
-def class_distances(points: Float[np.ndarray, "n D"], labels: Int[np.ndarray, "n"]) -> Float64[np.ndarray, "n"]:
+def class_distances(
+    points: Float[np.ndarray, "n D"], labels: Int[np.ndarray, "n"]
+) -> Float64[np.ndarray, "n"]:
     """The distance of each row to the coordinate-wise median of the rows of its label; of even numbers, the mean."""
     distances = np.empty(len(points))
     for label in np.unique(labels):
         own = labels == label
-        distances[own] = np.linalg.norm(points[own].astype(np.float64) - np.median(points[own], axis=0), axis=1)
+        distances[own] = np.linalg.norm(
+            points[own].astype(np.float64) - np.median(points[own], axis=0), axis=1
+        )
     return distances
 
 

@@ -1,6 +1,7 @@
 """consensus: the largest share of the networks that agree on a label of an example, right or wrong.
 
-Paper: Hacohen and Weinshall 2019, "All Neural Networks are Created Equal", https://arxiv.org/abs/1905.10854, section 2.
+Paper: Hacohen and Weinshall 2019, "All Neural Networks are Created Equal",
+https://arxiv.org/abs/1905.10854, section 2.
 """
 
 import numpy as np
@@ -30,7 +31,8 @@ def score_test(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "M
 
 def largest_share(predicted: Int[np.ndarray, "R N"]) -> Float[np.ndarray, "N"]:
     """The share of the most frequent label in each column."""
-    # the label of the largest group is some run's label, so that R comparisons do, however many classes there are
+    # the label of the largest group is some run's label, so that R comparisons do, however many
+    # classes there are
     agreeing = np.max([(predicted == one).sum(axis=0) for one in predicted], axis=0)
     share: np.ndarray = agreeing / len(predicted)
     return share

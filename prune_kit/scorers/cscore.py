@@ -1,6 +1,7 @@
 """cscore: how often networks that never saw an example get it right, averaged over sizes of the training set.
 
-Paper: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, equation 2 and algorithm 1.
+Paper: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, equation 2 and algorithm
+1.
 """
 
 import math
@@ -20,16 +21,27 @@ from prune_kit.scorers import Runs
 HIGHER_MEANS = "easier"
 NEEDS = "folds"
 AVERAGES = "per_ratio"
-OPTIONS: dict[str, Any] = {"ratios": (10, 20, 30, 40, 50, 60, 70, 80, 90), "folds": 20, "sampling": "balanced"}
+OPTIONS: dict[str, Any] = {
+    "ratios": (10, 20, 30, 40, 50, 60, 70, 80, 90),
+    "folds": 20,
+    "sampling": "balanced",
+}
 
 
 def check_options(*, ratios: tuple[int, ...], folds: int, sampling: str) -> None:
     """Raise OptionError unless ratios are percents 1 to 99 without repeats, and there is a fold to train."""
     from prune_kit.runs.subsets import SAMPLINGS
 
-    if not ratios or not all(1 <= ratio <= 99 for ratio in ratios) or len(set(ratios)) < len(ratios):
+    if (
+        not ratios
+        or not all(1 <= ratio <= 99 for ratio in ratios)
+        or len(set(ratios)) < len(ratios)
+    ):
         given = ",".join(map(str, ratios))
-        raise OptionError(f"--ratios {given} is out of range; expected percents from 1 to 99, each once, such as 30,70")
+        raise OptionError(
+            f"--ratios {given} is out of range; expected percents from 1 to 99, each once, such as "
+            "30,70"
+        )
     if not 1 <= folds <= MOST_RUNS:
         raise OptionError(f"--folds {folds} is out of range; at least 1, at most {MOST_RUNS:,}")
     if sampling not in SAMPLINGS:
@@ -43,8 +55,8 @@ def score(
 
         C_s(x, y) = mean over the networks r with (x, y) not in D_r, |D_r| = s n, of 1[f_r(x) = y]        in [0, 1]
 
-    The column is the unweighted mean over the ratios s; one ratio alone is the paper's point estimate. An example that
-    no network held out at some ratio is NaN there, and so in the column.
+    The column is the unweighted mean over the ratios s; one ratio alone is the paper's point
+    estimate. An example that no network held out at some ratio is NaN there, and so in the column.
     """
     asked, right = runs.holdout.votes()
     shares: np.ndarray = np.divide(right, asked, out=np.full(asked.shape, np.nan), where=asked > 0)
@@ -67,7 +79,9 @@ def provenance(runs: Runs, *, epoch: None, **options: Any) -> dict[str, Any]:
     return {
         "fold_precision": holdout.execution.precision,
         "fold_threads": holdout.execution.settled_threads,
-        "test_accuracy_by_ratio": [round(float(value), 6) for value in holdout.test_accuracy().mean(axis=1)],
+        "test_accuracy_by_ratio": [
+            round(float(value), 6) for value in holdout.test_accuracy().mean(axis=1)
+        ],
     }
 
 
@@ -76,11 +90,13 @@ def standard_error(column: ScoreColumn) -> Float[np.ndarray, "N"]:
 
         e_i^2 = 1/S^2 sum_s p_si (1 - p_si) / (v_si - 1)
 
-    with p the share right and v the votes of example i at ratio s: the unbiased estimate of the variance of a mean of
-    independent votes.
+    with p the share right and v the votes of example i at ratio s: the unbiased estimate of the
+    variance of a mean of independent votes.
     """
     shares, votes = column.extras["per_ratio"].astype(np.float64), column.extras["per_ratio_votes"]
-    variance = np.divide(shares * (1 - shares), votes - 1, out=np.full(shares.shape, np.nan), where=votes > 1)
+    variance = np.divide(
+        shares * (1 - shares), votes - 1, out=np.full(shares.shape, np.nan), where=votes > 1
+    )
     errors: np.ndarray = np.sqrt(np.maximum(variance, 0).sum(axis=0)) / len(shares)
     return errors
 
@@ -96,8 +112,14 @@ def error_sentence(column: ScoreColumn, rows: Rows) -> str:
     """The typical standard error of an example's score, and how many training rows it speaks of."""
     count, known = len(rows.training), int((~np.isnan(standard_error(column)[rows.training])).sum())
     if not known:
-        return "the standard error of an example's score is unknown: it takes two votes at every ratio"
-    of = f"the {count:,} training rows" if known == count else f"the {known:,} of {count:,} training rows that have one"
+        return (
+            "the standard error of an example's score is unknown: it takes two votes at every ratio"
+        )
+    of = (
+        f"the {count:,} training rows"
+        if known == count
+        else f"the {known:,} of {count:,} training rows that have one"
+    )
     why = "" if known == count else "; it takes two votes at every ratio"
     return f"the standard error of an example's score is {typical_error(column):.3f} (root mean square over {of}{why})"
 
@@ -108,21 +130,29 @@ def shortfall(column: ScoreColumn, rows: Rows) -> str:
     if not lacking.any():
         return ""
     ratios, folds = column.parameters["ratios"], column.parameters["folds"]
-    where = [f"{ratio} % ({int(row.sum()):,})" for ratio, row in zip(ratios, lacking, strict=True) if row.any()]
-    needed = max(folds_needed(ratio, len(rows.training), column.parameters["sampling"]) for ratio in ratios)
+    where = [
+        f"{ratio} % ({int(row.sum()):,})"
+        for ratio, row in zip(ratios, lacking, strict=True)
+        if row.any()
+    ]
+    needed = max(
+        folds_needed(ratio, len(rows.training), column.parameters["sampling"]) for ratio in ratios
+    )
     about = "" if column.parameters["sampling"] == "balanced" else "About "
     more, count = max(needed - folds, 1), int(lacking.any(axis=0).sum())
     return (
-        f"{count:,} of {len(rows.training):,} training rows {'has' if count == 1 else 'have'} no score (NaN), for want "
-        f"of a network that held them out at {' or '.join(where)}. {about}{more} more "
-        f"{'fold gives' if more == 1 else 'folds give'} every row a vote: --folds {folds + more}"
+        f"{count:,} of {len(rows.training):,} training rows {'has' if count == 1 else 'have'} no "
+        f"score (NaN), for want of a network that held them out at {' or '.join(where)}. "
+        f"{about}{more} more {'fold gives' if more == 1 else 'folds give'} every row a vote: "
+        f"--folds {folds + more}"
     )
 
 
 def folds_needed(ratio: int, count: int, sampling: str) -> int:
     """How many folds give each of `count` rows a vote when `ratio` percent are trained on.
 
-    Exact for balanced sampling; for uniform sampling the number at which a twentieth of a row is expected to lack one.
+    Exact for balanced sampling; for uniform sampling the number at which a twentieth of a row is
+    expected to lack one.
     """
     held_out = 1 - round(count * ratio / 100) / count
     if sampling == "balanced":

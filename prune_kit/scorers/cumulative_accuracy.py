@@ -1,6 +1,7 @@
 """cumulative_accuracy: the share of the epochs in which an example was right (c-score-v1's CBTL, as a mean).
 
-Paper: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, section 5 (learning-speed proxies).
+Paper: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, section 5 (learning-speed
+proxies).
 """
 
 import numpy as np
@@ -25,6 +26,11 @@ def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
         correct = runs.over_epochs("correct", epoch, run)
         presented = (correct >= 0).sum(axis=0)
         shares.append(
-            np.divide((correct == 1).sum(axis=0), presented, out=np.full(len(presented), np.nan), where=presented > 0)
+            np.divide(
+                (correct == 1).sum(axis=0),
+                presented,
+                out=np.full(len(presented), np.nan),
+                where=presented > 0,
+            )
         )
     return np.stack(shares)

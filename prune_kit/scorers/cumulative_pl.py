@@ -1,6 +1,7 @@
 """cumulative_pl: the probability of the given label, averaged over the epochs.
 
-Paper: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, section 5 (learning-speed proxies).
+Paper: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, section 5 (learning-speed
+proxies).
 """
 
 import numpy as np

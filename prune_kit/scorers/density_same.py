@@ -1,6 +1,7 @@
 """density_same: how many other examples of the same label lie near.
 
-Paper: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, section 4.1 and equation 4.
+Paper: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, section 4.1 and equation
+4.
 """
 
 import numpy as np
@@ -21,6 +22,7 @@ def score(
 
         s_i = 1/N sum_j 1[y_j = y_i] exp(-|| x_j - x_i ||^2 / h^2)        in [1/N, 1]
 
-    So an example of a small class scores low. h is half of the mean distance between any two training examples.
+    So an example of a small class scores low. h is half of the mean distance between any two
+    training examples.
     """
     return _densities.densities(data, runs, _densities.SAME, space=space, epoch=epoch)

@@ -1,7 +1,7 @@
 """difficulty: in how many runs an example is still wrong when half of the training examples are right.
 
-Paper: Zielinski, Krishnan, Chatterjee 2020, "Weak and Strong Gradient Directions", https://arxiv.org/abs/2003.07422,
-sections 4.2 and 4.3, with 8 runs.
+Paper: Zielinski, Krishnan, Chatterjee 2020, "Weak and Strong Gradient Directions",
+https://arxiv.org/abs/2003.07422, sections 4.2 and 4.3, with 8 runs.
 """
 
 from typing import Any
@@ -23,23 +23,35 @@ COUNTS_RUNS = True
 def check_options(*, threshold: float) -> None:
     """Raise OptionError unless `threshold` is a training accuracy that can be reached."""
     if not 0 < threshold <= 1:
-        raise OptionError(f"--threshold {threshold} is out of range; a training accuracy above 0, at most 1")
+        raise OptionError(
+            f"--threshold {threshold} is out of range; a training accuracy above 0, at most 1"
+        )
 
 
-def score(data: Dataset, runs: Runs, *, epoch: int | None = None, threshold: float = 0.5) -> Float[np.ndarray, "R N"]:
+def score(
+    data: Dataset, runs: Runs, *, epoch: int | None = None, threshold: float = 0.5
+) -> Float[np.ndarray, "R N"]:
     """1 where a run is wrong at the first step at which its training accuracy has reached `threshold`, else 0.
 
         d_i = sum_r 1[argmax_c p_r(x_i)[c] != y_i]        a whole number in 0 .. R
 
-    In eval mode and without augmentation; the accuracy is that of a sample of at most 1,000 training examples, measured
-    after every step up to the tenth and then at every tenth more steps. A run that never reaches it within its protocol
-    has NaN for every example, and so has the count then: nobody knows what that run would have said.
+    In eval mode and without augmentation; the accuracy is that of a sample of at most 1,000
+    training examples, measured after every step up to the tenth and then at every tenth more steps.
+    A run that never reaches it within its protocol has NaN for every example, and so has the count
+    then: nobody knows what that run would have said.
     """
     found = []
     for run in runs.recorded:
         correct = run.at_threshold("correct", threshold)
         if correct is None:
-            runs.progress(Progress(f"difficulty, seed {run.seed}", 1, 1, _never(run.reached(threshold)[1], threshold)))
+            runs.progress(
+                Progress(
+                    f"difficulty, seed {run.seed}",
+                    1,
+                    1,
+                    _never(run.reached(threshold)[1], threshold),
+                )
+            )
         found.append(np.full(len(data), np.nan) if correct is None else 1.0 - correct)
     return np.stack(found)
 
@@ -47,7 +59,10 @@ def score(data: Dataset, runs: Runs, *, epoch: int | None = None, threshold: flo
 def provenance(runs: Runs, *, epoch: int | None = None, threshold: float = 0.5) -> dict[str, Any]:
     """After how many steps each run reached the threshold (None: never), and the accuracy that was measured there."""
     steps, accuracies = zip(*(run.reached(threshold) for run in runs.recorded), strict=True)
-    return {"threshold_steps": list(steps), "threshold_accuracies": [round(value, 4) for value in accuracies]}
+    return {
+        "threshold_steps": list(steps),
+        "threshold_accuracies": [round(value, 4) for value in accuracies],
+    }
 
 
 def _never(last: float, threshold: float) -> str:

@@ -16,8 +16,8 @@ NEEDS = "minibatches"
 def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
     """The forgetting events of each run over epochs 1 .. `epoch`; `epoch` itself for an example never learned.
 
-    There are at most `epoch` - 1 events, so a never-learned example is harder than any that was learned once. NaN
-    for an example that was never presented.
+    There are at most `epoch` - 1 events, so a never-learned example is harder than any that was
+    learned once. NaN for an example that was never presented.
     """
     counts = [forgetting_events(runs.over_epochs("correct", epoch, run)) for run in runs.recorded]
     return np.stack(counts)
@@ -39,8 +39,8 @@ def never_learned(per_run: Float[np.ndarray, "R N"], epoch: int) -> Int32[np.nda
 def forgetting_events(correct: Int8[np.ndarray, "T N"]) -> Float[np.ndarray, "N"]:
     """Count the changes from right (1) to wrong (0) between one presentation and the next.
 
-    -1 marks an epoch in which the example was not presented: it is passed over. An example never right counts T, one
-    never presented is NaN.
+    -1 marks an epoch in which the example was not presented: it is passed over. An example never
+    right counts T, one never presented is NaN.
     """
     epochs, count = correct.shape
     events = np.zeros(count)

@@ -1,14 +1,16 @@
 """grand: the gradient's norm, of one example's loss with respect to all parameters.
 
-Paper: Paul, Ganguli, Dziugaite 2021, https://arxiv.org/abs/2107.07075, definition 2.1. About epoch 0: the published
-result at initialisation came from a checkpoint library that restored the latest step when it was asked for step 0.
-Honestly computed, grand@0 has a rank correlation of 0.96 with the input's norm and -0.02 with EL2N, and prunes worse
-than random (CIFAR-10, half pruned: 92.19 % against 93.54 % random). It is offered since the papers ask for it;
-`input_norm` is always scored beside it. Use epoch 10 or later.
+Paper: Paul, Ganguli, Dziugaite 2021, https://arxiv.org/abs/2107.07075, definition 2.1. About epoch
+0: the published result at initialisation came from a checkpoint library that restored the latest
+step when it was asked for step 0. Honestly computed, grand@0 has a rank correlation of 0.96 with
+the input's norm and -0.02 with EL2N, and prunes worse than random (CIFAR-10, half pruned: 92.19 %
+against 93.54 % random). It is offered since the papers ask for it; `input_norm` is always scored
+beside it. Use epoch 10 or later.
 
-Batch norm is in eval mode, `bn="running"`: by the statistics that the checkpoint keeps, which are the mean 0 and the
-variance 1 at epoch 0, as in the paper's code. With `bn="calibrated"` they are computed anew before, by one pass over
-the training rows; a network without batch norm scores the same either way.
+Batch norm is in eval mode, `bn="running"`: by the statistics that the checkpoint keeps, which are
+the mean 0 and the variance 1 at epoch 0, as in the paper's code. With `bn="calibrated"` they are
+computed anew before, by one pass over the training rows; a network without batch norm scores the
+same either way.
 """
 
 from collections import Counter
@@ -38,7 +40,9 @@ def check_options(bn: str) -> None:
         raise registry.unknown("batch norm statistics", bn, STATISTICS)
 
 
-def score(data: Dataset, runs: Runs, *, epoch: int, bn: str = "running") -> Float[np.ndarray, "R N"]:
+def score(
+    data: Dataset, runs: Runs, *, epoch: int, bn: str = "running"
+) -> Float[np.ndarray, "R N"]:
     """The gradient norm of each example in each run, batch norm in eval mode, no augmentation.
 
         s_ri = || d crossentropy(f_r(x_i), y_i) / d w ||_2        0 or more
@@ -55,7 +59,9 @@ def provenance(runs: Runs, *, epoch: int, bn: str = "running") -> dict[str, Any]
         word = run.beside(_kept_as(epoch, bn), "arithmetic")
         words.append("unrecorded" if word is None else str(word))
     counts = Counter(words)
-    mixture = ", ".join(f"{word} in {count} of {len(words)} runs" for word, count in sorted(counts.items()))
+    mixture = ", ".join(
+        f"{word} in {count} of {len(words)} runs" for word, count in sorted(counts.items())
+    )
     return {"gradient_precision": words[0] if len(counts) == 1 else mixture}
 
 

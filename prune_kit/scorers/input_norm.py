@@ -20,7 +20,9 @@ def score(data: Dataset, runs: Runs, *, epoch: int | None) -> Float[np.ndarray, 
 
     mean, deviation = normalisation(data)
     blocks = [
-        np.sqrt((((data.images[start : start + BLOCK] - mean) / deviation) ** 2).sum(axis=(1, 2, 3)))
+        np.sqrt(
+            (((data.images[start : start + BLOCK] - mean) / deviation) ** 2).sum(axis=(1, 2, 3))
+        )
         for start in range(0, len(data), BLOCK)
     ]
     return np.concatenate(blocks)

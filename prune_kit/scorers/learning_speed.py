@@ -1,7 +1,8 @@
 """learning_speed: the consistency of an example, averaged over the epochs: high when it is learned soon, by many.
 
-Paper: Hacohen and Weinshall 2019, "All Neural Networks are Created Equal", https://arxiv.org/abs/1905.10854,
-section 4.1. In clean passes; `cumulative_accuracy` is its like from the training minibatches, which are free.
+Paper: Hacohen and Weinshall 2019, "All Neural Networks are Created Equal",
+https://arxiv.org/abs/1905.10854, section 4.1. In clean passes; `cumulative_accuracy` is its like
+from the training minibatches, which are free.
 """
 
 import numpy as np
@@ -27,4 +28,6 @@ def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
 def score_test(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R M"]:
     """The same of the test examples."""
     epochs = range(1, epoch + 1)
-    return np.stack([np.mean([run.test("correct", t) for t in epochs], axis=0) for run in runs.recorded])
+    return np.stack(
+        [np.mean([run.test("correct", t) for t in epochs], axis=0) for run in runs.recorded]
+    )

@@ -1,7 +1,8 @@
 """lof: minus the local outlier factor, low where an example is more isolated than its neighbours.
 
-Paper: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, section 4.1 and appendix A (k = 3); the
-factor is that of Breunig, Kriegel, Ng, Sander 2000, https://doi.org/10.1145/335191.335388.
+Paper: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, section 4.1 and appendix
+A (k = 3); the factor is that of Breunig, Kriegel, Ng, Sander 2000,
+https://doi.org/10.1145/335191.335388.
 """
 
 from typing import TYPE_CHECKING
@@ -26,9 +27,10 @@ def score(
 ) -> Float[np.ndarray, "R N"] | Float[np.ndarray, "N"]:
     """Minus the local outlier factor among the 3 nearest training examples: about -1 for most, lower for outliers.
 
-    It does not look at labels. `space` as in `density`. Where an example has three copies or more, these score -1, and
-    an example whose neighbours they are can score as low as -1e10 times its distance. NaN for rows held out as test.
-    Raises DataError with fewer than four training examples, RunError if `epoch` was not kept.
+    It does not look at labels. `space` as in `density`. Where an example has three copies or more,
+    these score -1, and an example whose neighbours they are can score as low as -1e10 times its
+    distance. NaN for rows held out as test. Raises DataError with fewer than four training
+    examples, RunError if `epoch` was not kept.
     """
     return _spaces.measured(data, runs, _measure, name="lof", space=space, epoch=epoch)
 

@@ -1,8 +1,8 @@
 """prototype_distance: how far an example lies from the nearest prototype, a centroid of k-means that knows no labels.
 
-Paper: Sorscher, Geirhos, Shekhar, Ganguli, Morcos 2022, https://arxiv.org/abs/2206.14486, section 5. There the space is
-that of a network trained without labels (SWaV on ImageNet); here it is the penultimate layer of each run. Rule:
-prototypes.
+Paper: Sorscher, Geirhos, Shekhar, Ganguli, Morcos 2022, https://arxiv.org/abs/2206.14486, section
+5. There the space is that of a network trained without labels (SWaV on ImageNet); here it is the
+penultimate layer of each run. Rule: prototypes.
 """
 
 import warnings
@@ -28,7 +28,9 @@ def check_options(space: str, clusters: int | None) -> None:
     """Raise OptionError unless there is such a space, and as many clusters as none or more than zero."""
     _spaces.check_options(space)
     if clusters is not None and clusters < 1:
-        raise OptionError(f"--clusters {clusters} is out of range; at least 1 (default: as many as classes)")
+        raise OptionError(
+            f"--clusters {clusters} is out of range; at least 1 (default: as many as classes)"
+        )
 
 
 def needs(space: str, clusters: int | None) -> str:
@@ -43,22 +45,26 @@ def score(
 
         s_i = min_k 1 - cos(x_i, c_k)        in [0, 2]
 
-    The c_k are the centroids of k-means over the training rows, each scaled to length 1, so that the size of a
-    representation counts for nothing (the scaling is our choice; the paper's is the distance to the nearest centroid).
-    k-means starts from the first run's seed. `space` as in `density`. NaN for rows held out as test. Raises OptionError
-    when there are more clusters than training rows, RunError if `epoch` was not kept.
+    The c_k are the centroids of k-means over the training rows, each scaled to length 1, so that
+    the size of a representation counts for nothing (the scaling is our choice; the paper's is the
+    distance to the nearest centroid). k-means starts from the first run's seed. `space` as in
+    `density`. NaN for rows held out as test. Raises OptionError when there are more clusters than
+    training rows, RunError if `epoch` was not kept.
     """
     count = len(data.rows.class_names) if clusters is None else clusters
     if count > len(data.rows.training):
         raise OptionError(
-            f"--clusters {count:,} is out of range; there are {len(data.rows.training):,} training rows to cluster"
+            f"--clusters {count:,} is out of range; there are {len(data.rows.training):,} training "
+            "rows to cluster"
         )
     measure = partial(_measure, clusters=count, seed=runs.seed)
     name = f"prototype_distance-{count}-{runs.seed}"
     return _spaces.measured(data, runs, measure, name=name, space=space, epoch=epoch)
 
 
-def prototype_distances(points: Float[np.ndarray, "n D"], *, clusters: int, seed: int) -> Float64[np.ndarray, "n"]:
+def prototype_distances(
+    points: Float[np.ndarray, "n D"], *, clusters: int, seed: int
+) -> Float64[np.ndarray, "n"]:
     """The cosine distance of each row to its nearest centroid; 1 for a row, or a centroid, that is all zeros.
 
     Fewer different rows than clusters lie at 0.
@@ -68,7 +74,8 @@ def prototype_distances(points: Float[np.ndarray, "n D"], *, clusters: int, seed
     from threadpoolctl import threadpool_limits
 
     directions = _scaled(points)
-    # one thread: scikit-learn adds the sums of its threads in the order in which they end, which moves the last bits
+    # one thread: scikit-learn adds the sums of its threads in the order in which they end, which
+    # moves the last bits
     with warnings.catch_warnings(), threadpool_limits(limits=1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than clusters
         start = int(np.random.default_rng([seed, 4]).integers(2**32))
@@ -85,5 +92,7 @@ def _scaled(rows: Float[np.ndarray, "n D"]) -> Float64[np.ndarray, "n D"]:
     return directions
 
 
-def _measure(points: "torch.Tensor", labels: "torch.Tensor", *, clusters: int, seed: int) -> np.ndarray:
+def _measure(
+    points: "torch.Tensor", labels: "torch.Tensor", *, clusters: int, seed: int
+) -> np.ndarray:
     return prototype_distances(points.cpu().numpy(), clusters=clusters, seed=seed)

@@ -38,11 +38,17 @@ def score_column(
     if needed != "nothing":
         extras = _extras(module, data, runs, scores, epoch, options)
         scores = _combined(module, scores)
-        seconds += runs.holdout.seconds if needed == "folds" else sum(run.outcome()["seconds"] for run in runs.recorded)
+        seconds += (
+            runs.holdout.seconds
+            if needed == "folds"
+            else sum(run.outcome()["seconds"] for run in runs.recorded)
+        )
         own = dict(parameters) if epoch is None else {**parameters, "epoch": epoch}
     if hasattr(module, "score_test"):
         found = module.score_test(data, runs, epoch=epoch, **options).astype(np.float32)
-        test = {"scores": _combined(module, found).astype(np.float32)} | ({"per_run": found} if found.ndim == 2 else {})
+        test = {"scores": _combined(module, found).astype(np.float32)} | (
+            {"per_run": found} if found.ndim == 2 else {}
+        )
     if hasattr(module, "provenance"):
         own |= module.provenance(runs, epoch=epoch, **options)
     return ScoreColumn(
@@ -68,7 +74,12 @@ def _combined(module: ModuleType, scores: np.ndarray) -> np.ndarray:
 
 
 def _extras(
-    module: ModuleType, data: Dataset, runs: Runs, scores: np.ndarray, epoch: int | None, options: Mapping[str, Any]
+    module: ModuleType,
+    data: Dataset,
+    runs: Runs,
+    scores: np.ndarray,
+    epoch: int | None,
+    options: Mapping[str, Any],
 ) -> dict[str, np.ndarray]:
     """What is kept beside a column: what it averages, and what the method adds."""
     kind = getattr(module, "AVERAGES", "per_run")
@@ -78,7 +89,11 @@ def _extras(
     if hasattr(module, "beside"):
         extras |= module.beside(data, runs, scores, epoch=epoch, **options)
     if epoch is not None and getattr(module, "KEEPS_PROBABILITY", False):
-        averaged = [probability for run in runs.recorded if (probability := run.probability(epoch)) is not None]
+        averaged = [
+            probability
+            for run in runs.recorded
+            if (probability := run.probability(epoch)) is not None
+        ]
         if len(averaged) == len(runs.recorded):
             extras["probability"] = np.mean(averaged, axis=0).astype(np.float16)
     return extras

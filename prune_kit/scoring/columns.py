@@ -33,9 +33,13 @@ def column_name(column: Column) -> str:
 def method_names(methods: str | Sequence[str]) -> list[str]:
     """Names from one text or several, each perhaps a comma-separated list; without repeats. Raises OptionError."""
     listed = [methods] if isinstance(methods, str) else methods
-    names = list(dict.fromkeys(name.strip() for entry in listed for name in entry.split(",") if name.strip()))
+    names = list(
+        dict.fromkeys(name.strip() for entry in listed for name in entry.split(",") if name.strip())
+    )
     if not names:
-        raise OptionError(f"--method names no method; there are: {', '.join(registry.module_names(SCORERS))}")
+        raise OptionError(
+            f"--method names no method; there are: {', '.join(registry.module_names(SCORERS))}"
+        )
     return names
 
 
@@ -51,13 +55,19 @@ def options_for(methods: list[str], given: Mapping[str, Any]) -> dict[str, dict[
     chosen = {}
     for method in methods:
         module = _scorer(method)
-        chosen[method] = {name: given.get(name, value) for name, value in getattr(module, "OPTIONS", {}).items()}
+        chosen[method] = {
+            name: given.get(name, value) for name, value in getattr(module, "OPTIONS", {}).items()
+        }
         if hasattr(module, "check_options"):
             module.check_options(**chosen[method])
     taken = {name for options in chosen.values() for name in options}
     for name in given:
         if name not in taken:
-            takers = [m for m in registry.module_names(SCORERS) if name in getattr(_scorer(m), "OPTIONS", {})]
+            takers = [
+                m
+                for m in registry.module_names(SCORERS)
+                if name in getattr(_scorer(m), "OPTIONS", {})
+            ]
             raise OptionError(
                 f"--{name.replace('_', '-')} is for --method {','.join(takers)}"
                 if takers
@@ -73,7 +83,9 @@ def needs(method: str, options: Mapping[str, Any]) -> str:
     return found
 
 
-def check_use(methods: list[str], given: Mapping[str, Any], *, epoch: bool, runs: bool, probes: bool) -> None:
+def check_use(
+    methods: list[str], given: Mapping[str, Any], *, epoch: bool, runs: bool, probes: bool
+) -> None:
     """Raise OptionError where none of the methods has a use for an epoch, for runs or for probes that were asked for.
 
     Folds have no epochs and no runs; what needs no network sees no planted label.
@@ -82,12 +94,15 @@ def check_use(methods: list[str], given: Mapping[str, Any], *, epoch: bool, runs
     needed = {needs(method, options[method]) for method in methods}
     names = " and ".join(methods)
     if probes and needed == {"nothing"}:
-        raise OptionError(f"--probes is not for {names}: without a network, nothing is trained on planted labels")
+        raise OptionError(
+            f"--probes is not for {names}: without a network, nothing is trained on planted labels"
+        )
     if needed != {"folds"}:
         return
     if epoch:
         raise OptionError(
-            f"--epoch is not for {names}: its networks train to the end of the protocol; --train epochs=N"
+            f"--epoch is not for {names}: its networks train to the end of the protocol; --train "
+            "epochs=N"
         )
     if runs:
         raise OptionError(f"--runs is not for {names}: it counts networks by --folds")
@@ -121,8 +136,8 @@ def columns_for(
             if not first <= epoch <= last:
                 longer = f", or lengthen it: --train epochs={epoch}" if epoch > last else ""
                 raise OptionError(
-                    f"--epoch {epoch} is out of range for {method}: the protocol has epochs {first} to {last}. "
-                    f"Choose one of them{longer}"
+                    f"--epoch {epoch} is out of range for {method}: the protocol has epochs "
+                    f"{first} to {last}. Choose one of them{longer}"
                 )
             columns[method, epoch] = False
     for method in methods:
@@ -131,7 +146,9 @@ def columns_for(
     return columns
 
 
-def is_there(table: ScoreTable, column: Column, seeds: tuple[int, ...], options: Mapping[str, Any]) -> bool:
+def is_there(
+    table: ScoreTable, column: Column, seeds: tuple[int, ...], options: Mapping[str, Any]
+) -> bool:
     """Whether the table has the column, from just these seeds and, where it counts folds, from as many.
 
     Raises TableError when the table has it, scored with other options.
@@ -140,7 +157,9 @@ def is_there(table: ScoreTable, column: Column, seeds: tuple[int, ...], options:
     found = table.columns.get(name)
     if found is None:
         return False
-    defaults = getattr(_scorer(method), "OPTIONS", {})  # an option younger than the table stood at its default
+    defaults = getattr(
+        _scorer(method), "OPTIONS", {}
+    )  # an option younger than the table stood at its default
     had = {key: found.parameters.get(key, _plain(defaults[key])) for key in options}
     differing = [
         f"{key} {_plain(value)} (the table has {had[key]})"
@@ -167,7 +186,8 @@ def lacking_columns(
 ) -> tuple[dict[Column, bool], dict[str, dict[str, Any]]]:
     """The columns asked for that the table lacks, True for a companion; and the options by method.
 
-    Raises OptionError for an option or an epoch out of range, TableError for one scored with other options.
+    Raises OptionError for an option or an epoch out of range, TableError for one scored with other
+    options.
     """
     options = options_for(methods, given)
     grown_to(table, options)
@@ -179,26 +199,39 @@ def lacking_columns(
     }, options
 
 
-def request_for(columns: list[Column], observe: str, options: Mapping[str, Mapping[str, Any]]) -> "Request | None":
+def request_for(
+    columns: list[Column], observe: str, options: Mapping[str, Mapping[str, Any]]
+) -> "Request | None":
     """What the runs must record for these columns; None where no column needs a network of that kind.
 
-    The signals of the minibatches are free, so they are always recorded; at an epoch for which a clean sweep or the
-    weights are needed both are kept. So another method costs no training later.
+    The signals of the minibatches are free, so they are always recorded; at an epoch for which a
+    clean sweep or the weights are needed both are kept. So another method costs no training later.
     """
     from prune_kit.runs.cache import Request
 
-    trained = [(needs(method, options.get(method, {})), epoch) for method, epoch in columns if epoch is not None]
+    trained = [
+        (needs(method, options.get(method, {})), epoch)
+        for method, epoch in columns
+        if epoch is not None
+    ]
     thresholds = frozenset(
-        options[method]["threshold"] for method, _ in columns if needs(method, options.get(method, {})) == "threshold"
+        options[method]["threshold"]
+        for method, _ in columns
+        if needs(method, options.get(method, {})) == "threshold"
     )
     if not trained and not thresholds:
         return None
     clean = frozenset(epoch for needed, epoch in trained if needed in ("sweep", "checkpoint"))
-    cumulative = max((epoch for needed, epoch in trained if needed == "minibatches" and observe == "sweep"), default=0)
+    cumulative = max(
+        (epoch for needed, epoch in trained if needed == "minibatches" and observe == "sweep"),
+        default=0,
+    )
     swept = max((epoch for needed, epoch in trained if needed == "every sweep"), default=0)
     every = frozenset(range(1, max(cumulative, swept) + 1))
     last = max((epoch for _, epoch in trained), default=0)
-    return Request(last, minibatches=True, sweeps=clean | every, weights=clean, thresholds=thresholds)
+    return Request(
+        last, minibatches=True, sweeps=clean | every, weights=clean, thresholds=thresholds
+    )
 
 
 def folds_for(
@@ -218,9 +251,12 @@ def folds_for(
 ) -> "Holdout | None":
     """The networks of holdout validation behind these columns, trained where they lack; None where none needs them.
 
-    Raises TableError when those of the table have another precision or other threads, and what training raises.
+    Raises TableError when those of the table have another precision or other threads, and what
+    training raises.
     """
-    method = next((method for method, _ in columns if needs(method, options.get(method, {})) == "folds"), None)
+    method = next(
+        (method for method, _ in columns if needs(method, options.get(method, {})) == "folds"), None
+    )
     if method is None:
         return None
     from prune_kit.runs.folds import complete_folds, fold_execution
@@ -228,7 +264,9 @@ def folds_for(
     asked = options[method]
     networks = len(asked["ratios"]) * asked["folds"]
     where = fold_execution(device, precision, jobs, threads, networks, table.columns.get(method))
-    return complete_folds(data, config, seed, runs_folder, **asked, execution=where, progress=progress)
+    return complete_folds(
+        data, config, seed, runs_folder, **asked, execution=where, progress=progress
+    )
 
 
 def _plain(value: Any) -> Any:

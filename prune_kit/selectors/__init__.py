@@ -1,7 +1,8 @@
 """One file per rule: `select(table, *, by, ...) -> reasons`, one small number per row (see `selection.REASONS`).
 
-A module's `OPTIONS` are the keywords that its `select` takes besides `by`; `USES_SCORES` says if it reads a column.
-Rules work on the training rows alone; rows held out as test keep the reason "held-out".
+A module's `OPTIONS` are the keywords that its `select` takes besides `by`; `USES_SCORES` says if it
+reads a column. Rules work on the training rows alone; rows held out as test keep the reason
+"held-out".
 """
 
 import math
@@ -26,15 +27,16 @@ def known_hardness(table: ScoreTable, by: str | None) -> Float[np.ndarray, "N"]:
     """
     if table.probe_label is not None:
         raise TableError(
-            f"the table was scored with {len(table.probes):,} probes, labels planted wrong for `clean`, "
-            "so its scores are not those of its labels. To prune, score again without --probes in another --workdir"
+            f"the table was scored with {len(table.probes):,} probes, labels planted wrong for "
+            "`clean`, so its scores are not those of its labels. To prune, score again without "
+            "--probes in another --workdir"
         )
     rows, hardness = table.rows.training, table.hardness(by)
     unknown = np.flatnonzero(np.isnan(taken(hardness, rows)))
     if len(unknown):
         raise TableError(
-            f"{table.column(by).name} has no score (NaN) for {len(unknown):,} of {len(rows):,} training rows, "
-            f"the first is row {rows[unknown[0]]}; {_remedy(table, by)}"
+            f"{table.column(by).name} has no score (NaN) for {len(unknown):,} of {len(rows):,} "
+            f"training rows, the first is row {rows[unknown[0]]}; {_remedy(table, by)}"
         )
     return hardness
 
@@ -52,8 +54,9 @@ def finite_ranking(table: ScoreTable, by: str | None) -> Int[np.ndarray, "n"]:
     infinite = np.sort(order[np.isinf(table.column(by).values[order])])
     if len(infinite):
         raise TableError(
-            f"{table.column(by).name} is infinite for {len(infinite):,} of {len(order):,} training rows, "
-            f"the first is row {infinite[0]}; this rule measures distances between scores. Choose another column"
+            f"{table.column(by).name} is infinite for {len(infinite):,} of {len(order):,} training "
+            f"rows, the first is row {infinite[0]}; this rule measures distances between scores. "
+            "Choose another column"
         )
     return order
 
@@ -68,10 +71,15 @@ def _remedy(table: ScoreTable, by: str | None) -> str:
 def count_kept(keep: float, count: int, of: str = "") -> int:
     """K = round(keep * count). Raises OptionError when `keep` is outside (0, 1] or nothing would be kept."""
     if not 0 < keep <= 1:
-        raise OptionError(f"--keep {keep:g} is out of range; it is the share to keep, above 0 and at most 1")
+        raise OptionError(
+            f"--keep {keep:g} is out of range; it is the share to keep, above 0 and at most 1"
+        )
     kept = round(keep * count)
     if kept == 0:
-        raise OptionError(f"--keep {keep:g} of {count:,} examples{of} keeps none; the least is --keep {1 / count:.2g}")
+        raise OptionError(
+            f"--keep {keep:g} of {count:,} examples{of} keeps none; the least is --keep "
+            f"{1 / count:.2g}"
+        )
     return kept
 
 
@@ -80,10 +88,13 @@ def check_room(keep: float, dropped: float, option: str) -> None:
     if not 0 <= dropped <= 1:
         raise OptionError(f"{option} {dropped:g} is out of range; it is a share, 0 to 1")
     if keep + dropped > 1 + SLACK:
-        largest = math.floor((1 - keep + SLACK) * 1e6) / 1e6  # rounded down: what is printed must be accepted
+        largest = (
+            math.floor((1 - keep + SLACK) * 1e6) / 1e6
+        )  # rounded down: what is printed must be accepted
         name = option.removeprefix("--")
         raise OptionError(
-            f"--keep {keep:g} and {option} {dropped:g} make more than 1; the largest {name} is {largest:g}"
+            f"--keep {keep:g} and {option} {dropped:g} make more than 1; the largest {name} is "
+            f"{largest:g}"
         )
 
 
@@ -92,8 +103,8 @@ def window_bounds(
 ) -> tuple[int, int]:
     """The positions (start, stop) of the window in an `order` of rows, easiest first.
 
-    K = round(keep * n), O = min(round(offset * n), n - K). From "hard": skip the O hardest, keep the next K hardest.
-    From "easy": drop the O easiest, keep the next K (Data Diet, appendix B.3).
+    K = round(keep * n), O = min(round(offset * n), n - K). From "hard": skip the O hardest, keep
+    the next K hardest. From "easy": drop the O easiest, keep the next K (Data Diet, appendix B.3).
 
     Raises OptionError when keep + offset > 1.
     """

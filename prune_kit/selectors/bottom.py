@@ -10,6 +10,8 @@ OPTIONS = ("keep", "per_class")
 USES_SCORES = True
 
 
-def select(table: ScoreTable, *, by: str | None, keep: float, per_class: bool = False) -> UInt8[np.ndarray, "N"]:
+def select(
+    table: ScoreTable, *, by: str | None, keep: float, per_class: bool = False
+) -> UInt8[np.ndarray, "N"]:
     """Keep the share `keep` of the training rows that is easiest. Raises OptionError, TableError."""
     return reasons_of_window(table, by, keep, 0.0, "easy", per_class)

@@ -1,7 +1,8 @@
 """coverage: drop the most suspect share, then draw evenly over the range of the score; for high pruning rates.
 
-Paper: Zheng, Liu, Lai, Prakash 2023, https://arxiv.org/abs/2210.15809, algorithm 1 (CCS). There the suspects are those
-of lowest AUM, `drop_hardest` grows with the share that is pruned (CIFAR-10: up to 0.3 at 90 %), and there are 50 bins.
+Paper: Zheng, Liu, Lai, Prakash 2023, https://arxiv.org/abs/2210.15809, algorithm 1 (CCS). There the
+suspects are those of lowest AUM, `drop_hardest` grows with the share that is pruned (CIFAR-10: up
+to 0.3 at 90 %), and there are 50 bins.
 """
 
 import numpy as np
@@ -29,16 +30,20 @@ def select(
 ) -> UInt8[np.ndarray, "N"]:
     """Drop the share `drop_hardest` that is hardest by `suspect_by` (left out: by `by`), then draw from equal bins.
 
-    K = round(keep * n) rows are kept, the suspects are min(round(drop_hardest * n), n - K). The others fall into `bins`
-    bins of equal width over the range of their scores, and each bin gives as many rows as every other, or all it has.
-    Within each class where `per_class` says so, with K, suspects and bins of its own.
+    K = round(keep * n) rows are kept, the suspects are min(round(drop_hardest * n), n - K). The
+    others fall into `bins` bins of equal width over the range of their scores, and each bin gives
+    as many rows as every other, or all it has. Within each class where `per_class` says so, with K,
+    suspects and bins of its own.
 
-    Raises OptionError for what is out of range, TableError for a column that is not there or not finite.
+    Raises OptionError for what is out of range, TableError for a column that is not there or not
+    finite.
     """
     if bins < 1:
         raise OptionError(f"--bins {bins} is out of range; at least 1")
     if suspect_by is not None and drop_hardest == 0:
-        raise OptionError(f"--suspect-by {suspect_by} drops nothing by itself; say how much: --drop-hardest 0.1")
+        raise OptionError(
+            f"--suspect-by {suspect_by} drops nothing by itself; say how much: --drop-hardest 0.1"
+        )
     order = finite_ranking(table, by)
     suspicion = np.empty(len(table.rows), dtype=np.int64)
     suspects_last = ranking(table, by if suspect_by is None else suspect_by)
@@ -57,7 +62,9 @@ def select(
         of_row = equal_bins(hardness[rest], bins)
         budgets = even_budgets(np.bincount(of_row, minlength=bins), kept)
         for number in np.flatnonzero(budgets):
-            reasons[chance.choice(rest[of_row == number], size=budgets[number], replace=False)] = KEPT
+            reasons[chance.choice(rest[of_row == number], size=budgets[number], replace=False)] = (
+                KEPT
+            )
 
     return fill_reasons(table, order, per_class, fill)
 
@@ -74,8 +81,9 @@ def equal_bins(scores: Float64[np.ndarray, "n"], bins: int) -> Int[np.ndarray, "
 def even_budgets(counts: Int[np.ndarray, "B"], total: int) -> Int[np.ndarray, "B"]:
     """How many of `total` to draw from each bin of so many: at most all, and otherwise evenly.
 
-    The smallest bin first (of equal ones the first): its share is what is left of `total` divided by the bins that are
-    left, rounded down. They sum to `total`, which is at most the sum of the counts.
+    The smallest bin first (of equal ones the first): its share is what is left of `total` divided
+    by the bins that are left, rounded down. They sum to `total`, which is at most the sum of the
+    counts.
     """
     budgets = np.zeros_like(counts)
     left = total

@@ -1,6 +1,7 @@
 """moderate: keep the examples nearest to the median of the score in their class; meant for class_distance.
 
-Paper: Xia, Liu, Yu, Shen, Han, Liu 2023, https://openreview.net/forum?id=7D5EECbOaf9 (Moderate coreset).
+Paper: Xia, Liu, Yu, Shen, Han, Liu 2023, https://openreview.net/forum?id=7D5EECbOaf9 (Moderate
+coreset).
 """
 
 import numpy as np
@@ -14,12 +15,15 @@ OPTIONS = ("keep", "per_class")
 USES_SCORES = True
 
 
-def select(table: ScoreTable, *, by: str | None, keep: float, per_class: bool = True) -> UInt8[np.ndarray, "N"]:
+def select(
+    table: ScoreTable, *, by: str | None, keep: float, per_class: bool = True
+) -> UInt8[np.ndarray, "N"]:
     """Keep the K = round(keep * n) rows of each class whose scores are nearest to the median of these scores.
 
-    The kept rows are a band of the ranking; what lies below it is dropped as easy, above it as hard. Nearest is by
-    value, as the paper says; its authors' code takes as many rows below the median as above. Without `per_class` there
-    is one band over all classes. Raises OptionError; TableError for a column that is not there or not finite.
+    The kept rows are a band of the ranking; what lies below it is dropped as easy, above it as
+    hard. Nearest is by value, as the paper says; its authors' code takes as many rows below the
+    median as above. Without `per_class` there is one band over all classes. Raises OptionError;
+    TableError for a column that is not there or not finite.
     """
     hardness = table.hardness(by).astype(np.float64)
 
@@ -36,6 +40,8 @@ def middle_band(ascending: Float64[np.ndarray, "n"], count: int) -> tuple[int, i
     """The positions (start, stop) of the `count` values nearest to their median; of those as near, the middlemost."""
     middle = (len(ascending) - 1) / 2
     position = np.arange(len(ascending))
-    nearest = np.lexsort((position, np.abs(position - middle), np.abs(ascending - np.median(ascending))))
+    nearest = np.lexsort(
+        (position, np.abs(position - middle), np.abs(ascending - np.median(ascending)))
+    )
     start = int(nearest[:count].min())
     return start, start + count

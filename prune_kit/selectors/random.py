@@ -24,6 +24,8 @@ def select(
     return fill_reasons(table, table.rows.training, per_class, fill)
 
 
-def random_part(rows: Int[np.ndarray, "n"], count: int, chance: np.random.Generator) -> Int[np.ndarray, "K"]:
+def random_part(
+    rows: Int[np.ndarray, "n"], count: int, chance: np.random.Generator
+) -> Int[np.ndarray, "K"]:
     """`count` of the rows, drawn without replacement, ascending."""
     return np.sort(chance.choice(rows, size=count, replace=False))

@@ -1,8 +1,8 @@
 """CSV files that survive a spreadsheet program: names from strangers become no formulas and no lines of their own.
 
-A text that such a program would run (it begins with =, +, -, @, a tab or a carriage return, and is no number) is
-written behind an apostrophe, as OWASP advises (https://owasp.org/www-community/attacks/CSV_Injection); reading takes it
-away.
+A text that such a program would run (it begins with =, +, -, @, a tab or a carriage return, and is
+no number) is written behind an apostrophe, as OWASP advises
+(https://owasp.org/www-community/attacks/CSV_Injection); reading takes it away.
 """
 
 import csv
@@ -19,7 +19,9 @@ def csv_text(lines: Iterable[Sequence[object]]) -> str:
     """The text of a CSV file with these lines, the first being its header."""
     text = io.StringIO()
     plain = csv.writer(text, lineterminator="\n")
-    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)  # else a lone \r would end a line
+    quoted = csv.writer(
+        text, lineterminator="\n", quoting=csv.QUOTE_ALL
+    )  # else a lone \r would end a line
     for line in lines:
         cells = [_escaped(cell) if isinstance(cell, str) else cell for cell in line]
         split = any(isinstance(cell, str) and "\r" in cell for cell in cells)
@@ -29,10 +31,15 @@ def csv_text(lines: Iterable[Sequence[object]]) -> str:
 
 def read_csv(path: Path) -> list[dict[str, str]]:
     """The lines of a CSV file by the names of their columns. Raises OSError, ValueError, csv.Error."""
-    with path.open(newline="", encoding="utf-8-sig") as file:  # -sig: Excel writes a mark before the first word
+    with path.open(
+        newline="", encoding="utf-8-sig"
+    ) as file:  # -sig: Excel writes a mark before the first word
         lines = list(csv.DictReader(file))
     return [
-        {name: text[1:] if isinstance(text, str) and ESCAPED.match(text) else text for name, text in line.items()}
+        {
+            name: text[1:] if isinstance(text, str) and ESCAPED.match(text) else text
+            for name, text in line.items()
+        }
         for line in lines
     ]
 

@@ -1,7 +1,8 @@
 """Reading and writing files so that nothing half-written is ever seen, and nothing foreign is ever trusted.
 
-Every write goes to a temporary file in the same folder, is flushed to the disk, then renamed over the target.
-HDF5 images are built in memory and written in one go: h5py, writing to a full disk, can report success.
+Every write goes to a temporary file in the same folder, is flushed to the disk, then renamed over
+the target. HDF5 images are built in memory and written in one go: h5py, writing to a full disk, can
+report success.
 """
 
 import hashlib
@@ -26,7 +27,8 @@ READ_BYTES = 2**20
 CHECKSUM = "\nprune_kit blake2b "
 CHECKSUM_ENTRY = "prune_kit blake2b"  # in a JSON object
 REMEDY = "Restore a copy, or remove it and make it again"
-UNREADABLE_ARRAY = (  # what numpy says of an npy or npz file that is broken, or claims more than there is memory for
+# what numpy says of an npy or npz file that is broken, or claims more than there is memory for
+UNREADABLE_ARRAY = (
     OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, MemoryError, SyntaxError, TokenError,
     BadZipFile, zlib.error,
 )  # fmt: skip
@@ -55,7 +57,9 @@ def replacing(path: Path) -> Iterator[Path]:
             f"cannot write {path}: {error.strerror or error}. What was there before is unchanged"
         ) from error
     finally:
-        with suppress(OSError):  # it has been renamed, or its folder never was: nothing is left to remove
+        with suppress(
+            OSError
+        ):  # it has been renamed, or its folder never was: nothing is left to remove
             temporary.unlink()
 
 
@@ -96,8 +100,8 @@ def write_json(path: Path, value: dict[str, Any], *, checked: bool = False) -> N
 def read_json(path: Path, *, checked: bool = False) -> dict[str, Any]:
     """What `write_json` wrote, its checksum left out.
 
-    Raises FileError when the file is missing, holds no JSON object, is not what its checksum says, or, where it must be
-    `checked`, has none.
+    Raises FileError when the file is missing, holds no JSON object, is not what its checksum says,
+    or, where it must be `checked`, has none.
     """
     try:
         found = json.loads(path.read_text("utf-8"))
@@ -166,12 +170,18 @@ def checksum_holds(path: Path) -> bool | None:
                 content -= len(piece)
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
-    return _checksum_line(digest.hexdigest()) == found  # not so, either, when the line itself is cut
+    return (
+        _checksum_line(digest.hexdigest()) == found
+    )  # not so, either, when the line itself is cut
 
 
 def absent(path: Path, remedy: str) -> str:
     """What is wrong with a path that is no file, and what to do."""
-    return f"{path} is a folder; name a file in it" if path.is_dir() else f"there is no file {path}. {remedy}"
+    return (
+        f"{path} is a folder; name a file in it"
+        if path.is_dir()
+        else f"there is no file {path}. {remedy}"
+    )
 
 
 def _flush(path: Path) -> None:

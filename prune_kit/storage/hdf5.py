@@ -16,9 +16,21 @@ from prune_kit.storage.hdf5_heaps import check_heaps
 FORMAT_VERSION = 1
 SMALL_BYTES = 2**20
 CHECKED_BYTES = 2**28  # a file up to this size is compared with its checksum whenever it is read
-MOST_PACKED = 1000  # how many times its stored bytes an array may claim; deflate reaches that, ours are not packed
-PLAIN_TYPES = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.ENUM)  # the last for truth values
-UNREADABLE = (KeyError, OSError, ValueError, TypeError, RuntimeError)  # what h5py says of parts absent, odd or broken
+# how many times its stored bytes an array may claim; deflate reaches that, ours are not packed
+MOST_PACKED = 1000
+PLAIN_TYPES = (
+    h5py.h5t.INTEGER,
+    h5py.h5t.FLOAT,
+    h5py.h5t.STRING,
+    h5py.h5t.ENUM,
+)  # the last for truth values
+UNREADABLE = (
+    KeyError,
+    OSError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+)  # what h5py says of parts absent, odd or broken
 
 
 def text_array(texts: np.ndarray | list[str]) -> np.ndarray:
@@ -65,13 +77,16 @@ def write_text_dataset(group: h5py.Group, name: str, texts: np.ndarray) -> None:
 
 @contextmanager
 def reading_hdf5(
-    path: Path, kind: str | None = None, made_by: str = "prune-kit score, select, clean, retrain or corrupt"
+    path: Path,
+    kind: str | None = None,
+    made_by: str = "prune-kit score, select, clean, retrain or corrupt",
 ) -> Iterator[h5py.File]:
     """Open one of our files, and refuse what is missing, damaged, of another kind, or of another version.
 
-    `kind` is "scores", "selection", ... or None for any of ours; `made_by` is the command that writes such a file.
-    A file of up to 256 MiB is compared with its checksum first; `info --verify` does it for larger ones. Raises
-    FileError, which names the file, says what it is, and what was expected.
+    `kind` is "scores", "selection", ... or None for any of ours; `made_by` is the command that
+    writes such a file. A file of up to 256 MiB is compared with its checksum first; `info --verify`
+    does it for larger ones. Raises FileError, which names the file, says what it is, and what was
+    expected.
     """
     path = Path(path)
     if not path.is_file():
@@ -82,7 +97,9 @@ def reading_hdf5(
             _check_parts(file, path)
             yield file
         except UNREADABLE as error:
-            raise FileError(f"{path} is incomplete or damaged: {' '.join(str(error).split())}. {REMEDY}") from error
+            raise FileError(
+                f"{path} is incomplete or damaged: {' '.join(str(error).split())}. {REMEDY}"
+            ) from error
 
 
 def is_hdf5(path: Path) -> bool:
@@ -103,20 +120,30 @@ def kind_of(path: Path) -> str:
         try:
             found = _plain_attribute(file, "format")
         except UNREADABLE as error:
-            raise FileError(f"{path} is incomplete or damaged: {' '.join(str(error).split())}") from error
-        return found.removeprefix("prune_kit.") if isinstance(found, str) and found.startswith("prune_kit.") else ""
+            raise FileError(
+                f"{path} is incomplete or damaged: {' '.join(str(error).split())}"
+            ) from error
+        return (
+            found.removeprefix("prune_kit.")
+            if isinstance(found, str) and found.startswith("prune_kit.")
+            else ""
+        )
 
 
 def _opened(path: Path) -> h5py.File:
     if path.is_file() and 0 < path.stat().st_size <= CHECKED_BYTES:
         if checksum_holds(path) is False:
-            raise FileError(f"{path} is damaged: its checksum does not hold, so it is not what was written. {REMEDY}")
+            raise FileError(
+                f"{path} is damaged: its checksum does not hold, so it is not what was written. "
+                f"{REMEDY}"
+            )
         check_heaps(path)
     try:
         return h5py.File(path, "r")
     except OSError as error:
         raise FileError(
-            f"{path} is not a whole HDF5 file (damaged, truncated, or something else). If it is ours: {REMEDY.lower()}"
+            f"{path} is not a whole HDF5 file (damaged, truncated, or something else). If it is "
+            f"ours: {REMEDY.lower()}"
         ) from error
 
 
@@ -129,7 +156,9 @@ def _check_format(file: h5py.File, path: Path, kind: str | None, made_by: str) -
         raise FileError(f"{path} is {found}; expected {expected}, which {made_by} writes")
     version = _plain_attribute(file, "format_version")
     if not np.array_equal(version, FORMAT_VERSION):  # the file may hold anything under that name
-        raise FileError(f"{path} has format version {version}; this prune-kit reads version {FORMAT_VERSION}")
+        raise FileError(
+            f"{path} has format version {version}; this prune-kit reads version {FORMAT_VERSION}"
+        )
 
 
 def _check_parts(file: h5py.File, path: Path) -> None:
@@ -142,17 +171,23 @@ def _check_parts(file: h5py.File, path: Path) -> None:
         for number in range(h5py.h5a.get_num_attrs(item.id)):
             attribute = h5py.h5a.open(item.id, index=number)
             if not _is_plain(attribute):
-                raise FileError(f"{path} is damaged or not ours: {name!r} has an attribute of a type that none has")
+                raise FileError(
+                    f"{path} is damaged or not ours: {name!r} has an attribute of a type that none "
+                    "has"
+                )
         if isinstance(item, h5py.Group):
             return
         if not isinstance(item, h5py.Dataset) or not _is_plain(item.id):
-            raise FileError(f"{path} is damaged or not ours: its {name!r} is no array of numbers or texts")
+            raise FileError(
+                f"{path} is damaged or not ours: its {name!r} is no array of numbers or texts"
+            )
         if item.is_virtual or item.external:
             raise FileError(f"{path} is not a file of ours: its {name!r} lies in another file")
         claimed, stored = item.size * item.dtype.itemsize, item.id.get_storage_size()
         if claimed > SMALL_BYTES and claimed > MOST_PACKED * stored:
             raise FileError(
-                f"{path} is damaged or not ours: its {name!r} claims {item.size:,} values in {stored:,} bytes"
+                f"{path} is damaged or not ours: its {name!r} claims {item.size:,} values in "
+                f"{stored:,} bytes"
             )
 
     check("/", file)
@@ -161,7 +196,9 @@ def _check_parts(file: h5py.File, path: Path) -> None:
 
 def _plain_attribute(file: h5py.File, name: str, default: Any = None) -> Any:
     """An attribute of the file, or the default where there is none of a type that one of ours could have."""
-    return file.attrs[name] if name in file.attrs and _is_plain(file.attrs.get_id(name)) else default
+    return (
+        file.attrs[name] if name in file.attrs and _is_plain(file.attrs.get_id(name)) else default
+    )
 
 
 def _is_plain(part: h5py.h5a.AttrID | h5py.h5d.DatasetID) -> bool:

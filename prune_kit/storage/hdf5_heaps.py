@@ -15,11 +15,16 @@ SIGNATURE, HEADER, ALIGNED = b"GCOL\x01", 16, 8  # with the only version: HDF5 r
 def check_heaps(path: Path) -> None:
     """Raise FileError when a global heap collection of an HDF5 file leads out of itself, or nowhere on."""
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        with (
+            path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
             place = content.find(SIGNATURE)
             while place >= 0:
                 if place % ALIGNED == 0 and not _is_sound(content, place):
-                    raise FileError(f"{path} is not a whole HDF5 file: its texts, at byte {place:,}, are broken")
+                    raise FileError(
+                        f"{path} is not a whole HDF5 file: its texts, at byte {place:,}, are broken"
+                    )
                 place = content.find(SIGNATURE, place + 1)
     except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
         raise FileError(f"cannot read {path}: {error}") from error
@@ -34,7 +39,9 @@ def _is_sound(content: mmap.mmap, start: int) -> bool:
     while place + HEADER <= end:
         index, size = _number(content, place, 2), _number(content, place + 8, 8)
         padded = -(-size // ALIGNED) * ALIGNED
-        length = size if index == 0 else HEADER + padded  # object 0 is free space, and its size counts its header
+        length = (
+            size if index == 0 else HEADER + padded
+        )  # object 0 is free space, and its size counts its header
         if length < HEADER or place + length > end:
             return False
         place += length

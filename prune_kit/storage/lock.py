@@ -1,7 +1,8 @@
 """One command at a time in a folder: a lock that says who holds it, and that dies with its holder.
 
-The lock is the operating system's (flock), so that nothing is left to clean up after a kill; the file `.lock` only says
-whose it is. Where the file system knows no such locks, the holder's host and process number decide.
+The lock is the operating system's (flock), so that nothing is left to clean up after a kill; the
+file `.lock` only says whose it is. Where the file system knows no such locks, the holder's host and
+process number decide.
 """
 
 import errno
@@ -27,7 +28,8 @@ _to_the_end = ExitStack()
 def holding(folder: Path) -> Iterator[None]:
     """Hold `folder` while the block runs; it is made where it is not there, and goes again if it stays empty.
 
-    Raises OptionError, which names the holder, while another process holds it; FileError where it cannot be written.
+    Raises OptionError, which names the holder, while another process holds it; FileError where it
+    cannot be written.
     """
     path = folder.expanduser().absolute() / NAME
     if path in _held:
@@ -69,10 +71,15 @@ def _taken(path: Path) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise FileError(f"cannot write into {path.parent}: {error.strerror or error}") from error
+            raise FileError(
+                f"cannot write into {path.parent}: {error.strerror or error}"
+            ) from error
         if not _locked(handle, path):
             os.close(handle)
-            raise OptionError(f"{path.parent} is in use by {_named(path)}. Wait for it, or choose another --workdir")
+            raise OptionError(
+                f"{path.parent} is in use by {_named(path)}. Wait for it, or choose another "
+                "--workdir"
+            )
         if _is_still(handle, path):
             break
         os.close(handle)  # its former holder has just removed it
@@ -93,7 +100,13 @@ def _taken(path: Path) -> int:
 
 def _named(path: Path) -> str:
     """The holder in words, as far as the file tells."""
-    holder = {"pid": "unknown", "host": "an unknown host", "command": "unknown", "since": "unknown", **_read(path)}
+    holder = {
+        "pid": "unknown",
+        "host": "an unknown host",
+        "command": "unknown",
+        "since": "unknown",
+        **_read(path),
+    }
     return "process {pid} on {host} ({command}, since {since})".format(**holder)
 
 

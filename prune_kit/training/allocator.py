@@ -12,8 +12,8 @@ KEPT_BYTES = 2**30
 def keep_freed_memory() -> bool:
     """Raise glibc's thresholds for this process; say whether it has them (other systems keep their own rules).
 
-    With the default thresholds glibc returns every large buffer to the kernel when it is freed, and each step faults
-    all of its pages in again.
+    With the default thresholds glibc returns every large buffer to the kernel when it is freed, and
+    each step faults all of its pages in again.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,10 +1,12 @@
 """Steps that a GPU replays: recorded once, so that a small network does not wait for Python to launch each kernel.
 
-One step is hundreds of kernels of a few microseconds. Recorded, as a CUDA graph, it is one call. What differs from step
-to step, the rows, their augmentation and the learning rate, lies on the device for the whole epoch, and the recorded
-step finds its place there by a number that it counts on itself. Recording fixes all that Python decides; so two
-replayed steps are compared with two plain ones before any is trusted, and where they differ, or the network cannot be
-recorded, steps are taken plainly. What that cannot find: a network that does otherwise only after more steps than two.
+One step is hundreds of kernels of a few microseconds. Recorded, as a CUDA graph, it is one call.
+What differs from step to step, the rows, their augmentation and the learning rate, lies on the
+device for the whole epoch, and the recorded step finds its place there by a number that it counts
+on itself. Recording fixes all that Python decides; so two replayed steps are compared with two
+plain ones before any is trusted, and where they differ, or the network cannot be recorded, steps
+are taken plainly. What that cannot find: a network that does otherwise only after more steps than
+two.
 """
 
 import logging
@@ -20,13 +22,20 @@ from torch import nn
 from prune_kit.training.images import Draws
 from prune_kit.training.loop import Epoch, PlainSteps, Steps, Training
 
-WARM_UP = 3  # plain steps of a whole batch before: libraries choose their kernels, and the momentum comes to be
-COMPARED = 2  # two, since the second shows whether gradients are cleared and the number is counted on
+# plain steps of a whole batch before: libraries choose their kernels, and the momentum comes to be
+WARM_UP = 3
+COMPARED = (
+    2  # two, since the second shows whether gradients are cleared and the number is counted on
+)
 TOLERANCE = 0.02  # of the change that the steps make; bf16 rounds by at most 0.004 of a number
 
-Recorder = Callable[[Callable[[], None]], Callable[[], None]]  # records a function of no arguments; gives its replay
+Recorder = Callable[
+    [Callable[[], None]], Callable[[], None]
+]  # records a function of no arguments; gives its replay
 
-_unrecordable: dict[str, str] = {}  # networks that could not be recorded in this process, and why: not tried again
+_unrecordable: dict[
+    str, str
+] = {}  # networks that could not be recorded in this process, and why: not tried again
 
 
 def fastest(model: nn.Module, optimizer: torch.optim.SGD, training: Training) -> Steps:
@@ -34,10 +43,14 @@ def fastest(model: nn.Module, optimizer: torch.optim.SGD, training: Training) ->
 
     Compiled first, where the protocol says so.
     """
-    compiled = cast(nn.Module, torch.compile(model, dynamic=False)) if training.config.compiled else None
+    compiled = (
+        cast(nn.Module, torch.compile(model, dynamic=False)) if training.config.compiled else None
+    )
     plain = PlainSteps(model, optimizer, training, compiled)
     on_gpu = training.labels.device.type == "cuda"
-    if training.config.compiled and not on_gpu:  # torch's compiler warns where there are CUDA's tools and no GPU
+    if (
+        training.config.compiled and not on_gpu
+    ):  # torch's compiler warns where there are CUDA's tools and no GPU
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     replayed = on_gpu and not training.images.streamed
     return RecordedSteps(plain) if replayed else plain
@@ -46,8 +59,9 @@ def fastest(model: nn.Module, optimizer: torch.optim.SGD, training: Training) ->
 class RecordedSteps:
     """Takes the steps of a training: most whole batches by replaying, all else as `plain` does.
 
-    Everything must happen on one stream, that of `own_stream`. The logits of every epoch should go to the same tensor:
-    for another, the step is recorded anew. `refused` says why nothing is replayed, once that is known; else it is "".
+    Everything must happen on one stream, that of `own_stream`. The logits of every epoch should go
+    to the same tensor: for another, the step is recorded anew. `refused` says why nothing is
+    replayed, once that is known; else it is "".
     """
 
     def __init__(self, plain: PlainSteps, record: Recorder | None = None) -> None:
@@ -69,7 +83,9 @@ class RecordedSteps:
     def __call__(self, epoch: Epoch) -> Iterator[None]:
         """Take the steps of an epoch."""
         self._lay_out(epoch)
-        whole = sum(stop - start == self.size for start, stop in epoch.bounds)  # only the last batch may be another
+        whole = sum(
+            stop - start == self.size for start, stop in epoch.bounds
+        )  # only the last batch may be another
         following = -1  # the step that the recorded one would take by its own count
         for number in range(len(epoch.bounds)):
             if number < whole and self._can_replay(epoch, number, whole - number):
@@ -103,7 +119,9 @@ class RecordedSteps:
         rows = epoch.rows[number * self.size : (number + COMPARED) * self.size]
         before = self._state(rows)
         if self.plain.training.config.momentum and len(before["momentum"]) < len(before["weights"]):
-            self.refused = "its steps cannot be recorded: some weights got no gradient in the first ones"
+            self.refused = (
+                "its steps cannot be recorded: some weights got no gradient in the first ones"
+            )
             return
         try:
             with self._same_chance(), _never_waiting(self.rows.device):
@@ -112,9 +130,13 @@ class RecordedSteps:
             expected = self._state(rows)
             self._restore(before)
             replay = self.record(self._step)
-        except RuntimeError as error:  # any network may do what cannot be recorded, and torch says so in many ways
+        except (
+            RuntimeError
+        ) as error:  # any network may do what cannot be recorded, and torch says so in many ways
             self._restore(before)
-            self.refused = f"its steps cannot be recorded: {_first_line(error.__context__ or error)}"
+            self.refused = (
+                f"its steps cannot be recorded: {_first_line(error.__context__ or error)}"
+            )
             _unrecordable[self.plain.training.config.model] = self.refused
             return
         self.number.fill_(number)
@@ -130,7 +152,9 @@ class RecordedSteps:
         start, stop = epoch.bounds[number]
         rows = epoch.rows[start:stop]
         pixels = self.plain.training.images.of(rows)
-        self.plain.take(pixels, rows, epoch.draws.part(start, stop), epoch.rates[number], self.logits)
+        self.plain.take(
+            pixels, rows, epoch.draws.part(start, stop), epoch.rates[number], self.logits
+        )
 
     def _step(self) -> None:
         """The step that is recorded: nothing in it depends on Python but its shapes."""
@@ -138,14 +162,19 @@ class RecordedSteps:
         rows = self.rows.index_select(0, places)
         down, right = self.shifts.index_select(1, places)
         training = self.plain.training
-        draws = Draws(training.config.crop_padding, down, right, self.mirror.index_select(0, places))
+        draws = Draws(
+            training.config.crop_padding, down, right, self.mirror.index_select(0, places)
+        )
         self.rate.copy_(self.rates.index_select(0, self.number).squeeze(0))
         self.plain.take(training.images.of(rows), rows, draws, self.rate, self.logits)
         self.number += 1
 
     def _state(self, rows: torch.Tensor) -> dict[str, list[torch.Tensor]]:
         """Copies of all that steps on these rows change, by kind."""
-        state = {kind: [tensor.clone() for tensor in tensors] for kind, tensors in self._changing().items()}
+        state = {
+            kind: [tensor.clone() for tensor in tensors]
+            for kind, tensors in self._changing().items()
+        }
         return state | {"logits": [] if self.logits is None else [self.logits[rows]]}
 
     def _restore(self, state: dict[str, list[torch.Tensor]]) -> None:
@@ -160,7 +189,9 @@ class RecordedSteps:
         return {
             "weights": [parameter.data for parameter in model.parameters()],
             "momentum": [buffer for buffer in momentum if buffer is not None],
-            "running statistics": [buffer for buffer in model.buffers() if buffer.is_floating_point()],
+            "running statistics": [
+                buffer for buffer in model.buffers() if buffer.is_floating_point()
+            ],
             "counters": [buffer for buffer in model.buffers() if not buffer.is_floating_point()],
         }
 
@@ -188,12 +219,18 @@ def _never_waiting(device: torch.device) -> Iterator[None]:
 
 def remark(steps: Steps) -> str:
     """What a user should know of how the steps were taken: why none was replayed; mostly nothing."""
-    return f", slower than it could be: {steps.refused}" if isinstance(steps, RecordedSteps) and steps.refused else ""
+    return (
+        f", slower than it could be: {steps.refused}"
+        if isinstance(steps, RecordedSteps) and steps.refused
+        else ""
+    )
 
 
 def compiler_failure(error: BaseException) -> str:
     """What the compiler says, if it is its error; else nothing."""
-    from torch._dynamo.exc import TorchDynamoException  # there is no public name for what torch.compile raises
+    from torch._dynamo.exc import (
+        TorchDynamoException,
+    )  # there is no public name for what torch.compile raises
 
     return _first_line(error) if isinstance(error, TorchDynamoException) else ""
 
@@ -226,7 +263,9 @@ def _stream(device: torch.device) -> torch.cuda.Stream:
 
 
 def _differing(
-    before: dict[str, list[torch.Tensor]], expected: dict[str, list[torch.Tensor]], found: dict[str, list[torch.Tensor]]
+    before: dict[str, list[torch.Tensor]],
+    expected: dict[str, list[torch.Tensor]],
+    found: dict[str, list[torch.Tensor]],
 ) -> str:
     """In words, which kind of numbers the replayed steps changed otherwise; empty where all agree."""
     for kind, tensors in expected.items():
@@ -238,7 +277,9 @@ def _differing(
 
 def _distance(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
     """The Euclidean distance over all numbers, NaN counted as 0."""
-    apart = [a.double().nan_to_num() - b.double().nan_to_num() for a, b in zip(one, other, strict=True)]
+    apart = [
+        a.double().nan_to_num() - b.double().nan_to_num() for a, b in zip(one, other, strict=True)
+    ]
     return math.hypot(*(float(difference.norm()) for difference in apart))
 
 

@@ -1,8 +1,9 @@
 """Many networks at once: the same architecture and protocol, each with its own rows, seed, and order of batches.
 
-G networks train in one batched computation over stacked parameters. Plain perceptrons (linear layers and ReLU) have
-their forward and backward pass written out in batched matrix products; everything else goes through `torch.func`. What
-comes out is what each network would have become alone.
+G networks train in one batched computation over stacked parameters. Plain perceptrons (linear
+layers and ReLU) have their forward and backward pass written out in batched matrix products;
+everything else goes through `torch.func`. What comes out is what each network would have become
+alone.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +21,9 @@ from prune_kit.training import images, loop, schedule
 from prune_kit.training.images import DeviceImages, PreparedImages
 
 VECTORS = 64  # numbers: a whole count of the vectors of every CPU
-PERCEPTRON_SWEEP = 500  # images of each network at a time, however many networks: the bits depend on it
+PERCEPTRON_SWEEP = (
+    500  # images of each network at a time, however many networks: the bits depend on it
+)
 
 Tensors = dict[str, torch.Tensor]
 LogitsOf = Callable[[torch.Tensor], torch.Tensor]  # (B, ...) or (G, B, ...) -> (G, B, C)
@@ -30,8 +33,9 @@ LogitsOf = Callable[[torch.Tensor], torch.Tensor]  # (B, ...) or (G, B, ...) -> 
 class Stack:
     """G networks as one: `parameters`, their `momentum` (zero at first) and `buffers`, all stacked (G, ...).
 
-    `linear` are the names of the linear layers where the network is a plain perceptron, else empty. `precision` is that
-    of the arithmetic: "bf16" multiplies matrices in bf16; sums, and all that is kept, stay in float32.
+    `linear` are the names of the linear layers where the network is a plain perceptron, else empty.
+    `precision` is that of the arithmetic: "bf16" multiplies matrices in bf16; sums, and all that is
+    kept, stay in float32.
     """
 
     template: nn.Module
@@ -45,7 +49,9 @@ class Stack:
         return len(next(iter(self.parameters.values())))
 
 
-def stack(models: list[nn.Module], device: torch.device, precision: str = "fp32", *, by_hand: bool = True) -> Stack:
+def stack(
+    models: list[nn.Module], device: torch.device, precision: str = "fp32", *, by_hand: bool = True
+) -> Stack:
     """Stack networks of the same architecture on `device`. `by_hand=False` leaves perceptrons to `torch.func` too."""
     parameters = _stacked([dict(model.named_parameters()) for model in models], device)
     return Stack(
@@ -59,13 +65,24 @@ def stack(models: list[nn.Module], device: torch.device, precision: str = "fp32"
 
 
 def _stacked(each: list[Tensors], device: torch.device) -> Tensors:
-    return {name: torch.stack([tensors[name].detach() for tensors in each]).to(device) for name in each[0]}
+    return {
+        name: torch.stack([tensors[name].detach() for tensors in each]).to(device)
+        for name in each[0]
+    }
 
 
 def state(networks: Stack) -> Tensors:
     """Every tensor that training changes, by a name of its own; they share the memory of the networks."""
-    parts = {"model": networks.parameters, "momentum": networks.momentum, "buffers": networks.buffers}
-    return {f"{part}.{name}": value for part, tensors in parts.items() for name, value in tensors.items()}
+    parts = {
+        "model": networks.parameters,
+        "momentum": networks.momentum,
+        "buffers": networks.buffers,
+    }
+    return {
+        f"{part}.{name}": value
+        for part, tensors in parts.items()
+        for name, value in tensors.items()
+    }
 
 
 def restore(networks: Stack, saved: Tensors) -> None:
@@ -77,13 +94,20 @@ def restore(networks: Stack, saved: Tensors) -> None:
 def perceptron_layers(model: nn.Module) -> tuple[str, ...]:
     """The names of the linear layers of a plain perceptron, in order; empty for any other network.
 
-    That is a Sequential that flattens, and then has linear layers with biases, and a ReLU between any two.
+    That is a Sequential that flattens, and then has linear layers with biases, and a ReLU between
+    any two.
     """
     layers = list(model.named_children())
     body = layers[1:] if layers and type(layers[0][1]) is nn.Flatten else []
     expected = [nn.Linear if place % 2 == 0 else nn.ReLU for place in range(len(body))]
-    fits = type(model) is nn.Sequential and len(body) % 2 == 1 and [type(m) for _, m in body] == expected
-    linear = tuple(name for name, module in body if isinstance(module, nn.Linear) and module.bias is not None)
+    fits = (
+        type(model) is nn.Sequential
+        and len(body) % 2 == 1
+        and [type(m) for _, m in body] == expected
+    )
+    linear = tuple(
+        name for name, module in body if isinstance(module, nn.Linear) and module.bias is not None
+    )
     return linear if fits and len(linear) == len(body) // 2 + 1 else ()
 
 
@@ -117,7 +141,10 @@ def train_epoch(
     for number, (start, stop) in enumerate(bounds):
         rows = order[:, start:stop]
         if augmented and isinstance(pictures, DeviceImages):
-            parts = [pictures.augmented(pictures.of(r), d.part(start, stop)) for r, d in zip(rows, draws, strict=True)]
+            parts = [
+                pictures.augmented(pictures.of(r), d.part(start, stop))
+                for r, d in zip(rows, draws, strict=True)
+            ]
             batch = torch.stack(parts)
         else:
             batch = _batch(pictures, rows)
@@ -131,10 +158,17 @@ def sweep(
 ) -> Float[torch.Tensor, "G h C"]:
     """The logits of each network on its own `rows`, float32, in eval mode and without augmentation."""
     networks.template.eval()
-    size = PERCEPTRON_SWEEP if networks.linear else max(loop.SWEEP_BATCH[rows.device.type] // len(rows), 1)
+    size = (
+        PERCEPTRON_SWEEP
+        if networks.linear
+        else max(loop.SWEEP_BATCH[rows.device.type] // len(rows), 1)
+    )
     logits_of = _perceptron_logits if networks.linear else _functional_logits
     with torch.inference_mode():
-        blocks = [logits_of(networks, _batch(pictures, part)).float() for part in torch.split(rows, size, dim=1)]
+        blocks = [
+            logits_of(networks, _batch(pictures, part)).float()
+            for part in torch.split(rows, size, dim=1)
+        ]
     return torch.cat(blocks, dim=1)
 
 
@@ -144,7 +178,9 @@ def _batch(pictures: DeviceImages | PreparedImages, rows: torch.Tensor) -> torch
     return batch.view(*rows.shape, *batch.shape[1:])
 
 
-def _descend(networks: Stack, gradients: Tensors, config: TrainConfig, learning_rate: float) -> None:
+def _descend(
+    networks: Stack, gradients: Tensors, config: TrainConfig, learning_rate: float
+) -> None:
     """One step of `loop.optimizer_for`'s stochastic gradient descent on all networks."""
     gradients = {name: gradients[name] for name in networks.parameters}
     torch._fused_sgd_(
@@ -163,8 +199,16 @@ def _descend(networks: Stack, gradients: Tensors, config: TrainConfig, learning_
 
 def _each(tensors: Tensors) -> list[torch.Tensor]:
     """What is stacked, taken apart where a CPU would round the last numbers, which fill no vector, otherwise alone."""
-    apart = {name for name, stacked in tensors.items() if not stacked.is_cuda and stacked[0].numel() % VECTORS}
-    return [part for name, stacked in tensors.items() for part in (stacked.unbind() if name in apart else [stacked])]
+    apart = {
+        name
+        for name, stacked in tensors.items()
+        if not stacked.is_cuda and stacked[0].numel() % VECTORS
+    }
+    return [
+        part
+        for name, stacked in tensors.items()
+        for part in (stacked.unbind() if name in apart else [stacked])
+    ]
 
 
 def _product(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -190,8 +234,8 @@ def _affine(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> t
 def _one_by_one(matrices: torch.Tensor) -> bool:
     """Whether products of stacked matrices are made one after the other.
 
-    On a CPU in fp32, since several threads may round a batch of products otherwise than a product alone; and where
-    there is only one, since the units for bf16 would not make it in a batch.
+    On a CPU in fp32, since several threads may round a batch of products otherwise than a product
+    alone; and where there is only one, since the units for bf16 would not make it in a batch.
     """
     in_fp32 = not matrices.is_cuda and torch.get_float32_matmul_precision() == "highest"
     return len(matrices) == 1 or in_fp32
@@ -218,14 +262,18 @@ def _perceptron_gradients(networks: Stack, batch: torch.Tensor, labels: torch.Te
     with _products_in(networks.precision):
         *received, output = _perceptron_forward(networks, batch)
         error = output.softmax(2)
-        error.scatter_add_(2, labels.unsqueeze(2), error.new_full((), -1.0).expand(*labels.shape, 1))
+        error.scatter_add_(
+            2, labels.unsqueeze(2), error.new_full((), -1.0).expand(*labels.shape, 1)
+        )
         error /= labels.shape[1]
         for name, inputs in zip(reversed(networks.linear), reversed(received), strict=True):
             gradients[f"{name}.bias"] = error.sum(1)
             gradients[f"{name}.weight"] = _product(error.transpose(1, 2), inputs)
             if name != networks.linear[0]:
                 error = _product(error, networks.parameters[f"{name}.weight"])
-                error = torch.ops.aten.threshold_backward(error, inputs, 0)  # the inputs are what a ReLU gave
+                error = torch.ops.aten.threshold_backward(
+                    error, inputs, 0
+                )  # the inputs are what a ReLU gave
     return gradients
 
 
@@ -244,19 +292,25 @@ def _products_in(precision: str) -> Iterator[None]:
 def _functional_gradients(networks: Stack, batch: torch.Tensor, labels: torch.Tensor) -> Tensors:
     """The same for any network. Running statistics in `networks.buffers` move on as they do in training."""
 
-    def loss(parameters: Tensors, buffers: Tensors, inputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def loss(
+        parameters: Tensors, buffers: Tensors, inputs: torch.Tensor, target: torch.Tensor
+    ) -> torch.Tensor:
         with loop.autocast(inputs.device, networks.precision):
             output = torch.func.functional_call(networks.template, (parameters, buffers), (inputs,))
         return functional.cross_entropy(output.to(inputs.dtype), target)
 
-    gradients: Tensors = torch.vmap(torch.func.grad(loss))(networks.parameters, networks.buffers, batch, labels)
+    gradients: Tensors = torch.vmap(torch.func.grad(loss))(
+        networks.parameters, networks.buffers, batch, labels
+    )
     return gradients
 
 
 def _functional_logits(networks: Stack, batch: torch.Tensor) -> torch.Tensor:
     def call(parameters: Tensors, buffers: Tensors, inputs: torch.Tensor) -> torch.Tensor:
         with loop.autocast(inputs.device, networks.precision):
-            output: torch.Tensor = torch.func.functional_call(networks.template, (parameters, buffers), (inputs,))
+            output: torch.Tensor = torch.func.functional_call(
+                networks.template, (parameters, buffers), (inputs,)
+            )
         return output
 
     logits: torch.Tensor = torch.vmap(call)(networks.parameters, networks.buffers, batch)

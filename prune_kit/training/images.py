@@ -1,7 +1,8 @@
 """The images where the training is: uint8 on the device, normalised and augmented a batch at a time.
 
-Images that the device has no room for stay in the host's memory, and those that this has no room for stay in their
-file; then batches are read ahead of the training, by threads, and copied while it computes. The numbers are the same.
+Images that the device has no room for stay in the host's memory, and those that this has no room
+for stay in their file; then batches are read ahead of the training, by threads, and copied while it
+computes. The numbers are the same.
 """
 
 import mmap
@@ -20,15 +21,18 @@ from prune_kit.training.out_of_memory import free_bytes
 
 BLOCK = 4096
 ROOM = 0.5  # of the free memory, that images may take up
-READERS, AHEAD = 4, 8  # threads that read, and batches that are read or being read before they are asked for
+READERS, AHEAD = (
+    4,
+    8,
+)  # threads that read, and batches that are read or being read before they are asked for
 
 
 @dataclass(frozen=True, eq=False)
 class DeviceImages:
     """Images uint8 (N, H, W, C) for a device, with the constants (C,) that normalise them, in units of grey values.
 
-    The constants lie on the device, and are those of the full training set, whatever part of it is trained on. The
-    `pixels` lie there too, unless they are `streamed`.
+    The constants lie on the device, and are those of the full training set, whatever part of it is
+    trained on. The `pixels` lie there too, unless they are `streamed`.
     """
 
     pixels: torch.Tensor
@@ -57,7 +61,9 @@ class DeviceImages:
         reading: deque[Future[torch.Tensor]] = deque()
         with ThreadPoolExecutor(READERS) as readers:
             for start, stop in bounds:
-                reading.append(readers.submit(_read, source, order[start:stop], self.device.type == "cuda"))
+                reading.append(
+                    readers.submit(_read, source, order[start:stop], self.device.type == "cuda")
+                )
                 if len(reading) == AHEAD:
                     yield reading.popleft().result().to(self.device, non_blocking=True)
             while reading:
@@ -74,7 +80,9 @@ class DeviceImages:
     def prepared(self) -> "PreparedImages":
         """All images normalised now, for trainings that show each of them many times."""
         count, (height, width, channels) = len(self.pixels), self.pixels.shape[1:]
-        images = torch.empty(count, channels, height, width, dtype=self.mean.dtype, device=self.device)
+        images = torch.empty(
+            count, channels, height, width, dtype=self.mean.dtype, device=self.device
+        )
         for start in range(0, count, BLOCK):
             images[start : start + BLOCK] = self.batch(slice(start, start + BLOCK))
         return PreparedImages(images)
@@ -91,9 +99,13 @@ class DeviceImages:
         mirrored = torch.where(draws.mirror[:, None], steps_right.flip(0), steps_right)
         columns = draws.right[:, None] + mirrored
         _, high, wide, _ = pixels.shape
-        first = torch.arange(count, device=pixels.device)[:, None] * high  # the first line of each image
+        first = (
+            torch.arange(count, device=pixels.device)[:, None] * high
+        )  # the first line of each image
         places = ((first + lines) * wide)[:, :, None] + columns[:, None, :]
-        chosen = pixels.reshape(-1, channels).index_select(0, places.flatten())  # three times as fast as pixels[...]
+        chosen = pixels.reshape(-1, channels).index_select(
+            0, places.flatten()
+        )  # three times as fast as pixels[...]
         return self.normalised(chosen.view(count, height, width, channels))
 
 
@@ -119,17 +131,23 @@ class Draws:
 
     def part(self, start: int, stop: int) -> "Draws":
         """The draws of one batch."""
-        return Draws(self.padding, self.down[start:stop], self.right[start:stop], self.mirror[start:stop])
+        return Draws(
+            self.padding, self.down[start:stop], self.right[start:stop], self.mirror[start:stop]
+        )
 
 
-def draw(count: int, padding: int, flip: bool, chance: torch.Generator, device: torch.device) -> Draws:
+def draw(
+    count: int, padding: int, flip: bool, chance: torch.Generator, device: torch.device
+) -> Draws:
     """Draw the augmentation of `count` images, on the CPU so that it is the same on every device."""
     down, right = torch.randint(0, 2 * padding + 1, (2, count), generator=chance)
     mirror = torch.rand(count, generator=chance) < (0.5 if flip else 0.0)
     return Draws(padding, down.to(device), right.to(device), mirror.to(device))
 
 
-def on_device(images: np.ndarray, mean: np.ndarray, deviation: np.ndarray, device: torch.device) -> DeviceImages:
+def on_device(
+    images: np.ndarray, mean: np.ndarray, deviation: np.ndarray, device: torch.device
+) -> DeviceImages:
     """Lay images on the device, if they take at most half of its free memory; else they will be streamed.
 
     On the CPU a memory-mapped array stays on the disk until a batch reads it.
@@ -138,7 +156,9 @@ def on_device(images: np.ndarray, mean: np.ndarray, deviation: np.ndarray, devic
     if streamed:
         _read_here_and_there(images)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody here writes to it
+        warnings.filterwarnings(
+            "ignore", "The given NumPy array is not writable"
+        )  # nobody here writes to it
         pixels = torch.from_numpy(images)
     return DeviceImages(
         pixels=pixels if streamed else pixels.to(device),
@@ -151,7 +171,8 @@ def on_device(images: np.ndarray, mean: np.ndarray, deviation: np.ndarray, devic
 def _read_here_and_there(images: np.ndarray) -> None:
     """Where the images are mapped from a file, have the system read no more of it than is asked for.
 
-    It would read on behind each row, and drop that again before its turn comes where memory is short.
+    It would read on behind each row, and drop that again before its turn comes where memory is
+    short.
     """
     owner: object = images
     while isinstance(owner, np.ndarray):
@@ -191,7 +212,8 @@ def normalisation(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
 def _read(source: np.ndarray, rows: np.ndarray, pinned: bool) -> torch.Tensor:
     """Some rows of the images, in memory that a GPU can copy from while it computes, where it is `pinned`.
 
-    By numpy: torch would divide the work among as many threads as there are cores, whatever the training was told.
+    By numpy: torch would divide the work among as many threads as there are cores, whatever the
+    training was told.
     """
     pixels = torch.empty(len(rows), *source.shape[1:], dtype=torch.uint8, pin_memory=pinned)
     np.take(

@@ -21,7 +21,8 @@ SWEEP_BATCH = {"cpu": 250, "cuda": 2000}  # on a CPU larger ones only take memor
 class Training:
     """One training: the images and labels (N,) on the device, the `members` (n,) that are trained on, and the protocol.
 
-    `total_steps` ends it; `epoch_steps`, the steps of one epoch of the full data, place the schedule's milestones.
+    `total_steps` ends it; `epoch_steps`, the steps of one epoch of the full data, place the
+    schedule's milestones.
     """
 
     images: DeviceImages
@@ -36,7 +37,9 @@ class Training:
     @property
     def bounds(self) -> list[tuple[int, int]]:
         """The (start, stop) of each batch of an epoch over the members."""
-        return schedule.batch_bounds(len(self.members), self.config.batch_size, drop_last=self.config.drop_last)
+        return schedule.batch_bounds(
+            len(self.members), self.config.batch_size, drop_last=self.config.drop_last
+        )
 
     @property
     def epochs(self) -> int:
@@ -60,8 +63,9 @@ def optimizer_for(model: nn.Module, config: TrainConfig) -> torch.optim.SGD:
 class Epoch:
     """What the steps of one epoch take: the `rows` (n,) in their order, the augmentation of each, and each step's rate.
 
-    `bounds` are the (start, stop) of the batches, perhaps fewer than would cover the rows. The logits of every example,
-    before the step that uses them, go to its row of `logits` (N, C), where that is given.
+    `bounds` are the (start, stop) of the batches, perhaps fewer than would cover the rows. The
+    logits of every example, before the step that uses them, go to its row of `logits` (N, C), where
+    that is given.
     """
 
     rows: torch.Tensor
@@ -71,7 +75,9 @@ class Epoch:
     logits: torch.Tensor | None
 
 
-Steps = Callable[[Epoch], Iterator[None]]  # takes the steps of an epoch, one whenever the next is asked for
+Steps = Callable[
+    [Epoch], Iterator[None]
+]  # takes the steps of an epoch, one whenever the next is asked for
 
 
 def train_epoch(
@@ -85,9 +91,10 @@ def train_epoch(
 ) -> int:
     """Train epoch number `epoch` (1 is the first), and return how many examples were presented.
 
-    The order and the augmentation depend on (seed, epoch) alone, so that an epoch can be repeated or resumed at.
-    `logits` are those of `Epoch`. `after_step`, where given, is told the number of finished steps after each; it may
-    look, and must touch nothing. `steps` takes them, `PlainSteps` if none is given.
+    The order and the augmentation depend on (seed, epoch) alone, so that an epoch can be repeated
+    or resumed at. `logits` are those of `Epoch`. `after_step`, where given, is told the number of
+    finished steps after each; it may look, and must touch nothing. `steps` takes them, `PlainSteps`
+    if none is given.
     """
     config, device = training.config, training.labels.device
     draws_from = randomness.generator(training.seed, "epoch", epoch)
@@ -103,7 +110,9 @@ def train_epoch(
     steps = steps or PlainSteps(model, optimizer, training)
     model.train()
     with randomness.seeded(training.seed, "dropout", epoch):
-        for number, _ in enumerate(steps(Epoch(order, draws, bounds, rates, logits)), start=first_step + 1):
+        for number, _ in enumerate(
+            steps(Epoch(order, draws, bounds, rates, logits)), start=first_step + 1
+        ):
             if after_step is not None:
                 after_step(number)
     return sum(stop - start for start, stop in bounds)
@@ -122,7 +131,9 @@ class PlainSteps:
         """Take the steps of an epoch."""
         pictures = self.training.images.batches(epoch.rows, epoch.bounds)
         for (start, stop), rate, pixels in zip(epoch.bounds, epoch.rates, pictures, strict=True):
-            self.take(pixels, epoch.rows[start:stop], epoch.draws.part(start, stop), rate, epoch.logits)
+            self.take(
+                pixels, epoch.rows[start:stop], epoch.draws.part(start, stop), rate, epoch.logits
+            )
             yield
 
     def take(
@@ -136,8 +147,16 @@ class PlainSteps:
         """One step: on the `pixels` (B, H, W, C) of the `rows` (B,), augmented as `draws` says, at a learning rate."""
         training, config = self.training, self.training.config
         augmented = config.crop_padding > 0 or config.flip
-        batch = training.images.augmented(pixels, draws) if augmented else training.images.normalised(pixels)
-        network = self.compiled if self.compiled is not None and len(rows) == config.batch_size else self.model
+        batch = (
+            training.images.augmented(pixels, draws)
+            if augmented
+            else training.images.normalised(pixels)
+        )
+        network = (
+            self.compiled
+            if self.compiled is not None and len(rows) == config.batch_size
+            else self.model
+        )
         with autocast(rows.device, training.precision):
             output = network(batch)
         output = output.to(batch.dtype)
@@ -151,14 +170,20 @@ class PlainSteps:
         self.optimizer.step()
 
 
-def sweep(model: nn.Module, pictures: DeviceImages, precision: str, rows: torch.Tensor | None = None) -> torch.Tensor:
+def sweep(
+    model: nn.Module, pictures: DeviceImages, precision: str, rows: torch.Tensor | None = None
+) -> torch.Tensor:
     """The logits (N, C), float32, of all images or of `rows`, in eval mode and without augmentation.
 
     Batches are halved when memory runs out. Raises RunError when it does not hold a single example.
     """
     model.eval()
     device = pictures.device
-    count, size, start = len(pictures.pixels) if rows is None else len(rows), SWEEP_BATCH[device.type], 0
+    count, size, start = (
+        len(pictures.pixels) if rows is None else len(rows),
+        SWEEP_BATCH[device.type],
+        0,
+    )
     logits = torch.empty(0)
     with torch.inference_mode(), autocast(device, precision):
         while start < count:
@@ -170,7 +195,9 @@ def sweep(model: nn.Module, pictures: DeviceImages, precision: str, rows: torch.
             if failure is not None:
                 size = halved(size, failure, "the clean pass")
                 continue
-            if start == 0:  # one array, filled: small ones kept between large ones would split the heap
+            if (
+                start == 0
+            ):  # one array, filled: small ones kept between large ones would split the heap
                 logits = torch.empty(count, output.shape[1], device=device)
             logits[part] = output
             start = part.stop
@@ -180,8 +207,9 @@ def sweep(model: nn.Module, pictures: DeviceImages, precision: str, rows: torch.
 def placed(model: nn.Module, device: torch.device) -> nn.Module:
     """`model` on the device, in channels-last memory, and so that its gradients stay in it.
 
-    The gradient of a global average comes in the other layout; through the layers before it, which take their layout
-    from it, a step of a small network would take a tenth longer. The numbers are the same.
+    The gradient of a global average comes in the other layout; through the layers before it, which
+    take their layout from it, a step of a small network would take a tenth longer. The numbers are
+    the same.
     """
     model = model.to(device).to(memory_format=torch.channels_last)
     for layer in model.modules():
@@ -192,7 +220,9 @@ def placed(model: nn.Module, device: torch.device) -> nn.Module:
 
 def _keep_layout(_: nn.Module, received: tuple[torch.Tensor]) -> None:
     (images,) = received
-    if images.requires_grad and images.dim() == 4 and not torch.compiler.is_compiling():  # which has its own layouts
+    if (
+        images.requires_grad and images.dim() == 4 and not torch.compiler.is_compiling()
+    ):  # which has its own layouts
         images.register_hook(lambda g: g.contiguous(memory_format=torch.channels_last))  # type: ignore[no-untyped-call]
 
 

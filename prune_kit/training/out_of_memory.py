@@ -7,7 +7,9 @@ import torch
 
 from prune_kit.errors import RunError
 
-CPU_BYTES = 2 * 2**30  # for a batch's activations; a constant, since the size of a batch can change the last bits
+CPU_BYTES = (
+    2 * 2**30
+)  # for a batch's activations; a constant, since the size of a batch can change the last bits
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -39,13 +41,16 @@ def _all_bytes() -> int:
     """The machine's memory, or what its container leaves to this process; 0 where neither says."""
     known = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
     machine = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")] if known else []
-    return min([*machine, *container_limits(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))], default=0)
+    return min(
+        [*machine, *container_limits(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))], default=0
+    )
 
 
 def container_limits(groups: Path, root: Path) -> list[int]:
     """The limits of the memory groups of a process, in bytes, by both versions of Linux' control groups.
 
-    `groups` is its list of them, `root` where they are mounted; in a container its own group is mounted there.
+    `groups` is its list of them, `root` where they are mounted; in a container its own group is
+    mounted there.
     """
     if not groups.is_file():
         return []

@@ -8,8 +8,8 @@ from prune_kit.protocol.config import TrainConfig
 def steps_per_epoch(rows: int, batch_size: int, *, drop_last: bool) -> int:
     """How many batches an epoch over `rows` rows has. The one place that knows what happens to the last one.
 
-    A last batch of one row joins the batch before it, since batch norm cannot normalise a single row. An epoch has one
-    batch at least, however few the rows.
+    A last batch of one row joins the batch before it, since batch norm cannot normalise a single
+    row. An epoch has one batch at least, however few the rows.
     """
     full, rest = divmod(rows, batch_size)
     return max(full + (rest > 1 and not drop_last), 1)
@@ -34,5 +34,7 @@ def learning_rate(config: TrainConfig, step: int, total_steps: int, epoch_steps:
     if config.schedule == "cosine":
         return config.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total_steps))
     peak = config.warmup * total_steps
-    share = (step + 1) / peak if step + 1 < peak else (total_steps - step) / max(total_steps - peak, 1)
+    share = (
+        (step + 1) / peak if step + 1 < peak else (total_steps - step) / max(total_steps - peak, 1)
+    )
     return config.learning_rate * min(share, 1.0)

@@ -8,7 +8,8 @@ from prune_kit import randomness
 from prune_kit.training import loop, signals
 from prune_kit.training.images import DeviceImages
 
-SAMPLE = 1000  # examples; the standard error of an accuracy of 50% is 1.6 points, and none where n is no larger
+# examples; the standard error of an accuracy of 50% is 1.6 points, and none where n is no larger
+SAMPLE = 1000
 SPACING = 10  # between two measurements there are at most a tenth of the steps so far
 NEVER = -1
 
@@ -16,9 +17,10 @@ NEVER = -1
 def checked_steps(total_steps: int) -> frozenset[int]:
     """The numbers of finished steps after which the accuracy is measured: 1 .. 20, 22, 24, ..., and the last.
 
-    They depend on nothing but the length of the protocol, so that a repeated or resumed run measures at the same ones.
-    There are 60 in the first 800 steps and 110 in 78,000, each as dear as SAMPLE / (3 * batch size) steps: under a
-    fifth of the training from some 800 steps of batch 128 on. A training that gets there sooner is short.
+    They depend on nothing but the length of the protocol, so that a repeated or resumed run
+    measures at the same ones. There are 60 in the first 800 steps and 110 in 78,000, each as dear
+    as SAMPLE / (3 * batch size) steps: under a fifth of the training from some 800 steps of batch
+    128 on. A training that gets there sooner is short.
     """
     steps, step = {total_steps}, 1
     while step < total_steps:
@@ -30,8 +32,9 @@ def checked_steps(total_steps: int) -> frozenset[int]:
 class Watch:
     """What a run still looks for while it is trained, and what it has found since `take` was last called.
 
-    The training accuracy is the share of a fixed sample of the members, drawn from the run's seed, that the network has
-    right in eval mode and without augmentation. `unreached` are the thresholds that no step so far has reached.
+    The training accuracy is the share of a fixed sample of the members, drawn from the run's seed,
+    that the network has right in eval mode and without augmentation. `unreached` are the thresholds
+    that no step so far has reached.
     """
 
     def __init__(self, model: nn.Module, training: loop.Training, thresholds: set[float]) -> None:
@@ -40,7 +43,9 @@ class Watch:
         self.found: dict[float, dict[str, np.ndarray]] = {}
         if thresholds:
             members, pictures = training.members, training.images
-            drawn = torch.randperm(len(members), generator=randomness.generator(training.seed, "threshold"))[:SAMPLE]
+            drawn = torch.randperm(
+                len(members), generator=randomness.generator(training.seed, "threshold")
+            )[:SAMPLE]
             rows = members[drawn.to(members.device)]
             self.steps = checked_steps(training.total_steps)
             self.sample = DeviceImages(pictures.of(rows), pictures.mean, pictures.deviation)
@@ -67,10 +72,13 @@ class Watch:
     def take(self, *, at_the_end: bool) -> dict[float, dict[str, np.ndarray]]:
         """What was found, by threshold: all signals (N,), the `step` and the `accuracy` of the sample.
 
-        `at_the_end` of the protocol, thresholds that were never reached have `step` -1 and no signals.
+        `at_the_end` of the protocol, thresholds that were never reached have `step` -1 and no
+        signals.
         """
         found, self.found = self.found, {}
-        return found | ({threshold: self._measured(NEVER) for threshold in self.unreached} if at_the_end else {})
+        return found | (
+            {threshold: self._measured(NEVER) for threshold in self.unreached} if at_the_end else {}
+        )
 
     def _measured(self, step: int) -> dict[str, np.ndarray]:
         return {"step": np.array(step), "accuracy": np.array(self.accuracy)}

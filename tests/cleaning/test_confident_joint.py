@@ -14,7 +14,17 @@ CLASSES = (2, 3, 10)
 DTYPES = (np.float64, np.float32)
 
 
-def noisy(seed, classes, *, rows=400, noise=0.2, imbalance=1.0, sharpness=2.0, steps=None, dtype=np.float64):
+def noisy(
+    seed,
+    classes,
+    *,
+    rows=400,
+    noise=0.2,
+    imbalance=1.0,
+    sharpness=2.0,
+    steps=None,
+    dtype=np.float64,
+):
     """Labels, a share of them wrong, and a network's probabilities; with `steps`, multiples of 1 / steps: many ties."""
     chance = np.random.default_rng(seed)
     shares = imbalance ** -np.arange(classes, dtype=float)
@@ -40,19 +50,27 @@ def rows_without_equal_remainders(counts, label_counts):
 @pytest.mark.parametrize("imbalance", [1.0, 1.7])
 @pytest.mark.parametrize("classes", CLASSES)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_thresholds_counts_and_calibrated_counts_are_those_of_cleanlab(seed, classes, imbalance, steps, dtype):
+def test_thresholds_counts_and_calibrated_counts_are_those_of_cleanlab(
+    seed, classes, imbalance, steps, dtype
+):
     label, probabilities = noisy(seed, classes, imbalance=imbalance, steps=steps, dtype=dtype)
     expected = count.get_confident_thresholds(label, probabilities)
     np.testing.assert_allclose(joints.class_thresholds(label, probabilities), expected, rtol=1e-6)
     counts = joints.confident_joint(label, probabilities, calibrated=False)
-    np.testing.assert_array_equal(counts, count.compute_confident_joint(label, probabilities, calibrate=False))
+    np.testing.assert_array_equal(
+        counts, count.compute_confident_joint(label, probabilities, calibrate=False)
+    )
     calibrated = joints.confident_joint(label, probabilities)
     expected = count.compute_confident_joint(label, probabilities)
     clear = rows_without_equal_remainders(counts, np.bincount(label))
     np.testing.assert_array_equal(calibrated[clear], expected[clear])
-    assert abs(calibrated - expected).max() <= 1  # equal remainders: cleanlab's unstable sort rounds another one up
+    assert (
+        abs(calibrated - expected).max() <= 1
+    )  # equal remainders: cleanlab's unstable sort rounds another one up
     if clear.all():
-        np.testing.assert_allclose(joints.joint(calibrated), count.estimate_joint(label, probabilities))
+        np.testing.assert_allclose(
+            joints.joint(calibrated), count.estimate_joint(label, probabilities)
+        )
         method = "off_diagonal_calibrated"
         wrong = count.num_label_issues(label, probabilities, estimation_method=method)
         assert round(joints.wrong_share(calibrated) * len(label)) == wrong
@@ -71,7 +89,9 @@ def test_noise_matrices_are_those_of_cleanlab(seed, classes):
 def test_a_class_that_is_never_the_true_one_has_no_noise_rates():
     noise = joints.noise_matrix(np.array([[3, 0], [2, 0]]))
     np.testing.assert_allclose(noise, [[0.6, np.nan], [0.4, np.nan]])
-    np.testing.assert_allclose(joints.inverse_noise_matrix(np.array([[3, 0], [2, 0]])), [[1, 1], [0, 0]])
+    np.testing.assert_allclose(
+        joints.inverse_noise_matrix(np.array([[3, 0], [2, 0]])), [[1, 1], [0, 0]]
+    )
 
 
 def test_a_class_without_any_probability_among_its_own_does_not_claim_every_row():
@@ -85,9 +105,15 @@ def test_a_class_without_any_probability_among_its_own_does_not_claim_every_row(
 
 
 def test_a_collision_goes_to_the_largest_of_the_row_or_as_in_the_paper_of_the_confident():
-    probabilities, thresholds = np.array([[0.5, 0.2, 0.3], [0.1, 0.8, 0.1]]), np.array([0.6, 0.1, 0.25])
+    probabilities, thresholds = (
+        np.array([[0.5, 0.2, 0.3], [0.1, 0.8, 0.1]]),
+        np.array([0.6, 0.1, 0.25]),
+    )
     assert joints.confident_class(probabilities, thresholds).tolist() == [0, 1]
-    assert joints.confident_class(probabilities, thresholds, collisions="confident").tolist() == [2, 1]
+    assert joints.confident_class(probabilities, thresholds, collisions="confident").tolist() == [
+        2,
+        1,
+    ]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -106,7 +132,9 @@ def test_the_counts_of_the_paper_are_those_of_its_equations_in_plain_loops(seed)
 
 def test_the_planted_share_of_wrong_labels_is_recovered():
     label, probabilities = noisy(0, 4, rows=20_000, noise=0.2, sharpness=8)
-    assert joints.wrong_share(joints.confident_joint(label, probabilities)) == pytest.approx(0.2 * 3 / 4, abs=0.02)
+    assert joints.wrong_share(joints.confident_joint(label, probabilities)) == pytest.approx(
+        0.2 * 3 / 4, abs=0.02
+    )
 
 
 def test_the_size_of_a_block_does_not_matter(monkeypatch):
@@ -122,11 +150,15 @@ def test_half_precision_is_summed_in_double():
     probabilities = np.tile(np.array([[0.3, 0.7], [0.7, 0.3]], dtype=np.float16), (40_000, 1))
     label = np.tile([1, 0], 40_000)
     expected = np.float64(np.float16(0.7))  # summed in float16, 40,000 of them stick at 2048
-    np.testing.assert_allclose(joints.class_thresholds(label, probabilities), [expected, expected], rtol=1e-12)
+    np.testing.assert_allclose(
+        joints.class_thresholds(label, probabilities), [expected, expected], rtol=1e-12
+    )
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([2, 3, 7]), st.sampled_from([None, 4, 50]))
-def test_rows_add_up_to_the_label_counts_and_the_joint_to_one_in_any_order_of_the_rows(seed, classes, steps):
+def test_rows_add_up_to_the_label_counts_and_the_joint_to_one_in_any_order_of_the_rows(
+    seed, classes, steps
+):
     label, probabilities = noisy(seed, classes, rows=60, steps=steps)
     counts = joints.confident_joint(label, probabilities)
     assert (counts >= 0).all()
@@ -134,7 +166,9 @@ def test_rows_add_up_to_the_label_counts_and_the_joint_to_one_in_any_order_of_th
     assert joints.joint(counts).sum() == pytest.approx(1)
     assert 0 <= joints.wrong_share(counts) <= 1
     order = np.random.default_rng(seed).permutation(len(label))
-    np.testing.assert_array_equal(joints.confident_joint(label[order], probabilities[order]), counts)
+    np.testing.assert_array_equal(
+        joints.confident_joint(label[order], probabilities[order]), counts
+    )
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -147,7 +181,10 @@ def test_rounding_keeps_the_sums_of_rows_and_moves_no_number_by_more_than_one(se
 
 
 def test_of_equal_remainders_the_last_are_rounded_up_and_the_first_down():
-    assert joints.rounded(np.array([[1 / 3, 4 / 3, 1 / 3], [2 / 3, 5 / 3, 2 / 3]])).tolist() == [[0, 1, 1], [0, 2, 1]]
+    assert joints.rounded(np.array([[1 / 3, 4 / 3, 1 / 3], [2 / 3, 5 / 3, 2 / 3]])).tolist() == [
+        [0, 1, 1],
+        [0, 2, 1],
+    ]
 
 
 # refusals
@@ -163,7 +200,11 @@ def with_row(*row):
     ("labels", "pred_probs", "message"),
     [
         ([0, 1], GOOD, "labels has 2 entries, pred_probs 3 rows; expected as many of both"),
-        ([0, 1, 2], GOOD, r"labels\[2\] is 2, and pred_probs has 2 columns; expected class numbers from 0 to 1"),
+        (
+            [0, 1, 2],
+            GOOD,
+            r"labels\[2\] is 2, and pred_probs has 2 columns; expected class numbers from 0 to 1",
+        ),
         ([0, -1, 1], GOOD, r"labels\[1\] is -1"),
         ([0.0, 1.0, 1.0], GOOD, r"labels is float64 of shape \(3,\); expected whole numbers"),
         ([[0], [1], [1]], GOOD, r"labels is int64 of shape \(3, 1\)"),
@@ -174,8 +215,16 @@ def with_row(*row):
         ([0, 1, 1], GOOD.tolist(), r"pred_probs is a list; expected a numpy array"),
         ([0, 1, 1], (GOOD > 0.5).astype(int), r"pred_probs is int64 of shape \(3, 2\)"),
         ([0, 1, 1], with_row(np.nan, 0.5), "row 2 of pred_probs holds NaN"),
-        ([0, 1, 1], with_row(-0.1, 1.1), "row 2 of pred_probs holds -0.1; expected probabilities from 0 to 1"),
-        ([0, 1, 1], with_row(0.5, 0.6), r"row 2 of pred_probs adds up to 1.1; expected 1, within 0.01"),
+        (
+            [0, 1, 1],
+            with_row(-0.1, 1.1),
+            "row 2 of pred_probs holds -0.1; expected probabilities from 0 to 1",
+        ),
+        (
+            [0, 1, 1],
+            with_row(0.5, 0.6),
+            r"row 2 of pred_probs adds up to 1.1; expected 1, within 0.01",
+        ),
         ([0, 1, 1], with_row(np.inf, 0.5), "row 2 of pred_probs adds up to inf"),
     ],
 )
@@ -196,5 +245,8 @@ def test_rounded_probabilities_and_half_precision_pass():
 
 
 def test_an_unknown_word_for_collisions_is_refused():
-    with pytest.raises(OptionError, match=r"unknown collisions 'rows'. Did you mean 'row'\? There are: row, confident"):
+    with pytest.raises(
+        OptionError,
+        match=r"unknown collisions 'rows'. Did you mean 'row'\? There are: row, confident",
+    ):
         joints.confident_class(GOOD, np.array([0.5, 0.5]), collisions="rows")

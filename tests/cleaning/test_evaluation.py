@@ -65,9 +65,13 @@ def same(one, other):
 
 
 def check_list(one, wrong, flagged):
-    expected = metrics.precision_recall_fscore_support(wrong, flagged, labels=[True], zero_division=np.nan)
+    expected = metrics.precision_recall_fscore_support(
+        wrong, flagged, labels=[True], zero_division=np.nan
+    )
     precision, recall, f1, count = (values.item() for values in expected)
-    assert [one.precision, one.recall, one.f1] == pytest.approx([precision, recall, f1], nan_ok=True)
+    assert [one.precision, one.recall, one.f1] == pytest.approx(
+        [precision, recall, f1], nan_ok=True
+    )
     assert one.wrong == count
 
 
@@ -75,7 +79,9 @@ def check_whole(found, rows):
     wrong = rows["label"] != rows["true_label"]
     check_list(found, wrong, rows["flagged"])
     if wrong.any():
-        assert found.average_precision == pytest.approx(metrics.average_precision_score(wrong, rows["suspicion"]))
+        assert found.average_precision == pytest.approx(
+            metrics.average_precision_score(wrong, rows["suspicion"])
+        )
         precision, recall, _ = metrics.precision_recall_curve(wrong, rows["suspicion"])
         np.testing.assert_allclose(found.curve.precision, precision[-2::-1])
         np.testing.assert_allclose(found.curve.recall, recall[-2::-1])
@@ -94,7 +100,12 @@ def test_the_numbers_are_those_of_scikit_learn_with_ties_and_without(levels, see
         check_list(one, rows["true_label"][of_class] != number, rows["flagged"][of_class])
 
 
-@given(SEEDS, st.integers(1, 30), st.sampled_from([0.0, 0.1, 0.5, 1.0]), st.sampled_from([None, 0.5, 2.0]))
+@given(
+    SEEDS,
+    st.integers(1, 30),
+    st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    st.sampled_from([None, 0.5, 2.0]),
+)
 def test_the_numbers_of_a_few_rows_are_those_of_scikit_learn(seed, n, rate, levels):
     rows = drawn(n=n, rate=rate, levels=levels, seed=seed)
     check_whole(evaluate(**rows), rows)
@@ -112,7 +123,9 @@ def test_precision_at_the_true_count_is_the_mean_over_random_orders_of_tied_rows
         order = np.lexsort((chance.random(60), -rows["suspicion"]))
         draws.append(wrong[order[: wrong.sum()]].mean())
     assert np.std(draws) > 0
-    assert evaluate(**rows).precision_at_wrong == pytest.approx(np.mean(draws), abs=4 * np.std(draws) / 60)
+    assert evaluate(**rows).precision_at_wrong == pytest.approx(
+        np.mean(draws), abs=4 * np.std(draws) / 60
+    )
 
 
 def test_precision_at_the_true_count_without_ties_is_plain_counting():
@@ -137,13 +150,21 @@ def test_suggestions_are_judged_where_a_wrong_label_is_flagged_and_a_missing_one
     }
     found = evaluate(**rows, suggested=np.array([1, -1, 2, 1, 1]))
     assert found.suggestions_right == pytest.approx(1 / 3)
-    assert [one.suggestions_right for one in found.per_class] == [0.5, 0.0, pytest.approx(math.nan, nan_ok=True)]
+    assert [one.suggestions_right for one in found.per_class] == [
+        0.5,
+        0.0,
+        pytest.approx(math.nan, nan_ok=True),
+    ]
     assert math.isnan(evaluate(**rows, suggested=np.full(5, -1)).suggestions_right)
 
 
 def test_the_rate_is_compared_with_the_share_of_wrong_labels():
     found = judged([1, 2, 3, 4], [0, 0, 0, 1], noise_rate=(0.3, 0.2, 0.4))
-    assert (found.true_rate, found.rate_error, found.rate_covered) == (0.25, pytest.approx(0.05), True)
+    assert (found.true_rate, found.rate_error, found.rate_covered) == (
+        0.25,
+        pytest.approx(0.05),
+        True,
+    )
     assert judged([1, 2], [0, 1], noise_rate=(0.3, 0.2, 0.4)).rate_covered is False
     unknown = judged([1, 2], [0, 1])
     assert unknown.rate_covered is None
@@ -162,11 +183,19 @@ def test_the_numbers_of_the_classes_add_up_to_the_totals(seed, n):
     shares = {"precision": "flagged", "recall": "wrong", "suggestions_right": "found"}
     for share, of in shares.items():
         if getattr(found, of) and not math.isnan(getattr(found, share)):
-            parts = sum(getattr(one, share) * getattr(one, of) for one in found.per_class if getattr(one, of))
+            parts = sum(
+                getattr(one, share) * getattr(one, of)
+                for one in found.per_class
+                if getattr(one, of)
+            )
             assert parts == pytest.approx(getattr(found, share) * getattr(found, of))
 
 
-@given(SEEDS, st.integers(1, 60), st.sampled_from([lambda x: 7 * x - 3, np.exp, np.arctan, lambda x: x**3]))
+@given(
+    SEEDS,
+    st.integers(1, 60),
+    st.sampled_from([lambda x: 7 * x - 3, np.exp, np.arctan, lambda x: x**3]),
+)
 def test_scaling_the_suspicion_monotonically_changes_nothing(seed, n, scaled):
     rows = drawn(n=n, seed=seed)
     assert same(evaluate(**rows), evaluate(**{**rows, "suspicion": scaled(rows["suspicion"])}))
@@ -191,7 +220,11 @@ def test_a_perfect_list_is_perfect():
 
 
 def undefined(found):
-    return {name for name, value in vars(found).items() if isinstance(value, float) and math.isnan(value)}
+    return {
+        name
+        for name, value in vars(found).items()
+        if isinstance(value, float) and math.isnan(value)
+    }
 
 
 RATE = {"estimated_rate", "rate_error", "rate_low", "rate_high"}
@@ -223,7 +256,9 @@ def test_a_class_without_rows_is_there_and_undefined():
 
 
 def test_rows_without_a_suspicion_and_no_rows_are_refused():
-    with pytest.raises(TableError, match=r"1 of 3 rows have no suspicion \(NaN\), the first at position 1"):
+    with pytest.raises(
+        TableError, match=r"1 of 3 rows have no suspicion \(NaN\), the first at position 1"
+    ):
         judged([1, math.nan, 3], [0, 1, 0])
     with pytest.raises(TableError, match="no row to judge"):
         judged([], [])
@@ -266,19 +301,26 @@ def test_the_picture_is_written_and_the_same_each_time(tmp_path, suffix):
 def titled(found, tmp_path, monkeypatch):
     """The words of the picture's title."""
     said = []
-    monkeypatch.setattr("matplotlib.axes.Axes.set_title", lambda _, text, **options: said.append(text))
+    monkeypatch.setattr(
+        "matplotlib.axes.Axes.set_title", lambda _, text, **options: said.append(text)
+    )
     draw_evaluation(found, tmp_path / "titled.png")
     return said[0]
 
 
-def test_the_title_says_what_was_found_and_rounds_to_100_percent_only_what_is_whole(tmp_path, monkeypatch):
+def test_the_title_says_what_was_found_and_rounds_to_100_percent_only_what_is_whole(
+    tmp_path, monkeypatch
+):
     suspicion, wrong = np.arange(1000)[::-1], np.arange(1000) < 400
     said = titled(judged(suspicion, wrong, np.arange(1000) < 399), tmp_path, monkeypatch)
     assert said == "The cut finds over 99 % of the wrong labels; 100 % of the list is wrong"
     said = titled(judged(suspicion, wrong, np.arange(1000) >= 398), tmp_path, monkeypatch)
     assert said == "The list finds under 1 % of the wrong labels; under 1 % of it is wrong"
     nothing = judged(suspicion, wrong)
-    assert titled(nothing, tmp_path, monkeypatch) == "Nothing is flagged, though 40 % of the labels are wrong"
+    assert (
+        titled(nothing, tmp_path, monkeypatch)
+        == "Nothing is flagged, though 40 % of the labels are wrong"
+    )
 
 
 def test_a_picture_of_nothing_wrong_is_refused(tmp_path):
@@ -294,7 +336,10 @@ def printed(found, names):
 
 
 def test_the_tables_say_the_numbers_and_a_dash_for_what_cannot_be_told():
-    said = printed(judged([4, 3, 2, 1], [1, 1, 0, 0], [1, 0, 1, 0], noise_rate=(0.6, 0.55, 0.7)), ["[red]a", "b"])
+    said = printed(
+        judged([4, 3, 2, 1], [1, 1, 0, 0], [1, 0, 1, 0], noise_rate=(0.6, 0.55, 0.7)),
+        ["[red]a", "b"],
+    )
     assert "50.0 %  of the flagged rows are wrong" in said
     assert "+10.0 points from the true 50.0 %; the interval 55.0 to 70.0 % misses it" in said
     lines = {line.split()[0]: line.split() for line in said.splitlines() if line.strip()}
@@ -306,6 +351,8 @@ def test_the_tables_say_the_numbers_and_a_dash_for_what_cannot_be_told():
 def test_of_many_classes_those_with_the_lowest_f1_are_shown_lowest_first():
     found = evaluate(**drawn(n=2000, classes=25))
     said = printed(found, [f"class{number}" for number in range(25)])
-    shown = [int(line.split()[0][5:]) for line in said.splitlines() if line.strip().startswith("class")]
+    shown = [
+        int(line.split()[0][5:]) for line in said.splitlines() if line.strip().startswith("class")
+    ]
     assert shown == sorted(range(25), key=lambda number: found.per_class[number].f1)[:20]
     assert "the other 5" in said

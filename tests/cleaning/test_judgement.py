@@ -25,7 +25,9 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "DRAWS", 20)  # what the bootstrap is worth is tested with the cut
 
 
-def scored(*, rate: float = 0.2, planted: int = PROBES, apart: float = 3.0, seed: int = 1) -> tuple[ScoreTable, Any]:
+def scored(
+    *, rate: float = 0.2, planted: int = PROBES, apart: float = 3.0, seed: int = 1
+) -> tuple[ScoreTable, Any]:
     """A table as `score --probes` makes one, its rows mixed, and the true labels."""
     evidence, _ = made_up(COUNT, rate, planted, apart=apart, seed=seed)
     known = evidence.probes
@@ -56,7 +58,9 @@ def with_truth(table: ScoreTable, true: np.ndarray) -> ScoreTable:
 def test_as_many_as_asked_for_are_listed_the_hardest_first() -> None:
     table = table_of([0.1, 0.9, 0.5, 0.7], name="el2n@5", label=[0, 1, 0, 1])
     removal = clean(table, remove=0.5)
-    assert removal.index.tolist() == [1, 3] and removal.suspicion.tolist() == pytest.approx([1.0, 0.75])
+    assert removal.index.tolist() == [1, 3] and removal.suspicion.tolist() == pytest.approx(
+        [1.0, 0.75]
+    )
     assert (removal.cut_method, removal.noise_rate, removal.column) == ("remove", 0.5, "el2n@5")
     assert removal.suggested_label.tolist() == [NO_SUGGESTION] * 2
 
@@ -73,25 +77,40 @@ def test_equal_scores_are_listed_by_digest() -> None:
 
 def test_the_latest_cumulative_pl_ranks_unless_another_is_named() -> None:
     table, _ = scored(planted=0)
-    earlier = column_of(np.zeros(COUNT), name="cumulative_pl@2", harder="lower", parameters={"epoch": 2})
+    earlier = column_of(
+        np.zeros(COUNT), name="cumulative_pl@2", harder="lower", parameters={"epoch": 2}
+    )
     both = table.with_columns([earlier, column_of(np.arange(COUNT), name="el2n@10")])
     assert clean(both, remove=0.1).column == "cumulative_pl@10"
-    assert clean(both, remove=0.1, by="el2n@10").index.tolist() == list(range(COUNT - 1, COUNT - 401, -1))
+    assert clean(both, remove=0.1, by="el2n@10").index.tolist() == list(
+        range(COUNT - 1, COUNT - 401, -1)
+    )
 
 
 @pytest.mark.parametrize("scramble", ["shuffled", "constant", "absent"])
-@pytest.mark.parametrize("how", [{}, {"remove": 0.1}, {"cut": "argmax"}, {"cut": "joint"}, {"per_class": True}])
+@pytest.mark.parametrize(
+    "how", [{}, {"remove": 0.1}, {"cut": "argmax"}, {"cut": "joint"}, {"per_class": True}]
+)
 def test_the_true_labels_are_never_looked_at(how: dict[str, Any], scramble: str) -> None:
     table, true = scored(apart=2.0)
     chance = np.random.default_rng(3)
-    others = {"shuffled": chance.permutation(true), "constant": np.zeros_like(true), "absent": None}[scramble]
-    with_them, without = clean(with_truth(table, true), **how), clean(with_truth(table, others), **how)
+    others = {
+        "shuffled": chance.permutation(true),
+        "constant": np.zeros_like(true),
+        "absent": None,
+    }[scramble]
+    with_them, without = (
+        clean(with_truth(table, true), **how),
+        clean(with_truth(table, others), **how),
+    )
     for name in ("index", "suspicion", "suggested_label", "clear"):
         assert np.array_equal(getattr(with_them, name), getattr(without, name))
     assert with_them.noise_rate == without.noise_rate
 
 
-def test_the_cut_is_by_probes_where_there_are_any_else_by_argmax_and_a_score_alone_gives_none() -> None:
+def test_the_cut_is_by_probes_where_there_are_any_else_by_argmax_and_a_score_alone_gives_none() -> (
+    None
+):
     probed, _ = scored()
     plain, _ = scored(planted=0)
     assert clean(probed).cut_method == "probes"
@@ -99,7 +118,8 @@ def test_the_cut_is_by_probes_where_there_are_any_else_by_argmax_and_a_score_alo
     chance = np.random.default_rng(0)
     scores = np.concatenate([chance.normal(0, 1, 300), chance.normal(9, 1, 50)])
     with pytest.raises(
-        TableError, match=r"el2n@20 alone cannot tell wrong labels from hard .* --remove 0\.02; or --cut"
+        TableError,
+        match=r"el2n@20 alone cannot tell wrong labels from hard .* --remove 0\.02; or --cut",
     ):
         clean(table_of(scores))
     assert clean(table_of(scores), cut="mixture").cut_method == "mixture"
@@ -112,7 +132,9 @@ def test_probed_rows_are_judged_by_their_given_labels() -> None:
     judgement = judge(table)
     probed = table.probe_label[judgement.index] != NO_PROBE
     share, others = judgement.flagged[probed].mean(), judgement.flagged[~probed].mean()
-    assert share == pytest.approx(others, abs=0.002)  # as often as the others, not for what was planted
+    assert share == pytest.approx(
+        others, abs=0.002
+    )  # as often as the others, not for what was planted
     assert (judgement.suggested[probed] != table.rows.label[judgement.index][probed]).all()
     assert evidence.classes == CLASSES
 
@@ -126,7 +148,9 @@ def test_a_list_is_most_suspect_first_and_holds_each_row_once() -> None:
     table, _ = scored(apart=1.5)
     for how in ({}, {"remove": 0.3}, {"per_class": True}, {"cut": "joint"}):
         removal = clean(table, **how)
-        assert (np.diff(removal.suspicion) <= 0).all() and len(np.unique(removal.index)) == len(removal.index)
+        assert (np.diff(removal.suspicion) <= 0).all() and len(np.unique(removal.index)) == len(
+            removal.index
+        )
         assert removal.suspicion.min() >= 0 and removal.suspicion.max() <= 1
         assert (removal.suggested_label != removal.label).all()
 
@@ -145,25 +169,44 @@ def test_per_class_cuts_follow_the_classes() -> None:
     quiet, _ = scored(rate=0.02, planted=1000, seed=5)
     removal = clean(quiet, remove=0.1, per_class=True)
     counts = np.bincount(quiet.rows.label, minlength=CLASSES)
-    assert np.bincount(removal.label, minlength=CLASSES).tolist() == [round(0.1 * count) for count in counts]
+    assert np.bincount(removal.label, minlength=CLASSES).tolist() == [
+        round(0.1 * count) for count in counts
+    ]
     auto = clean(quiet, per_class=True)
     assert auto.noise_rate_low <= auto.noise_rate <= auto.noise_rate_high
     assert auto.precision_low <= auto.precision
 
 
-def test_the_suggestion_is_the_likeliest_other_class_and_clear_where_it_has_most_of_the_rest() -> None:
-    probability = np.array([[0.2, 0.7, 0.05, 0.05], [0.1, 0.4, 0.3, 0.2], [0.3, 0.2, 0.4, 0.1], [0.7, 0.1, 0.1, 0.1]])
-    column = column_of(probability[:, 0], name="cumulative_pl@3", harder="lower", extras={"probability": probability})
-    table = ScoreTable(rows_of([0, 0, 0, 0], class_names=("a", "b", "c", "d")), {column.name: column})
+def test_the_suggestion_is_the_likeliest_other_class_and_clear_where_it_has_most_of_the_rest() -> (
+    None
+):
+    probability = np.array(
+        [[0.2, 0.7, 0.05, 0.05], [0.1, 0.4, 0.3, 0.2], [0.3, 0.2, 0.4, 0.1], [0.7, 0.1, 0.1, 0.1]]
+    )
+    column = column_of(
+        probability[:, 0],
+        name="cumulative_pl@3",
+        harder="lower",
+        extras={"probability": probability},
+    )
+    table = ScoreTable(
+        rows_of([0, 0, 0, 0], class_names=("a", "b", "c", "d")), {column.name: column}
+    )
     removal = clean(table, cut="argmax")
     assert removal.index.tolist() == [1, 0, 2]
-    assert removal.suggested_label.tolist() == [1, 1, 2] and removal.clear.tolist() == [False, True, True]
+    assert removal.suggested_label.tolist() == [1, 1, 2] and removal.clear.tolist() == [
+        False,
+        True,
+        True,
+    ]
 
 
 def test_the_folds_judge_where_the_example_never_trained_them() -> None:
     table, _ = scored(planted=0)
     swapped = np.roll(table.columns["cumulative_pl@10"].extras["probability"], 1, axis=0)
-    votes = column_of(np.linspace(0, 1, COUNT), name="cscore", harder="lower", extras={"probability": swapped})
+    votes = column_of(
+        np.linspace(0, 1, COUNT), name="cscore", harder="lower", extras={"probability": swapped}
+    )
     both = table.with_columns([votes])
     held_out = judge(both, holdout=True, cut="argmax")
     assert held_out.column == "cscore"
@@ -206,7 +249,10 @@ def test_the_list_is_as_good_as_the_evidence_allows() -> None:
         ({"remove": -0.1}, "--remove -0.1 is out of range"),
         ({"cut": "argmx"}, "unknown cut 'argmx'. Did you mean 'argmax'"),
         ({"by": "aum@3"}, "unknown column 'aum@3'"),
-        ({"by": "cumulative_pl@10", "probability": np.zeros((2, 2))}, "leave out --by and --holdout"),
+        (
+            {"by": "cumulative_pl@10", "probability": np.zeros((2, 2))},
+            "leave out --by and --holdout",
+        ),
         ({"probability": np.zeros((2, 2))}, r"shape \(2, 2\); expected \(4000, 5\)"),
         ({"cut": "probes"}, "score with --probes 0.05"),
         ({"seed": -1}, "--seed -1 is out of range"),
@@ -220,7 +266,10 @@ def test_what_cannot_be_meant_is_refused(how: dict[str, Any], message: str) -> N
 
 
 def test_scores_that_are_missing_and_probabilities_that_are_none_are_refused() -> None:
-    with pytest.raises(TableError, match=r"cscore has no score \(NaN\) for 1 of 2 training rows, the first is row 1"):
+    with pytest.raises(
+        TableError,
+        match=r"cscore has no score \(NaN\) for 1 of 2 training rows, the first is row 1",
+    ):
         clean(table_of([0.5, np.nan], name="cscore", harder="lower"), remove=0.5)
     table, _ = scored(planted=0)
     with pytest.raises(DataError, match="row 0 of pred_probs adds up to 5"):
@@ -235,7 +284,9 @@ def test_a_comparison_says_that_labels_were_planted() -> None:
 
 def test_a_class_with_too_few_planted_labels_is_named() -> None:
     table, _ = scored(planted=60)
-    with pytest.raises(TableError, match=r"class 'class \d' has \d+ of the 60 planted labels, .* --probes 0\.\d+"):
+    with pytest.raises(
+        TableError, match=r"class 'class \d' has \d+ of the 60 planted labels, .* --probes 0\.\d+"
+    ):
         clean(table, per_class=True)
 
 

@@ -11,21 +11,33 @@ from hypothesis import strategies as st
 
 import prune_kit
 from prune_kit.cleaning import confident_joint as joints
-from prune_kit.cleaning.label_issues import FILTERS, PRUNING, RANKINGS, find_label_issues, label_quality, prune_counts
+from prune_kit.cleaning.label_issues import (
+    FILTERS,
+    PRUNING,
+    RANKINGS,
+    find_label_issues,
+    label_quality,
+    prune_counts,
+)
 from prune_kit.errors import DataError, OptionError
 from tests.cleaning.test_confident_joint import CLASSES, DTYPES, GOOD, SEEDS, noisy
 
 
 def cleanlab_issues(label, probabilities, **options):
     with warnings.catch_warnings():
-        # said of classes with too few rows for `min_examples_per_class`, and of an option that the filter ignores
+        # said of classes with too few rows for `min_examples_per_class`, and of an option that the
+        # filter ignores
         warnings.simplefilter("ignore", UserWarning)
         return filter.find_label_issues(label, probabilities, n_jobs=1, **options)
 
 
 def options_for(filter_by, label, probabilities):
     """The same joint for both where it matters: that they agree up to equal remainders is tested with the joint."""
-    return {"confident_joint": joints.confident_joint(label, probabilities)} if filter_by in PRUNING else {}
+    return (
+        {"confident_joint": joints.confident_joint(label, probabilities)}
+        if filter_by in PRUNING
+        else {}
+    )
 
 
 # cleanlab
@@ -35,7 +47,9 @@ def options_for(filter_by, label, probabilities):
 @pytest.mark.parametrize("imbalance", [1.0, 1.7])
 @pytest.mark.parametrize("classes", CLASSES)
 @pytest.mark.parametrize("filter_by", FILTERS)
-def test_masks_and_rankings_of_every_filter_are_those_of_cleanlab(filter_by, classes, imbalance, dtype):
+def test_masks_and_rankings_of_every_filter_are_those_of_cleanlab(
+    filter_by, classes, imbalance, dtype
+):
     for seed in SEEDS:
         label, probabilities = noisy(seed, classes, imbalance=imbalance, dtype=dtype)
         options = {"filter_by": filter_by, **options_for(filter_by, label, probabilities)}
@@ -43,8 +57,12 @@ def test_masks_and_rankings_of_every_filter_are_those_of_cleanlab(filter_by, cla
         assert 10 < expected.sum() < 390
         np.testing.assert_array_equal(find_label_issues(label, probabilities, **options), expected)
         for ranking in RANKINGS:
-            found = find_label_issues(label, probabilities, return_indices_ranked_by=ranking, **options)
-            expected = cleanlab_issues(label, probabilities, return_indices_ranked_by=ranking, **options)
+            found = find_label_issues(
+                label, probabilities, return_indices_ranked_by=ranking, **options
+            )
+            expected = cleanlab_issues(
+                label, probabilities, return_indices_ranked_by=ranking, **options
+            )
             if dtype is np.float64:
                 np.testing.assert_array_equal(found, expected)
             else:  # cleanlab's scores are rounded to float32, and then equal here and there
@@ -55,7 +73,9 @@ def test_masks_and_rankings_of_every_filter_are_those_of_cleanlab(filter_by, cla
 
 @pytest.mark.parametrize("filter_by", ["prune_by_noise_rate", "prune_by_class"])
 @pytest.mark.parametrize("classes", CLASSES)
-def test_each_estimates_its_own_joint_and_no_more_rows_differ_than_counts_by_their_rounding(classes, filter_by):
+def test_each_estimates_its_own_joint_and_no_more_rows_differ_than_counts_by_their_rounding(
+    classes, filter_by
+):
     for seed in range(12):
         label, probabilities = noisy(seed, classes, imbalance=1.3)
         ours = joints.confident_joint(label, probabilities)
@@ -72,7 +92,10 @@ def test_less_noise_and_more_examples_per_class_prune_as_cleanlab_does(filter_by
         label, probabilities = noisy(seed, classes, rows=150, imbalance=1.4)
         chance = np.random.default_rng(seed)
         options = {"filter_by": filter_by, **options_for(filter_by, label, probabilities)}
-        options |= {"min_examples_per_class": int(chance.integers(0, 60)), "frac_noise": float(chance.random())}
+        options |= {
+            "min_examples_per_class": int(chance.integers(0, 60)),
+            "frac_noise": float(chance.random()),
+        }
         expected = cleanlab_issues(label, probabilities, **options)
         np.testing.assert_array_equal(find_label_issues(label, probabilities, **options), expected)
 
@@ -90,7 +113,9 @@ def test_numbers_to_remove_per_class_are_removed_as_cleanlab_does(classes):
 @pytest.mark.parametrize("filter_by", sorted(set(FILTERS) - {"both"}))
 def test_of_many_equal_rows_as_many_are_found_as_by_cleanlab_whichever_they_are(filter_by):
     for seed in SEEDS:
-        classes = 2 if filter_by == "prune_by_noise_rate" else 4  # of more pairs, equal rows may be found in several
+        classes = (
+            2 if filter_by == "prune_by_noise_rate" else 4
+        )  # of more pairs, equal rows may be found in several
         chance = np.random.default_rng(seed)
         kinds = noisy(seed, classes, rows=12 * classes)
         kind = np.concatenate((np.arange(classes), chance.integers(0, 12 * classes, 600)))
@@ -107,18 +132,29 @@ def test_a_label_that_shares_the_largest_probability_is_no_issue(filter_by, step
     for seed in SEEDS:
         label, probabilities = noisy(seed, 3, steps=steps)
         expected = cleanlab_issues(label, probabilities, filter_by=filter_by)
-        np.testing.assert_array_equal(find_label_issues(label, probabilities, filter_by=filter_by), expected)
+        np.testing.assert_array_equal(
+            find_label_issues(label, probabilities, filter_by=filter_by), expected
+        )
 
 
 @pytest.mark.parametrize("ranking", RANKINGS)
 def test_scores_are_those_of_cleanlab_where_probabilities_are_nought_or_next_to_it(ranking):
     tiny = np.array(
-        [[1, 0, 0], [0, 1, 0], [0, 0.5, 0.5], [1e-9, 1 - 1e-9, 0], [1e-5, 1 - 1e-5, 0], [1 - 1e-9, 1e-9, 0]]
+        [
+            [1, 0, 0],
+            [0, 1, 0],
+            [0, 0.5, 0.5],
+            [1e-9, 1 - 1e-9, 0],
+            [1e-5, 1 - 1e-5, 0],
+            [1 - 1e-9, 1e-9, 0],
+        ]
     )
     label = np.zeros(6, dtype=int)
     found = label_quality(label, tiny, ranking)
     expected = rank.get_label_quality_scores(label, tiny, method=ranking)
-    np.testing.assert_allclose((found + 1) / 2 if ranking == "normalized_margin" else found, expected, atol=1e-12)
+    np.testing.assert_allclose(
+        (found + 1) / 2 if ranking == "normalized_margin" else found, expected, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("classes", CLASSES)
@@ -134,7 +170,9 @@ def test_low_scores_are_as_many_as_cleanlab_counts_issues(classes):
 
 @pytest.mark.parametrize("steps", [None, 10])
 @pytest.mark.parametrize("values", [64, 2**17])
-def test_pruning_by_noise_rate_is_a_sort_of_every_pair_of_classes_with_ties_by_row(monkeypatch, values, steps):
+def test_pruning_by_noise_rate_is_a_sort_of_every_pair_of_classes_with_ties_by_row(
+    monkeypatch, values, steps
+):
     monkeypatch.setattr(joints, "BLOCK_VALUES", values)
     monkeypatch.setattr("prune_kit.cleaning.label_issues.BLOCK_VALUES", values)
     for seed in SEEDS:
@@ -157,11 +195,20 @@ def test_both_are_those_in_both_and_the_public_name_is_the_function():
     assert prune_kit.find_label_issues is find_label_issues
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from(FILTERS), st.sampled_from(RANKINGS), st.sampled_from([None, 5]))
-def test_the_mask_and_the_indices_agree_and_the_most_suspect_come_first(seed, filter_by, ranking, steps):
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(FILTERS),
+    st.sampled_from(RANKINGS),
+    st.sampled_from([None, 5]),
+)
+def test_the_mask_and_the_indices_agree_and_the_most_suspect_come_first(
+    seed, filter_by, ranking, steps
+):
     label, probabilities = noisy(seed, 3, rows=50, steps=steps)
     mask = find_label_issues(label, probabilities, filter_by=filter_by)
-    ranked = find_label_issues(label, probabilities, filter_by=filter_by, return_indices_ranked_by=ranking)
+    ranked = find_label_issues(
+        label, probabilities, filter_by=filter_by, return_indices_ranked_by=ranking
+    )
     np.testing.assert_array_equal(np.sort(ranked), np.flatnonzero(mask))
     assert (np.diff(label_quality(label, probabilities, ranking)[ranked]) >= 0).all()
 
@@ -177,7 +224,9 @@ def test_permuting_the_rows_permutes_the_answer(seed, filter_by):
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.integers(0, 40))
-def test_never_more_is_pruned_of_a_pair_than_was_counted_nor_fewer_kept_than_asked(seed, frac_noise, least):
+def test_never_more_is_pruned_of_a_pair_than_was_counted_nor_fewer_kept_than_asked(
+    seed, frac_noise, least
+):
     counts = np.random.default_rng(seed).integers(0, 30, (4, 4))
     numbers = prune_counts(counts, min_examples_per_class=least, frac_noise=frac_noise)
     apart = ~np.eye(4, dtype=bool)
@@ -210,7 +259,9 @@ def test_a_memory_map_is_never_in_memory_as_a_whole(mapped, filter_by):
     assert probabilities.nbytes == 80_000_000
     tracemalloc.start()
     try:
-        found = find_label_issues(label, probabilities, filter_by=filter_by, return_indices_ranked_by=RANKINGS[2])
+        found = find_label_issues(
+            label, probabilities, filter_by=filter_by, return_indices_ranked_by=RANKINGS[2]
+        )
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -224,16 +275,26 @@ def test_a_memory_map_is_never_in_memory_as_a_whole(mapped, filter_by):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"filter_by": "prune_by_clas"}, "unknown filter_by 'prune_by_clas'. Did you mean 'prune_by_class'"),
-        ({"return_indices_ranked_by": "margin"}, "unknown return_indices_ranked_by 'margin'.* There are: self_conf"),
+        (
+            {"filter_by": "prune_by_clas"},
+            "unknown filter_by 'prune_by_clas'. Did you mean 'prune_by_class'",
+        ),
+        (
+            {"return_indices_ranked_by": "margin"},
+            "unknown return_indices_ranked_by 'margin'.* There are: self_conf",
+        ),
         ({"frac_noise": 1.5}, "frac_noise 1.5 is out of range; it is a share, 0 to 1"),
         ({"frac_noise": np.nan}, "frac_noise nan is out of range"),
         ({"min_examples_per_class": -1}, "min_examples_per_class -1 is out of range; at least 0"),
         (
             {"filter_by": "confident_learning", "frac_noise": 0.5, "min_examples_per_class": 5},
-            "filter_by='confident_learning' takes no frac_noise, min_examples_per_class; prune_by_noise_rate, ",
+            "filter_by='confident_learning' takes no frac_noise, min_examples_per_class; "
+            "prune_by_noise_rate, ",
         ),
-        ({"filter_by": "low_self_confidence", "confident_joint": np.eye(2)}, "takes no confident_joint"),
+        (
+            {"filter_by": "low_self_confidence", "confident_joint": np.eye(2)},
+            "takes no confident_joint",
+        ),
         ({"num_to_remove_per_class": [1, 0]}, "goes with filter_by='prune_by_class' alone"),
         (
             {"filter_by": "prune_by_class", "num_to_remove_per_class": [1, 0], "frac_noise": 0.5},
@@ -247,8 +308,14 @@ def test_a_memory_map_is_never_in_memory_as_a_whole(mapped, filter_by):
             {"filter_by": "prune_by_class", "num_to_remove_per_class": [0, 3]},
             r"num_to_remove_per_class\[1\] is 3, and the class has 2 rows; expected 0 to as many",
         ),
-        ({"confident_joint": np.eye(3)}, r"confident_joint is float64 of shape \(3, 3\); expected numbers of shape"),
-        ({"confident_joint": np.array([[1, -1], [0, 1]])}, "confident_joint holds numbers below 0, NaN or infinity"),
+        (
+            {"confident_joint": np.eye(3)},
+            r"confident_joint is float64 of shape \(3, 3\); expected numbers of shape",
+        ),
+        (
+            {"confident_joint": np.array([[1, -1], [0, 1]])},
+            "confident_joint holds numbers below 0, NaN or infinity",
+        ),
     ],
 )
 def test_an_option_that_is_wrong_or_not_used_is_refused_in_one_line(options, message):
@@ -262,4 +329,8 @@ def test_data_that_are_wrong_are_refused_and_lists_of_labels_pass():
         find_label_issues([0, 1], GOOD)
     with pytest.raises(DataError, match=r"pred_probs is float64 of shape \(3,\)"):
         find_label_issues([0, 1, 1], GOOD[:, 0])
-    assert find_label_issues([1, 0, 1], GOOD, filter_by="predicted_neq_given").tolist() == [True, True, False]
+    assert find_label_issues([1, 0, 1], GOOD, filter_by="predicted_neq_given").tolist() == [
+        True,
+        True,
+        False,
+    ]

@@ -36,7 +36,16 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
 def test_the_whole_line_on_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     there = ["--workdir", str(tmp_path)]
     assert exit_code(["corrupt", "--kind", "flip", "--rate", "0.3", *there]) == 0
-    short = ["--labels", str(tmp_path / "labels.h5"), "--method", "cumulative_pl", "--epoch", "4", "--runs", "1"]
+    short = [
+        "--labels",
+        str(tmp_path / "labels.h5"),
+        "--method",
+        "cumulative_pl",
+        "--epoch",
+        "4",
+        "--runs",
+        "1",
+    ]
     assert exit_code(["score", *short, "--probes", "0.1", *there]) == 0
     capsys.readouterr()
     code, out, err = run(capsys, "--auto", "--evaluate", "--json", *there)
@@ -46,7 +55,10 @@ def test_the_whole_line_on_digits(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert found["evaluation"]["precision"] > 0.5
     removal = Removal.read(tmp_path / "removal.h5")
     assert removal.index.tolist() == clean(ScoreTable.read(tmp_path / "scores.h5")).index.tolist()
-    assert exit_code(["retrain", "--relabel", "--runs", "1", "--train", "epochs=1", "--quiet", *there]) == 0
+    assert (
+        exit_code(["retrain", "--relabel", "--runs", "1", "--train", "epochs=1", "--quiet", *there])
+        == 0
+    )
 
 
 def test_the_terminal_says_how_many_are_wrong_how_it_knows_and_what_next(
@@ -54,10 +66,21 @@ def test_the_terminal_says_how_many_are_wrong_how_it_knows_and_what_next(
 ) -> None:
     code, out, err = run(capsys, "--workdir", str(workdir))
     assert code == 0
-    for words in ("of the labels are wrong (90 % interval", "cut by probes", "precision", "recall", "suggested"):
+    for words in (
+        "of the labels are wrong (90 % interval",
+        "cut by probes",
+        "precision",
+        "recall",
+        "suggested",
+    ):
         assert words in out
     assert "removal.csv" in err and "retrain" in err and "export" in err
-    assert (workdir / "removal.csv").read_text().splitlines()[0].startswith("id,index,given_label,suggested_label")
+    assert (
+        (workdir / "removal.csv")
+        .read_text()
+        .splitlines()[0]
+        .startswith("id,index,given_label,suggested_label")
+    )
 
 
 def test_quiet_prints_nothing(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,16 +91,22 @@ def test_clean_data_are_left_whole(tmp_path: Path, capsys: pytest.CaptureFixture
     scored(rate=0.0)[0].write(tmp_path / "scores.h5")
     code, out, err = run(capsys, "--workdir", str(tmp_path))
     assert code == 0 and "nothing is removed" in out
-    assert "prune-kit clean --remove" in err and not len(Removal.read(tmp_path / "removal.h5").index)
+    assert "prune-kit clean --remove" in err and not len(
+        Removal.read(tmp_path / "removal.h5").index
+    )
 
 
-def test_argmax_warns_that_it_trusts_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_argmax_warns_that_it_trusts_the_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     scored(planted=0)[0].write(tmp_path / "scores.h5")
     code, _, err = run(capsys, "--workdir", str(tmp_path))
     assert code == 0 and "the cut trusts the network" in err and "score --probes" in err
 
 
-def test_a_class_that_loses_much_is_named(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_class_that_loses_much_is_named(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, _, err = run(capsys, "--protect-rare", "0.1", "--workdir", str(workdir))
     assert "classes that lose more than 10% of their rows: class 0" in err
     _, _, err = run(capsys, "--workdir", str(workdir))
@@ -90,10 +119,19 @@ def test_the_curve_is_drawn(workdir: Path, capsys: pytest.CaptureFixture[str]) -
     assert code == 0 and picture.read_bytes().startswith(b"\x89PNG") and "AUROC" in out
 
 
-def test_given_probabilities_need_no_score_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_given_probabilities_need_no_score_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     chance = np.random.default_rng(0)
     np.save(tmp_path / "probs.npy", chance.dirichlet(np.ones(10), 1797).astype(np.float32))
-    words = ["--from-probs", str(tmp_path / "probs.npy"), "--data", "digits", "--workdir", str(tmp_path)]
+    words = [
+        "--from-probs",
+        str(tmp_path / "probs.npy"),
+        "--data",
+        "digits",
+        "--workdir",
+        str(tmp_path),
+    ]
     code, out, _ = run(capsys, "--json", *words)
     assert code == 0 and json.loads(out)["cut_method"] == "argmax"
 
@@ -125,17 +163,23 @@ def test_evaluation_needs_true_labels(tmp_path: Path, capsys: pytest.CaptureFixt
     assert code == 2 and "--evaluate needs the true labels" in err
 
 
-def test_nothing_but_a_removal_and_its_list_is_replaced(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_but_a_removal_and_its_list_is_replaced(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     there = ["--workdir", str(workdir)]
     code, _, err = run(capsys, "--out", str(workdir / "scores.h5"), *there)
     assert code == 2 and "is there already, and is no removal file" in err
     (workdir / "mine.csv").write_text("precious")
     code, _, err = run(capsys, "--out", str(workdir / "mine.h5"), *there)
-    assert code == 2 and "is none of ours" in err and (workdir / "mine.csv").read_text() == "precious"
+    assert (
+        code == 2 and "is none of ours" in err and (workdir / "mine.csv").read_text() == "precious"
+    )
     assert run(capsys, "--quiet", *there)[0] == 0
     assert run(capsys, "--quiet", *there)[0] == 0  # its own file
 
 
-def test_what_is_taken_for_the_truth_is_said(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_taken_for_the_truth_is_said(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, _, err = run(capsys, "--evaluate", "--workdir", str(workdir))
     assert "are taken for the true ones" in err

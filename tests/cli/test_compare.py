@@ -56,13 +56,17 @@ ALL = ["el2n@20", "cscore", "forgetting@20", "input_norm"]
 
 def test_the_bare_command_compares_all_columns_of_the_workdir(found):
     value = found("")
-    assert names(value) == [(one, other) for number, one in enumerate(ALL) for other in ALL[number + 1 :]]
+    assert names(value) == [
+        (one, other) for number, one in enumerate(ALL) for other in ALL[number + 1 :]
+    ]
     assert value["files"] == ["scores.h5"]
     assert value["rows"] == N - HELD
 
 
 def test_one_column_alone_is_compared_with_all_others(found):
-    assert names(found("scores.h5:cscore")) == [("cscore", other) for other in ALL if other != "cscore"]
+    assert names(found("scores.h5:cscore")) == [
+        ("cscore", other) for other in ALL if other != "cscore"
+    ]
 
 
 def test_two_files_are_compared_column_by_column(found):
@@ -88,7 +92,8 @@ def test_published_scores_are_easier_where_they_are_higher_unless_said_otherwise
     [pair] = found(f"{name} scores.h5:cscore --harder higher")["pairs"]
     assert pair["spearman"]["value"] == pytest.approx(-1)
     assert (
-        f"{name}: a higher score is taken as easier; if it is not, say --harder higher" in call(f"scores.h5 {name}")[2]
+        f"{name}: a higher score is taken as easier; if it is not, say --harder higher"
+        in call(f"scores.h5 {name}")[2]
     )
 
 
@@ -112,7 +117,10 @@ def test_infinite_scores_are_left_out_and_counted(tmp_path, call):
 
 def test_ends_that_ties_decide_are_told(call):
     [told] = [line for line in call("")[2].splitlines() if "chosen among equal scores" in line]
-    assert "of the 10 % at an end many are" in told and "forgetting@20 (60 % of the hardest, 100 % of" in told
+    assert (
+        "of the 10 % at an end many are" in told
+        and "forgetting@20 (60 % of the hardest, 100 % of" in told
+    )
 
 
 def test_a_constant_column_is_told_and_has_no_correlation(tmp_path, call):
@@ -132,7 +140,10 @@ def test_a_constant_column_is_told_and_has_no_correlation(tmp_path, call):
     [
         ("noisy.h5", "are relabelled, the first in row 3. --align matches"),
         ("part.h5", "a subset: 40 examples against 60. --align matches"),
-        ("turned.h5", "the same examples in another order (the first that differs is row 0). --align matches"),
+        (
+            "turned.h5",
+            "the same examples in another order (the first that differs is row 0). --align matches",
+        ),
         ("other.h5", "another data set"),
     ],
 )
@@ -143,7 +154,9 @@ def test_tables_of_other_rows_are_refused_and_the_refusal_says_how_they_differ(c
     assert told in err
 
 
-@pytest.mark.parametrize(("other", "count"), [("noisy.h5", 54), ("turned.h5", 54), ("part.h5", None)])
+@pytest.mark.parametrize(
+    ("other", "count"), [("noisy.h5", 54), ("turned.h5", 54), ("part.h5", None)]
+)
 def test_align_matches_rows_by_content_and_joins_relabelled_tables(found, other, count):
     value = found(f"scores.h5:el2n@20 {other}:el2n@20 --align")
     [pair] = value["pairs"]
@@ -202,7 +215,10 @@ def test_the_table_shows_every_number_with_its_interval(call):
     assert code == 0
     line = next(line for line in out.splitlines() if "forgetting@20" in line)
     assert line.count("[") == line.count("]") == 4
-    assert "95 % intervals from 200 resamples of the examples (seed 0), Kendall's asymptotic." in out.replace("\n", " ")
+    assert (
+        "95 % intervals from 200 resamples of the examples (seed 0), Kendall's asymptotic."
+        in out.replace("\n", " ")
+    )
     assert "compared  scores.h5" in err
     assert "input_norm *" in call("")[1]
 
@@ -222,15 +238,26 @@ def test_json_is_one_object_and_quiet_is_silent(call):
     code, out, _ = call("--json")
     assert code == 0
     value = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-    assert {"files", "rows", "top", "bootstrap", "seed", "pairs", "stability", "notes", "harder", "picture"} == set(
-        value
-    )
+    assert {
+        "files",
+        "rows",
+        "top",
+        "bootstrap",
+        "seed",
+        "pairs",
+        "stability",
+        "notes",
+        "harder",
+        "picture",
+    } == set(value)
     low, middle, high = (value["pairs"][0]["kendall"][end] for end in ("low", "value", "high"))
     assert low <= middle <= high
     assert call("--quiet") == (0, "", "")
 
 
-@pytest.mark.parametrize("line", ["", "scores.h5:el2n@20 published.npz", "scores.h5:cscore published.npz", "single.h5"])
+@pytest.mark.parametrize(
+    "line", ["", "scores.h5:el2n@20 published.npz", "scores.h5:cscore published.npz", "single.h5"]
+)
 @pytest.mark.parametrize(("suffix", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
 def test_a_picture_is_drawn_the_same_each_time(tmp_path, call, line, suffix, start):
     first, again = tmp_path / f"first.{suffix}", tmp_path / f"again.{suffix}"
@@ -243,29 +270,52 @@ def test_a_picture_is_drawn_the_same_each_time(tmp_path, call, line, suffix, sta
 
 
 WRONG = [
-    ("scores.h5:elan@20", "unknown column 'elan@20'. Did you mean 'el2n@20'? There are: el2n@20, cscore"),
+    (
+        "scores.h5:elan@20",
+        "unknown column 'elan@20'. Did you mean 'el2n@20'? There are: el2n@20, cscore",
+    ),
     ("nothing.h5", "there is no file nothing.h5. Make a score table with: prune-kit score"),
     ("scores.h5 nothing.npz", "there is no file nothing.npz"),
-    ("--workdir nowhere", "there is no file nowhere/scores.h5. Make a score table with: prune-kit score"),
+    (
+        "--workdir nowhere",
+        "there is no file nowhere/scores.h5. Make a score table with: prune-kit score",
+    ),
     ("published.npz", "a published file does not say what its rows are; give a score table too"),
-    ("published.npz published.npy", "published.npz and published.npy: a published file does not say"),
-    ("published.npz:scores scores.h5", "published.npz has no columns to choose from; write it without :scores"),
+    (
+        "published.npz published.npy",
+        "published.npz and published.npy: a published file does not say",
+    ),
+    (
+        "published.npz:scores scores.h5",
+        "published.npz has no columns to choose from; write it without :scores",
+    ),
     (
         "scores.h5 wrong.npz",
-        "wrong.npz is not of the data of the score table (npz:/data/mine.npz): 6 of 60 labels differ",
+        "wrong.npz is not of the data of the score table (npz:/data/mine.npz): 6 of 60 labels "
+        "differ",
     ),
-    ("bare.h5", "there is nothing to compare in bare.h5: it takes two columns, or one that keeps its single runs"),
+    (
+        "bare.h5",
+        "there is nothing to compare in bare.h5: it takes two columns, or one that keeps its "
+        "single runs",
+    ),
     ("none.h5", "there is nothing to compare in none.h5"),
     ("--top 0.6", "--top 0.6 is out of range"),
     ("--top 0", "--top 0 is out of range"),
     ("--top 0.001", "--top 0.001 of 52 examples is none; the least is --top 0.019"),
-    ("--bootstrap 5", "--bootstrap 5 is out of range; 0 for no intervals, or at least 20 resamples"),
+    (
+        "--bootstrap 5",
+        "--bootstrap 5 is out of range; 0 for no intervals, or at least 20 resamples",
+    ),
     ("--bootstrap -1", "--bootstrap -1 is out of range"),
     ("--enough 1", "--enough 1 is out of range"),
     ("--seed -1", "--seed -1 is out of range; at least 0"),
     ("--harder up", "--harder 'up' is unknown; expected higher or lower"),
     ("--picture all.pdf", "--picture all.pdf: expected a name that ends in .png or .svg"),
-    ("bare_run.h5 --picture all.png", "--picture all.png: there is nothing to draw; one column, of one run"),
+    (
+        "bare_run.h5 --picture all.png",
+        "--picture all.png: there is nothing to draw; one column, of one run",
+    ),
     ("--picture scores.h5/x.png", "cannot write scores.h5/x.png"),
 ]
 
@@ -304,7 +354,10 @@ def test_comparing_loads_no_torch_and_its_help_nothing_that_is_slow(place):
         (["compare", str(place / "scores.h5"), "--bootstrap", "0"], ("torch", "matplotlib")),
     ):
         done = subprocess.run(
-            [sys.executable, "-c", code.format(words, heavy)], capture_output=True, text=True, check=True
+            [sys.executable, "-c", code.format(words, heavy)],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert done.stdout.splitlines()[-1] == "set()"
 
@@ -324,7 +377,11 @@ def test_a_column_of_votes_is_said_to_keep_no_runs(call):
 def test_a_file_of_the_training_rows_alone_is_told_what_to_do(place, call):
     np.save(place / "training.npy", np.arange(float(N - HELD)))
     code, _, err = call("scores.h5:el2n@20 training.npy")
-    assert code == 2 and f"{N - HELD} of them train. Give every row a number, in the same order, NaN where" in err
+    assert (
+        code == 2
+        and f"{N - HELD} of them train. Give every row a number, in the same order, NaN where"
+        in err
+    )
 
 
 def test_an_interval_that_is_lacking_is_explained(tmp_path, call):

@@ -10,7 +10,17 @@ import pytest
 from prune_kit.results.table import ScoreTable
 from prune_kit_cli.main import exit_code
 
-SCORE = ["score", "--method", "consistency,learning_speed", "--epoch", "1,2", "--runs", "2", "--train", "epochs=2"]
+SCORE = [
+    "score",
+    "--method",
+    "consistency,learning_speed",
+    "--epoch",
+    "1,2",
+    "--runs",
+    "2",
+    "--train",
+    "epochs=2",
+]
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +28,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two workdirs of the same data, `conv` and `mlp`, and one without consistency columns, `other`."""
     folder = tmp_path_factory.mktemp("dynamics")
     for name, model in (("conv", "convnet"), ("mlp", "mlp")):
-        assert exit_code([*SCORE, "--model", model, "--workdir", str(folder / name), "--quiet"]) == 0
-    assert exit_code(["score", "--method", "random", "--workdir", str(folder / "other"), "--quiet"]) == 0
+        assert (
+            exit_code([*SCORE, "--model", model, "--workdir", str(folder / name), "--quiet"]) == 0
+        )
+    assert (
+        exit_code(["score", "--method", "random", "--workdir", str(folder / "other"), "--quiet"])
+        == 0
+    )
     return folder
 
 
@@ -55,18 +70,34 @@ def test_two_tables_are_matched_by_accuracy(capsys: pytest.CaptureFixture[str]) 
     text = capsys.readouterr().out
     assert "matched epochs (training accuracies within 1%)" in text
     assert (
-        "order of learning (consistency averaged over the epochs): Pearson 1.000, Spearman 1.000; on the test" in text
+        "order of learning (consistency averaged over the epochs): Pearson 1.000, Spearman 1.000; "
+        "on the test" in text
     )
 
 
 def test_weak_learners_are_judged_on_thirds(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["weak-learners", "--workdir", "conv", "--rows", "300", "--learners", "adaboost,knn", "--stages", "1,2"]
+    words = [
+        "weak-learners",
+        "--workdir",
+        "conv",
+        "--rows",
+        "300",
+        "--learners",
+        "adaboost,knn",
+        "--stages",
+        "1,2",
+    ]
     assert exit_code(words) == 0
     shown = capsys.readouterr()
-    rows = [line.split() for line in shown.out.splitlines() if line.startswith((" adaboost", " knn"))]
+    rows = [
+        line.split() for line in shown.out.splitlines() if line.startswith((" adaboost", " knn"))
+    ]
     assert [row[0] for row in rows] == ["adaboost", "adaboost", "knn"]
     assert "fitted    on 300 training rows; judged on 300 test examples" in shown.err
-    assert "the share of AdaBoost's stages at which an example is right, with learning_speed@2: Pearson" in shown.out
+    assert (
+        "the share of AdaBoost's stages at which an example is right, with learning_speed@2: "
+        "Pearson" in shown.out
+    )
     assert exit_code([*words, "--json", "--by", "consistency@1"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["by"], found["fitted"], len(found["probes"])) == ("consistency@1", 300, 3)
@@ -77,12 +108,19 @@ def test_what_is_missing_is_said_in_one_line(capsys: pytest.CaptureFixture[str])
     for words, said in (
         (
             ["dynamics", "other"],
-            "other/scores.h5: the table has no consistency column; it has: random. Run: prune-kit score --method",
+            "other/scores.h5: the table has no consistency column; it has: random. Run: prune-kit "
+            "score --method",
         ),
         (["dynamics", "nowhere"], "there is no file nowhere/scores.h5"),
         (["dynamics", "conv", "nowhere.h5"], "there is no file nowhere.h5"),
-        (["weak-learners", "--workdir", "conv", "--learners", "svn"], "unknown learner 'svn'. Did you mean 'svm'?"),
-        (["weak-learners", "--workdir", "conv", "--stages", "one"], "--stages one is no whole number"),
+        (
+            ["weak-learners", "--workdir", "conv", "--learners", "svn"],
+            "unknown learner 'svn'. Did you mean 'svm'?",
+        ),
+        (
+            ["weak-learners", "--workdir", "conv", "--stages", "one"],
+            "--stages one is no whole number",
+        ),
     ):
         assert exit_code(words) == 2
         error = capsys.readouterr().err
@@ -96,5 +134,7 @@ def test_help_and_dynamics_import_no_torch_and_help_no_sklearn() -> None:
         "print([name for name in ('torch', 'sklearn') if name in sys.modules])"
     )
     for words in (["dynamics", "--help"], ["weak-learners", "--help"], ["dynamics", "conv", "mlp"]):
-        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
+        )
         assert done.stdout.splitlines()[-1] == "[]", words

@@ -21,7 +21,10 @@ COMMANDS = [info.name or info.callback.__name__ for info in app.registered_comma
 
 def write_npz(path, seed=0, classes=2, **replaced):
     rng = np.random.default_rng(seed)
-    arrays = {"x_train": rng.integers(0, 256, (40, 8, 8), dtype=np.uint8), "y_train": np.arange(40) % classes}
+    arrays = {
+        "x_train": rng.integers(0, 256, (40, 8, 8), dtype=np.uint8),
+        "y_train": np.arange(40) % classes,
+    }
     np.savez(path, **(arrays | replaced))
 
 
@@ -52,7 +55,16 @@ def place(tmp_path_factory):
     (folder / "empty_class" / "bird").mkdir()
     work = folder / "work"
     for line in (
-        ["score", "--data", f"npz:{folder / 'mine.npz'}", "--method", "el2n,cumulative_pl", "--runs", "1", *TRAINING],
+        [
+            "score",
+            "--data",
+            f"npz:{folder / 'mine.npz'}",
+            "--method",
+            "el2n,cumulative_pl",
+            "--runs",
+            "1",
+            *TRAINING,
+        ],
         ["select", "--by", "el2n@1"],
         ["retrain", "--runs", "1", "--jobs", "1", "--device", "cpu"],
         ["select", "--by", "el2n@1", "--keep", "0.25", "--out", str(folder / "two" / "b.h5")],
@@ -100,7 +112,9 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-NEW = "score --runs 1 --jobs 1 --device cpu --train epochs=1 --model mlp --data npz:{place}/mine.npz"
+NEW = (
+    "score --runs 1 --jobs 1 --device cpu --train epochs=1 --model mlp --data npz:{place}/mine.npz"
+)
 
 # command line, work folder, what the message says
 WRONG = [
@@ -117,7 +131,11 @@ WRONG = [
     (f"{NEW} --method el2m", "empty", "unknown method 'el2m'. Did you mean 'el2n'? There are: "),
     (f"{NEW} --method ,", "empty", "--method names no method; there are: "),
     (f"{NEW} --model mpl", "empty", "unknown model 'mpl'. Did you mean 'mlp'?"),
-    (f"{NEW} --recipe digit_demo", "empty", "unknown recipe 'digit_demo'. Did you mean 'digits_demo'?"),
+    (
+        f"{NEW} --recipe digit_demo",
+        "empty",
+        "unknown recipe 'digit_demo'. Did you mean 'digits_demo'?",
+    ),
     (f"{NEW} --recipe {{place}}/broken.toml", "empty", "broken.toml"),
     (f"{NEW} --observe sweeps", "empty", "unknown observation 'sweeps'. Did you mean 'sweep'?"),
     (f"{NEW} --precision fp16", "empty", "unknown precision 'fp16'"),
@@ -132,7 +150,11 @@ WRONG = [
         "work",
         "--rule top takes no --offset; it takes --keep, --per-class",
     ),
-    ("select --by el2n@1 --offset-from left", "work", "--offset-from 'left' is unknown; expected hard or easy"),
+    (
+        "select --by el2n@1 --offset-from left",
+        "work",
+        "--offset-from 'left' is unknown; expected hard or easy",
+    ),
     ("export --format tx", "work", "unknown format 'tx'. Did you mean 'txt'?"),
     ("export --what all", "work", "--what 'all' is unknown; expected keep or drop"),
     ("retrain --baseline fulll", "work", "unknown baseline 'fulll'. Did you mean 'full'?"),
@@ -146,7 +168,11 @@ WRONG = [
     ("select --by el2n@1 --offset nan", "work", "--offset nan is out of range"),
     ("select --by el2n@1 --offset -1", "work", "--offset -1 is out of range"),
     ("select --by el2n@1 --keep 0.75 --offset 0.5", "work", "the largest offset is 0.25"),
-    (f"{NEW} --epoch 2", "empty", "--epoch 2 is out of range for el2n: the protocol has epochs 0 to 1"),
+    (
+        f"{NEW} --epoch 2",
+        "empty",
+        "--epoch 2 is out of range for el2n: the protocol has epochs 0 to 1",
+    ),
     (f"{NEW} --epoch -1", "empty", "--epoch -1 is out of range"),
     (f"{NEW} --epoch 0 --method forgetting", "empty", "--epoch 0 is out of range for forgetting"),
     (f"{NEW} --epoch two", "empty", "--epoch two is no whole number"),
@@ -167,8 +193,16 @@ WRONG = [
     ("retrain --jobs 0", "work", "--jobs 0 is out of range"),
     ("retrain --threads 0", "work", "--threads 0 is out of range"),
     ("retrain --threads 100000", "work", "--threads 100000 is more than this machine's cores"),
-    ("score --data npz:{place}/nowhere.npz --precision fp16", "empty", "unknown precision 'fp16'"),  # before any data
-    ("score --data npz:{place}/nowhere.npz --train epoch=1", "empty", "unknown training option 'epoch'"),
+    (
+        "score --data npz:{place}/nowhere.npz --precision fp16",
+        "empty",
+        "unknown precision 'fp16'",
+    ),  # before any data
+    (
+        "score --data npz:{place}/nowhere.npz --train epoch=1",
+        "empty",
+        "unknown training option 'epoch'",
+    ),
     ("reproduce digits_demo --jobs 0", "empty", "--jobs 0 is out of range"),
     ("retrain --seed -1", "work", "--seed -1 is out of range"),
     # data
@@ -179,9 +213,17 @@ WRONG = [
     ("score --data mnist:{place}/nowhere", "empty", "nowhere"),
     ("score --data npz:{place}/nowhere.npz", "empty", "there is no file"),
     ("score --data npz:{place}/text.h5", "empty", "is no .npz file"),
-    ("score --data npz:{place}/no_arrays.npz", "empty", "has no x_train and no y_train; it has: images"),
+    (
+        "score --data npz:{place}/no_arrays.npz",
+        "empty",
+        "has no x_train and no y_train; it has: images",
+    ),
     ("score --data npz:{place}/one_class.npz", "empty", "one class only"),
-    ("score --data npz:{place}/out_of_range.npz", "empty", "label 7 in row 0 is out of range 0 .. 1"),
+    (
+        "score --data npz:{place}/out_of_range.npz",
+        "empty",
+        "label 7 in row 0 is out of range 0 .. 1",
+    ),
     (f"{NEW} --labels {{place}}/labels.npy", "empty", "label 5 in row 0 is out of range 0 .. 1"),
     (f"{NEW} --labels {{place}}/few_labels.npy", "empty", "expected (40,), one per image"),
     (f"{NEW} --labels {{place}}/nowhere.npy", "empty", "there is no labels file"),
@@ -198,29 +240,69 @@ WRONG = [
     ("info", "empty", "there are no files in {place}/empty"),
     ("info {place}/nowhere.h5", "work", "there is no file {place}/nowhere.h5"),
     ("info {place}/mine.npz", "work", "is not a whole HDF5 file"),
-    ("select --scores {place}/truncated.h5", "work", "{place}/truncated.h5 is not a whole HDF5 file"),
+    (
+        "select --scores {place}/truncated.h5",
+        "work",
+        "{place}/truncated.h5 is not a whole HDF5 file",
+    ),
     ("select", "truncated_work", "{place}/truncated_work/scores.h5 is not a whole HDF5 file"),
-    ("score --runs 1", "truncated_work", "{place}/truncated_work/scores.h5 is not a whole HDF5 file"),
+    (
+        "score --runs 1",
+        "truncated_work",
+        "{place}/truncated_work/scores.h5 is not a whole HDF5 file",
+    ),
     ("select", "text_work", "{place}/text_work/scores.h5 is not a whole HDF5 file"),
-    ("select --scores {place}/version.h5", "work", "has format version 2; this prune-kit reads version 1"),
+    (
+        "select --scores {place}/version.h5",
+        "work",
+        "has format version 2; this prune-kit reads version 1",
+    ),
     ("select --scores {place}/foreign.h5", "work", "is keras; expected prune_kit.scores"),
-    ("select --scores {place}/work/selection.h5", "work", "is prune_kit.selection; expected prune_kit.scores"),
-    ("export --selection {place}/work/scores.h5", "work", "is prune_kit.scores; expected prune_kit.selection"),
+    (
+        "select --scores {place}/work/selection.h5",
+        "work",
+        "is prune_kit.selection; expected prune_kit.scores",
+    ),
+    (
+        "export --selection {place}/work/scores.h5",
+        "work",
+        "is prune_kit.scores; expected prune_kit.selection",
+    ),
     (
         "retrain --selection {place}/work/outcomes.h5",
         "work",
         "is prune_kit.outcomes; expected prune_kit.selection",
     ),
-    ("retrain --selection {place}/work/selection.h5 --selection {place}/work/selection.h5", "work", "the same name"),
+    (
+        "retrain --selection {place}/work/selection.h5 --selection {place}/work/selection.h5",
+        "work",
+        "the same name",
+    ),
     ("retrain --selection {place}/full.h5", "work", "selection 'full' has the name of a baseline"),
-    ("retrain --data npz:{place}/other.npz", "work", "is not the data of selection 'selection': another data set"),
+    (
+        "retrain --data npz:{place}/other.npz",
+        "work",
+        "is not the data of selection 'selection': another data set",
+    ),
     ("score --data npz:{place}/other.npz", "work", "is not the data of the score table"),
     ("score --model convnet", "work", "was made otherwise: model convnet (the table has mlp)"),
     ("score --seed 3", "work", "was made otherwise: seed 3 (the table has 0)"),
-    ("score --train compiled=true", "work", "was made otherwise: compiled True (the table has False)"),
+    (
+        "score --train compiled=true",
+        "work",
+        "was made otherwise: compiled True (the table has False)",
+    ),
     # places that cannot be written
-    ("select --by el2n@1 --out {place}/mine.npz/selection.h5", "work", "cannot write {place}/mine.npz/selection.h5"),
-    ("select --by el2n@1 --out {place}/empty", "work", "is there already, and is no selection file"),
+    (
+        "select --by el2n@1 --out {place}/mine.npz/selection.h5",
+        "work",
+        "cannot write {place}/mine.npz/selection.h5",
+    ),
+    (
+        "select --by el2n@1 --out {place}/empty",
+        "work",
+        "is there already, and is no selection file",
+    ),
     ("select --by el2n@1 --out .", "work", "is there already, and is no selection file"),
     ("export --out {place}/mine.npz/keep.txt", "work", "cannot write {place}/mine.npz/keep.txt"),
     (NEW, "mine.npz", "cannot write into {place}/mine.npz"),
@@ -229,8 +311,12 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("line", "work", "told"), WRONG, ids=[f"{line} ({work})" for line, work, _ in WRONG])
-def test_a_wrong_command_line_gets_one_clear_line_and_touches_nothing(place, call, line, work, told):
+@pytest.mark.parametrize(
+    ("line", "work", "told"), WRONG, ids=[f"{line} ({work})" for line, work, _ in WRONG]
+)
+def test_a_wrong_command_line_gets_one_clear_line_and_touches_nothing(
+    place, call, line, work, told
+):
     before = contents(place)
     code, out, err = call(line, work)
     assert (code, out) == (2, "")
@@ -243,7 +329,9 @@ def test_a_wrong_command_line_gets_one_clear_line_and_touches_nothing(place, cal
     assert not [path for path in after if path.name.endswith(".tmp")]
 
 
-@pytest.mark.parametrize("line", ["select --keep 2", "export --format x", "info {place}/text.h5", "score --epoch x"])
+@pytest.mark.parametrize(
+    "line", ["select --keep 2", "export --format x", "info {place}/text.h5", "score --epoch x"]
+)
 def test_an_error_is_all_that_is_printed_with_quiet_and_with_json(call, line):
     for option in ("--quiet", "--json"):
         code, out, err = call(f"{line} {option}")
@@ -253,7 +341,9 @@ def test_an_error_is_all_that_is_printed_with_quiet_and_with_json(call, line):
             assert len(err.splitlines()) == 1
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has what the test asks for in vain")
+@pytest.mark.skipif(
+    torch.cuda.is_available(), reason="this machine has what the test asks for in vain"
+)
 def test_a_gpu_that_is_not_there_is_told(call):
     code, _, err = call(f"{NEW} --device cuda", "empty")
     assert code == 2
@@ -273,14 +363,26 @@ def test_a_bug_of_ours_is_not_dressed_up_as_an_error_of_the_user(call, monkeypat
 
 RIGHT = {
     "score --runs 1 --method el2n --jobs 1": {"file", "made", "columns", "trained", "fingerprint"},
-    "select --by el2n@1 --keep 0.5 --out {place}/json/a.h5": {"kept", "dropped", "class_shares", "description"},
-    "retrain --runs 1 --jobs 1 --selection {place}/work/selection.h5": {"file", "budget", "outcomes"},
+    "select --by el2n@1 --keep 0.5 --out {place}/json/a.h5": {
+        "kept",
+        "dropped",
+        "class_shares",
+        "description",
+    },
+    "retrain --runs 1 --jobs 1 --selection {place}/work/selection.h5": {
+        "file",
+        "budget",
+        "outcomes",
+    },
     "export --out {place}/json/keep.txt": {"file", "format", "what", "kept", "dropped"},
     "info {place}/work/scores.h5": {"format", "fingerprint", "columns", "rows"},
     "info {place}/work/selection.h5": {"format", "rule", "kept", "class_shares"},
     "info {place}/work/outcomes.h5": {"format", "outcomes"},
     "info": {"files"},
-    **{f"list {what}": {what} for what in ("data", "models", "methods", "rules", "formats", "recipes")},
+    **{
+        f"list {what}": {what}
+        for what in ("data", "models", "methods", "rules", "formats", "recipes")
+    },
 }
 
 
@@ -332,7 +434,11 @@ def test_every_command_has_a_help_with_an_example_that_it_understands(call, comm
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_takes_json_quiet_and_workdir(command):
-    options = {word for option in typer.main.get_command(app).commands[command].params for word in option.opts}
+    options = {
+        word
+        for option in typer.main.get_command(app).commands[command].params
+        for word in option.opts
+    }
     assert {"--json", "--quiet", "--workdir"} <= options
 
 
@@ -344,18 +450,24 @@ def test_help_select_export_info_and_list_do_not_load_torch(place, tmp_path):
         ["--help"],
         *([name, "--help"] for name in COMMANDS),
         *(["list", what] for what in ("data", "models", "methods", "rules", "formats", "recipes")),
-        ["select", "--by", "el2n@1", "--workdir", str(place / "work"), "--out", str(tmp_path / "selection.h5")],
+        [
+            "select",
+            "--by",
+            "el2n@1",
+            "--workdir",
+            str(place / "work"),
+            "--out",
+            str(tmp_path / "selection.h5"),
+        ],
         ["export", "--format", "csv", "--workdir", str(tmp_path)],
         ["info", "--workdir", str(place / "work")],
     ]
     program = (
-        "import sys; from prune_kit_cli.main import exit_code\n"
-        "from prune_kit.storage import hdf5; hdf5.CHECKED_BYTES = 0\n"
-        f"assert exit_code(['info', {str(place / 'work/scores.h5')!r}]) == 0\n"
-        "assert not {'torch', 'jaxtyping'} & set(sys.modules)  # a large table is told in under a second\n"
-        f"for line in {lines!r}:\n"
-        "    assert exit_code(line) == 0, line\n"
-        "    assert 'torch' not in sys.modules, line\n"
+        "import sys; from prune_kit_cli.main import exit_code\nfrom prune_kit.storage import hdf5; "
+        f"hdf5.CHECKED_BYTES = 0\nassert exit_code(['info', {str(place / 'work/scores.h5')!r}]) == "
+        "0\nassert not {'torch', 'jaxtyping'} & set(sys.modules)  # a large table is told in under "
+        f"a second\nfor line in {lines!r}:\n    assert exit_code(line) == 0, line\n    assert "
+        "'torch' not in sys.modules, line\n"
     )
     root = Path(__file__).parents[2]
     ended = subprocess.run(

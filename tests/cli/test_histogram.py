@@ -12,11 +12,17 @@ from prune_kit_cli.views.histogram import BINS, BLOCKS, histogram
 from tests.small_tables import selection_of, table_of
 
 BARS_FROM = 25
-NUMBERS = st.lists(st.one_of(st.floats(width=32), st.sampled_from([0.0, 1.0, float("nan")])), min_size=1, max_size=50)
+NUMBERS = st.lists(
+    st.one_of(st.floats(width=32), st.sampled_from([0.0, 1.0, float("nan")])),
+    min_size=1,
+    max_size=50,
+)
 
 
 def picture_of(values, reason, **fields):
-    return histogram(selection_of(reason, score=np.asarray(values, np.float32), **fields)).plain.splitlines()
+    return histogram(
+        selection_of(reason, score=np.asarray(values, np.float32), **fields)
+    ).plain.splitlines()
 
 
 def bars(line):
@@ -59,7 +65,11 @@ def test_heights_go_with_the_number_of_rows_and_any_row_is_seen():
 def test_steep_heights_are_logarithms_and_the_picture_says_so():
     lines = picture_of([0.0] * 1000 + [0.5] * 31 + [0.7, 1.0], [KEPT] * 1033)
     assert lines[0].endswith("heights: logarithm of the number of rows")
-    assert (bars(lines[1])[0], bars(lines[1])[BINS // 2], bars(lines[1])[-1]) == (BLOCKS[7], BLOCKS[4], BLOCKS[0])
+    assert (bars(lines[1])[0], bars(lines[1])[BINS // 2], bars(lines[1])[-1]) == (
+        BLOCKS[7],
+        BLOCKS[4],
+        BLOCKS[0],
+    )
 
 
 def test_a_constant_column_is_one_bar_over_one_number():
@@ -70,8 +80,12 @@ def test_a_constant_column_is_one_bar_over_one_number():
 
 def test_scores_that_are_not_finite_are_counted_in_words():
     lines = picture_of([0.0, 1.0, float("inf"), float("nan")], [KEPT] * 4)
-    assert lines[0].startswith("el2n@20 of 2 training rows, heights: number of rows; 2 without a finite score")
-    assert picture_of([float("nan")] * 2, [KEPT] * 2) == ["el2n@20: no training row has a finite score to draw"]
+    assert lines[0].startswith(
+        "el2n@20 of 2 training rows, heights: number of rows; 2 without a finite score"
+    )
+    assert picture_of([float("nan")] * 2, [KEPT] * 2) == [
+        "el2n@20: no training row has a finite score to draw"
+    ]
 
 
 def test_there_is_no_picture_without_a_score():
@@ -143,7 +157,11 @@ def test_select_warns_in_one_line_and_names_the_alternative(work, capsys):
     [line] = [line for line in told.splitlines() if "known to fall below random" in line]
     assert "95.4 at 30 % pruned, 34.0 at 90 %" in line
     assert line.endswith("Try --rule coverage")
-    for words in ("--rule coverage --keep 0.2", "--rule top --keep 0.4", "--rule top --keep 0.2 --quiet"):
+    for words in (
+        "--rule coverage --keep 0.2",
+        "--rule top --keep 0.4",
+        "--rule top --keep 0.2 --quiet",
+    ):
         _, _, told = call(capsys, f"select {words}", work)
         assert "known to fall below" not in told
 
@@ -162,11 +180,17 @@ def test_options_of_the_new_rules_reach_them(work, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("--rule coverage --offset 0.1", "--rule coverage takes no --offset; it takes --keep, --drop-hardest"),
+        (
+            "--rule coverage --offset 0.1",
+            "--rule coverage takes no --offset; it takes --keep, --drop-hardest",
+        ),
         ("--rule top --bins 5", "--rule top takes no --bins; it takes --keep, --per-class"),
         ("--drop-hardest 0.1", "--rule window takes no --drop-hardest"),
         ("--rule top --keep-easy", "--rule top takes no --keep-easy"),
-        ("--rule coverage --drop-hardest 0.1 --suspect-by aum@20", "unknown column 'aum@20'. There are: el2n@20"),
+        (
+            "--rule coverage --drop-hardest 0.1 --suspect-by aum@20",
+            "unknown column 'aum@20'. There are: el2n@20",
+        ),
         ("--rule coverage --bins 0", "--bins 0 is out of range; at least 1"),
         ("--rule coverage --keep 0.9 --drop-hardest 0.2", "the largest drop-hardest is 0.1"),
         ("--rule coverage --suspect-by el2n@20", "say how much: --drop-hardest 0.1"),
@@ -184,4 +208,7 @@ def test_the_help_shows_the_new_options(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert exit_code(["select", "--help"]) == 0
     told = capsys.readouterr().out
-    assert all(f"--{name}" in told for name in ("drop-hardest", "suspect-by", "bins", "keep-easy", "no-per-class"))
+    assert all(
+        f"--{name}" in told
+        for name in ("drop-hardest", "suspect-by", "bins", "keep-easy", "no-per-class")
+    )

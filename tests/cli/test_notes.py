@@ -22,7 +22,9 @@ def write_npz(path: Path, class_names: list[str]) -> None:
 
 
 @pytest.fixture
-def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
+def workdir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Path:
     """A workdir with a table of own images, in a folder that holds them."""
     monkeypatch.chdir(tmp_path)
     write_npz(tmp_path / "mine.npz", ["ant", "bee"])
@@ -32,7 +34,9 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return tmp_path / "prune-kit-work"
 
 
-def test_outcomes_of_an_earlier_selection_are_told_apart(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_outcomes_of_an_earlier_selection_are_told_apart(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert exit_code(["retrain", "--baseline", "none", *TRAINING]) == 0
     assert exit_code(["export"]) == 0
     assert exit_code(["report", "--quiet"]) == 0
@@ -49,9 +53,14 @@ def test_outcomes_of_an_earlier_selection_are_told_apart(workdir: Path, capsys: 
     )
 
 
-def test_accuracies_at_chance_are_called_so(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_accuracies_at_chance_are_called_so(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert exit_code(["retrain", *TRAINING]) == 0
-    assert "class alone has 50.0% of the 12 test examples: nothing was learned" in capsys.readouterr().err
+    assert (
+        "class alone has 50.0% of the 12 test examples: nothing was learned"
+        in capsys.readouterr().err
+    )
     learned = ["--epoch", "2", "--train", "epochs=2", "--model", "mlp", *TRAINING, "--quiet"]
     assert exit_code(["score", *learned, "--workdir", "digits"]) == 0
     assert exit_code(["select", "--keep", "0.5", "--quiet", "--workdir", "digits"]) == 0
@@ -62,19 +71,40 @@ def test_accuracies_at_chance_are_called_so(workdir: Path, capsys: pytest.Captur
 def test_a_class_of_another_name_is_told(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_npz(workdir.parent / "mine.npz", ["ant", "wasp"])
     assert exit_code(["score", "--epoch", "1", "--runs", "1"]) == 0
-    assert "the same examples, but classes have other names now: wasp was bee" in capsys.readouterr().err
+    assert (
+        "the same examples, but classes have other names now: wasp was bee"
+        in capsys.readouterr().err
+    )
 
 
-def test_a_window_whose_edge_is_cut_among_equals_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_window_whose_edge_is_cut_among_equals_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     table_of([1.0] * 15 + [2.0] * 5).write(tmp_path / "scores.h5")
     assert exit_code(["select", "--keep", "0.5", "--workdir", str(tmp_path)]) == 0
-    assert "15 training rows have the same el2n@20 as the edge of the window" in capsys.readouterr().err
+    assert (
+        "15 training rows have the same el2n@20 as the edge of the window"
+        in capsys.readouterr().err
+    )
     assert exit_code(["select", "--keep", "0.25", "--workdir", str(tmp_path)]) == 0
     assert "edge of the window" not in capsys.readouterr().err
 
 
-def test_only_the_epochs_that_are_trained_are_promised(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["score", "--data", "npz:mine.npz", "--train", "epochs=3", "--model", "mlp", *TRAINING, "--workdir", "more"]
+def test_only_the_epochs_that_are_trained_are_promised(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "score",
+        "--data",
+        "npz:mine.npz",
+        "--train",
+        "epochs=3",
+        "--model",
+        "mlp",
+        *TRAINING,
+        "--workdir",
+        "more",
+    ]
     assert exit_code([*words, "--epoch", "2"]) == 0
     assert "its first 2 epochs are trained" in capsys.readouterr().err
     assert exit_code([*words, "--method", "difficulty"]) == 0

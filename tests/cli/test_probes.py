@@ -7,7 +7,19 @@ import pytest
 from prune_kit.results.table import ScoreTable
 from prune_kit_cli.main import exit_code
 
-SCORE = ["score", "--model", "mlp", "--train", "epochs=1", "--runs", "1", "--jobs", "1", "--device", "cpu"]
+SCORE = [
+    "score",
+    "--model",
+    "mlp",
+    "--train",
+    "epochs=1",
+    "--runs",
+    "1",
+    "--jobs",
+    "1",
+    "--device",
+    "cpu",
+]
 PROBES = 29  # round(0.02 * 1438), the training rows of digits
 
 
@@ -37,7 +49,9 @@ def test_the_file_holds_the_planted_labels(work):
 
 
 def test_scoring_tells_the_probes_and_proposes_to_clean(call, work):
-    code, _, err = call("score", "--method", "cumulative_pl", "--epoch", "1", "--jobs", "1", "--device", "cpu")
+    code, _, err = call(
+        "score", "--method", "cumulative_pl", "--epoch", "1", "--jobs", "1", "--device", "cpu"
+    )
     assert code == 0
     assert "trained   nothing" in err
     assert f"probes    {PROBES} of 1,438 training rows" in err
@@ -76,8 +90,14 @@ def test_without_probes_no_line_speaks_of_them(call, tmp_path):
     ("line", "told"),
     [
         ("select --by el2n@1", f"scored with {PROBES} probes"),
-        ("score --jobs 1 --device cpu --probes 0.1", "made otherwise: probes 0.1 (the table has 0.02)"),
-        ("score --jobs 1 --device cpu --probes 0", "made otherwise: probes 0.0 (the table has 0.02)"),
+        (
+            "score --jobs 1 --device cpu --probes 0.1",
+            "made otherwise: probes 0.1 (the table has 0.02)",
+        ),
+        (
+            "score --jobs 1 --device cpu --probes 0",
+            "made otherwise: probes 0.0 (the table has 0.02)",
+        ),
         ("score --fresh --method random --probes 0.1", "--probes is not for random"),
         ("score --fresh --probes 0.5", "--probes 0.5 is out of range"),
         ("score --fresh --probes 0.0001", "makes none; the least is --probes 0.0007"),

@@ -30,7 +30,10 @@ def workdir(tmp_path: Path) -> Path:
         (["select", "--out", "{}/folder"], "is there already, and is no selection file"),
         (["sweep", "--out", "{}/thesis.h5"], "is there already, and is no outcomes file"),
         (["tune", "--out", "{}/thesis.h5"], "is there already, and is no selection file"),
-        (["clean", "--remove", "0.1", "--out", "{}/selection.h5"], "is there already, and is no removal file"),
+        (
+            ["clean", "--remove", "0.1", "--out", "{}/selection.h5"],
+            "is there already, and is no removal file",
+        ),
         (
             [*EXPORT, "--out", "{}/selection.h5", "--format", "txt"],
             "is there already, and is an HDF5 file",
@@ -55,7 +58,9 @@ def test_what_is_there_and_another_kind_of_file_is_left_as_it_is(
     assert {path: path.read_bytes() for path in workdir.iterdir() if path.is_file()} == before
 
 
-def test_info_tells_the_other_files_when_one_is_damaged(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_tells_the_other_files_when_one_is_damaged(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = (workdir / "scores.h5").read_bytes()
     (workdir / "another.h5").write_bytes(whole[: len(whole) // 2])
     assert exit_code(["info", "--workdir", str(workdir)]) == 2

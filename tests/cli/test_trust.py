@@ -28,30 +28,44 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "strange_data.py").write_text(CODE)
     table = table_of(list(range(20)))
-    replace(table, rows=replace(table.rows, data="strange_data:load")).write(tmp_path / "work" / "scores.h5")
+    replace(table, rows=replace(table.rows, data="strange_data:load")).write(
+        tmp_path / "work" / "scores.h5"
+    )
     assert exit_code(["select", "--keep", "0.5", "--quiet", "--workdir", "work"]) == 0
     return tmp_path
 
 
-@pytest.mark.parametrize("command", ["score", "retrain", "sweep", "tune", "report", "weak-learners"])
+@pytest.mark.parametrize(
+    "command", ["score", "retrain", "sweep", "tune", "report", "weak-learners"]
+)
 def test_code_that_a_file_names_is_shown_and_not_run(
     stranger: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     assert exit_code([command, "--workdir", "work"]) == 2
     out, err = capsys.readouterr()
-    assert out == "" and "the file names code as its data, 'strange_data:load'" in err and "--trust" in err
+    assert (
+        out == ""
+        and "the file names code as its data, 'strange_data:load'" in err
+        and "--trust" in err
+    )
     assert len(err.strip().splitlines()) == 1 and not (stranger / "ran").exists()
-    assert exit_code([command, "--workdir", "work", "--trust"]) == 2  # it ran, and is not the data of the table
+    assert (
+        exit_code([command, "--workdir", "work", "--trust"]) == 2
+    )  # it ran, and is not the data of the table
     assert "is not the data of" in capsys.readouterr().err and (stranger / "ran").exists()
 
 
-def test_score_under_other_labels_does_not_run_it_either(stranger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_score_under_other_labels_does_not_run_it_either(
+    stranger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (stranger / "labels.csv").write_text("label\n0\n")
     assert exit_code(["score", "--labels", "labels.csv", "--workdir", "work"]) == 2
     assert "names code as its data" in capsys.readouterr().err and not (stranger / "ran").exists()
 
 
-@pytest.mark.parametrize("spec", ["digits", "mnist:/data", "folder:name", "npz:a.npz", "fashion-mnist:x"])
+@pytest.mark.parametrize(
+    "spec", ["digits", "mnist:/data", "folder:name", "npz:a.npz", "fashion-mnist:x"]
+)
 def test_places_are_no_code(spec: str) -> None:
     check_trusted(spec, trust=False)
 
@@ -77,7 +91,10 @@ def test_info_verifies_what_is_kept_of_trainings(
     assert {path.suffix for path in kept} == {".npz", ".npy", ".json", ".safetensors"}
     Path("work/scores.h5").unlink()
     assert exit_code(["info", "--workdir", "work"]) == 2
-    assert "there is nothing but trainings in work. The command that began them" in capsys.readouterr().err
+    assert (
+        "there is nothing but trainings in work. The command that began them"
+        in capsys.readouterr().err
+    )
     for path in kept:
         whole = path.read_bytes()
         for place in (len(whole) // 3, len(whole) // 2):
@@ -89,7 +106,9 @@ def test_info_verifies_what_is_kept_of_trainings(
         path.write_bytes(whole)
 
 
-def test_info_verifies_that_files_are_what_was_written(stranger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_verifies_that_files_are_what_was_written(
+    stranger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert exit_code(["info", "--verify", "--workdir", "work"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "work/scores.h5: scores, as it was written", "work/selection.h5: selection, as it was written",
@@ -99,7 +118,10 @@ def test_info_verifies_that_files_are_what_was_written(stranger: Path, capsys: p
     path.write_bytes(whole[:3000] + bytes([whole[3000] ^ 4]) + whole[3001:])
     assert exit_code(["info", "--verify", "--workdir", "work"]) == 2
     out, err = capsys.readouterr()
-    assert "selection.h5: selection, as it was written" in out and "scores.h5 is damaged: its checksum" in err
+    assert (
+        "selection.h5: selection, as it was written" in out
+        and "scores.h5 is damaged: its checksum" in err
+    )
     path.write_bytes(whole[: whole.rindex(b"\nprune_kit blake2b")])
     assert exit_code(["info", "--verify", str(path)]) == 2
     assert "has no checksum" in capsys.readouterr().err

@@ -34,7 +34,9 @@ def noisy_pair(n, noise=1.0, seed=0, levels=None):
 def noisy_runs(runs, n, single, seed=0):
     """Normal runs whose agreement, one with another, is `single`."""
     chance = np.random.default_rng(seed)
-    return math.sqrt(single) * chance.normal(size=n) + math.sqrt(1 - single) * chance.normal(size=(runs, n))
+    return math.sqrt(single) * chance.normal(size=n) + math.sqrt(1 - single) * chance.normal(
+        size=(runs, n)
+    )
 
 
 def resample(n, seed):
@@ -98,7 +100,9 @@ def test_the_ends_are_those_that_a_selection_would_cut_off():
 def test_the_overlap_is_the_share_of_a_set_that_is_in_the_other():
     x, y = noisy_pair(300)
     [found] = agreements(np.stack([x, y]), scattered(300), [(0, 1)], top=0.2)
-    hard, easy = (len(set(np.argsort(s * x)[:60]) & set(np.argsort(s * y)[:60])) / 60 for s in (-1, 1))
+    hard, easy = (
+        len(set(np.argsort(s * x)[:60]) & set(np.argsort(s * y)[:60])) / 60 for s in (-1, 1)
+    )
     assert (found.hardest.value, found.easiest.value) == (hard, easy)
 
 
@@ -106,7 +110,11 @@ def test_the_overlap_is_the_share_of_a_set_that_is_in_the_other():
 def test_a_score_agrees_wholly_with_itself_and_its_opposite_wholly_disagrees(values):
     count = len(values)
     [same, opposite] = agreements(
-        np.stack([values, values, -values]), scattered(count), [(0, 1), (0, 2)], top=0.4, bootstrap=20
+        np.stack([values, values, -values]),
+        scattered(count),
+        [(0, 1), (0, 2)],
+        top=0.4,
+        bootstrap=20,
     )
     assert same.hardest.value == same.easiest.value == same.hardest.low == 1
     if len(set(values)) > 1:
@@ -128,7 +136,9 @@ def test_a_share_out_of_range_is_refused(top):
 
 
 def test_a_share_of_no_example_is_refused_with_the_least_that_there_is():
-    with pytest.raises(OptionError, match=r"--top 0.001 of 100 examples is none; the least is --top 0.01"):
+    with pytest.raises(
+        OptionError, match=r"--top 0.001 of 100 examples is none; the least is --top 0.01"
+    ):
         end_count(0.001, 100)
 
 
@@ -142,15 +152,22 @@ def test_intervals_hold_the_number_and_narrow_with_more_examples():
         for estimate in (found.spearman, found.kendall, found.hardest, found.easiest):
             assert estimate.low <= estimate.value <= estimate.high
         widths.append([e.high - e.low for e in (found.spearman, found.kendall, found.hardest)])
-    assert all(wide > 2.5 * narrow for wide, narrow in zip(*widths, strict=True))  # by 4, up to chance
+    assert all(
+        wide > 2.5 * narrow for wide, narrow in zip(*widths, strict=True)
+    )  # by 4, up to chance
 
 
 @pytest.mark.parametrize("levels", [None, 1])
 @pytest.mark.parametrize("n", [150, 3000])
-def test_the_asymptotic_interval_of_kendall_is_as_wide_as_the_bootstrap_of_whole_resamples(n, levels):
+def test_the_asymptotic_interval_of_kendall_is_as_wide_as_the_bootstrap_of_whole_resamples(
+    n, levels
+):
     x, y = noisy_pair(n, levels=levels)
     found = kendall(x, y)
-    draws = [stats.kendalltau(x[rows], y[rows]).statistic for rows, _ in (resample(n, seed) for seed in range(300))]
+    draws = [
+        stats.kendalltau(x[rows], y[rows]).statistic
+        for rows, _ in (resample(n, seed) for seed in range(300))
+    ]
     low, high = np.quantile(draws, (0.025, 0.975))
     assert found.high - found.low == pytest.approx(high - low, rel=0.2)
 
@@ -167,7 +184,9 @@ def test_the_interval_of_spearman_covers_the_truth_as_often_as_it_says():
 
 def test_the_same_seed_gives_the_same_interval_and_no_resamples_none():
     scores = np.stack(noisy_pair(80))
-    one, again, other = (agreements(scores, scattered(80), [(0, 1)], seed=seed)[0] for seed in (3, 3, 4))
+    one, again, other = (
+        agreements(scores, scattered(80), [(0, 1)], seed=seed)[0] for seed in (3, 3, 4)
+    )
     assert one == again != other
     [bare] = agreements(scores, scattered(80), [(0, 1)], bootstrap=0)
     assert bare.spearman.value == one.spearman.value
@@ -188,7 +207,10 @@ def test_agreement_of_means_is_the_average_over_all_pairs_of_groups_without_a_co
     runs = noisy_runs(4, 100, 0.5)
     found = stability("el2n@20", runs)
     pairs = [((0, 1), (2, 3)), ((0, 2), (1, 3)), ((0, 3), (1, 2))]
-    expected = [stats.spearmanr(*(runs[list(group)].mean(axis=0) for group in pair)).statistic for pair in pairs]
+    expected = [
+        stats.spearmanr(*(runs[list(group)].mean(axis=0) for group in pair)).statistic
+        for pair in pairs
+    ]
     assert found.independent[1] == pytest.approx(np.mean(expected))
     singles = [stats.spearmanr(runs[i], runs[j]).statistic for i in range(4) for j in range(i)]
     assert found.independent[0] == pytest.approx(np.mean(singles))
@@ -203,7 +225,9 @@ def spearman_of_means(single, k):
 @pytest.mark.parametrize("single", [0.9, 0.85, 0.6, 0.3])
 def test_means_agree_as_runs_of_known_reliability_must_and_so_many_are_enough(single):
     found = stability("el2n@20", noisy_runs(10, 20_000, single))
-    assert found.independent[:5] == pytest.approx([spearman_of_means(single, k) for k in range(1, 6)], abs=0.01)
+    assert found.independent[:5] == pytest.approx(
+        [spearman_of_means(single, k) for k in range(1, 6)], abs=0.01
+    )
     needed = next(k for k in range(1, 1000) if spearman_of_means(single, k) >= found.bar)
     assert found.enough == (needed if needed <= 5 else None)
     assert found.predicted == pytest.approx(needed, rel=0.1)
@@ -211,7 +235,10 @@ def test_means_agree_as_runs_of_known_reliability_must_and_so_many_are_enough(si
 
 def test_the_sentence_says_how_many_runs_are_enough_or_how_many_it_would_take():
     runs = noisy_runs(10, 5000, 0.8)
-    assert "5 runs are enough: two independent means of 5 runs agree with" in stability("s", runs, bar=0.94).sentence()
+    assert (
+        "5 runs are enough: two independent means of 5 runs agree with"
+        in stability("s", runs, bar=0.94).sentence()
+    )
     assert "about 9 of the 10 runs are enough" in stability("s", runs, bar=0.97).sentence()
     few = stability("s", runs[:3]).sentence()
     assert "s: 3 runs are too few: two independent means of 1 run agree with Spearman 0.7" in few

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from prune_kit.comparison.dynamics import bimodality, correlation, dynamics, matched_epochs, order_correlation
+from prune_kit.comparison.dynamics import (
+    bimodality,
+    correlation,
+    dynamics,
+    matched_epochs,
+    order_correlation,
+)
 from prune_kit.errors import IdentityError, TableError
 from prune_kit.results.table import ScoreTable
 from tests.small_tables import column_of, rows_of
@@ -15,7 +21,9 @@ from tests.small_tables import column_of, rows_of
 N, M = 40, 12
 
 
-def ensemble(consistency: dict[int, np.ndarray], test: dict[int, np.ndarray] | None = None) -> ScoreTable:
+def ensemble(
+    consistency: dict[int, np.ndarray], test: dict[int, np.ndarray] | None = None
+) -> ScoreTable:
     """A table with these consistency columns, by epoch; the last training row is held out."""
     role = np.r_[np.zeros(N, np.uint8), np.uint8(1)]
     columns = {}
@@ -62,13 +70,21 @@ def test_each_epoch_is_described_on_train_and_test_in_the_order_of_the_epochs() 
 def test_an_epoch_is_matched_with_the_nearest_within_one_point() -> None:
     levels = {1: 0.3, 2: 0.5, 5: 0.7, 9: 0.9}
     others = {1: 0.48, 2: 0.506, 3: 0.515, 4: 0.695, 8: 0.95}
-    a = ensemble({epoch: np.repeat([level - 0.01, level + 0.01], N // 2) for epoch, level in levels.items()})
-    b = ensemble({epoch: np.tile([level - 0.01, level + 0.01], N // 2) for epoch, level in others.items()})
+    a = ensemble(
+        {epoch: np.repeat([level - 0.01, level + 0.01], N // 2) for epoch, level in levels.items()}
+    )
+    b = ensemble(
+        {epoch: np.tile([level - 0.01, level + 0.01], N // 2) for epoch, level in others.items()}
+    )
     found = matched_epochs(a, b)
     assert [(match.epoch, match.other_epoch) for match in found] == [(2, 2), (5, 4)]
     assert found[0].accuracy == pytest.approx(0.5)
     assert found[0].other_accuracy == pytest.approx(0.506)
-    assert [(m.epoch, m.other_epoch) for m in matched_epochs(a, b, tolerance=0.06)] == [(2, 2), (5, 4), (9, 8)]
+    assert [(m.epoch, m.other_epoch) for m in matched_epochs(a, b, tolerance=0.06)] == [
+        (2, 2),
+        (5, 4),
+        (9, 8),
+    ]
     assert matched_epochs(a, b, tolerance=0.001) == []
 
 
@@ -89,7 +105,9 @@ def test_the_order_of_learning_is_compared_over_all_epochs_that_each_has() -> No
     one = {epoch: shares(epoch, 0.2 * epoch) for epoch in (1, 2, 3)}
     other = {epoch: shares(10 + epoch, 0.1 * epoch) for epoch in (4, 8)}
     train, test = order_correlation(ensemble(one), ensemble(other))
-    expected = stats.pearsonr(np.mean(list(one.values()), axis=0), np.mean(list(other.values()), axis=0)).statistic
+    expected = stats.pearsonr(
+        np.mean(list(one.values()), axis=0), np.mean(list(other.values()), axis=0)
+    ).statistic
     assert train.pearson == pytest.approx(expected, abs=1e-6)
     assert test is None
     same = ensemble(one, {epoch: shares(epoch, 0.5, M) for epoch in one})
@@ -113,5 +131,7 @@ def test_tables_of_other_data_never_meet() -> None:
 
 def test_a_table_without_consistency_says_how_to_get_it() -> None:
     table = ScoreTable(rows_of(np.zeros(3, np.int64)), {"el2n@20": column_of([1, 2, 3])})
-    with pytest.raises(TableError, match=r"it has: el2n@20\. Run: prune-kit score --method consistency --epoch"):
+    with pytest.raises(
+        TableError, match=r"it has: el2n@20\. Run: prune-kit score --method consistency --epoch"
+    ):
         dynamics(table)

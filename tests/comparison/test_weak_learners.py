@@ -23,26 +23,43 @@ def digits() -> Dataset:
 
 def brightness(images: np.ndarray) -> np.ndarray:
     """The rank of an image's brightness: some score, without ties, that has to do with nothing in particular."""
-    ranks: np.ndarray = np.argsort(np.argsort(images.reshape(len(images), -1).sum(axis=1), kind="stable")).astype(float)
+    ranks: np.ndarray = np.argsort(
+        np.argsort(images.reshape(len(images), -1).sum(axis=1), kind="stable")
+    ).astype(float)
     return ranks
 
 
-def table_of(data: Dataset, name: str = "consistency@5", *, test: bool = True, harder: str = "lower") -> ScoreTable:
+def table_of(
+    data: Dataset, name: str = "consistency@5", *, test: bool = True, harder: str = "lower"
+) -> ScoreTable:
     scores = {"scores": brightness(data.test.images).astype(np.float32)} if test else {}
-    return ScoreTable(data.rows, {name: column_of(brightness(data.images), name=name, harder=harder, test=scores)})
+    return ScoreTable(
+        data.rows, {name: column_of(brightness(data.images), name=name, harder=harder, test=scores)}
+    )
 
 
 def test_thirds_and_accuracies_are_those_of_a_learner_fitted_by_hand(digits: Dataset) -> None:
     found = probe(digits, table_of(digits), learners=["naive_bayes"])
     rows, test = digits.rows.training, digits.test
-    flat = [np.float32(images.reshape(len(images), -1) / 255) for images in (digits.images[rows], test.images)]
+    flat = [
+        np.float32(images.reshape(len(images), -1) / 255)
+        for images in (digits.images[rows], test.images)
+    ]
     right = GaussianNB().fit(flat[0], digits.labels[rows]).predict(flat[1]) == test.label
     easiest_first = np.argsort(-brightness(test.images))
-    thirds = [right[part].mean() for part in (easiest_first[:120], easiest_first[120:240], easiest_first[240:])]
+    thirds = [
+        right[part].mean()
+        for part in (easiest_first[:120], easiest_first[120:240], easiest_first[240:])
+    ]
     (line,) = found.probes
     assert (line.learner, line.stages, line.accuracy) == ("naive_bayes", None, right.mean())
     assert [line.easy, line.middle, line.hard] == thirds
-    assert (found.by, found.fitted, found.judged, found.where) == ("consistency@5", 1438, 359, "test examples")
+    assert (found.by, found.fitted, found.judged, found.where) == (
+        "consistency@5",
+        1438,
+        359,
+        "test examples",
+    )
     assert found.tied == 1 / 359
     assert found.boosting is None
 
@@ -58,7 +75,8 @@ def test_a_score_of_which_higher_is_harder_turns_the_thirds_around(digits: Datas
 def test_boosting_is_judged_at_every_stage_and_its_order_correlated(digits: Dataset) -> None:
     table = table_of(digits)
     lines = {
-        stages: probe(digits, table, learners=["adaboost"], stages=[stages], rows=400).probes[0] for stages in (1, 2, 3)
+        stages: probe(digits, table, learners=["adaboost"], stages=[stages], rows=400).probes[0]
+        for stages in (1, 2, 3)
     }
     found = probe(digits, table, learners=["adaboost"], stages=[3, 1, 2], rows=400)
     assert [line.stages for line in found.probes] == [1, 2, 3]
@@ -67,9 +85,17 @@ def test_boosting_is_judged_at_every_stage_and_its_order_correlated(digits: Data
     own = found.boosting
     assert own is not None
 
-    rows, test = np.sort(np.random.default_rng([0, 2]).permutation(digits.rows.training)[:400]), digits.test
-    flat = [np.float32(images.reshape(len(images), -1) / 255) for images in (digits.images[rows], test.images)]
-    boosting = AdaBoostClassifier(RidgeClassifier(), n_estimators=3).fit(flat[0], digits.labels[rows])
+    rows, test = (
+        np.sort(np.random.default_rng([0, 2]).permutation(digits.rows.training)[:400]),
+        digits.test,
+    )
+    flat = [
+        np.float32(images.reshape(len(images), -1) / 255)
+        for images in (digits.images[rows], test.images)
+    ]
+    boosting = AdaBoostClassifier(RidgeClassifier(), n_estimators=3).fit(
+        flat[0], digits.labels[rows]
+    )
     staged = np.stack([predicted == test.label for predicted in boosting.staged_predict(flat[1])])
     assert right.tolist() == staged.mean(axis=1).tolist()
     share, ease = staged.mean(axis=0), brightness(test.images)
@@ -86,7 +112,9 @@ def test_every_learner_learns_something_and_the_same_again(digits: Dataset) -> N
     assert found.probes != probe(digits, table, rows=300, stages=[2], seed=1).probes
 
 
-def test_without_scores_of_test_examples_no_learner_is_judged_on_what_it_was_fitted_on(digits: Dataset) -> None:
+def test_without_scores_of_test_examples_no_learner_is_judged_on_what_it_was_fitted_on(
+    digits: Dataset,
+) -> None:
     found = probe(digits, table_of(digits, test=False), learners=["knn"])
     assert (found.fitted, found.judged) == (719, 719)
     assert found.where == "training rows that they were not fitted on"
@@ -95,12 +123,19 @@ def test_without_scores_of_test_examples_no_learner_is_judged_on_what_it_was_fit
     assert 0.5 < line.accuracy < 0.99
 
 
-def test_the_column_is_the_latest_learning_speed_then_consistency_then_the_only_one(digits: Dataset) -> None:
+def test_the_column_is_the_latest_learning_speed_then_consistency_then_the_only_one(
+    digits: Dataset,
+) -> None:
     def chosen(*names: str) -> str:
         columns = {name: table_of(digits, name).columns[name] for name in names}
-        return probe(digits, ScoreTable(digits.rows, columns), learners=["naive_bayes"], rows=200).by
+        return probe(
+            digits, ScoreTable(digits.rows, columns), learners=["naive_bayes"], rows=200
+        ).by
 
-    assert chosen("consistency@20", "learning_speed@5", "learning_speed@20", "el2n@20") == "learning_speed@20"
+    assert (
+        chosen("consistency@20", "learning_speed@5", "learning_speed@20", "el2n@20")
+        == "learning_speed@20"
+    )
     assert chosen("el2n@20", "consistency@5", "consistency@10") == "consistency@10"
     assert chosen("el2n@20") == "el2n@20"
     with pytest.raises(TableError, match="which column"):
@@ -113,7 +148,9 @@ def test_ties_are_counted_and_broken_by_digest(digits: Dataset) -> None:
     column = replace(table_of(digits).columns["consistency@5"], test={"scores": scores})
     found = probe(digits, ScoreTable(digits.rows, {"consistency@5": column}), learners=["knn"])
     assert found.tied == 180 / 359
-    same = replace(column, test={"scores": np.zeros_like(scores)})  # in which the digest alone says who comes first
+    same = replace(
+        column, test={"scores": np.zeros_like(scores)}
+    )  # in which the digest alone says who comes first
     again = probe(digits, ScoreTable(digits.rows, {"consistency@5": same}), learners=["knn"])
     assert again.tied == 1
     assert again.probes == found.probes
@@ -130,13 +167,20 @@ def test_what_cannot_be_is_refused(digits: Dataset) -> None:
         probe(digits, table, rows=1)
     with pytest.raises(IdentityError, match="another data set"):
         probe(shapes_data(), table)
-    nan = replace(table.columns["consistency@5"], values=np.full(len(digits), np.nan, np.float32), test={})
+    nan = replace(
+        table.columns["consistency@5"], values=np.full(len(digits), np.nan, np.float32), test={}
+    )
     with pytest.raises(TableError, match=r"has no score \(NaN\) for .* examples to judge on"):
         probe(digits, table.with_columns([nan]), learners=["knn"])
 
 
 def test_boosting_that_has_nothing_to_boost_says_so() -> None:
     images, label = np.zeros((40, 4, 4), np.uint8), np.repeat([0, 1], 20)
-    blank = from_arrays(images, label, name="blank", spec="blank", test_images=images, test_label=label)
-    with pytest.raises(OptionError, match=f"AdaBoost cannot start on these 40 rows .*--learners {','.join(LEARNERS)}"):
+    blank = from_arrays(
+        images, label, name="blank", spec="blank", test_images=images, test_label=label
+    )
+    with pytest.raises(
+        OptionError,
+        match=f"AdaBoost cannot start on these 40 rows .*--learners {','.join(LEARNERS)}",
+    ):
         probe(blank, table_of(blank), learners=["adaboost"])

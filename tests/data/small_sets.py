@@ -11,10 +11,16 @@ from PIL import Image
 
 def idx_bytes(array):
     """An array of bytes in the IDX format."""
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    return (
+        bytes([0, 0, 8, array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.tobytes()
+    )
 
 
-def write_idx_folder(folder, n=30, n_test=10, side=6, classes=10, name="{}-idx{}-ubyte", zipped=True):
+def write_idx_folder(
+    folder, n=30, n_test=10, side=6, classes=10, name="{}-idx{}-ubyte", zipped=True
+):
     """The four files of MNIST with random pixels; returns the training images and labels."""
     rng = np.random.default_rng(0)
     arrays = {}
@@ -66,7 +72,9 @@ class _Python2Pickler:
         put(b"(K\x01(")
         for length in array.shape:
             put(b"J" + struct.pack("<i", length))
-        put(b"tcnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89")
+        put(
+            b"tcnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
+        )
         self.save(array.tobytes())
         put(b"tb")
 
@@ -93,7 +101,9 @@ def random_image(seed, size=(8, 8), mode="RGB"):
     return Image.frombytes(mode, size, pixels.tobytes())
 
 
-def write_tree(folder, classes=("cat", "dog"), per_class=4, size=(8, 8), mode="RGB", suffix=".png", seed=0):
+def write_tree(
+    folder, classes=("cat", "dog"), per_class=4, size=(8, 8), mode="RGB", suffix=".png", seed=0
+):
     """Class folders with a few images each."""
     for number, name in enumerate(classes):
         (folder / name).mkdir(parents=True, exist_ok=True)

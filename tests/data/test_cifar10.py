@@ -10,7 +10,18 @@ from prune_kit.data.spec import load_data
 from prune_kit.errors import DataError
 from tests.data.small_sets import Malicious, malicious_pickle, python2_pickle
 
-NAMES = [b"airplane", b"automobile", b"bird", b"cat", b"deer", b"dog", b"frog", b"horse", b"ship", b"truck"]
+NAMES = [
+    b"airplane",
+    b"automobile",
+    b"bird",
+    b"cat",
+    b"deer",
+    b"dog",
+    b"frog",
+    b"horse",
+    b"ship",
+    b"truck",
+]
 BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
 
 
@@ -19,19 +30,26 @@ def batches():
     """Planes (10, 3072) and labels per file, as the original files store them."""
     rng = np.random.default_rng(0)
     return {
-        name: (rng.integers(0, 256, (10, 3072), dtype=np.uint8), [int(c) for c in rng.permutation(10)])
+        name: (
+            rng.integers(0, 256, (10, 3072), dtype=np.uint8),
+            [int(c) for c in rng.permutation(10)],
+        )
         for name in BATCHES
     }
 
 
 def python_files(batches, dump=python2_pickle):
-    files = {name: dump({b"data": planes, b"labels": label}) for name, (planes, label) in batches.items()}
+    files = {
+        name: dump({b"data": planes, b"labels": label}) for name, (planes, label) in batches.items()
+    }
     return files | {"batches.meta": dump({b"label_names": NAMES, b"num_vis": 3072})}
 
 
 def binary_files(batches):
     files = {
-        f"{name}.bin": b"".join(bytes([c]) + row.tobytes() for row, c in zip(planes, label, strict=True))
+        f"{name}.bin": b"".join(
+            bytes([c]) + row.tobytes() for row, c in zip(planes, label, strict=True)
+        )
         for name, (planes, label) in batches.items()
     }
     return files | {"batches.meta.txt": b"\n".join(NAMES) + b"\n\n"}
@@ -55,10 +73,14 @@ def write_tar(path, files, inside):
 
 def check(data, batches):
     planes = np.concatenate([batches[name][0] for name in BATCHES[:5]])
-    red, green, blue = (planes[13, part * 1024 : (part + 1) * 1024].reshape(32, 32) for part in range(3))
+    red, green, blue = (
+        planes[13, part * 1024 : (part + 1) * 1024].reshape(32, 32) for part in range(3)
+    )
     np.testing.assert_array_equal(data.images[13], np.dstack([red, green, blue]))
     np.testing.assert_array_equal(data.images, planes.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-    np.testing.assert_array_equal(data.labels, [c for name in BATCHES[:5] for c in batches[name][1]])
+    np.testing.assert_array_equal(
+        data.labels, [c for name in BATCHES[:5] for c in batches[name][1]]
+    )
     np.testing.assert_array_equal(data.test.label, batches["test_batch"][1])
     assert data.class_names == tuple(name.decode() for name in NAMES)
     assert data.ids[13] == b"train/13"
@@ -69,7 +91,9 @@ def python3_pickle(value):
 
 
 def numpy1_pickle(value):
-    return pickle.dumps(value, protocol=2).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+    return pickle.dumps(value, protocol=2).replace(
+        b"numpy._core.multiarray", b"numpy.core.multiarray"
+    )
 
 
 @pytest.mark.parametrize("inside", [".", "cifar-10-batches-py"])
@@ -117,13 +141,22 @@ def test_the_python_files_are_read_as_torchvision_reads_them(tmp_path, batches, 
 def test_a_pickle_that_names_a_function_is_refused_and_not_run(tmp_path, batches):
     files = python_files(batches) | {"data_batch_2": malicious_pickle(tmp_path / "made")}
     write(tmp_path, files)
-    with pytest.raises(DataError, match=r"data_batch_2 names (posix|nt)\.mkdir, .* nothing was run"):
+    with pytest.raises(
+        DataError, match=r"data_batch_2 names (posix|nt)\.mkdir, .* nothing was run"
+    ):
         load_data(f"cifar10:{tmp_path}")
     assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize(
-    "name", [b"builtins\neval", b"numpy\nload", b"numpy.core.multiarray\nfromfile", b"os\nsystem", b"codecs\nencode"]
+    "name",
+    [
+        b"builtins\neval",
+        b"numpy\nload",
+        b"numpy.core.multiarray\nfromfile",
+        b"os\nsystem",
+        b"codecs\nencode",
+    ],
 )
 def test_no_other_name_is_admitted(name):
     with pytest.raises(DataError, match=name.decode().replace("\n", r"\.")):
@@ -140,7 +173,9 @@ def test_an_odd_codec_is_refused():
 
 def test_an_array_that_lies_column_first_is_read_right():
     array = np.asfortranarray(np.arange(12, dtype=np.uint8).reshape(3, 4))
-    np.testing.assert_array_equal(read_plain_pickle(pickle.dumps({"a": array}, protocol=2), "this file")["a"], array)
+    np.testing.assert_array_equal(
+        read_plain_pickle(pickle.dumps({"a": array}, protocol=2), "this file")["a"], array
+    )
 
 
 @pytest.mark.parametrize(
@@ -186,7 +221,9 @@ def test_a_truncated_binary_file_is_named(tmp_path, batches, cut):
     files = binary_files(batches)
     files["data_batch_2.bin"] = files["data_batch_2.bin"][:-cut]
     write(tmp_path, files)
-    with pytest.raises(DataError, match=r"data_batch_2\.bin has 30,?\d+ bytes|data_batch_2\.bin has 27,"):
+    with pytest.raises(
+        DataError, match=r"data_batch_2\.bin has 30,?\d+ bytes|data_batch_2\.bin has 27,"
+    ):
         load_data(f"cifar10:{tmp_path}")
 
 
@@ -194,13 +231,17 @@ def test_a_batch_cut_short_between_two_images_is_named(tmp_path, batches):
     files = binary_files(batches)
     files["data_batch_2.bin"] = files["data_batch_2.bin"][:-3073]
     write(tmp_path, files)
-    with pytest.raises(DataError, match=r"data_batch_2\.bin holds 9 images, but data_batch_1\.bin holds 10"):
+    with pytest.raises(
+        DataError, match=r"data_batch_2\.bin holds 9 images, but data_batch_1\.bin holds 10"
+    ):
         load_data(f"cifar10:{tmp_path}")
 
 
 @pytest.mark.parametrize("keep", [0, 10, 5_000, 60_000])
 def test_a_truncated_archive_is_named(tmp_path, batches, keep):
-    path = write_tar(tmp_path / "cifar-10-binary.tar.gz", binary_files(batches), "cifar-10-batches-bin")
+    path = write_tar(
+        tmp_path / "cifar-10-binary.tar.gz", binary_files(batches), "cifar-10-batches-bin"
+    )
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz is no whole"):
         load_data(f"cifar10:{tmp_path}")
@@ -228,7 +269,8 @@ def test_a_folder_without_any_of_it_says_what_was_looked_for(tmp_path, make):
     if make:
         folder.mkdir()
     with pytest.raises(
-        DataError, match=r"looked for cifar-10-python\.tar\.gz, or cifar-10-batches-py/ with data_batch_1"
+        DataError,
+        match=r"looked for cifar-10-python\.tar\.gz, or cifar-10-batches-py/ with data_batch_1",
     ):
         load_data(f"cifar10:{folder}")
 
@@ -238,9 +280,18 @@ def test_a_folder_without_any_of_it_says_what_was_looked_for(tmp_path, make):
     [
         ({b"labels": [0]}, "has no entry 'data'; it has: labels"),
         ({b"data": b"abc", b"labels": [0]}, "the entry 'data' is bytes; expected uint8"),
-        ({b"data": np.zeros((1, 7), np.uint8), b"labels": [0]}, r"the entry 'data' is uint8 \(1, 7\); expected"),
-        ({b"data": np.zeros((1, 3072), np.uint8), b"labels": [0, 1]}, "the entry 'labels' is not a list of 1 integers"),
-        ({b"data": np.zeros((1, 3072), np.uint8), b"labels": [b"x"]}, "the entry 'labels' is not a list of 1 integers"),
+        (
+            {b"data": np.zeros((1, 7), np.uint8), b"labels": [0]},
+            r"the entry 'data' is uint8 \(1, 7\); expected",
+        ),
+        (
+            {b"data": np.zeros((1, 3072), np.uint8), b"labels": [0, 1]},
+            "the entry 'labels' is not a list of 1 integers",
+        ),
+        (
+            {b"data": np.zeros((1, 3072), np.uint8), b"labels": [b"x"]},
+            "the entry 'labels' is not a list of 1 integers",
+        ),
         ([0], "holds a list; expected a dictionary"),
     ],
 )

@@ -12,7 +12,10 @@ FINE = [f"fine {number}" for number in range(100)]
 def splits():
     rng = np.random.default_rng(0)
     return {
-        name: (rng.integers(0, 256, (n, 3072), dtype=np.uint8), [int(c) for c in rng.permutation(n) % 100])
+        name: (
+            rng.integers(0, 256, (n, 3072), dtype=np.uint8),
+            [int(c) for c in rng.permutation(n) % 100],
+        )
         for name, n in (("train", 200), ("test", 100))
     }
 
@@ -50,7 +53,9 @@ def write_binary(folder, splits):
 def test_the_fine_labels_are_read_from_either_form(tmp_path, splits, write, inside):
     write(tmp_path / inside, splits)
     data = load_data(f"cifar100:{tmp_path}")
-    np.testing.assert_array_equal(data.images, splits["train"][0].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(
+        data.images, splits["train"][0].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    )
     np.testing.assert_array_equal(data.labels, splits["train"][1])
     np.testing.assert_array_equal(data.test.label, splits["test"][1])
     assert data.classes == 100

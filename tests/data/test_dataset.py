@@ -14,7 +14,9 @@ LABEL = np.arange(30) % 3
 
 
 def made(**changes):
-    return from_arrays(**{"images": IMAGES, "label": LABEL, "name": "mine", "spec": "mine:here"} | changes)
+    return from_arrays(
+        **{"images": IMAGES, "label": LABEL, "name": "mine", "spec": "mine:here"} | changes
+    )
 
 
 # held-out rows
@@ -102,7 +104,9 @@ def test_labels_that_do_not_fit_are_refused(label, reason):
 
 def test_bytes_and_texts_are_the_same_ids():
     texts = [f"é{row}" for row in range(30)]
-    assert made(ids=texts).ids.tolist() == made(ids=np.array([t.encode() for t in texts])).ids.tolist()
+    assert (
+        made(ids=texts).ids.tolist() == made(ids=np.array([t.encode() for t in texts])).ids.tolist()
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,7 +122,10 @@ def test_bytes_and_texts_are_the_same_ids():
         ({"label": LABEL * 10**15}, "label 2000000000000000 is out of range"),
         ({"label": LABEL, "class_names": ("a", "b")}, r"label 2 in row 2 is out of range 0 \.\. 1"),
         ({"ids": ["a"]}, "mine: 1 ids for 30 images"),
-        ({"images": IMAGES[:3], "label": LABEL[:3]}, "too few to hold out a fifth; give it a test set"),
+        (
+            {"images": IMAGES[:3], "label": LABEL[:3]},
+            "too few to hold out a fifth; give it a test set",
+        ),
     ],
 )
 def test_wrong_arrays_are_refused_with_what_is_wrong(changes, reason):
@@ -130,7 +137,9 @@ def test_wrong_arrays_are_refused_with_what_is_wrong(changes, reason):
 
 
 def test_every_source_is_listed_as_the_user_writes_it():
-    assert {"digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "folder", "npz"} <= set(source_names())
+    assert {"digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "folder", "npz"} <= set(
+        source_names()
+    )
     assert "function" not in source_names()
 
 
@@ -200,7 +209,10 @@ def test_a_csv_gives_its_column_label(tmp_path, text):
         (b"", "has no row under its first line"),
         (b"index,label\n", "has no row under its first line"),
         (b"a,b\n1,2\n", "has no column 'label'"),
-        (b"index,label\n1,0\n1,1\n", "must speak of each of the 3 rows once; its 2 lines speak of 1 of them"),
+        (
+            b"index,label\n1,0\n1,1\n",
+            "must speak of each of the 3 rows once; its 2 lines speak of 1 of them",
+        ),
         (b"id,label\na,0\na,1\n", "must speak of each of the 3 rows once"),
         (b"id,label\nd,0\n", "speaks of 'd', which is no id of the data, such as 'a'"),
         (b"index,id,label\n0,b,0\n1,a,1\n2,c,2\n", "calls row 0 'b'; in the data it is 'a'"),

@@ -76,7 +76,9 @@ def test_train_and_test_are_two_sets_with_ids_from_the_root(tree):
     assert data.shape == (8, 8, 1)
     assert (len(data), len(data.test.label)) == (8, 2)
     assert data.preparation == ""
-    np.testing.assert_array_equal(data.test.images[1, :, :, 0], np.asarray(Image.open(tree / "test/dog/0000.png")))
+    np.testing.assert_array_equal(
+        data.test.images[1, :, :, 0], np.asarray(Image.open(tree / "test/dog/0000.png"))
+    )
 
 
 def test_val_stands_in_where_there_is_no_test(tree):
@@ -102,7 +104,9 @@ def test_a_class_may_be_called_train(tmp_path):
 
 def test_digests_are_those_of_the_files_bytes(tree):
     data = load(tree)
-    np.testing.assert_array_equal(data.rows.digest, content_digests((tree / i.decode()).read_bytes() for i in data.ids))
+    np.testing.assert_array_equal(
+        data.rows.digest, content_digests((tree / i.decode()).read_bytes() for i in data.ids)
+    )
     contents = [(tree / i.decode()).read_bytes() for i in data.test.id]
     np.testing.assert_array_equal(data.test.digest, content_digests(contents))
 
@@ -134,7 +138,9 @@ def test_torch_can_wrap_the_images_and_write_to_its_own_copy(tree):
     ],
 )
 def test_each_mode_has_its_number_of_channels(tmp_path, mode, suffix, channels):
-    root = write_tree(tmp_path / "tree", mode="RGB" if mode in ("P", "1") else mode, suffix=suffix, per_class=3)
+    root = write_tree(
+        tmp_path / "tree", mode="RGB" if mode in ("P", "1") else mode, suffix=suffix, per_class=3
+    )
     if mode in ("P", "1"):
         for path in root.rglob("*.png"):
             Image.open(path).convert(mode).save(path)
@@ -142,17 +148,23 @@ def test_each_mode_has_its_number_of_channels(tmp_path, mode, suffix, channels):
     assert data.shape == (8, 8, channels)
     path = root / data.ids[2].decode()
     np.testing.assert_array_equal(
-        data.images[2].squeeze(), np.asarray(Image.open(path).convert("L" if channels == 1 else "RGB"))
+        data.images[2].squeeze(),
+        np.asarray(Image.open(path).convert("L" if channels == 1 else "RGB")),
     )
 
 
 def test_sixteen_bit_and_floating_images_are_refused_by_mode(tmp_path):
-    for mode, dtype, suffix in (("I;16", np.uint16, ".png"), ("F", np.float32, ".tif"), ("I", np.int32, ".tif")):
+    for mode, dtype, suffix in (
+        ("I;16", np.uint16, ".png"),
+        ("F", np.float32, ".tif"),
+        ("I", np.int32, ".tif"),
+    ):
         root = write_tree(tmp_path / suffix / mode)
         path = root / "dog" / f"0009{suffix}"
         Image.fromarray(np.ones((8, 8), dtype)).save(path)
         with pytest.raises(
-            DataError, match=rf"0009\{suffix} has pixels of mode {mode[0]}.*; expected 8 bits per channel"
+            DataError,
+            match=rf"0009\{suffix} has pixels of mode {mode[0]}.*; expected 8 bits per channel",
         ):
             load(root)
 
@@ -162,12 +174,19 @@ def test_a_sixteen_bit_colour_png_is_refused_though_pillow_would_halve_it(tmp_pa
     import zlib
 
     def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     pixels = zlib.compress(b"".join(b"\0" + bytes(8 * 6) for _ in range(8)))
     header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
     root = write_tree(tmp_path / "tree")
-    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    content = (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
     (root / "cat" / "deep.png").write_bytes(content)
     with pytest.raises(DataError, match=r"deep\.png has pixels of mode RGB, 16 bits per channel"):
         load(root)
@@ -176,7 +195,10 @@ def test_a_sixteen_bit_colour_png_is_refused_though_pillow_would_halve_it(tmp_pa
 def test_images_that_differ_in_channels_are_refused_with_one_of_each(tmp_path):
     root = write_tree(tmp_path / "tree")
     random_image(0, mode="L").save(root / "dog" / "grey.png")
-    with pytest.raises(DataError, match=r"cat/0000\.png has 3, .*dog/grey\.png has 1 \(1 of 9 are unlike the first\)"):
+    with pytest.raises(
+        DataError,
+        match=r"cat/0000\.png has 3, .*dog/grey\.png has 1 \(1 of 9 are unlike the first\)",
+    ):
         load(root)
 
 
@@ -184,7 +206,9 @@ def test_images_of_different_sizes_become_squares_as_torchvisions_transforms_mak
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
     root = write_tree(tmp_path / "tree", per_class=1)
-    for number, size in enumerate([(100, 70), (70, 101), (33, 90), (200, 77), (64, 64), (65, 64), (64, 67)]):
+    for number, size in enumerate(
+        [(100, 70), (70, 101), (33, 90), (200, 77), (64, 64), (65, 64), (64, 67)]
+    ):
         random_image(number, size).save(root / "cat" / f"size{number}.png")
     for side in (64, 31):
         data = load(root, image_size=side if side != 64 else None)
@@ -238,7 +262,9 @@ def test_a_moved_folder_is_read_but_not_decoded_again(tree, work):
     moved = tree.rename(tree.with_name("elsewhere"))
     data = load(moved)
     assert work == {"read": 20, "decoded": 10}
-    np.testing.assert_array_equal(data.images[0, :, :, 0], np.asarray(Image.open(moved / "train/cat/0000.png")))
+    np.testing.assert_array_equal(
+        data.images[0, :, :, 0], np.asarray(Image.open(moved / "train/cat/0000.png"))
+    )
 
 
 def test_a_touched_file_is_read_but_not_decoded_again(tree, work):
@@ -274,7 +300,9 @@ def test_another_size_is_another_array(tree, work):
     assert work["decoded"] == 20
 
 
-@pytest.mark.parametrize("damage", ["truncate", "lengthen", "empty", "remove", "other shape", "other type"])
+@pytest.mark.parametrize(
+    "damage", ["truncate", "lengthen", "empty", "remove", "other shape", "other type"]
+)
 def test_a_damaged_array_is_rebuilt(tree, cache, work, damage):
     expected = np.array(load(tree).images)
     (path,) = (cache / "images").glob("*.npy")
@@ -286,7 +314,9 @@ def test_a_damaged_array_is_rebuilt(tree, cache, work, damage):
     elif damage == "other type":
         np.save(path, np.zeros((10, 8, 8, 1), np.int8))
     else:
-        path.write_bytes({"truncate": content[:-1], "lengthen": content + b"\0", "empty": b""}[damage])
+        path.write_bytes(
+            {"truncate": content[:-1], "lengthen": content + b"\0", "empty": b""}[damage]
+        )
     np.testing.assert_array_equal(load(tree).images, expected)
     assert work["decoded"] == 20
 
@@ -387,7 +417,9 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(tree, cache, monkeypatc
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
     """600 files: enough for processes to be started."""
-    return write_tree(tmp_path_factory.mktemp("many") / "tree", per_class=300, size=(3, 3), mode="L")
+    return write_tree(
+        tmp_path_factory.mktemp("many") / "tree", per_class=300, size=(3, 3), mode="L"
+    )
 
 
 def test_many_files_are_decoded_in_order_by_several_processes_and_progress_is_told(many):
@@ -397,7 +429,9 @@ def test_many_files_are_decoded_in_order_by_several_processes_and_progress_is_to
     assert [p.done for p in seen if p.what == "decoding images"] == [0, 256, 512, 600]
     assert {p.total for p in seen} == {600}
     for row in range(0, 600, 37):
-        np.testing.assert_array_equal(data.images[row, :, :, 0], np.asarray(Image.open(many / data.ids[row].decode())))
+        np.testing.assert_array_equal(
+            data.images[row, :, :, 0], np.asarray(Image.open(many / data.ids[row].decode()))
+        )
 
 
 @pytest.mark.parametrize("damage", ["header", "body"])
@@ -424,7 +458,10 @@ def test_a_corrupt_image_among_many_is_named_and_nothing_hangs(many, tmp_path, c
     [
         (b"", "is no image that can be read"),
         (b"hello", "is no image that can be read"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n", "is no image that can be read"),
+        (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n",
+            "is no image that can be read",
+        ),
     ],
 )
 def test_a_file_that_is_no_image_is_named(tree, content, reason):
@@ -471,7 +508,10 @@ def test_train_without_class_folders_is_not_taken_for_a_class(tmp_path):
     for split in ("train", "test"):
         (tmp_path / split).mkdir()
         random_image(0).save(tmp_path / split / "1.png")
-    with pytest.raises(DataError, match="holds test, train, but no class folders in train; expected train/CLASS/FILE"):
+    with pytest.raises(
+        DataError,
+        match="holds test, train, but no class folders in train; expected train/CLASS/FILE",
+    ):
         load(tmp_path)
 
 
@@ -484,7 +524,9 @@ def test_a_test_folder_without_train_is_refused(tree):
 def test_an_empty_class_is_named(tree, work):
     (tree / "train" / "bird").mkdir()
     (tree / "train" / "bird" / "notes.txt").write_text("soon")
-    with pytest.raises(DataError, match=r"class 'bird' is empty: .*train/bird holds no image file \(\.jpg"):
+    with pytest.raises(
+        DataError, match=r"class 'bird' is empty: .*train/bird holds no image file \(\.jpg"
+    ):
         load(tree)
     assert work["read"] == 0
 
@@ -498,7 +540,8 @@ def test_one_class_only_is_refused(tree):
 def test_a_class_that_only_the_test_set_has_is_named(tree):
     (tree / "test" / "dog").rename(tree / "test" / "dgo")
     with pytest.raises(
-        DataError, match=r"test has a class 'dgo' that .*train lacks; the training classes are: cat, dog"
+        DataError,
+        match=r"test has a class 'dgo' that .*train lacks; the training classes are: cat, dog",
     ):
         load(tree)
 

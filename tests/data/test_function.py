@@ -35,7 +35,11 @@ def write(tmp_path, monkeypatch):
         ("X, Y", False),
         ("X, Y, X[:4], Y[:4]", True),
         ("{'x_train': X, 'y_train': Y.tolist(), 'ids': [f'my {i}' for i in range(20)]}", False),
-        ("{'x_train': X, 'y_train': Y, 'x_test': None, 'y_test': None, 'class_names': list('abcd')}", False),
+        (
+            "{'x_train': X, 'y_train': Y, 'x_test': None, 'y_test': None, 'class_names': "
+            "list('abcd')}",
+            False,
+        ),
     ],
 )
 def test_arrays_become_a_data_set(write, result, has_test):
@@ -66,7 +70,10 @@ def test_the_search_path_is_left_as_it_was(write):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("def other():\n    pass\nmine = 3\n", "mypackage.mine has no function 'mine'; it has: other"),
+        (
+            "def other():\n    pass\nmine = 3\n",
+            "mypackage.mine has no function 'mine'; it has: other",
+        ),
         (
             "def mine():\n    return X\n",
             r"mypackage\.mine:mine\(\) returned a ndarray; expected a Dataset, a dictionary",
@@ -76,14 +83,26 @@ def test_the_search_path_is_left_as_it_was(write):
         ("def mine():\n    return {'x': X}\n", "has no x_train and no y_train; it has: x"),
         ("def mine():\n    return [[1], [1, 2]], Y\n", "x_train is no array: "),
         ("def mine():\n    return X / 2, Y\n", r"are float64 .*expected uint8"),
-        ("def mine():\n    raise KeyError('a\\nb')\n", r"mine\(\) failed: KeyError: .* \(.*mine\.py:6\)"),
-        ("def mine(path):\n    pass\n", r"mine\(\) failed: TypeError: .*missing 1 required positional argument"),
+        (
+            "def mine():\n    raise KeyError('a\\nb')\n",
+            r"mine\(\) failed: KeyError: .* \(.*mine\.py:6\)",
+        ),
+        (
+            "def mine(path):\n    pass\n",
+            r"mine\(\) failed: TypeError: .*missing 1 required positional argument",
+        ),
         (
             "import mypackage_that_is_not_there\n",
             r"importing mypackage\.mine failed: ModuleNotFoundError: .*mine\.py:5",
         ),
-        ("def mine(:\n", r"importing mypackage\.mine failed: SyntaxError: invalid syntax \(.*mine\.py:5\)"),
-        ("1 / 0\n", r"importing mypackage\.mine failed: ZeroDivisionError: division by zero \(.*mine\.py:5\)"),
+        (
+            "def mine(:\n",
+            r"importing mypackage\.mine failed: SyntaxError: invalid syntax \(.*mine\.py:5\)",
+        ),
+        (
+            "1 / 0\n",
+            r"importing mypackage\.mine failed: ZeroDivisionError: division by zero \(.*mine\.py:5\)",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(write, text, reason):
@@ -94,7 +113,9 @@ def test_what_is_wrong_is_said_in_one_line(write, text, reason):
 
 
 def test_an_error_of_ours_passes_through(write):
-    write("from prune_kit.errors import DataError\ndef mine():\n    raise DataError('no such disk')\n")
+    write(
+        "from prune_kit.errors import DataError\ndef mine():\n    raise DataError('no such disk')\n"
+    )
     with pytest.raises(DataError, match=r"^no such disk$"):
         load_data("mypackage.mine:mine")
 
@@ -102,5 +123,7 @@ def test_an_error_of_ours_passes_through(write):
 @pytest.mark.parametrize("module", ["mypackage.theirs", "nowhere.at.all"])
 def test_a_missing_module_is_named_with_where_it_was_looked_for(write, module, tmp_path):
     write("")
-    with pytest.raises(DataError, match=f"there is no module '(mypackage.theirs|nowhere)' .looked in {tmp_path}"):
+    with pytest.raises(
+        DataError, match=f"there is no module '(mypackage.theirs|nowhere)' .looked in {tmp_path}"
+    ):
         load_data(f"{module}:mine")

@@ -52,7 +52,9 @@ def test_the_digest_of_an_array_is_that_of_its_bytes_however_it_lies_in_memory()
     images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     turned = np.asfortranarray(images)
     np.testing.assert_array_equal(array_digests(images), array_digests(turned))
-    np.testing.assert_array_equal(array_digests(images), content_digests(image.tobytes() for image in images))
+    np.testing.assert_array_equal(
+        array_digests(images), content_digests(image.tobytes() for image in images)
+    )
 
 
 @given(DIGESTS, st.data())
@@ -69,12 +71,18 @@ def test_the_fingerprint_depends_on_every_label(digest, data):
     digest = np.array(digest, dtype=np.uint64)
     row = data.draw(st.integers(0, len(digest) - 1))
     label = np.zeros(len(digest), np.int64)
-    assert fingerprint(digest, label) != fingerprint(digest, label + (np.arange(len(digest)) == row))
+    assert fingerprint(digest, label) != fingerprint(
+        digest, label + (np.arange(len(digest)) == row)
+    )
 
 
 def test_the_fingerprint_stays_what_it_is_from_version_to_version():
     digest = np.array([1, 2**64 - 1], dtype=np.uint64)
-    assert fingerprint(digest, np.array([0, 7])) == fingerprint(digest, np.array([0, 7], np.uint8)) == GOLDEN
+    assert (
+        fingerprint(digest, np.array([0, 7]))
+        == fingerprint(digest, np.array([0, 7], np.uint8))
+        == GOLDEN
+    )
 
 
 GOLDEN = "3934700852f8d5fce5aa0e605d919ce6"
@@ -93,7 +101,9 @@ def test_another_order_is_called_so(digest, data):
     assume(order != digest)
     row = next(row for row in range(len(digest)) if order[row] != digest[row])
     told = explain_difference(rows_of(order), rows_of(digest))
-    assert told.startswith(f"the same examples in another order (the first that differs is row {row})")
+    assert told.startswith(
+        f"the same examples in another order (the first that differs is row {row})"
+    )
 
 
 @given(DIGESTS, st.data())
@@ -101,7 +111,9 @@ def test_other_labels_are_counted(digest, data):
     changed = data.draw(st.sets(st.integers(0, len(digest) - 1), min_size=1))
     label = np.isin(np.arange(len(digest)), sorted(changed)).astype(int)
     told = explain_difference(rows_of(digest, label), rows_of(digest))
-    assert f"{len(changed)} of {len(digest)} are relabelled, the first in row {min(changed)}" in told
+    assert (
+        f"{len(changed)} of {len(digest)} are relabelled, the first in row {min(changed)}" in told
+    )
 
 
 @given(FEW_DIGESTS, st.data())
@@ -120,14 +132,17 @@ def test_a_few_changed_contents_are_counted_and_the_first_is_named(n, data):
     digest = [1000 + row if row in changed else row for row in range(n)]
     told = explain_difference(rows_of(digest), rows_of(range(n)))
     assert told == (
-        f"{len(changed)} of {n} examples have other content, the first is row {min(changed)} (train/{min(changed)})"
+        f"{len(changed)} of {n} examples have other content, the first is row {min(changed)} "
+        f"(train/{min(changed)})"
     )
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 5))
 def test_another_data_set_is_called_so_with_what_is_in_common(n, m, common):
     assume(common < n and common < m and common < m / 2)
-    told = explain_difference(rows_of(range(n)), rows_of([*range(common), *range(100, 100 + m - common)]))
+    told = explain_difference(
+        rows_of(range(n)), rows_of([*range(common), *range(100, 100 + m - common)])
+    )
     assert told == f"another data set: {n} examples against {m}, {common} of them in common"
 
 
@@ -171,14 +186,22 @@ def test_nothing_in_common_cannot_be_aligned():
 
 
 def test_rows_come_back_from_a_file_as_they_went(tmp_path):
-    rows = replace(rows_of([5, 2**64 - 1, 7], [0, 1, 1]), true_label=np.array([1, 1, 0]), options={"image_size": 64})
+    rows = replace(
+        rows_of([5, 2**64 - 1, 7], [0, 1, 1]),
+        true_label=np.array([1, 1, 0]),
+        options={"image_size": 64},
+    )
     with h5py.File(tmp_path / "a.h5", "w") as file:
         write_rows(file, rows)
     with h5py.File(tmp_path / "a.h5") as file:
         back = read_rows(file)
     for name in ("id", "digest", "label", "role", "true_label"):
         np.testing.assert_array_equal(getattr(back, name), getattr(rows, name))
-    assert (back.class_names, back.data, back.options) == (("a", "b"), "mine:here", {"image_size": 64})
+    assert (back.class_names, back.data, back.options) == (
+        ("a", "b"),
+        "mine:here",
+        {"image_size": 64},
+    )
     assert back.fingerprint == rows.fingerprint
 
 
@@ -189,7 +212,10 @@ def test_rows_that_are_not_the_fingerprinted_ones_are_refused(tmp_path, column):
         values = file[column][()]
         del file[column]
         file[column] = values[:2] if column == "role" else values + values.dtype.type(1)
-    with h5py.File(tmp_path / "a.h5") as file, pytest.raises(FileError, match=r"a\.h5 is damaged: its rows are not"):
+    with (
+        h5py.File(tmp_path / "a.h5") as file,
+        pytest.raises(FileError, match=r"a\.h5 is damaged: its rows are not"),
+    ):
         read_rows(file)
 
 
@@ -211,13 +237,18 @@ def test_at_a_glance_rows_of_different_lengths_are_refused_still(tmp_path):
         write_rows(file, rows_of([5, 6, 7]))
         del file["role"]
         file["role"] = np.zeros(2, np.uint8)
-    with h5py.File(tmp_path / "a.h5") as file, pytest.raises(FileError, match=r"a\.h5 is damaged: its rows are not"):
+    with (
+        h5py.File(tmp_path / "a.h5") as file,
+        pytest.raises(FileError, match=r"a\.h5 is damaged: its rows are not"),
+    ):
         read_rows(file, glance=True)
 
 
 @given(label=st.lists(st.integers(0, 4), max_size=40), data=st.data())
 def test_the_rows_of_each_class_keep_their_order(label, data):
     rows = replace(rows_of(np.arange(len(label)), label), class_names=("a", "b", "c", "d", "e"))
-    index = np.array(data.draw(st.permutations(range(len(label)))), dtype=np.int64)[: data.draw(st.integers(0, 40))]
+    index = np.array(data.draw(st.permutations(range(len(label)))), dtype=np.int64)[
+        : data.draw(st.integers(0, 40))
+    ]
     expected = [[row for row in index if label[row] == number] for number in range(5)]
     assert [part.tolist() for part in rows.per_class(index)] == expected

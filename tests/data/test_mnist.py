@@ -45,7 +45,9 @@ def test_a_missing_folder_is_named_with_the_files_that_it_should_hold(tmp_path):
 
 
 def test_an_empty_folder_says_where_the_files_were_looked_for(tmp_path):
-    with pytest.raises(DataError, match=r"lacks t10k-images.*looked there, in raw and in MNIST/raw"):
+    with pytest.raises(
+        DataError, match=r"lacks t10k-images.*looked there, in raw and in MNIST/raw"
+    ):
         load_data(f"mnist:{tmp_path}")
 
 
@@ -100,13 +102,17 @@ def test_a_file_that_is_not_what_it_says_is_refused_by_name(tmp_path, content, r
 
 def test_more_labels_than_images_are_refused(tmp_path):
     write_idx_folder(tmp_path)
-    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_bytes(np.zeros(31, np.uint8))))
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(
+        gzip.compress(idx_bytes(np.zeros(31, np.uint8)))
+    )
     with pytest.raises(DataError, match=r"labels have shape \(31,\); expected \(30,\)"):
         load_data(f"mnist:{tmp_path}")
 
 
 def test_a_label_out_of_range_is_refused(tmp_path):
     write_idx_folder(tmp_path)
-    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_bytes(np.full(30, 10, np.uint8))))
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(
+        gzip.compress(idx_bytes(np.full(30, 10, np.uint8)))
+    )
     with pytest.raises(DataError, match=r"label 10 in row 0 is out of range 0 \.\. 9"):
         load_data(f"mnist:{tmp_path}")

@@ -28,7 +28,9 @@ def test_every_kind_touches_the_rounded_share_of_the_training_rows_and_no_other(
     planted = plant(data, kind, rate=rate, seed=seed)
     assert planted.touched.sum() == round(rate * len(data.rows.training))
     assert not planted.touched[data.rows.role == HELD_OUT].any()
-    np.testing.assert_array_equal(planted.rows.label[~planted.touched], data.labels[~planted.touched])
+    np.testing.assert_array_equal(
+        planted.rows.label[~planted.touched], data.labels[~planted.touched]
+    )
     np.testing.assert_array_equal(planted.rows.true_label, data.labels)
     np.testing.assert_array_equal(planted.wrong, np.flatnonzero(planted.rows.label != data.labels))
 
@@ -71,7 +73,12 @@ def test_a_matrix_gives_the_rates_that_it_states():
     data = made(30_000)
     planted = plant(data, "matrix", matrix=MATRIX)
     rows = data.rows.training
-    found = np.array([np.bincount(planted.rows.label[rows][data.labels[rows] == c], minlength=3) for c in range(3)])
+    found = np.array(
+        [
+            np.bincount(planted.rows.label[rows][data.labels[rows] == c], minlength=3)
+            for c in range(3)
+        ]
+    )
     np.testing.assert_allclose(found / found.sum(axis=1, keepdims=True), MATRIX, atol=0.015)
     np.testing.assert_array_equal(found == 0, MATRIX == 0)
     np.testing.assert_array_equal(np.flatnonzero(planted.touched), planted.wrong)
@@ -116,7 +123,9 @@ def test_labels_planted_in_other_data_are_refused(tmp_path):
     with pytest.raises(IdentityError, match="is not the data of the labels"):
         planted.over(made(seed=1), tmp_path / "labels.h5")
     relabelled = made()
-    relabelled = replace(relabelled, rows=replace(relabelled.rows, label=relabelled.labels[::-1].copy()))
+    relabelled = replace(
+        relabelled, rows=replace(relabelled.rows, label=relabelled.labels[::-1].copy())
+    )
     with pytest.raises(IdentityError, match="are relabelled"):
         planted.over(relabelled, tmp_path / "labels.h5")
 
@@ -134,7 +143,10 @@ def test_another_file_is_refused(tmp_path):
         ({"kind": "flip", "rate": float("nan")}, "--rate nan is out of range"),
         ({"kind": "flip"}, "--kind flip takes --rate F"),
         ({"kind": "matrix", "rate": 0.1}, "--kind matrix takes --matrix FILE"),
-        ({"kind": "matrix", "rate": 0.1, "matrix": MATRIX}, "--kind matrix takes --matrix FILE, and no --rate"),
+        (
+            {"kind": "matrix", "rate": 0.1, "matrix": MATRIX},
+            "--kind matrix takes --matrix FILE, and no --rate",
+        ),
         ({"kind": "pair", "rate": 0.1, "matrix": MATRIX}, "and no --matrix"),
     ],
 )
@@ -179,9 +191,14 @@ def test_a_matrix_that_is_none_is_refused(tmp_path, text, told):
 
 def test_a_matrix_of_other_than_real_numbers_or_that_is_no_file_is_refused(tmp_path):
     np.save(tmp_path / "m.npy", MATRIX.astype(complex))
-    with pytest.raises(OptionError, match="cannot be read as numbers: they are complex128, and not real"):
+    with pytest.raises(
+        OptionError, match="cannot be read as numbers: they are complex128, and not real"
+    ):
         read_matrix(tmp_path / "m.npy", 3)
-    for path, told in ((tmp_path / "none.csv", "No such file or directory"), (tmp_path, "Is a directory")):
+    for path, told in (
+        (tmp_path / "none.csv", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+    ):
         with pytest.raises(OptionError, match=rf"{path.name} cannot be read: {told}$"):
             read_matrix(path, 3)
 

@@ -32,7 +32,13 @@ def test_all_arrays_are_used(tmp_path):
     colour = np.dstack([X[..., None]] * 1).repeat(3, axis=3)
     names, ids = np.array(["a", "b", "c", "é"]), np.array([f"file {row}" for row in range(20)])
     spec = save(
-        tmp_path, x_train=colour, y_train=Y[:, None], x_test=colour[:4], y_test=Y[:4, None], class_names=names, ids=ids
+        tmp_path,
+        x_train=colour,
+        y_train=Y[:, None],
+        x_test=colour[:4],
+        y_test=Y[:4, None],
+        class_names=names,
+        ids=ids,
     )
     data = load_data(spec)
     assert data.shape == (5, 6, 3)
@@ -55,7 +61,10 @@ def test_other_arrays_in_the_file_are_left_alone(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "reason"),
     [
-        ({"images": X, "y_train": Y}, "has no x_train; it has: images, y_train. Needed are x_train and y_train"),
+        (
+            {"images": X, "y_train": Y},
+            "has no x_train; it has: images, y_train. Needed are x_train and y_train",
+        ),
         ({"images": X}, "has no x_train and no y_train; it has: images"),
         ({"x_train": X, "y_train": Y, "x_test": X}, "has x_test but no y_test"),
         ({"x_train": X, "y_train": Y, "y_test": Y}, "has y_test but no x_test"),
@@ -74,13 +83,25 @@ def test_other_arrays_in_the_file_are_left_alone(tmp_path):
         ),
         ({"x_train": X, "y_train": Y * 0}, "one class only"),
         ({"x_train": X, "y_train": np.where(Y == 2, 4, Y)}, r"class 2 \('2'\) is empty"),
-        ({"x_train": X, "y_train": Y, "class_names": ["a", "b", "c"]}, r"label 3 in row 3 is out of range 0 \.\. 2"),
+        (
+            {"x_train": X, "y_train": Y, "class_names": ["a", "b", "c"]},
+            r"label 3 in row 3 is out of range 0 \.\. 2",
+        ),
         ({"x_train": X, "y_train": Y, "class_names": list("abcde")}, r"class 4 \('e'\) is empty"),
-        ({"x_train": X, "y_train": Y, "class_names": [["a", "b"]]}, "class_names is <U1 .*expected a list of texts"),
-        ({"x_train": X, "y_train": Y, "class_names": [b"\xff", b"b"]}, "class_names holds bytes that are no UTF-8"),
+        (
+            {"x_train": X, "y_train": Y, "class_names": [["a", "b"]]},
+            "class_names is <U1 .*expected a list of texts",
+        ),
+        (
+            {"x_train": X, "y_train": Y, "class_names": [b"\xff", b"b"]},
+            "class_names holds bytes that are no UTF-8",
+        ),
         ({"x_train": X, "y_train": Y, "ids": ["a"]}, "1 ids for 20 images"),
         ({"x_train": X, "y_train": Y, "x_test": X[:, :3], "y_test": Y}, "test images are"),
-        ({"x_train": X, "y_train": Y, "x_test": X[:0], "y_test": Y[:0]}, "test images: there are none"),
+        (
+            {"x_train": X, "y_train": Y, "x_test": X[:0], "y_test": Y[:0]},
+            "test images: there are none",
+        ),
         ({"x_train": X[:0], "y_train": Y[:0]}, "the images: there are none"),
         ({"x_train": X[:4], "y_train": Y[:4]}, "too few to hold out a fifth"),
     ],
@@ -127,12 +148,17 @@ def test_an_image_size_is_for_folders_only(tmp_path):
 def test_large_arrays_stay_in_the_file(tmp_path, monkeypatch):
     spec = save(tmp_path, x_train=X, y_train=Y, **TEST)
     small = load_data(spec)
-    monkeypatch.setattr(npz, "LARGE_BYTES", 600)  # the 20 training images are larger, the 3 test images are not
+    monkeypatch.setattr(
+        npz, "LARGE_BYTES", 600
+    )  # the 20 training images are larger, the 3 test images are not
     large = load_data(spec)
     assert [is_mapped(data.images) for data in (small, large)] == [False, True]
     assert not is_mapped(large.test.pool)
     np.testing.assert_array_equal(large.images, small.images)
-    assert (large.fingerprint, large.test.fingerprint) == (small.fingerprint, small.test.fingerprint)
+    assert (large.fingerprint, large.test.fingerprint) == (
+        small.fingerprint,
+        small.test.fingerprint,
+    )
 
 
 def test_large_arrays_that_are_compressed_or_of_columns_are_read(tmp_path, monkeypatch):
@@ -140,7 +166,9 @@ def test_large_arrays_that_are_compressed_or_of_columns_are_read(tmp_path, monke
     path = tmp_path / "packed.npz"
     np.savez_compressed(path, x_train=X, y_train=Y)
     np.testing.assert_array_equal(load_data(f"npz:{path}").images, X[..., None])
-    np.testing.assert_array_equal(load_data(save(tmp_path, x_train=np.asfortranarray(X), y_train=Y)).images[..., 0], X)
+    np.testing.assert_array_equal(
+        load_data(save(tmp_path, x_train=np.asfortranarray(X), y_train=Y)).images[..., 0], X
+    )
 
 
 def test_a_large_array_that_is_cut_short_is_refused(tmp_path, monkeypatch):
@@ -148,7 +176,9 @@ def test_a_large_array_that_is_cut_short_is_refused(tmp_path, monkeypatch):
     spec = save(tmp_path, x_train=X, y_train=Y)
     path = tmp_path / "mine.npz"
     path.write_bytes(path.read_bytes().replace(b"(20, 5, 6)", b"(21, 5, 6)"))
-    with pytest.raises(DataError, match=r"x_train cannot be read: it is not as long as its shape \(21, 5, 6\) says"):
+    with pytest.raises(
+        DataError, match=r"x_train cannot be read: it is not as long as its shape \(21, 5, 6\) says"
+    ):
         load_data(spec)
 
 

@@ -26,7 +26,9 @@ def alone(count: int = 90) -> Dataset:
     seed=st.integers(0, 9),
     data=st.data(),
 )
-def test_the_rounded_share_of_the_training_rows_gets_a_wrong_label_and_no_other_row_one(n, classes, share, seed, data):
+def test_the_rounded_share_of_the_training_rows_gets_a_wrong_label_and_no_other_row_one(
+    n, classes, share, seed, data
+):
     label = np.arange(n) % classes
     role = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)), dtype=np.uint8)
     rows = rows_of(label, role=role, class_names=tuple("abcde"[:classes]))
@@ -66,7 +68,9 @@ def test_every_training_row_may_be_a_probe():
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0, -0.1, float("nan"), float("inf")])
 def test_a_share_out_of_range_is_refused(share):
-    with pytest.raises(OptionError, match=rf"--probes {share:g} is out of range; .*above 0 and below 0.5"):
+    with pytest.raises(
+        OptionError, match=rf"--probes {share:g} is out of range; .*above 0 and below 0.5"
+    ):
         draw_probes(alone().rows, share, 0)
 
 

@@ -84,7 +84,9 @@ def test_every_recipe_that_comes_with_us_is_read_by_name_and_by_file(name):
     content = tomllib.loads((recipes_folder() / f"{name}.toml").read_text("utf-8"))
     assert by_name.train.epochs == content["train"]["epochs"]
     small = recipe.smoke(by_name)
-    columns = {f"{m}@{e}" for m in small.score["methods"] for e in small.score["epochs"]} | {*small.score["methods"]}
+    columns = {f"{m}@{e}" for m in small.score["methods"] for e in small.score["epochs"]} | {
+        *small.score["methods"]
+    }
     for options in recipe._grid(small.select).values():
         assert options["by"] in columns
 
@@ -98,8 +100,17 @@ def test_the_recipes_of_the_issue_are_there():
 
 def test_a_recipe_says_everything_and_what_it_leaves_out_has_a_default(write):
     read = load_recipe(write())
-    assert (read.name, read.title, read.paper, read.source) == ("mine", "A title", "A paper", "cifar10")
-    assert (read.train.model, read.train.milestones, read.train.momentum) == ("resnet18", (60, 120, 160), 0.9)
+    assert (read.name, read.title, read.paper, read.source) == (
+        "mine",
+        "A title",
+        "A paper",
+        "cifar10",
+    )
+    assert (read.train.model, read.train.milestones, read.train.momentum) == (
+        "resnet18",
+        (60, 120, 160),
+        0.9,
+    )
     assert read.score == {"runs": 10, "methods": ["el2n", "grand"], "epochs": [0, 20, 200]}
     assert read.seeds == {"score": 5, "retrain": 1000}
     assert read.expect == (Expectation("It holds", "Figure 1", "el2n@20 keep 0.5 - full > -1.0"),)
@@ -146,7 +157,9 @@ def test_a_missing_key_is_named(write, line, key, section):
 
 
 def test_a_training_without_a_model_is_refused(write):
-    assert refusal(write('model = "resnet18"')).endswith("mine.toml: the training protocol lacks model")
+    assert refusal(write('model = "resnet18"')).endswith(
+        "mine.toml: the training protocol lacks model"
+    )
 
 
 @pytest.mark.parametrize("check", [
@@ -157,9 +170,13 @@ def test_a_check_that_is_no_comparison_is_refused(write, check):
     assert f"check {check!r} is no comparison such as 'selection - random > 0'" in told
 
 
-@pytest.mark.parametrize("check", ["el2n@20 > 90", "el2n@20 keep 0.5 - ful > 0", "nobody - random > 1"])
+@pytest.mark.parametrize(
+    "check", ["el2n@20 > 90", "el2n@20 keep 0.5 - ful > 0", "nobody - random > 1"]
+)
 def test_a_check_of_what_is_not_trained_is_refused_before_anything_is_trained(write, check):
-    assert f"unknown outcome in the check {check!r}" in refusal(write("el2n@20 keep 0.5 - full > -1.0", check))
+    assert f"unknown outcome in the check {check!r}" in refusal(
+        write("el2n@20 keep 0.5 - full > -1.0", check)
+    )
 
 
 def test_probes_are_for_a_recipe_that_only_scores(write):
@@ -191,7 +208,9 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path):
 
 
 def test_a_recipe_for_data_of_the_users_asks_where_it_lies(write):
-    with pytest.raises(OptionError, match="recipe mine needs its data: --data cifar10:PATH, or --scale smoke"):
+    with pytest.raises(
+        OptionError, match="recipe mine needs its data: --data cifar10:PATH, or --scale smoke"
+    ):
         recipe.reproduce(load_recipe(write()))
     with pytest.raises(OptionError, match=r"unknown scale 'smok'. Did you mean 'smoke'"):
         recipe.reproduce(load_recipe(write()), scale="smok")
@@ -201,9 +220,23 @@ def test_a_recipe_for_data_of_the_users_asks_where_it_lies(write):
 
 
 def test_lists_make_a_grid_and_what_varies_makes_the_names():
-    grid = recipe._grid({"rule": "window", "by": ["a@1", "b"], "keep": [0.5, 0.25], "offset": 0.02, "per_class": True})
+    grid = recipe._grid(
+        {
+            "rule": "window",
+            "by": ["a@1", "b"],
+            "keep": [0.5, 0.25],
+            "offset": 0.02,
+            "per_class": True,
+        }
+    )
     assert list(grid) == ["a@1 keep 0.5", "a@1 keep 0.25", "b keep 0.5", "b keep 0.25"]
-    assert grid["b keep 0.5"] == {"rule": "window", "per_class": True, "by": "b", "keep": 0.5, "offset": 0.02}
+    assert grid["b keep 0.5"] == {
+        "rule": "window",
+        "per_class": True,
+        "by": "b",
+        "keep": 0.5,
+        "offset": 0.02,
+    }
     assert list(recipe._grid({"by": "a@1", "offset": [0, 0.01]})) == ["offset 0", "offset 0.01"]
 
 
@@ -229,7 +262,10 @@ def test_smoke_shrinks_every_epoch_in_proportion_and_renames_the_columns(write):
 
 
 def test_smoke_leaves_columns_without_an_epoch_and_rules_without_a_column(write):
-    assert recipe.smoke(load_recipe(write("grand@200", "random"))).select["by"] == ["el2n@1", "random"]
+    assert recipe.smoke(load_recipe(write("grand@200", "random"))).select["by"] == [
+        "el2n@1",
+        "random",
+    ]
     path = write('by = ["el2n@20", "grand@200"]\n')
     path.write_text(path.read_text().replace("el2n@20 keep", "keep"))
     assert "by" not in recipe.smoke(load_recipe(path)).select
@@ -259,15 +295,27 @@ def test_smoke_keeps_an_epoch_in_range_and_untrained_untrained(whole, data):
 @pytest.fixture
 def judge():
     """Judges a check on hand-made outcomes of two seeds, and on a table of four rows, the last held out."""
-    accuracy = {"full": [0.95, 0.97], "half": [0.94, 0.94], "random-50": [0.90, 0.92], "random-25": [0.5, 0.5]}
+    accuracy = {
+        "full": [0.95, 0.97],
+        "half": [0.94, 0.94],
+        "random-50": [0.90, 0.92],
+        "random-25": [0.5, 0.5],
+    }
     kept = {"full": 100, "half": 50, "random-50": 50, "random-25": 25}
     outcomes = Outcomes(
-        tuple(Outcome(n, s, kept[n], v, 1, 1.0, 1.0, "{}") for n, vs in accuracy.items() for s, v in enumerate(vs)),
+        tuple(
+            Outcome(n, s, kept[n], v, 1, 1.0, 1.0, "{}")
+            for n, vs in accuracy.items()
+            for s, v in enumerate(vs)
+        ),
         "abc",
         "digits",
     )
     table = table_of([1, 2, 3, 9], role=[0, 0, 0, 1]).with_columns(
-        [column_of([3, 2, 1, 9], name="aum@20", harder="lower"), column_of([1, 3, 2, np.nan], name="grand@20")]
+        [
+            column_of([3, 2, 1, 9], name="aum@20", harder="lower"),
+            column_of([1, 3, 2, np.nan], name="grand@20"),
+        ]
     )
 
     def judge(check):
@@ -285,14 +333,20 @@ def judge():
     ("half - random-50 >= 3", 3, True), ("half - random-25 > 40", 44, True), ("random-50 - half < 0", -3, True),
     ("spearman(el2n@20, aum@20) >= 1", 1, True), ("spearman(el2n@20,grand@20) > 0.6", 0.5, False),
 ])  # fmt: skip
-def test_a_check_measures_an_accuracy_a_difference_or_a_rank_correlation(judge, check, value, holds):
+def test_a_check_measures_an_accuracy_a_difference_or_a_rank_correlation(
+    judge, check, value, holds
+):
     assert judge(check) == (pytest.approx(value), holds)
 
 
 def test_a_check_of_what_is_not_there_says_so(judge):
-    with pytest.raises(RecipeError, match=r"unknown outcome 'nobody'. There are: full, half, random-50, random-25"):
+    with pytest.raises(
+        RecipeError, match=r"unknown outcome 'nobody'. There are: full, half, random-50, random-25"
+    ):
         judge("nobody > 3")
-    with pytest.raises(RecipeError, match="compares 'half' with 'nobody', which was not trained on the same seeds"):
+    with pytest.raises(
+        RecipeError, match="compares 'half' with 'nobody', which was not trained on the same seeds"
+    ):
         judge("half - nobody > 3")
     with pytest.raises(TableError, match="unknown column 'el2n@21'"):
         judge("spearman(el2n@21, aum@20) > 0")

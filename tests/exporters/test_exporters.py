@@ -111,7 +111,10 @@ def test_what_was_there_stays_when_a_file_cannot_be_written(selection, tmp_path,
 @every_format
 def test_the_name_of_a_file_says_what_it_holds(tmp_path, format):
     whole = registry.load(pipeline.EXPORTERS, format, "format").WHOLE_TABLE
-    names = [exporters.export_path(tmp_path / "selection", format, what).name for what in (None, "keep", "drop")]
+    names = [
+        exporters.export_path(tmp_path / "selection", format, what).name
+        for what in (None, "keep", "drop")
+    ]
     first = f"selection.{format}" if whole else f"selection-keep.{format}"
     assert names == [first, f"selection-keep.{format}", f"selection-drop.{format}"]
 
@@ -160,9 +163,14 @@ def test_csv_has_a_line_for_each_row_whatever_its_id(selection, tmp_path, what):
     pipeline.export(selection, tmp_path / "rows.csv", format="csv", what=what)
     with (tmp_path / "rows.csv").open(newline="", encoding="utf-8") as file:
         records = list(csv.DictReader(file))
-    texts = [{k: "" if v is None else str(v) for k, v in record.items()} for record in expected_records(what)]
+    texts = [
+        {k: "" if v is None else str(v) for k, v in record.items()}
+        for record in expected_records(what)
+    ]
     assert records == texts
-    assert tuple(records[0]) == COLUMNS == ("id", "index", "label", "class", "score", "kept", "reason")
+    assert (
+        tuple(records[0]) == COLUMNS == ("id", "index", "label", "class", "score", "kept", "reason")
+    )
 
 
 @pytest.mark.parametrize("what", ROWS)

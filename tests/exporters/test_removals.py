@@ -20,7 +20,11 @@ from tests.small_tables import KEPT, removal_of, rows_of, selection_of
 
 NAMES = ("a, cat", 'dog "ß"')
 LABEL = [0, 1, 1, 1, 1, 0]
-LIST, SUGGESTED, CLEAR = [4, 0, 2], [0, 1, 0], [True, True, False]  # row 3 is held out, rows 1 and 5 stay
+LIST, SUGGESTED, CLEAR = (
+    [4, 0, 2],
+    [0, 1, 0],
+    [True, True, False],
+)  # row 3 is held out, rows 1 and 5 stay
 ROWS = {"keep": [1, 5], "drop": [0, 2, 4]}
 RELABELLED = [1, 1, 1, 1, 0, 0]
 every_format = pytest.mark.parametrize("format", FORMATS)
@@ -37,7 +41,9 @@ def removal():
 
 @every_format
 @pytest.mark.parametrize("what", ROWS)
-def test_the_cleaned_rows_and_the_removed_ones_are_written_ascending(removal, tmp_path, format, what):
+def test_the_cleaned_rows_and_the_removed_ones_are_written_ascending(
+    removal, tmp_path, format, what
+):
     pipeline.export(removal, tmp_path / "rows", format=format, what=what)
     assert indices(tmp_path / "rows", format) == ROWS[what]
 
@@ -80,10 +86,15 @@ def test_plain_pytorch_trains_on_the_exported_rows(removal, tmp_path):
 
 
 def test_plain_pytorch_trains_on_the_relabelled_rows(removal, tmp_path):
-    assert pipeline.export(removal, tmp_path / "new" / "labels.npy", relabel=True) == tmp_path / "new" / "labels.npy"
+    assert (
+        pipeline.export(removal, tmp_path / "new" / "labels.npy", relabel=True)
+        == tmp_path / "new" / "labels.npy"
+    )
     labels = np.load(tmp_path / "new" / "labels.npy", allow_pickle=False)
     assert labels.dtype == np.int64
-    [(rows, found)] = DataLoader(TensorDataset(torch.arange(6), torch.from_numpy(labels)), batch_size=6)
+    [(rows, found)] = DataLoader(
+        TensorDataset(torch.arange(6), torch.from_numpy(labels)), batch_size=6
+    )
     assert dict(zip(rows.tolist(), found.tolist(), strict=True)) == dict(enumerate(RELABELLED))
 
 
@@ -91,7 +102,10 @@ def test_the_csv_of_labels_names_every_row_once(removal, tmp_path):
     pipeline.export(removal, tmp_path / "labels.csv", relabel=True)
     with (tmp_path / "labels.csv").open(newline="", encoding="utf-8") as file:
         found = list(csv.reader(file))
-    assert found == [["index", "id", "label"], *([str(row), IDS[row], str(RELABELLED[row])] for row in range(6))]
+    assert found == [
+        ["index", "id", "label"],
+        *([str(row), IDS[row], str(RELABELLED[row])] for row in range(6)),
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".csv"])

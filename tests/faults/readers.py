@@ -115,7 +115,8 @@ READERS = {
     "weights": Reader("weights.safetensors", read_tensors),
     "signals": Reader("signals.npz", lambda path: files.read_array(path, "correct")),
     "mean probabilities": Reader(
-        "averaged.npy", lambda path: _recorded(path, "probability-0002.npy", lambda run: run.probability(2))
+        "averaged.npy",
+        lambda path: _recorded(path, "probability-0002.npy", lambda run: run.probability(2)),
     ),
     "outcome of a run": Reader(
         "finished.json", lambda path: _recorded(path, "finished.json", lambda run: run.outcome())
@@ -142,11 +143,14 @@ def _write_ours(folder: Path) -> None:
         folder / "selection.h5"
     )
     suspects = np.array([3, 1])
-    removal_of(suspects, (table.rows.label[suspects] + 1) % 3, rows=table.rows).write(folder / "removal.h5")
+    removal_of(suspects, (table.rows.label[suspects] + 1) % 3, rows=table.rows).write(
+        folder / "removal.h5"
+    )
     noisy = table.rows.relabelled((table.rows.label + 1) % 3, table.rows.label)
     NoisyLabels(noisy, np.ones(60, dtype=bool), {"kind": "flip"}).write(folder / "labels.h5")
     cells = [
-        Cell(f"window el2n@20 keep 0.5 offset {offset:g}", "window", "el2n@20", 0.5, offset) for offset in (0.0, 0.1)
+        Cell(f"window el2n@20 keep 0.5 offset {offset:g}", "window", "el2n@20", 0.5, offset)
+        for offset in (0.0, 0.1)
     ]
     rows = tuple(
         Outcome(name, seed, kept, 0.9, 10, 1.0, 1.0, "{}")
@@ -163,7 +167,12 @@ def _write_ours(folder: Path) -> None:
     finished = {"epoch": 2, "steps": 20, "seconds": 1.5, "test_accuracy": 0.5}
     files.write_json(folder / "finished.json", finished, checked=True)
     bits = np.packbits(np.ones((3, len(shapes_data())), dtype=bool), axis=1)
-    answers = {"held_out": bits, "right": bits, "test_accuracy": np.full(3, 0.9), "seconds": np.array(1.0)}
+    answers = {
+        "held_out": bits,
+        "right": bits,
+        "test_accuracy": np.full(3, 0.9),
+        "seconds": np.array(1.0),
+    }
     answers["probability"] = np.ones((3, len(shapes_data()), 3), dtype=np.float16)
     files.write_arrays(folder / "folds.npz", answers)
 
@@ -174,8 +183,14 @@ def _search(outcomes: Outcomes, cells: list[Cell]) -> Outcomes:
     rows, kept = [], {}
     for epochs in (3, 10):
         ending = f", {epochs} epochs"
-        rows += [replace(row, selection=row.selection + ending, epochs=float(epochs)) for row in outcomes.rows]
-        kept |= {cell.name + ending: with_cells(outcomes, [cell], epochs).cells[cell.name] for cell in cells}
+        rows += [
+            replace(row, selection=row.selection + ending, epochs=float(epochs))
+            for row in outcomes.rows
+        ]
+        kept |= {
+            cell.name + ending: with_cells(outcomes, [cell], epochs).cells[cell.name]
+            for cell in cells
+        }
     kept[cells[-1].name + ending] |= {"found": True, "goal": "accuracy", "met": True, "grid": grid}
     return replace(outcomes, rows=tuple(rows), cells=kept)
 
@@ -186,12 +201,18 @@ def _write_theirs(folder: Path) -> None:
     np.save(folder / "probabilities.npy", chance.random((60, 3)))
     np.save(folder / "matrix.npy", np.full((3, 3), 1 / 3))
     (folder / "matrix.csv").write_text("0.5,0.25,0.25\n0,1,0\n0,0,1\n")
-    (folder / "recipe.toml").write_bytes((Path(__file__).parents[2] / "recipes" / "digits_demo.toml").read_bytes())
-    (folder / "labels.csv").write_text("index,label\n" + "".join(f"{row},{value}\n" for row, value in enumerate(label)))
+    (folder / "recipe.toml").write_bytes(
+        (Path(__file__).parents[2] / "recipes" / "digits_demo.toml").read_bytes()
+    )
+    (folder / "labels.csv").write_text(
+        "index,label\n" + "".join(f"{row},{value}\n" for row, value in enumerate(label))
+    )
     np.save(folder / "labels.npy", label)
     np.savez(folder / "published.npz", scores=chance.random(60), labels=small_table().rows.label)
     np.save(folder / "published.npy", chance.random(60))
-    (folder / "published.csv").write_text("index,score\n" + "".join(f"{row},0.{row}\n" for row in range(60)))
+    (folder / "published.csv").write_text(
+        "index,score\n" + "".join(f"{row},0.{row}\n" for row in range(60))
+    )
 
 
 def _write_data(folder: Path) -> None:

@@ -1,8 +1,9 @@
 """The long form of the fault tests: `make soak`, or `python -m tests.faults.soak --kills 100 --mutations 10000`.
 
-Kills real commands at random moments, starts them again until they end, and compares their files with those of a run
-that nobody disturbed. Feeds every reader with files that were truncated, overwritten or had bits flipped. Prints what
-it did and leaves with 1 when anything was lost, hung, too large, or ended in a traceback.
+Kills real commands at random moments, starts them again until they end, and compares their files
+with those of a run that nobody disturbed. Feeds every reader with files that were truncated,
+overwritten or had bits flipped. Prints what it did and leaves with 1 when anything was lost, hung,
+too large, or ended in a traceback.
 """
 
 import argparse
@@ -33,7 +34,18 @@ COMMANDS = {
     "score": ["score", "--method", "el2n,cumulative_pl", "--epoch", "6", "--runs", "4", *SMALL],
     "cscore": ["score", "--method", "cscore", "--folds", "10", "--ratios", "30,60,90", *SMALL],
     "retrain": ["retrain", "--runs", "3", *SMALL],
-    "sweep": ["sweep", "--by", "el2n@6", "--keep", "0.2,0.5", "--offset", "0,0.1", "--runs", "2", *SMALL],
+    "sweep": [
+        "sweep",
+        "--by",
+        "el2n@6",
+        "--keep",
+        "0.2,0.5",
+        "--offset",
+        "0,0.1",
+        "--runs",
+        "2",
+        *SMALL,
+    ],
 }
 PREPARE = (
     ["score", "--method", "el2n,cumulative_pl", "--epoch", "6", "--runs", "4", *SMALL],
@@ -66,7 +78,9 @@ def killed_until_done(words: list[str], folder: Path, chance: random.Random, lon
     """Start a command again and again, each time killed at a random moment, until it ends; how often it was killed."""
     kills = 0
     while True:
-        command = subprocess.Popen([*RUN, *words, "--workdir", str(folder)], stderr=subprocess.PIPE, text=True)
+        command = subprocess.Popen(
+            [*RUN, *words, "--workdir", str(folder)], stderr=subprocess.PIPE, text=True
+        )
         try:
             command.communicate(timeout=chance.uniform(0.3, longest))
         except subprocess.TimeoutExpired:
@@ -99,7 +113,11 @@ def kills(count: int, seed: int, say: Callable[[str], None]) -> list[str]:
                 rounds += 1
                 if {path.name: content(path) for path in place.glob("*.h5")} != expected:
                     wrong.append(f"{name}: the files differ from an undisturbed run's")
-                left = [path.name for path in place.rglob("*") if path.name.endswith(".tmp") or path.name == ".lock"]
+                left = [
+                    path.name
+                    for path in place.rglob("*")
+                    if path.name.endswith(".tmp") or path.name == ".lock"
+                ]
                 if left:
                     wrong.append(f"{name}: left behind {left}")
                 shutil.rmtree(place)
@@ -165,7 +183,9 @@ def mutations(count: int, seed: int, say: Callable[[str], None]) -> list[str]:
             name = list(READERS)[number % len(READERS)]
             whole = originals[name].read_bytes()
             if chance.random() < 0.5 and b"\nprune_kit blake2b " in whole:
-                whole = whole[: whole.rindex(b"\nprune_kit blake2b ")]  # as another program would write it
+                whole = whole[
+                    : whole.rindex(b"\nprune_kit blake2b ")
+                ]  # as another program would write it
             path = Path(scratch) / f"mutated{originals[name].suffix}"
             path.write_bytes(mutated(whole, chance))
             if worker is None:
@@ -209,7 +229,9 @@ def _worker(scratch: str, originals: dict[str, Path]) -> Any:
 
 def main() -> Iterator[str]:
     """Read the options, do both, and give the faults."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--mutations", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)

@@ -39,15 +39,22 @@ def wait_for(condition: object, what: str) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_a_killed_command_takes_its_workers_along(tmp_path: Path) -> None:
-    command = subprocess.Popen([*RUN, *WORDS], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = subprocess.Popen(
+        [*RUN, *WORDS], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
-        wait_for(lambda: list(tmp_path.glob("prune-kit-work/runs/*/state.safetensors")), "the first finished epoch")
+        wait_for(
+            lambda: list(tmp_path.glob("prune-kit-work/runs/*/state.safetensors")),
+            "the first finished epoch",
+        )
         workers = children(command.pid)
         assert len(workers) >= 2
     finally:
         command.kill()
         command.wait()
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the workers to end")
+    wait_for(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the workers to end"
+    )
     assert not list(tmp_path.rglob("finished.json"))
 
 
@@ -64,15 +71,23 @@ def finished(folder: Path) -> dict[str, int]:
 def test_a_sweep_killed_and_started_again_ends_with_the_same_numbers_and_repeats_no_finished_cell(
     tmp_path: Path,
 ) -> None:
-    undisturbed, killed = ["--workdir", str(tmp_path / "undisturbed")], ["--workdir", str(tmp_path / "killed")]
+    undisturbed, killed = (
+        ["--workdir", str(tmp_path / "undisturbed")],
+        ["--workdir", str(tmp_path / "killed")],
+    )
     assert exit_code(["score", "--epoch", "1", "--runs", "1", *SMALL, *undisturbed]) == 0
     shutil.copytree(tmp_path / "undisturbed", tmp_path / "killed")
     before = len(finished(tmp_path / "killed"))
     done: dict[str, int] = {}
     for count, death in ((2, signal.SIGKILL), (5, signal.SIGTERM)):
-        command = subprocess.Popen([*RUN, *SWEEP, *killed], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = subprocess.Popen(
+            [*RUN, *SWEEP, *killed], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
-            wait_for(lambda n=before + count: len(finished(tmp_path / "killed")) >= n, f"{count} finished cells")  # type: ignore[misc]
+            wait_for(
+                lambda n=before + count: len(finished(tmp_path / "killed")) >= n,
+                f"{count} finished cells",
+            )  # type: ignore[misc]
         finally:
             command.send_signal(death)
             command.wait()
@@ -82,6 +97,10 @@ def test_a_sweep_killed_and_started_again_ends_with_the_same_numbers_and_repeats
     for words in (killed, undisturbed):
         assert exit_code([*SWEEP, *words]) == 0
     assert done.items() <= finished(tmp_path / "killed").items()
-    again, once = (Outcomes.read(tmp_path / name / "sweep.h5") for name in ("killed", "undisturbed"))
-    assert [replace(row, seconds=0.0) for row in again.rows] == [replace(row, seconds=0.0) for row in once.rows]
+    again, once = (
+        Outcomes.read(tmp_path / name / "sweep.h5") for name in ("killed", "undisturbed")
+    )
+    assert [replace(row, seconds=0.0) for row in again.rows] == [
+        replace(row, seconds=0.0) for row in once.rows
+    ]
     assert len(again.rows) == CELLS and again.cells == once.cells

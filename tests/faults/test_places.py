@@ -15,7 +15,18 @@ from prune_kit.results.table import ScoreTable
 from prune_kit_cli.main import exit_code
 from tests.conftest import TINY, disk_of
 
-SCORE = ["score", "--runs", "1", "--jobs", "1", "--train", "model=mlp", "--train", "epochs=2", "--quiet"]
+SCORE = [
+    "score",
+    "--runs",
+    "1",
+    "--jobs",
+    "1",
+    "--train",
+    "model=mlp",
+    "--train",
+    "epochs=2",
+    "--quiet",
+]
 
 
 @pytest.fixture
@@ -40,7 +51,11 @@ def test_a_full_disk_ends_in_one_line_and_leaves_the_table_and_then_goes_on(
     with disk_of(20_000):
         assert exit_code([*SCORE, "--epoch", "2", *workdir]) == 2
     err = capsys.readouterr().err
-    assert "cannot write" in err and "What was there before is unchanged" in err and len(err.strip().splitlines()) == 1
+    assert (
+        "cannot write" in err
+        and "What was there before is unchanged" in err
+        and len(err.strip().splitlines()) == 1
+    )
     assert (tmp_path / "scores.h5").read_bytes() == before and not list(tmp_path.rglob("*.tmp"))
     assert exit_code([*SCORE, "--epoch", "2", *workdir]) == 0
     assert list(ScoreTable.read(tmp_path / "scores.h5").columns) == ["el2n@1", "el2n@2"]
@@ -63,16 +78,31 @@ def test_data_that_vanish_while_networks_train_are_not_missed_until_they_are_rea
     def vanish(_: Progress) -> None:
         shutil.rmtree(tree, ignore_errors=True)
 
-    table = score(data, "el2n", epoch=2, runs=1, config=TINY, jobs=1, workdir=tmp_path / "work", progress=vanish)
-    assert not tree.exists() and np.isfinite(table.columns["el2n@2"].values[table.rows.training]).all()
+    table = score(
+        data,
+        "el2n",
+        epoch=2,
+        runs=1,
+        config=TINY,
+        jobs=1,
+        workdir=tmp_path / "work",
+        progress=vanish,
+    )
+    assert (
+        not tree.exists() and np.isfinite(table.columns["el2n@2"].values[table.rows.training]).all()
+    )
     table.write(tmp_path / "work" / "scores.h5")
-    assert exit_code(["select", "--keep", "0.5", "--quiet", "--workdir", str(tmp_path / "work")]) == 0
+    assert (
+        exit_code(["select", "--keep", "0.5", "--quiet", "--workdir", str(tmp_path / "work")]) == 0
+    )
     assert exit_code(["retrain", "--workdir", str(tmp_path / "work")]) == 2
     out, err = capsys.readouterr()
     assert out == "" and str(tree) in err and len(err.strip().splitlines()) == 1
 
 
-def test_a_clock_that_is_set_back_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_set_back_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workdir = ["--workdir", str(tmp_path)]
     assert exit_code([*SCORE, "--epoch", "1", *workdir]) == 0
     monkeypatch.setattr(time, "time", lambda: 0.0)

@@ -24,7 +24,9 @@ def model() -> nn.Module:
 
 def inputs_of(count: int, channels: int = 3) -> torch.Tensor:
     chance = torch.Generator().manual_seed(5)
-    shifted = torch.arange(count)[:, None, None, None] / count  # so that batches differ in their means
+    shifted = (
+        torch.arange(count)[:, None, None, None] / count
+    )  # so that batches differ in their means
     return torch.randn(count, channels, 8, 8, generator=chance, dtype=torch.float64) + shifted
 
 
@@ -39,7 +41,9 @@ def of_channels(values: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     return rows.mean(axis=0), rows.var(axis=0, ddof=1)
 
 
-def test_one_batch_of_all_data_gives_each_layer_the_mean_and_variance_of_what_it_receives(model: nn.Module) -> None:
+def test_one_batch_of_all_data_gives_each_layer_the_mean_and_variance_of_what_it_receives(
+    model: nn.Module,
+) -> None:
     inputs = inputs_of(40)
     training = copy.deepcopy(model).train()
     calibrate(model, [inputs])
@@ -49,7 +53,9 @@ def test_one_batch_of_all_data_gives_each_layer_the_mean_and_variance_of_what_it
         np.testing.assert_allclose(statistics(model, name), expected, rtol=1e-12, atol=1e-14)
 
 
-def test_one_batch_gives_what_batch_norm_itself_would_keep_with_momentum_one(model: nn.Module) -> None:
+def test_one_batch_gives_what_batch_norm_itself_would_keep_with_momentum_one(
+    model: nn.Module,
+) -> None:
     inputs, itself = inputs_of(40), copy.deepcopy(model).train()
     for layer in itself.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -99,7 +105,9 @@ def test_an_interrupted_pass_leaves_the_network_as_it_was(model: nn.Module) -> N
 
 
 def test_a_network_without_batch_norm_is_not_run() -> None:
-    calibrate(models.build("mlp", shape=(8, 8, 3), classes=3, seed=0), [torch.zeros(1)])  # which it could not take
+    calibrate(
+        models.build("mlp", shape=(8, 8, 3), classes=3, seed=0), [torch.zeros(1)]
+    )  # which it could not take
 
 
 def test_layers_derived_from_batch_norm_are_calibrated_without_their_dropout() -> None:
@@ -110,7 +118,9 @@ def test_layers_derived_from_batch_norm_are_calibrated_without_their_dropout() -
     assert layer.training and layer.drop.training
 
 
-def test_the_data_pass_takes_the_training_rows_shuffled_in_equal_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_data_pass_takes_the_training_rows_shuffled_in_equal_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     data, seen = shapes_data(), []
     monkeypatch.setattr(batch_norm, "BATCH", 38)  # 77 rows: by 38 each, one row would be left over
     monkeypatch.setattr(batch_norm, "calibrate", lambda _, batches: seen.append(list(batches)))
@@ -118,8 +128,12 @@ def test_the_data_pass_takes_the_training_rows_shuffled_in_equal_batches(monkeyp
         calibrate_on_data(nn.Identity(), data, ONE_THREAD, seed)
     assert [len(batch) for batch in seen[0]] == [26, 26, 25]
     first, again, other = (torch.cat(batches) for batches in seen)
-    pictures = images.on_device(data.images, *images.normalisation(data), torch.device("cpu")).batch(slice(None))
+    pictures = images.on_device(
+        data.images, *images.normalisation(data), torch.device("cpu")
+    ).batch(slice(None))
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert not torch.equal(first, pictures)
     for shuffled in (first, other):
-        assert torch.equal(shuffled.flatten(1).sum(1).sort().values, pictures.flatten(1).sum(1).sort().values)
+        assert torch.equal(
+            shuffled.flatten(1).sum(1).sort().values, pictures.flatten(1).sum(1).sort().values
+        )

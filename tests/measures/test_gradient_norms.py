@@ -19,7 +19,13 @@ from tests.conftest import ONE_THREAD, shapes_data
 
 timm = pytest.importorskip("timm")
 CLASSES = 5
-SMALL_SWIN = {"img_size": 32, "window_size": 4, "depths": (2, 2), "num_heads": (2, 4), "embed_dim": 16}
+SMALL_SWIN = {
+    "img_size": 32,
+    "window_size": 4,
+    "depths": (2, 2),
+    "num_heads": (2, 4),
+    "embed_dim": 16,
+}
 SMALL_VIT = {"img_size": 32, "depth": 3}
 
 
@@ -43,7 +49,9 @@ def untied(model: nn.Module) -> nn.Module:
             module.running_var.uniform_(0.5, 2, generator=chance)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter += 0.02 * torch.randn(parameter.shape, generator=chance, dtype=parameter.dtype)
+            parameter += 0.02 * torch.randn(
+                parameter.shape, generator=chance, dtype=parameter.dtype
+            )
     return model
 
 
@@ -60,7 +68,9 @@ def one_by_one(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> 
     for row in range(len(inputs)):
         model.zero_grad()
         functional.cross_entropy(model(inputs[row : row + 1]), labels[row : row + 1]).backward()
-        norms.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).norm())
+        norms.append(
+            torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).norm()
+        )
     return torch.stack(norms)
 
 
@@ -84,7 +94,9 @@ def assert_exact(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -
         ("resnet50", 8, (3,)),
     ],
 )
-def test_our_networks_are_exact_and_all_closed_forms(name: str, side: int, batches: tuple[int, ...]) -> None:
+def test_our_networks_are_exact_and_all_closed_forms(
+    name: str, side: int, batches: tuple[int, ...]
+) -> None:
     model = untied(models.build(name, shape=(side, side, 3), classes=CLASSES, seed=0))
     for count in batches:
         assert_exact(model, *batch_of(count, 3, side, side))
@@ -104,7 +116,9 @@ def test_our_networks_are_exact_and_all_closed_forms(name: str, side: int, batch
         ("densenet121", 32, {"block_config": (2, 2)}, 7),
     ],
 )
-def test_networks_of_timm_are_exact_without_single_examples(name: str, side: int, options: dict, count: int) -> None:  # type: ignore[type-arg]
+def test_networks_of_timm_are_exact_without_single_examples(
+    name: str, side: int, options: dict, count: int
+) -> None:  # type: ignore[type-arg]
     model = untied(timm.create_model(name, num_classes=CLASSES, **options))
     inputs, labels = batch_of(count, 3, side, side)
     assert_exact(model, inputs, labels)
@@ -142,9 +156,12 @@ def test_levit_which_caches_its_attention_biases_in_eval_mode_is_exact() -> None
         model.train()
         model.eval()  # empties the caches
         model.zero_grad()
-        # two of each: torch 2.14's batch norm has a wrong gradient here for a batch of one, on the CPU
+        # two of each: torch 2.14's batch norm has a wrong gradient here for a batch of one, on the
+        # CPU
         (functional.cross_entropy(model(inputs[[row, row]]), labels[[row, row]])).backward()
-        expected.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).norm())
+        expected.append(
+            torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).norm()
+        )
     torch.testing.assert_close(norms, torch.stack(expected), rtol=1e-9, atol=0)
     assert plan.SINGLE not in ways_of(model)
 
@@ -167,15 +184,21 @@ def test_float32_is_close_and_channels_last_too() -> None:
     inputs, labels = batch_of(9, 3, 20, 20)
     expected = per_example_gradient_norms(model, inputs, labels).float()
     single = copy.deepcopy(model).float()
-    torch.testing.assert_close(per_example_gradient_norms(single, inputs.float(), labels), expected, rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        per_example_gradient_norms(single, inputs.float(), labels), expected, rtol=1e-4, atol=0
+    )
     last = single.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    norms = per_example_gradient_norms(last, inputs.float().to(memory_format=torch.channels_last), labels)
+    norms = per_example_gradient_norms(
+        last, inputs.float().to(memory_format=torch.channels_last), labels
+    )
     torch.testing.assert_close(norms, expected, rtol=1e-4, atol=0)
 
 
 def test_an_empty_batch_has_no_norms_and_a_network_without_parameters_has_zeros() -> None:
     inputs, labels = batch_of(4, CLASSES)
-    assert per_example_gradient_norms(nn.Linear(CLASSES, CLASSES).double(), inputs[:0], labels[:0]).shape == (0,)
+    assert per_example_gradient_norms(
+        nn.Linear(CLASSES, CLASSES).double(), inputs[:0], labels[:0]
+    ).shape == (0,)
     assert per_example_gradient_norms(nn.ReLU(), inputs, labels).tolist() == [0, 0, 0, 0]
 
 
@@ -195,13 +218,19 @@ def test_the_data_pass_equals_single_examples_whatever_the_batch(
     np.testing.assert_allclose(data_gradient_norms(model, data, ONE_THREAD)[0], expected, rtol=1e-4)
 
 
-def test_a_batch_that_does_not_fit_is_halved_until_it_does(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(
+    model: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data, honest, sizes = shapes_data(), norms._norms, []
 
-    def forgetful(chosen: plan.Plan, copied: nn.Module, inputs: torch.Tensor, *rest: object) -> torch.Tensor:
+    def forgetful(
+        chosen: plan.Plan, copied: nn.Module, inputs: torch.Tensor, *rest: object
+    ) -> torch.Tensor:
         sizes.append(len(inputs))
         if len(inputs) > 10:
-            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+            raise RuntimeError(
+                "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"
+            )
         return honest(chosen, copied, inputs, *rest)  # type: ignore[arg-type]
 
     expected = data_gradient_norms(model, data, ONE_THREAD)[0]
@@ -213,20 +242,30 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(model: nn.Module, mon
 def test_one_example_that_does_not_fit_is_an_error_and_other_errors_stay_what_they_are() -> None:
     assert out_of_memory.halved(9, MemoryError(), "the gradient norm") == 4
     with pytest.raises(RunError, match="single example"):
-        out_of_memory.halved(1, torch.cuda.OutOfMemoryError("CUDA out of memory"), "the gradient norm")
+        out_of_memory.halved(
+            1, torch.cuda.OutOfMemoryError("CUDA out of memory"), "the gradient norm"
+        )
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        out_of_memory.halved(8, RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "the gradient norm")
+        out_of_memory.halved(
+            8, RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "the gradient norm"
+        )
 
 
-def test_the_batch_is_as_large_as_the_memory_allows(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_batch_is_as_large_as_the_memory_allows(
+    model: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data, sizes, honest = shapes_data(), [], norms._norms
-    monkeypatch.setattr(norms, "_norms", lambda *given: sizes.append(len(given[2])) or honest(*given))
+    monkeypatch.setattr(
+        norms, "_norms", lambda *given: sizes.append(len(given[2])) or honest(*given)
+    )
     monkeypatch.setattr(norms, "activation_budget", lambda device: 600_000)
     data_gradient_norms(model, data, ONE_THREAD)
     assert 2 <= sizes[0] < 77
 
 
-def test_bf16_is_taken_only_where_it_hardly_changes_a_norm(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_is_taken_only_where_it_hardly_changes_a_norm(
+    model: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = shapes_data()
     half = Execution(device="cpu", precision="bf16", threads=1, gradient_precision="bf16")
     exact, arithmetic = data_gradient_norms(model, data, ONE_THREAD)
@@ -244,7 +283,9 @@ def test_bf16_is_taken_only_where_it_hardly_changes_a_norm(model: nn.Module, mon
 def test_the_arithmetic_names_tf32_where_a_gpu_may_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = torch.device("cuda")
     assert norms.arithmetic("fp32", torch.device("cpu")) == "fp32"
-    assert norms.arithmetic("fp32", gpu) == "fp32 (TF32 allowed)"  # torch's default for convolutions
+    assert (
+        norms.arithmetic("fp32", gpu) == "fp32 (TF32 allowed)"
+    )  # torch's default for convolutions
     assert norms.arithmetic("bf16", gpu) == "bf16"
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     assert norms.arithmetic("fp32", gpu) == "fp32"

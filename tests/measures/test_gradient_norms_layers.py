@@ -47,9 +47,18 @@ def random_convolutions(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, ...]]:
     if padding == "number":
         padding = tuple(draw(st.integers(0, 2)) for _ in range(axes))
     size = tuple(draw(st.integers(5, 6 if axes == 3 else 8)) for _ in range(axes))
-    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "padding_mode": mode}
+    options = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "padding_mode": mode,
+    }
     torch.manual_seed(0)
-    return AXES[axes](inputs, outputs, kernel, bias=draw(st.booleans()), **options).double(), (inputs, *size)
+    return AXES[axes](inputs, outputs, kernel, bias=draw(st.booleans()), **options).double(), (
+        inputs,
+        *size,
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
@@ -63,10 +72,14 @@ def test_both_forms_of_any_convolution_equal_autograd(
     if last and inputs.dim() == 4:
         inputs = inputs.to(memory_format=torch.channels_last)
     output = layer(inputs)
-    gradient = torch.randn(output.shape, dtype=output.dtype, generator=torch.Generator().manual_seed(3))
+    gradient = torch.randn(
+        output.shape, dtype=output.dtype, generator=torch.Generator().manual_seed(3)
+    )
     expected = []
     for row in range(3):
-        gradients = torch.autograd.grad(layer(inputs[[row]]), list(layer.parameters()), gradient[[row]])
+        gradients = torch.autograd.grad(
+            layer(inputs[[row]]), list(layer.parameters()), gradient[[row]]
+        )
         expected.append([float(g.square().sum()) for g in gradients])
     with pytest.MonkeyPatch.context() as patch:
         price = property(lambda shape: 0 if gram else math.inf)
@@ -81,7 +94,9 @@ def test_both_forms_of_any_convolution_equal_autograd(
 
 
 @pytest.mark.parametrize("positions", [1, 2, 40])
-def test_a_product_is_the_same_in_chunks_and_by_either_form(positions: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_product_is_the_same_in_chunks_and_by_either_form(
+    positions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x, g = batch_of(9, positions, 7)[0], batch_of(9, positions, 5)[0].flip(0)
     expected = torch.einsum("bti,bto->bio", x, g).square().sum((1, 2))
     torch.testing.assert_close(closed_forms.product_squares(x, g), expected)
@@ -99,7 +114,9 @@ class Tokens(nn.Module):
 class Applied(nn.Module):
     """Any forward function over given parts."""
 
-    def __init__(self, forward: Callable[..., torch.Tensor], **parts: nn.Module | nn.Parameter) -> None:
+    def __init__(
+        self, forward: Callable[..., torch.Tensor], **parts: nn.Module | nn.Parameter
+    ) -> None:
         super().__init__()
         self.function = forward
         for name, part in parts.items():
@@ -128,13 +145,33 @@ def tied() -> nn.Module:
 
 
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str]]] = {
-    "group norm": (lambda: nn.Sequential(nn.GroupNorm(2, 4), nn.ReLU(), head(36)), (4, 3, 3), {CLOSED}),
+    "group norm": (
+        lambda: nn.Sequential(nn.GroupNorm(2, 4), nn.ReLU(), head(36)),
+        (4, 3, 3),
+        {CLOSED},
+    ),
     "layer norm": (lambda: nn.Sequential(nn.LayerNorm(6), nn.ReLU(), head(24)), (4, 6), {CLOSED}),
-    "layer norm over an image": (lambda: nn.Sequential(nn.LayerNorm((3, 3)), head(36)), (4, 3, 3), {CLOSED}),
+    "layer norm over an image": (
+        lambda: nn.Sequential(nn.LayerNorm((3, 3)), head(36)),
+        (4, 3, 3),
+        {CLOSED},
+    ),
     "batch norm of vectors": (lambda: nn.Sequential(nn.BatchNorm1d(6), head(6)), (6,), {CLOSED}),
-    "batch norm of volumes": (lambda: nn.Sequential(nn.BatchNorm3d(2), head(16)), (2, 2, 2, 2), {CLOSED}),
-    "embedding": (lambda: nn.Sequential(Tokens(), nn.Embedding(10, 3, padding_idx=1), head(24)), (8,), {CLOSED}),
-    "instance norm": (lambda: nn.Sequential(nn.InstanceNorm2d(4, affine=True), head(36)), (4, 3, 3), {CLOSED, LAYER}),
+    "batch norm of volumes": (
+        lambda: nn.Sequential(nn.BatchNorm3d(2), head(16)),
+        (2, 2, 2, 2),
+        {CLOSED},
+    ),
+    "embedding": (
+        lambda: nn.Sequential(Tokens(), nn.Embedding(10, 3, padding_idx=1), head(24)),
+        (8,),
+        {CLOSED},
+    ),
+    "instance norm": (
+        lambda: nn.Sequential(nn.InstanceNorm2d(4, affine=True), head(36)),
+        (4, 3, 3),
+        {CLOSED, LAYER},
+    ),
     "prelu": (lambda: nn.Sequential(nn.PReLU(4), head(36)), (4, 3, 3), {CLOSED, LAYER}),
     "transposed convolution": (
         lambda: nn.Sequential(nn.ConvTranspose2d(2, 3, 2), head(48)),
@@ -143,14 +180,20 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str]]] = {
     ),
     "linear in windows": (
         lambda: nn.Sequential(
-            nn.Unflatten(1, (3, 4)), nn.Flatten(0, 1), nn.Linear(4, 4), nn.Unflatten(0, (-1, 3)), head(12)
+            nn.Unflatten(1, (3, 4)),
+            nn.Flatten(0, 1),
+            nn.Linear(4, 4),
+            nn.Unflatten(0, (-1, 3)),
+            head(12),
         ),
         (12,),
         {CLOSED},
     ),
     "class token and positions": (
         lambda: Applied(
-            lambda self, x: self.last(torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.positions),
+            lambda self, x: self.last(
+                torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.positions
+            ),
             token=parameter(1, 1, 4),
             positions=parameter(1, 4, 4),
             last=nn.Sequential(nn.Tanh(), head(16)),
@@ -160,7 +203,9 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str]]] = {
     ),
     "a scale of the network's own": (
         lambda: Applied(
-            lambda self, x: self.last((self.scale * x).tanh()), scale=parameter(6), last=nn.Linear(6, CLASSES)
+            lambda self, x: self.last((self.scale * x).tanh()),
+            scale=parameter(6),
+            last=nn.Linear(6, CLASSES),
         ),
         (6,),
         {CLOSED, NETWORK},
@@ -177,13 +222,16 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str]]] = {
     ),
     "a weight used behind the layer's back": (
         lambda: Applied(
-            lambda self, x: functional.linear(self.first(x).tanh(), self.first.weight[:CLASSES]), first=nn.Linear(6, 6)
+            lambda self, x: functional.linear(self.first(x).tanh(), self.first.weight[:CLASSES]),
+            first=nn.Linear(6, 6),
         ),
         (6,),
         {CLOSED, NETWORK},
     ),
     "a layer never reached": (
-        lambda: Applied(lambda self, x: self.used(x), used=nn.Linear(6, CLASSES), unused=nn.Linear(6, 6)),
+        lambda: Applied(
+            lambda self, x: self.used(x), used=nn.Linear(6, CLASSES), unused=nn.Linear(6, 6)
+        ),
         (6,),
         {CLOSED},
     ),
@@ -224,7 +272,9 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str]]] = {
         {CLOSED, NETWORK},
     ),
     "weight norm": (
-        lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(6, 6)), nn.Tanh(), nn.Linear(6, CLASSES)),
+        lambda: nn.Sequential(
+            nn.utils.parametrizations.weight_norm(nn.Linear(6, 6)), nn.Tanh(), nn.Linear(6, CLASSES)
+        ),
         (6,),
         {CLOSED, LAYER, NETWORK},
     ),
@@ -273,11 +323,22 @@ def state_of(model: nn.Module) -> list[Any]:
     hooks = [kind for kind in vars(nn.Module()) if "hook" in kind]
     return [
         [
-            (name, module.training, sorted(vars(module)), [len(getattr(module, kind) or ()) for kind in hooks])
+            (
+                name,
+                module.training,
+                sorted(vars(module)),
+                [len(getattr(module, kind) or ()) for kind in hooks],
+            )
             for name, module in model.named_modules()
         ],
-        [(name, id(p), p.requires_grad, p.grad, p._version, p.tolist()) for name, p in model.named_parameters()],
-        [(name, id(buffer), buffer._version, buffer.tolist()) for name, buffer in model.named_buffers()],
+        [
+            (name, id(p), p.requires_grad, p.grad, p._version, p.tolist())
+            for name, p in model.named_parameters()
+        ],
+        [
+            (name, id(buffer), buffer._version, buffer.tolist())
+            for name, buffer in model.named_buffers()
+        ],
     ]
 
 
@@ -308,7 +369,9 @@ class Breaking(nn.Module):
 @pytest.mark.parametrize("last", [1, 2, 3, 5, 8, 1000])
 @pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt()])
 def test_nothing_is_left_behind_also_after_an_exception(error: BaseException, last: int) -> None:
-    model = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.ReLU(inplace=True), Breaking(error, last), head(6))
+    model = nn.Sequential(
+        nn.Linear(6, 6), nn.BatchNorm1d(6), nn.ReLU(inplace=True), Breaking(error, last), head(6)
+    )
     model[0].weight.requires_grad_(False)
     model[1].eval()
     model[4][1].weight.grad = torch.ones_like(model[4][1].weight)
@@ -354,15 +417,23 @@ def test_a_path_that_changes_after_the_plan_goes_by_single_examples() -> None:
     inputs, labels = batch_of(7, 6)
     norms = per_example_gradient_norms(model, inputs, labels)
     twice = untied(
-        Applied(lambda self, x: self.last(self.first(x).tanh()), first=nn.Linear(6, 6), last=nn.Linear(6, CLASSES))
+        Applied(
+            lambda self, x: self.last(self.first(x).tanh()),
+            first=nn.Linear(6, 6),
+            last=nn.Linear(6, CLASSES),
+        )
     )
     twice.load_state_dict(model.state_dict())
     assert_exact(twice, inputs, labels)
-    torch.testing.assert_close(norms, per_example_gradient_norms(twice, inputs, labels), rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        norms, per_example_gradient_norms(twice, inputs, labels), rtol=1e-9, atol=0
+    )
 
 
 def test_batch_statistics_in_eval_mode_are_refused_by_name() -> None:
-    model = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6, track_running_stats=False), head(6)).double()
+    model = nn.Sequential(
+        nn.Linear(6, 6), nn.BatchNorm1d(6, track_running_stats=False), head(6)
+    ).double()
     with pytest.raises(RunError, match=r"1 \(BatchNorm1d\) keeps no running statistics"):
         per_example_gradient_norms(model, *batch_of(5, 6))
 
@@ -377,12 +448,16 @@ def test_a_network_that_couples_its_examples_is_refused_by_the_name_of_the_modul
 def test_a_function_that_holds_on_to_another_module_is_refused() -> None:
     outside = nn.Linear(6, 6).double()
     model = nn.Sequential(Applied(lambda self, x: outside(x)), head(6)).double()
-    with pytest.raises(RunError, match=r"uses a parameter of shape \(6,( 6)?\) that is not its own"):
+    with pytest.raises(
+        RunError, match=r"uses a parameter of shape \(6,( 6)?\) that is not its own"
+    ):
         per_example_gradient_norms(model, *batch_of(5, 6))
 
 
 def test_other_outputs_than_logits_are_refused() -> None:
     with pytest.raises(RunError, match=r"gave \(3, 2, 3\) for 3 examples"):
-        per_example_gradient_norms(nn.Sequential(nn.Linear(6, 6), nn.Unflatten(1, (2, 3))).double(), *batch_of(5, 6))
+        per_example_gradient_norms(
+            nn.Sequential(nn.Linear(6, 6), nn.Unflatten(1, (2, 3))).double(), *batch_of(5, 6)
+        )
     with pytest.raises(RunError, match="has no shape yet"):
         per_example_gradient_norms(nn.LazyLinear(3).double(), *batch_of(5, 6))

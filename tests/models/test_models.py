@@ -41,21 +41,35 @@ def test_initialisation_depends_on_the_seed_alone() -> None:
     torch.manual_seed(1)
     first = build("convnet", (8, 8, 1)).state_dict()
     torch.manual_seed(2)
-    again, other = build("convnet", (8, 8, 1)).state_dict(), build("convnet", (8, 8, 1), seed=1).state_dict()
+    again, other = (
+        build("convnet", (8, 8, 1)).state_dict(),
+        build("convnet", (8, 8, 1), seed=1).state_dict(),
+    )
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["0.weight"], other["0.weight"])
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_the_low_resolution_residual_networks_differ_from_torchvisions_by_the_stem_alone(name: str) -> None:
+def test_the_low_resolution_residual_networks_differ_from_torchvisions_by_the_stem_alone(
+    name: str,
+) -> None:
     """Its 7x7 convolution of 3 to 64 planes is a 3x3 one here; all else has as many parameters."""
-    ours, theirs = build(name, (32, 32, 3), classes=10), build(f"torchvision:{name}", (32, 32, 3), classes=10)
-    counts = [sum(parameter.numel() for parameter in model.parameters()) for model in (ours, theirs)]
+    ours, theirs = (
+        build(name, (32, 32, 3), classes=10),
+        build(f"torchvision:{name}", (32, 32, 3), classes=10),
+    )
+    counts = [
+        sum(parameter.numel() for parameter in model.parameters()) for model in (ours, theirs)
+    ]
     assert counts[0] == counts[1] - 7 * 7 * 3 * 64 + 3 * 3 * 3 * 64
 
 
 def test_residual_blocks_start_as_the_identity() -> None:
-    norms = [block.norms[-1] for block in build("resnet18", (8, 8, 3)).modules() if hasattr(block, "norms")]
+    norms = [
+        block.norms[-1]
+        for block in build("resnet18", (8, 8, 3)).modules()
+        if hasattr(block, "norms")
+    ]
     assert len(norms) == 8
     assert all(not norm.weight.any() for norm in norms)  # type: ignore[union-attr]
 
@@ -81,7 +95,14 @@ def test_a_network_that_does_not_take_such_images_is_refused_before_anything_is_
 
 
 def test_every_listed_name_is_of_a_family() -> None:
-    assert models.model_names() == ["convnet", "mlp", "resnet18", "resnet50", "timm:", "torchvision:"]
+    assert models.model_names() == [
+        "convnet",
+        "mlp",
+        "resnet18",
+        "resnet50",
+        "timm:",
+        "torchvision:",
+    ]
 
 
 def test_the_convnet_halves_before_the_relu_what_it_could_halve_after_it() -> None:

@@ -62,8 +62,12 @@ def test_numbers_below_one_are_refused(name: str) -> None:
         resolve_execution("cpu", **{name: 0})  # type: ignore[arg-type]
 
 
-def test_more_threads_than_cores_are_refused_unless_a_table_has_them(shapes: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"--threads 5 is more than this machine's cores, 4\. Leave it out"):
+def test_more_threads_than_cores_are_refused_unless_a_table_has_them(
+    shapes: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        OptionError, match=r"--threads 5 is more than this machine's cores, 4\. Leave it out"
+    ):
         score(shapes, "el2n", runs=1, epoch=1, config=MLP, threads=5, workdir=tmp_path)
     table = score(shapes, "el2n", runs=1, epoch=1, config=MLP, threads=4, workdir=tmp_path)
     with pytest.MonkeyPatch.context() as elsewhere:
@@ -75,13 +79,25 @@ def test_where_it_runs_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(execution, "multiplies_bf16", lambda: False)
     cpu = Execution(device="cpu", precision="fp32", threads=2, jobs=2)
     assert cpu.describe(10) == "cpu in fp32: 2 networks at once, 2 threads each"
-    assert replace(cpu, threads=1).describe(1) == "cpu in fp32: one network at a time, 1 thread each"
-    assert cpu.describe(9, groups=True) == "cpu in fp32: 2 groups of networks at once, 2 threads each"
     assert (
-        replace(cpu, limited=True).describe(3).endswith("each, since more would take more threads than there are cores")
+        replace(cpu, threads=1).describe(1) == "cpu in fp32: one network at a time, 1 thread each"
     )
-    assert "bf16 (slow: this CPU tells of no instructions for it): 2" in replace(cpu, precision="bf16").describe(2)
-    assert replace(cpu, threads=8, jobs=1).describe(1).endswith("8 threads each (slow: there are fewer cores)")
+    assert (
+        cpu.describe(9, groups=True) == "cpu in fp32: 2 groups of networks at once, 2 threads each"
+    )
+    assert (
+        replace(cpu, limited=True)
+        .describe(3)
+        .endswith("each, since more would take more threads than there are cores")
+    )
+    assert "bf16 (slow: this CPU tells of no instructions for it): 2" in replace(
+        cpu, precision="bf16"
+    ).describe(2)
+    assert (
+        replace(cpu, threads=8, jobs=1)
+        .describe(1)
+        .endswith("8 threads each (slow: there are fewer cores)")
+    )
     gpu = Execution(device="cuda:0", precision="bf16", threads=4)
     assert gpu.describe(10) == "cuda:0 in bf16: one network at a time"
 
@@ -101,7 +117,9 @@ def test_begun_without_a_table_and_repeated_for_other_runs_or_jobs_nothing_is_tr
     assert trained(shapes, tmp_path, epoch=1, config=MLP, **then) == 0
 
 
-def test_retraining_without_scores_goes_on_with_the_threads_it_began_with(shapes: Dataset, tmp_path: Path) -> None:
+def test_retraining_without_scores_goes_on_with_the_threads_it_began_with(
+    shapes: Dataset, tmp_path: Path
+) -> None:
     table = score(shapes, "input_norm", workdir=tmp_path)
     selection = select(table, rule="random", keep=0.5)
     options: dict[str, Any] = {"config": MLP, "selections": selection}
@@ -109,7 +127,9 @@ def test_retraining_without_scores_goes_on_with_the_threads_it_began_with(shapes
     assert trained(shapes, tmp_path, retrain, runs=1, baseline="full", **options) == 0
 
 
-def test_threads_that_are_named_are_taken_and_those_of_a_table_stand(shapes: Dataset, tmp_path: Path) -> None:
+def test_threads_that_are_named_are_taken_and_those_of_a_table_stand(
+    shapes: Dataset, tmp_path: Path
+) -> None:
     table = score(shapes, "el2n", runs=2, epoch=1, config=MLP, threads=1, workdir=tmp_path)
     assert table.column(None).parameters["threads"] == 1
     with pytest.raises(TableError, match=r"made otherwise: threads 2 \(the table has 1\)"):
@@ -118,8 +138,12 @@ def test_threads_that_are_named_are_taken_and_those_of_a_table_stand(shapes: Dat
     assert wider.column(None).parameters["threads"] == 1
 
 
-def test_retraining_takes_precision_and_threads_of_the_scores(shapes: Dataset, tmp_path: Path) -> None:
-    table = score(shapes, "el2n", runs=2, epoch=1, config=MLP, threads=2, precision="bf16", workdir=tmp_path)
+def test_retraining_takes_precision_and_threads_of_the_scores(
+    shapes: Dataset, tmp_path: Path
+) -> None:
+    table = score(
+        shapes, "el2n", runs=2, epoch=1, config=MLP, threads=2, precision="bf16", workdir=tmp_path
+    )
     selection = select(table, keep=0.5)
     options: dict[str, Any] = {"runs": 1, "baseline": [], "workdir": tmp_path}
     for given, expected in (({}, ("bf16", 2)), ({"precision": "fp32", "threads": 1}, ("fp32", 1))):

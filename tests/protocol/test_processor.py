@@ -18,7 +18,11 @@ from prune_kit.protocol.execution import resolve_execution
     ],
 )
 def test_bf16_where_the_processor_has_units_for_it_and_the_network_keeps_them_busy(
-    units: bool, model: str, shape: tuple[int, int, int], expected: str, monkeypatch: pytest.MonkeyPatch
+    units: bool,
+    model: str,
+    shape: tuple[int, int, int],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(processor, "multiplies_bf16", lambda: units)
     assert processor.cpu_precision(model, shape) == expected
@@ -26,7 +30,11 @@ def test_bf16_where_the_processor_has_units_for_it_and_the_network_keeps_them_bu
 
 @pytest.mark.parametrize(
     ("flags", "expected"),
-    [("fpu avx512f amx_bf16 amx_tile", True), ("fpu avx512f avx512_bf16 clzero", True), ("fpu avx2 avx512f", False)],
+    [
+        ("fpu avx512f amx_bf16 amx_tile", True),
+        ("fpu avx512f avx512_bf16 clzero", True),
+        ("fpu avx2 avx512f", False),
+    ],
 )
 def test_a_processor_that_multiplies_in_bf16_is_known_by_its_flags(
     flags: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -40,7 +48,13 @@ def test_a_processor_that_multiplies_in_bf16_is_known_by_its_flags(
 
 def test_it_decides_only_what_is_left_open() -> None:
     def precision(asked: str, settled: str = "auto") -> str:
-        return resolve_execution("cpu", asked, settled_precision=settled, cpu_precision="bf16").precision
+        return resolve_execution(
+            "cpu", asked, settled_precision=settled, cpu_precision="bf16"
+        ).precision
 
-    assert [precision("auto"), precision("fp32"), precision("auto", "fp32")] == ["bf16", "fp32", "fp32"]
+    assert [precision("auto"), precision("fp32"), precision("auto", "fp32")] == [
+        "bf16",
+        "fp32",
+        "fp32",
+    ]
     assert resolve_execution("cpu", "auto", cpu_precision="bf16").gradient_precision == "fp32"

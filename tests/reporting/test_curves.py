@@ -24,7 +24,16 @@ from tests.small_tables import selection_of, table_of
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, ScoreTable, Path]:
     folder, data = tmp_path_factory.mktemp("scored"), shapes_data()
-    table = score(data, ["cumulative_pl", "el2n"], epoch=3, runs=2, config=TINY, jobs=1, probes=0.1, workdir=folder)
+    table = score(
+        data,
+        ["cumulative_pl", "el2n"],
+        epoch=3,
+        runs=2,
+        config=TINY,
+        jobs=1,
+        probes=0.1,
+        workdir=folder,
+    )
     return data, table, folder / "runs"
 
 
@@ -41,10 +50,14 @@ def test_learning_curves_are_the_mean_correctness_of_fifths_by_rank(scored: Any)
         axis=0,
     )
     hardness = table.hardness("cumulative_pl@3")
-    order = sorted(table.rows.training, key=lambda row: (hardness[row], table.rows.digest[row], row))
+    order = sorted(
+        table.rows.training, key=lambda row: (hardness[row], table.rows.digest[row], row)
+    )
     lines = section.blocks[1].rows  # type: ignore[union-attr]
     for epoch in range(3):
-        expected = [f"{100 * correct[epoch, group].mean():.1f} %" for group in np.array_split(order, 5)]
+        expected = [
+            f"{100 * correct[epoch, group].mean():.1f} %" for group in np.array_split(order, 5)
+        ]
         assert list(lines[epoch]) == [str(epoch + 1), *expected]
 
 
@@ -53,7 +66,9 @@ def test_without_the_runs_there_are_no_learning_curves(scored: Any, tmp_path: Pa
     assert learning_section(data, table, tmp_path) is None
     assert learning_section(data, ScoreTable(table.rows, {}), runs) is None
     page = report(data, table=table, runs=tmp_path)
-    assert "Learning curves" not in page and "Learning curves" in report(data, table=table, runs=runs)
+    assert "Learning curves" not in page and "Learning curves" in report(
+        data, table=table, runs=runs
+    )
 
 
 def outcomes_of(cells: Any, epochs: int, seeds: int) -> Outcomes:
@@ -76,9 +91,13 @@ def outcomes_of(cells: Any, epochs: int, seeds: int) -> Outcomes:
 
 def test_a_search_is_shown_round_by_round_with_what_was_chosen() -> None:
     table = table_of(np.arange(100))
-    cells, _, _ = candidates(table, goal=None, by=None, keep=0.4, offset=[0.0, 0.1, 0.2, 0.3], rule="window")
+    cells, _, _ = candidates(
+        table, goal=None, by=None, keep=0.4, offset=[0.0, 0.1, 0.2, 0.3], rule="window"
+    )
     rounds = (outcomes_of(cells, 5, 1), outcomes_of(cells[1:], 40, 2))
-    tuned = Tuning(Goal(), tuple(cells), cells[2], True, selection_of([0] * 100), rounds, rounds[-1])
+    tuned = Tuning(
+        Goal(), tuple(cells), cells[2], True, selection_of([0] * 100), rounds, rounds[-1]
+    )
     section = search_section(tuned.validation())
     picture, lines = section.blocks[0], section.blocks[1].rows  # type: ignore[union-attr]
     chosen = "Of 4 candidates, window el2n@20 keep 0.4 offset 0.2 was chosen: 89.50 % on the validation split"
@@ -91,10 +110,17 @@ def test_a_search_is_shown_round_by_round_with_what_was_chosen() -> None:
 
 
 def test_a_goal_that_none_meets_is_told_with_what_all_rows_reach() -> None:
-    cells, _, _ = candidates(table_of(np.arange(100)), goal=None, by=None, keep=0.4, offset=[0.0], rule="window")
+    cells, _, _ = candidates(
+        table_of(np.arange(100)), goal=None, by=None, keep=0.4, offset=[0.0], rule="window"
+    )
     last = outcomes_of(cells, 40, 2)
-    last = replace(last, rows=(*last.rows, *(Outcome("full", s, 100, 0.95, 10, 40.0, 1.0, "{}") for s in range(2))))
-    outcomes = Tuning(Goal(0.01), tuple(cells), cells[0], False, selection_of([0] * 100), (last,), last).validation()
+    last = replace(
+        last,
+        rows=(*last.rows, *(Outcome("full", s, 100, 0.95, 10, 40.0, 1.0, "{}") for s in range(2))),
+    )
+    outcomes = Tuning(
+        Goal(0.01), tuple(cells), cells[0], False, selection_of([0] * 100), (last,), last
+    ).validation()
     section = search_section(outcomes)
     assert "comes nearest to the goal, which none meets" in section.blocks[0].finding  # type: ignore[union-attr]
     assert section.blocks[1].rows[0] == ("40", "full", "2", "95.00 %")  # type: ignore[union-attr]
@@ -102,12 +128,16 @@ def test_a_goal_that_none_meets_is_told_with_what_all_rows_reach() -> None:
     data = shapes_data()
     commands = provenance_section(data, {"search": outcomes}, {}).blocks[-1].lines  # type: ignore[union-attr]
     assert "--keep 0.4 --offset 0 --goal" in commands[0]
-    assert "--goal 'within 1 points of full, keep least'" in commands[0] and Goal.of(Goal(0.01).words) == Goal(0.01)
+    assert "--goal 'within 1 points of full, keep least'" in commands[0] and Goal.of(
+        Goal(0.01).words
+    ) == Goal(0.01)
 
 
 def test_the_line_of_a_round_is_broken_where_it_left_out_offsets() -> None:
     table = table_of(np.arange(100))
-    cells, _, _ = candidates(table, goal=None, by=None, keep=0.4, offset=[0.0, 0.1, 0.2, 0.3], rule="window")
+    cells, _, _ = candidates(
+        table, goal=None, by=None, keep=0.4, offset=[0.0, 0.1, 0.2, 0.3], rule="window"
+    )
     rounds = (outcomes_of(cells, 5, 1), outcomes_of([cells[0], *cells[2:]], 40, 2))
     axes = Figure().subplots()
     fill_panel(axes, rounds, cells[2].name)
@@ -118,7 +148,9 @@ def test_the_line_of_a_round_is_broken_where_it_left_out_offsets() -> None:
 
 def test_a_sweep_is_shown_with_its_curves() -> None:
     table = table_of(np.arange(100))
-    cells, _, _ = candidates(table, goal=None, by=None, keep=[0.4, 0.5], offset=[0.0, 0.1], rule="window")
+    cells, _, _ = candidates(
+        table, goal=None, by=None, keep=[0.4, 0.5], offset=[0.0, 0.1], rule="window"
+    )
     kept = {cell.name: {k: v for k, v in vars(cell).items() if k != "name"} for cell in cells}
     outcomes = replace(outcomes_of(cells, 40, 2), cells=kept)
     full = tuple(Outcome("full", seed, 100, 0.9, 10, 1.0, 1.0, "{}") for seed in range(2))

@@ -12,4 +12,6 @@ def test_signs_that_command_a_terminal_or_turn_a_line_around_are_spelled_out():
 
 @given(st.text())
 def test_nothing_hidden_is_left(text):
-    assert not set(spelled_out(text)) & {chr(number) for number in (*range(32), *range(127, 160), 0x202E)}
+    assert not set(spelled_out(text)) & {
+        chr(number) for number in (*range(32), *range(127, 160), 0x202E)
+    }

@@ -25,7 +25,12 @@ from tests.small_tables import column_of, removal_of, rows_of, selection_of
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
+    (
+        found
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (found := shutil.which(name))
+    ),
+    "",
 )
 BAD = (
     "<script>alert(1)</script>",
@@ -61,12 +66,18 @@ class Page(HTMLParser):
 
     @property
     def anchors(self):
-        return [value for name, value in self.attributes if name == "id" and not value.endswith("-figure")]
+        return [
+            value
+            for name, value in self.attributes
+            if name == "id" and not value.endswith("-figure")
+        ]
 
 
 def data_of(rows, *, side=8, channels=1):
     chance = np.random.default_rng(0)
-    return Dataset("mine", chance.integers(0, 256, (len(rows), side, side, channels), dtype=np.uint8), rows)
+    return Dataset(
+        "mine", chance.integers(0, 256, (len(rows), side, side, channels), dtype=np.uint8), rows
+    )
 
 
 def everything(n=60, classes=3, **rows):
@@ -74,7 +85,9 @@ def everything(n=60, classes=3, **rows):
     label = np.arange(n) % classes
     chance = np.random.default_rng(1)
     rows.setdefault("options", {"labels_file": "noisy.npy"})
-    rows = rows_of(label, true_label=np.where(np.arange(n) % 10 == 0, (label + 1) % classes, label), **rows)
+    rows = rows_of(
+        label, true_label=np.where(np.arange(n) % 10 == 0, (label + 1) % classes, label), **rows
+    )
     runs = chance.random((4, n)).astype(np.float32)
     columns = [
         column_of(runs.mean(axis=0), extras={"per_run": runs}, seeds=(0, 1, 2, 3)),
@@ -86,7 +99,9 @@ def everything(n=60, classes=3, **rows):
     reason = np.full(n, KEPT, dtype=np.uint8)
     reason[order[: n // 3]], reason[order[-2:]] = DROPPED_EASY, DROPPED_HARD
     selection = selection_of(reason, rows=rows, score=table.columns["el2n@20"].values)
-    removal = removal_of([0, 10, 20], (label[[0, 10, 20]] + 1) % classes, rows=rows, column="el2n@20", noise_rate=0.1)
+    removal = removal_of(
+        [0, 10, 20], (label[[0, 10, 20]] + 1) % classes, rows=rows, column="el2n@20", noise_rate=0.1
+    )
     trained = [
         Outcome(name, seed, kept, 0.9 + 0.01 * seed, 10, 1.0, 0.5, "{}")
         for name, kept in (("full", n), ("selection", 38), ("random-38", 38))
@@ -108,10 +123,25 @@ def whole_page(tmp_path_factory):
 
 def test_each_section_is_there_exactly_when_its_result_is(whole_page):
     data, found = everything()
-    whole = ["data", "score-1", "score-2", "score-3", "agreement", "stability", "selection", "suspects", "retraining"]
+    whole = [
+        "data",
+        "score-1",
+        "score-2",
+        "score-3",
+        "agreement",
+        "stability",
+        "selection",
+        "suspects",
+        "retraining",
+    ]
     assert Page(whole_page[0]).anchors == [*whole, "sweep", "provenance"]
     assert Page(pipeline.report(data)).anchors == ["data", "provenance"]
-    anchors = {"selection": "selection", "removal": "suspects", "outcomes": "retraining", "sweep": "sweep"}
+    anchors = {
+        "selection": "selection",
+        "removal": "suspects",
+        "outcomes": "retraining",
+        "sweep": "sweep",
+    }
     for name, anchor in anchors.items():
         there = Page(pipeline.report(data, **{name: found[name]})).anchors
         assert there == ["data", anchor, "provenance"]
@@ -133,7 +163,9 @@ def test_the_same_inputs_make_the_same_page(whole_page):
 def test_names_ids_and_paths_are_text_and_nothing_in_them_is_hidden():
     n = 60
     ids = [f"{BAD[row % len(BAD)].replace(chr(0), chr(1))}{row}" for row in range(n)]
-    data, found = everything(n, len(BAD), class_names=BAD, ids=ids, data='npz:http://evil/<b>&".npz')
+    data, found = everything(
+        n, len(BAD), class_names=BAD, ids=ids, data='npz:http://evil/<b>&".npz'
+    )
     text = pipeline.report(data, **found)
     page = Page(text)
     assert not {"script", "b", "iframe", "link"} & set(page.tags)
@@ -150,7 +182,11 @@ def test_a_steep_score_and_columns_with_dollar_signs_are_drawn():
     rows = rows_of(np.arange(n) % 2)
     values = np.where(np.arange(n) < 350, 0, np.arange(n) / n)
     columns = [column_of(values, name="$x_{$@1"), column_of(-values, name="\u202e$@2")]
-    Page(pipeline.report(data_of(rows), table=ScoreTable(rows, {c.name: c for c in columns}), per_class=1))
+    Page(
+        pipeline.report(
+            data_of(rows), table=ScoreTable(rows, {c.name: c for c in columns}), per_class=1
+        )
+    )
 
 
 def test_nothing_is_fetched():
@@ -197,7 +233,9 @@ def test_odd_scores_break_nothing(values):
         column_of(np.arange(n), name="plain@1", harder="lower"),
     )}  # fmt: skip
     table = ScoreTable(rows, columns)
-    selection = selection_of(np.where(np.arange(n) < 9, DROPPED_EASY, KEPT), rows=rows, score=scores, column="odd@1")
+    selection = selection_of(
+        np.where(np.arange(n) < 9, DROPPED_EASY, KEPT), rows=rows, score=scores, column="odd@1"
+    )
     Page(pipeline.report(data_of(rows), table=table, selection=selection))
     Page(pipeline.report(data_of(rows), table=ScoreTable(rows, {"odd@1": columns["odd@1"]})))
 
@@ -211,7 +249,9 @@ def test_images_of_any_size_become_small_thumbnails(side, channels):
 
 def test_a_thousand_classes_and_noisy_images_stay_under_five_megabytes():
     n, classes = 4000, 1000
-    rows = rows_of(np.arange(n) % classes, class_names=tuple(f"{c} {'long ' * 60}" for c in range(classes)))
+    rows = rows_of(
+        np.arange(n) % classes, class_names=tuple(f"{c} {'long ' * 60}" for c in range(classes))
+    )
     chance = np.random.default_rng(2)
     pool = chance.integers(0, 256, (n, 64, 64, 3), dtype=np.uint8)
     columns = {f"el2n@{t}": column_of(chance.random(n), name=f"el2n@{t}") for t in range(12)}
@@ -232,7 +272,9 @@ def test_the_figures_and_whole_tables_are_written_on_request(whole_page):
     text, folder, _ = whole_page
     assert (folder / "selection.png").read_bytes().startswith(b"\x89PNG")
     assert base64.b64encode((folder / "retraining.svg").read_bytes()).decode() in text
-    assert (folder / "suspects.csv").read_text().splitlines()[0] == "id,index,given label,suggested label,suspicion"
+    assert (folder / "suspects.csv").read_text().splitlines()[
+        0
+    ] == "id,index,given label,suggested label,suspicion"
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +286,9 @@ def workdir(tmp_path_factory):
     return folder
 
 
-def test_the_command_writes_the_page_of_a_workdir_and_says_what_is_left_out(workdir, tmp_path, capsys):
+def test_the_command_writes_the_page_of_a_workdir_and_says_what_is_left_out(
+    workdir, tmp_path, capsys
+):
     figures = tmp_path / "figures"
     assert exit_code(["report", "--figures", str(figures), "--workdir", str(workdir)]) == 0
     out, err = capsys.readouterr()
@@ -256,8 +300,16 @@ def test_the_command_writes_the_page_of_a_workdir_and_says_what_is_left_out(work
 
 
 def test_the_commands_name_the_model_the_protocol_and_the_options():
-    config = asdict(protocol(data_of(rows_of(np.arange(20) % 2))).changed({"model": "mlp", "epochs": 8}))
-    trained = {"config": config, "seed": 3, "observe": "minibatches", "precision": "fp32", "threads": 1}
+    config = asdict(
+        protocol(data_of(rows_of(np.arange(20) % 2))).changed({"model": "mlp", "epochs": 8})
+    )
+    trained = {
+        "config": config,
+        "seed": 3,
+        "observe": "minibatches",
+        "precision": "fp32",
+        "threads": 1,
+    }
     folds = {"ratios": [30, 70], "folds": 7, "sampling": "balanced", "fold_precision": "bf16"}
     rows = rows_of(np.arange(20) % 2)
     columns = [
@@ -268,7 +320,10 @@ def test_the_commands_name_the_model_the_protocol_and_the_options():
     ]
     table = ScoreTable(rows, {column.name: column for column in columns})
     text = "".join(Page(pipeline.report(data_of(rows), table=table, per_class=0)).texts)
-    score, ending = "prune-kit score --data npz:/data/mine.npz --method", "--model mlp --train epochs=8"
+    score, ending = (
+        "prune-kit score --data npz:/data/mine.npz --method",
+        "--model mlp --train epochs=8",
+    )
     for line in (
         f"{score} el2n --epoch 2,4 --runs 2 --seed 3 --precision fp32 --threads 1 {ending}\n",
         f"{score} cscore --ratios 30,70 --folds 7 --sampling balanced --seed 3 {ending}\n",
@@ -292,18 +347,34 @@ def test_the_command_names_precision_and_threads_for_what_another_machine_would_
 ) -> None:
     rows = rows_of(np.arange(20) % 2)
     config = protocol(data_of(rows)).changed({"compiled": True}).values()
-    parameters = {"config": config, "seed": 3, "observe": "minibatches", "precision": trained, "threads": 1, "epoch": 2}
+    parameters = {
+        "config": config,
+        "seed": 3,
+        "observe": "minibatches",
+        "precision": trained,
+        "threads": 1,
+        "epoch": 2,
+    }
     parameters |= {"gradient_precision": gradients} if gradients else {}
-    column = column_of(np.arange(20), name="grand@2" if gradients else "el2n@2", parameters=parameters, seeds=(3,))
-    text = "".join(Page(pipeline.report(data_of(rows), table=ScoreTable(rows, {column.name: column}))).texts)
-    assert f"{column.method} --epoch 2 --runs 1 --seed 3{words} --threads 1 --train compiled=true\n" in text
+    column = column_of(
+        np.arange(20), name="grand@2" if gradients else "el2n@2", parameters=parameters, seeds=(3,)
+    )
+    text = "".join(
+        Page(pipeline.report(data_of(rows), table=ScoreTable(rows, {column.name: column}))).texts
+    )
+    assert (
+        f"{column.method} --epoch 2 --runs 1 --seed 3{words} --threads 1 --train compiled=true\n"
+        in text
+    )
 
 
 def test_of_many_columns_the_latest_epochs_are_shown_first():
     epochs = [*range(1, 12)]
     names = [*(f"{method}@{epoch}" for method in ("el2n", "aum") for epoch in epochs), "density"]
     columns = [column_of(np.arange(6), name=name) for name in names]
-    shown = limits.columns(ScoreTable(rows_of(np.zeros(6, np.int64)), {column.name: column for column in columns}))
+    shown = limits.columns(
+        ScoreTable(rows_of(np.zeros(6, np.int64)), {column.name: column for column in columns})
+    )
     assert len(shown) == limits.COLUMNS and {"el2n@11", "aum@11", "density"} < set(shown)
     assert shown == [name for name in names if name in shown]
 
@@ -324,7 +395,9 @@ def test_without_a_score_table_one_line_says_so(tmp_path, capsys):
 
 def test_the_page_never_replaces_another_file_of_the_workdir(workdir, capsys):
     before = (workdir / "scores.h5").read_bytes()
-    assert exit_code(["report", "--out", str(workdir / "scores.h5"), "--workdir", str(workdir)]) == 2
+    assert (
+        exit_code(["report", "--out", str(workdir / "scores.h5"), "--workdir", str(workdir)]) == 2
+    )
     assert "expected a name that ends in .html" in capsys.readouterr().err
     assert (workdir / "scores.h5").read_bytes() == before
 
@@ -334,8 +407,16 @@ def test_a_browser_shows_the_page_and_runs_nothing_in_it(tmp_path):
     data, found = everything(60, len(BAD), class_names=BAD)
     page = tmp_path / "report.html"
     page.write_text(pipeline.report(data, **found), "utf-8")
-    words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    done = subprocess.run([*words, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120)
+    words = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
+    done = subprocess.run(
+        [*words, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120
+    )
     shown = Page(re.sub(r"<!DOCTYPE html>", "", done.stdout))
     assert "script" not in shown.tags and "sweep" in shown.anchors
     assert {value for name, value in shown.attributes if name == "href"} >= {"#data", "#provenance"}

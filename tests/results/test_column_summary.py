@@ -15,7 +15,9 @@ from prune_kit.results.column_summary import SHOWN_EXAMPLES, read_summary, summa
 from prune_kit.results.table import ScoreTable
 from tests.small_tables import table_of
 
-SCORES = arrays(np.float32, st.integers(1, 30), elements=st.one_of(st.just(np.nan), st.floats(-2, 2, width=32)))
+SCORES = arrays(
+    np.float32, st.integers(1, 30), elements=st.one_of(st.just(np.nan), st.floats(-2, 2, width=32))
+)
 
 
 @given(SCORES, st.sampled_from(["higher", "lower"]), st.data())
@@ -25,7 +27,9 @@ def test_a_summary_is_what_numpy_says_of_the_training_rows_with_a_score(values, 
     found = summary_of(values, harder, rows)
     drawn = np.flatnonzero((rows.role != HELD_OUT) & ~np.isnan(values))
     if not len(drawn):
-        assert np.isnan([found.easiest, found.median, found.hardest]).all() and not len(found.examples)
+        assert np.isnan([found.easiest, found.median, found.hardest]).all() and not len(
+            found.examples
+        )
         return
     sign = 1 if harder == "higher" else -1
     order = drawn[np.lexsort((rows.digest[drawn], sign * values[drawn]))]

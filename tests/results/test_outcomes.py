@@ -11,7 +11,15 @@ from scipy import stats
 
 from prune_kit.data.identity import index_digest
 from prune_kit.errors import FileError
-from prune_kit.results.outcomes import COLUMNS, FULL, Outcome, Outcomes, _checked_cells, paired_difference, random_name
+from prune_kit.results.outcomes import (
+    COLUMNS,
+    FULL,
+    Outcome,
+    Outcomes,
+    _checked_cells,
+    paired_difference,
+    random_name,
+)
 from tests.small_tables import table_of
 
 ACCURACY = {
@@ -28,7 +36,11 @@ def outcome(name, seed, accuracy, kept=50):
 
 
 def outcomes_of(accuracy, kept):
-    rows = [outcome(n, 1000 + s, value, kept[n]) for n, values in accuracy.items() for s, value in enumerate(values)]
+    rows = [
+        outcome(n, 1000 + s, value, kept[n])
+        for n, values in accuracy.items()
+        for s, value in enumerate(values)
+    ]
     return Outcomes(tuple(rows), "abc", "digits")
 
 
@@ -60,7 +72,9 @@ def test_differences_are_paired_by_seed_as_scipy_pairs_them(outcomes):
     ):
         test = stats.ttest_rel(ACCURACY[one], ACCURACY[other])
         interval = test.confidence_interval(0.95)
-        assert difference.mean == pytest.approx(np.mean(np.subtract(ACCURACY[one], ACCURACY[other])))
+        assert difference.mean == pytest.approx(
+            np.mean(np.subtract(ACCURACY[one], ACCURACY[other]))
+        )
         assert (difference.low, difference.high) == pytest.approx((interval.low, interval.high))
     assert (full.minus_full, full.minus_random, random.minus_random) == (None, None, None)
 
@@ -75,7 +89,9 @@ def test_the_interval_is_students_and_holds_the_mean(values):
     assert difference.high - difference.mean == pytest.approx(difference.mean - difference.low)
     if np.ptp(values) > 1e-6:
         interval = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-        assert (difference.low, difference.high) == pytest.approx((interval.low, interval.high), abs=1e-9)
+        assert (difference.low, difference.high) == pytest.approx(
+            (interval.low, interval.high), abs=1e-9
+        )
 
 
 @pytest.mark.parametrize("values", [[0.5, 0.5], [0.0, 0.0, 0.0], [0.9721 - 0.993, 0.4721 - 0.493]])
@@ -120,14 +136,23 @@ def test_cells_that_are_no_objects_are_refused(cells):
         _checked_cells(cells)
 
 
-@pytest.mark.parametrize("more", [{}, {"epochs": 3, "found": True, "goal": "accuracy", "met": True, "grid": {}}])
+@pytest.mark.parametrize(
+    "more", [{}, {"epochs": 3, "found": True, "goal": "accuracy", "met": True, "grid": {}}]
+)
 def test_cells_come_back(more, tmp_path):
-    Outcomes((outcome("a", 1, 0.9),), "abc", "digits", cells={"a": CELL | more}).write(tmp_path / "sweep.h5")
+    Outcomes((outcome("a", 1, 0.9),), "abc", "digits", cells={"a": CELL | more}).write(
+        tmp_path / "sweep.h5"
+    )
     assert Outcomes.read(tmp_path / "sweep.h5").cells == {"a": CELL | more}
 
 
 def test_only_seeds_that_both_have_are_compared():
-    rows = [outcome("a", 1, 0.9), outcome("a", 2, 0.8), outcome(FULL, 2, 0.7, 100), outcome(FULL, 3, 0.1, 100)]
+    rows = [
+        outcome("a", 1, 0.9),
+        outcome("a", 2, 0.8),
+        outcome(FULL, 2, 0.7, 100),
+        outcome(FULL, 3, 0.1, 100),
+    ]
     outcomes = Outcomes(tuple(rows), "abc", "digits")
     assert outcomes.difference("a", FULL).mean == pytest.approx(0.1)
     assert outcomes.difference("a", "b") is None
@@ -140,7 +165,9 @@ def test_a_single_seed_has_a_difference_but_no_interval():
     assert difference.mean == pytest.approx(-0.1)
     assert math.isnan(difference.low)
     assert math.isnan(difference.high)
-    assert difference.verdict == "not distinguishable" and difference.without_interval == "by one seed"
+    assert (
+        difference.verdict == "not distinguishable" and difference.without_interval == "by one seed"
+    )
     assert lines[1].minus_random is None
     assert (lines[1].low, lines[1].high) == (0.8, 0.8)
 
@@ -161,17 +188,37 @@ def test_outcomes_come_back(outcomes, tmp_path):
     found = Outcomes.read(tmp_path / "outcomes.h5")
     assert found.rows == outcomes.rows
     assert (found.fingerprint, found.data, found.created) == ("abc", "digits", outcomes.created)
-    assert [type(value) for value in vars(found.rows[0]).values()] == [str, int, int, float, int, float, float, str]
+    assert [type(value) for value in vars(found.rows[0]).values()] == [
+        str,
+        int,
+        int,
+        float,
+        int,
+        float,
+        float,
+        str,
+    ]
 
 
 def test_the_file_has_the_layout_of_the_design(outcomes, tmp_path):
     outcomes.write(tmp_path / "outcomes.h5")
     with h5py.File(tmp_path / "outcomes.h5") as file:
-        assert list(COLUMNS) == ["selection", "seed", "kept", "test_accuracy", "steps", "epochs", "seconds", "config"]
+        assert list(COLUMNS) == [
+            "selection",
+            "seed",
+            "kept",
+            "test_accuracy",
+            "steps",
+            "epochs",
+            "seconds",
+            "config",
+        ]
         assert set(file) == set(COLUMNS)
         assert {dataset.shape for dataset in file.values()} == {(12,)}
         assert [file[name].dtype for name in ("seed", "kept", "steps")] == [np.int64] * 3
-        assert [file[name].dtype for name in ("test_accuracy", "epochs", "seconds")] == [np.float64] * 3
+        assert [file[name].dtype for name in ("test_accuracy", "epochs", "seconds")] == [
+            np.float64
+        ] * 3
         for name in ("selection", "config"):
             assert h5py.check_string_dtype(file[name].dtype).encoding == "utf-8"
         assert json.loads(file["config"].asstr()[0]) == {"model": "größe", "epochs": 2}
@@ -183,7 +230,10 @@ def test_the_file_has_the_layout_of_the_design(outcomes, tmp_path):
 
 def test_another_kind_and_a_file_that_lacks_a_part_are_refused(outcomes, tmp_path):
     table_of([1, 2]).write(tmp_path / "scores.h5")
-    with pytest.raises(FileError, match=r"is prune_kit.scores; expected prune_kit.outcomes, which prune-kit retrain"):
+    with pytest.raises(
+        FileError,
+        match=r"is prune_kit.scores; expected prune_kit.outcomes, which prune-kit retrain",
+    ):
         Outcomes.read(tmp_path / "scores.h5")
     outcomes.write(tmp_path / "outcomes.h5")
     with h5py.File(tmp_path / "outcomes.h5", "r+") as file:

@@ -11,9 +11,12 @@ from prune_kit.results import ranking
 from prune_kit.results.ranking import ascending, last, median, parts
 
 VALUES = st.one_of(
-    st.sampled_from([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, 1e-45, -1e-45]), st.floats(width=32, allow_nan=False)
+    st.sampled_from([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, 1e-45, -1e-45]),
+    st.floats(width=32, allow_nan=False),
 )
-DIGESTS = st.one_of(st.sampled_from([0, 1, 2**32, 2**32 + 1, 2**63, 2**64 - 1]), st.integers(0, 2**64 - 1))
+DIGESTS = st.one_of(
+    st.sampled_from([0, 1, 2**32, 2**32 + 1, 2**63, 2**64 - 1]), st.integers(0, 2**64 - 1)
+)
 
 
 @st.composite
@@ -25,7 +28,9 @@ def scored(draw: st.DrawFn, dtype: type = np.float32) -> tuple[np.ndarray, np.nd
 
 
 @given(scored())
-def test_the_order_is_by_value_then_digest_then_position(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_the_order_is_by_value_then_digest_then_position(
+    pair: tuple[np.ndarray, np.ndarray],
+) -> None:
     values, digest = pair
     obvious = sorted(range(len(values)), key=lambda at: (float(values[at]), int(digest[at]), at))
     assert ascending(values, digest).tolist() == obvious
@@ -43,7 +48,9 @@ def test_the_last_ones_are_the_end_of_the_order(
     pair: tuple[np.ndarray, np.ndarray], count: int, data: st.DataObject
 ) -> None:
     values, digest = pair
-    drawn = np.array(data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values))), dtype=bool)
+    drawn = np.array(
+        data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values))), dtype=bool
+    )
     if data.draw(st.booleans()):
         drawn[:] = True
     values[~drawn] = data.draw(st.sampled_from([np.nan, 5.0]))
@@ -54,7 +61,9 @@ def test_the_last_ones_are_the_end_of_the_order(
 
 
 @given(scored(), st.data())
-def test_parts_are_those_of_the_order_cut_in_pieces(pair: tuple[np.ndarray, np.ndarray], data: st.DataObject) -> None:
+def test_parts_are_those_of_the_order_cut_in_pieces(
+    pair: tuple[np.ndarray, np.ndarray], data: st.DataObject
+) -> None:
     values, digest = pair
     count = len(values)
     cuts = data.draw(st.lists(st.integers(0, count), max_size=3))

@@ -27,7 +27,12 @@ SUSPICION = [1, np.nextafter(np.float32(0.7), np.float32(1)), 0.7, 0.1 + 0.2]
 @pytest.fixture
 def rows():
     return rows_of(
-        LABEL, role=ROLE, ids=IDS, class_names=NAMES, true_label=np.zeros(9, np.int64), options={"image_size": 64}
+        LABEL,
+        role=ROLE,
+        ids=IDS,
+        class_names=NAMES,
+        true_label=np.zeros(9, np.int64),
+        options={"image_size": 64},
     )
 
 
@@ -54,7 +59,9 @@ def assert_same(found, expected):
             values = [getattr(removal, field.name) for removal in (found, expected)]
             np.testing.assert_array_equal(*values, strict=True, err_msg=field.name)
     for field in fields(Rows):
-        np.testing.assert_array_equal(getattr(found.rows, field.name), getattr(expected.rows, field.name))
+        np.testing.assert_array_equal(
+            getattr(found.rows, field.name), getattr(expected.rows, field.name)
+        )
 
 
 # the file
@@ -145,7 +152,9 @@ def test_what_was_tampered_with_is_noticed(path, name, position, value, told):
         Removal.read(path)
 
 
-@pytest.mark.parametrize("name", ["index", "suspicion", "suggested_label", "clear", "id", "digest", "label", "role"])
+@pytest.mark.parametrize(
+    "name", ["index", "suspicion", "suggested_label", "clear", "id", "digest", "label", "role"]
+)
 def test_a_removal_that_lacks_a_part_is_refused(path, name):
     with h5py.File(path, "r+") as file:
         del file[name]
@@ -154,7 +163,9 @@ def test_a_removal_that_lacks_a_part_is_refused(path, name):
 
 
 @pytest.mark.parametrize("name", ["index", "suspicion", "suggested_label", "clear"])
-@pytest.mark.parametrize("values", [np.zeros((4, 1), np.int64), np.zeros(2, np.int64), np.int64(0), np.zeros(4, "S3")])
+@pytest.mark.parametrize(
+    "values", [np.zeros((4, 1), np.int64), np.zeros(2, np.int64), np.int64(0), np.zeros(4, "S3")]
+)
 def test_an_array_of_another_shape_or_type_is_refused(path, name, values):
     with h5py.File(path, "r+") as file:
         del file[name]
@@ -163,7 +174,9 @@ def test_an_array_of_another_shape_or_type_is_refused(path, name, values):
         Removal.read(path)
 
 
-@pytest.mark.parametrize("name", ["cut_method", "noise_rate", "precision_low", "parameters", "created"])
+@pytest.mark.parametrize(
+    "name", ["cut_method", "noise_rate", "precision_low", "parameters", "created"]
+)
 def test_a_removal_that_lacks_an_attribute_is_refused(path, name):
     with h5py.File(path, "r+") as file:
         del file.attrs[name]
@@ -176,9 +189,13 @@ def test_half_a_file_a_score_table_and_no_file_are_no_removal(tmp_path, path):
     with pytest.raises(FileError, match="is not a whole HDF5 file"):
         Removal.read(path)
     table_of([1, 2]).write(tmp_path / "scores.h5")
-    with pytest.raises(FileError, match=r"is prune_kit.scores; expected prune_kit.removal, which prune-kit clean"):
+    with pytest.raises(
+        FileError, match=r"is prune_kit.scores; expected prune_kit.removal, which prune-kit clean"
+    ):
         Removal.read(tmp_path / "scores.h5")
-    with pytest.raises(FileError, match=r"there is no file .*nowhere.h5. Make it with: prune-kit clean"):
+    with pytest.raises(
+        FileError, match=r"there is no file .*nowhere.h5. Make it with: prune-kit clean"
+    ):
         Removal.read(tmp_path / "nowhere.h5")
 
 
@@ -189,7 +206,16 @@ def test_the_csv_says_the_same_most_suspect_first(path):
     with path.with_suffix(".csv").open(newline="", encoding="utf-8") as file:
         found = list(csv.reader(file))
     assert found == [
-        ["id", "index", "given_label", "suggested_label", "suspicion", "given_class", "suggested_class", "fit"],
+        [
+            "id",
+            "index",
+            "given_label",
+            "suggested_label",
+            "suspicion",
+            "given_class",
+            "suggested_class",
+            "fit",
+        ],
         [IDS[6], "6", "2", "1", "1.000000", NAMES[2], NAMES[1], "another class is clearly better"],
         [IDS[0], "0", "0", "2", "0.700000", NAMES[0], NAMES[2], "another class is clearly better"],
         [IDS[4], "4", "1", "", "0.700000", NAMES[1], "", ""],
@@ -207,7 +233,16 @@ def test_the_name_of_the_csv_is_refused_before_anything_is_written(tmp_path, rem
 
 
 def test_a_removal_stands_for_its_complement(removal):
-    expected = [DROPPED_NOISY, HELD_OUT_REASON, KEPT, *[DROPPED_NOISY] * 2, KEPT, DROPPED_NOISY, KEPT, HELD_OUT_REASON]
+    expected = [
+        DROPPED_NOISY,
+        HELD_OUT_REASON,
+        KEPT,
+        *[DROPPED_NOISY] * 2,
+        KEPT,
+        DROPPED_NOISY,
+        KEPT,
+        HELD_OUT_REASON,
+    ]
     assert removal.selection.reason.tolist() == expected
     assert removal.selection.index.tolist() == [2, 5, 7]
     assert removal.selection.dropped.tolist() == sorted(INDEX)
@@ -285,9 +320,14 @@ def test_labels_are_carried_by_the_names_of_their_classes(removal):
 
 def test_a_suggested_class_that_the_data_lack_is_no_suggestion():
     names = NAMES[:3]
-    removal = removal_of([0, 1], [2, 1], clear=[True, True], rows=rows_of([0, 0, 1, 1], class_names=names))
+    removal = removal_of(
+        [0, 1], [2, 1], clear=[True, True], rows=rows_of([0, 0, 1, 1], class_names=names)
+    )
     fewer = rows_of([0, 0, 1, 1], digest=removal.rows.digest, class_names=names[:2])
     aligned = removal.aligned_to(fewer)
-    assert aligned.suggested_label.tolist() == [NO_SUGGESTION, 1] and aligned.clear.tolist() == [False, True]
+    assert aligned.suggested_label.tolist() == [NO_SUGGESTION, 1] and aligned.clear.tolist() == [
+        False,
+        True,
+    ]
     with pytest.raises(IdentityError, match="a class that the data lack; they have: "):
         removal.aligned_to(rows_of([0] * 4, digest=removal.rows.digest, class_names=names[:1]))

@@ -22,14 +22,26 @@ from prune_kit.results.selection import (
 from tests.small_tables import rows_of, selection_of, table_of
 
 N = 9
-REASON = [KEPT, HELD_OUT_REASON, DROPPED_EASY, KEPT, DROPPED_HARD, KEPT, HELD_OUT_REASON, DROPPED_EASY, KEPT]
+REASON = [
+    KEPT,
+    HELD_OUT_REASON,
+    DROPPED_EASY,
+    KEPT,
+    DROPPED_HARD,
+    KEPT,
+    HELD_OUT_REASON,
+    DROPPED_EASY,
+    KEPT,
+]
 
 
 @pytest.fixture
 def selection():
     """Four rows kept of seven, two held out."""
     role = np.array(REASON) == HELD_OUT_REASON
-    rows = rows_of(np.arange(N) % 3, role=role, true_label=np.zeros(N, np.int64), options={"image_size": 64})
+    rows = rows_of(
+        np.arange(N) % 3, role=role, true_label=np.zeros(N, np.int64), options={"image_size": 64}
+    )
     return selection_of(
         REASON,
         rows=rows,
@@ -53,7 +65,9 @@ def assert_same(found, expected):
     np.testing.assert_array_equal(found.reason, expected.reason, strict=True)
     np.testing.assert_array_equal(found.score, expected.score)
     for field in fields(Rows):
-        np.testing.assert_array_equal(getattr(found.rows, field.name), getattr(expected.rows, field.name))
+        np.testing.assert_array_equal(
+            getattr(found.rows, field.name), getattr(expected.rows, field.name)
+        )
 
 
 # the file
@@ -86,7 +100,13 @@ def test_the_file_has_the_layout_of_the_design(selection, path):
         assert file["index"][()].tolist() == [0, 3, 5, 8]
         assert file["reason"][()].tolist() == REASON
         assert json.loads(file["reason"].attrs["legend"]) == list(REASONS)
-        assert REASONS[:5] == ("kept", "dropped-easy", "dropped-hard", "dropped-noisy", "dropped-other")
+        assert REASONS[:5] == (
+            "kept",
+            "dropped-easy",
+            "dropped-hard",
+            "dropped-noisy",
+            "dropped-other",
+        )
         attributes = dict(file.attrs)
     assert attributes.pop("format") == "prune_kit.selection"
     assert attributes.pop("format_version") == 1
@@ -126,7 +146,10 @@ def test_a_selection_that_lacks_a_part_is_refused(path, name):
 
 def test_a_score_table_is_no_selection(tmp_path):
     table_of([1, 2]).write(tmp_path / "scores.h5")
-    with pytest.raises(FileError, match=r"is prune_kit.scores; expected prune_kit.selection, which prune-kit select"):
+    with pytest.raises(
+        FileError,
+        match=r"is prune_kit.scores; expected prune_kit.selection, which prune-kit select",
+    ):
         Selection.read(tmp_path / "scores.h5")
 
 
@@ -150,18 +173,26 @@ def test_the_window_is_told_both_ways():
         "kept 500 of 1,000 training rows (50.0%): kept percentiles 48.0 to 98.0 of el2n@20; "
         "dropped 48% easiest, 2% hardest"
     )
-    easy = pipeline.select(table_of(np.arange(1000)), keep=0.5, offset=0.02, offset_from="easy", per_class=True)
+    easy = pipeline.select(
+        table_of(np.arange(1000)), keep=0.5, offset=0.02, offset_from="easy", per_class=True
+    )
     assert easy.describe() == (
-        "kept 500 of 1,000 training rows (50.0%): kept percentiles 2.0 to 52.0 of el2n@20 within each class; "
-        "dropped 2% easiest, 48% hardest"
+        "kept 500 of 1,000 training rows (50.0%): kept percentiles 2.0 to 52.0 of el2n@20 within "
+        "each class; dropped 2% easiest, 48% hardest"
     )
     odd = pipeline.select(table_of(np.arange(1797)), keep=0.333, offset=0.01)
-    assert odd.describe().endswith("percentiles 65.7 to 99.0 of el2n@20; dropped 65.7% easiest, 1% hardest")
+    assert odd.describe().endswith(
+        "percentiles 65.7 to 99.0 of el2n@20; dropped 65.7% easiest, 1% hardest"
+    )
 
 
 def test_the_share_of_a_class_counts_its_training_rows_alone():
     reason = [KEPT, KEPT, DROPPED_EASY, KEPT, DROPPED_HARD, DROPPED_HARD, HELD_OUT_REASON]
-    rows = rows_of([0, 0, 0, 2, 2, 2, 2], role=np.array(reason) == HELD_OUT_REASON, class_names=("a", "none", "c"))
+    rows = rows_of(
+        [0, 0, 0, 2, 2, 2, 2],
+        role=np.array(reason) == HELD_OUT_REASON,
+        class_names=("a", "none", "c"),
+    )
     selection = selection_of(reason, rows=rows)
     np.testing.assert_allclose(selection.class_shares(), [2 / 3, np.nan, 1 / 3])
     assert selection.share == 0.5
@@ -173,7 +204,9 @@ def test_a_class_is_thin_below_half_of_the_average_share():
     reason[:10] = KEPT  # a keeps all, b a tenth, c four tenths: on average a half
     reason[10:11] = KEPT
     reason[20:24] = KEPT
-    assert selection_of(reason, rows=rows_of(label, class_names=("a", "b", "c", "none"))).thin_classes() == ["b"]
+    assert selection_of(
+        reason, rows=rows_of(label, class_names=("a", "b", "c", "none"))
+    ).thin_classes() == ["b"]
     reason[:] = KEPT
     assert selection_of(reason, label=label).thin_classes() == []
 
@@ -200,9 +233,13 @@ def test_a_choice_follows_the_content_into_another_order_a_subset_or_a_superset(
     digest, label = data.draw(numbers), data.draw(numbers)
     reason = data.draw(st.lists(st.sampled_from([0, 1, 2, 5]), min_size=n, max_size=n))
     names = tuple("abcdefg")
-    rows = rows_of(label, digest=digest, role=np.array(reason) == HELD_OUT_REASON, class_names=names)
+    rows = rows_of(
+        label, digest=digest, role=np.array(reason) == HELD_OUT_REASON, class_names=names
+    )
     selection = selection_of(reason, rows=rows, score=np.linspace(0, 1, n).astype(np.float32))
-    others = data.draw(st.lists(st.sampled_from(digest), min_size=1)) + data.draw(st.lists(st.integers(0, 9)))
+    others = data.draw(st.lists(st.sampled_from(digest), min_size=1)) + data.draw(
+        st.lists(st.integers(0, 9))
+    )
     others = data.draw(st.permutations(others))
     target = rows_of([3] * len(others), digest=others, class_names=names)
     aligned = selection.aligned_to(target)
@@ -221,7 +258,9 @@ def test_a_choice_follows_the_content_into_another_order_a_subset_or_a_superset(
 def test_there_and_back_again_is_the_same_choice(seed):
     rng = np.random.default_rng(seed)
     reason = rng.choice([0, 1, 2, 5], 20)
-    rows = rows_of(rng.integers(0, 3, 20), role=reason == HELD_OUT_REASON, class_names=("a", "b", "c"))
+    rows = rows_of(
+        rng.integers(0, 3, 20), role=reason == HELD_OUT_REASON, class_names=("a", "b", "c")
+    )
     selection = selection_of(reason, rows=rows)
     order = rng.permutation(20)
     moved = rows_of(rows.label[order], digest=rows.digest[order], class_names=rows.class_names)
@@ -231,7 +270,12 @@ def test_there_and_back_again_is_the_same_choice(seed):
 
 
 def test_labels_that_were_put_over_the_data_come_along_with_the_right_ones():
-    noisy = rows_of([1, 0, 1], digest=[7, 8, 9], true_label=np.array([0, 0, 1]), options={"labels_file": "/noisy.npy"})
+    noisy = rows_of(
+        [1, 0, 1],
+        digest=[7, 8, 9],
+        true_label=np.array([0, 0, 1]),
+        options={"labels_file": "/noisy.npy"},
+    )
     selection = selection_of([KEPT, HELD_OUT_REASON, KEPT], rows=noisy)
     plain = rows_of([1, 0], digest=[9, 7])
     aligned = selection.aligned_to(plain).rows
@@ -251,7 +295,9 @@ def test_a_reason_that_is_none_is_noticed(path):
         reason = file["reason"][()]
         reason[reason != KEPT] = 77
         file["reason"][...] = reason
-    with pytest.raises(FileError, match=f"{path} is damaged: reason 77 is none of kept, dropped-easy"):
+    with pytest.raises(
+        FileError, match=f"{path} is damaged: reason 77 is none of kept, dropped-easy"
+    ):
         Selection.read(path)
 
 

@@ -57,12 +57,25 @@ def table():
             np.where(rng.random(N) < 0.5, np.nan, np.inf),
             name="cscore",
             parameters={"ratios": [30, 70]},
-            extras={"per_ratio": numbers(S, N), "per_ratio_votes": np.ones((S, N), np.int32), "votes": never_learned},
+            extras={
+                "per_ratio": numbers(S, N),
+                "per_ratio_votes": np.ones((S, N), np.int32),
+                "votes": never_learned,
+            },
         ),
-        column_of(numbers(N), name="consistency@3", test={"scores": numbers(M), "per_run": numbers(R, M)}),
+        column_of(
+            numbers(N), name="consistency@3", test={"scores": numbers(M), "per_run": numbers(R, M)}
+        ),
         column_of(numbers(N), name="input_norm", companion=True),
     ]
-    test_rows = Rows(rows.id[:M], rows.digest[:M], rows.label[:M], np.ones(M, np.uint8), rows.class_names, rows.data)
+    test_rows = Rows(
+        rows.id[:M],
+        rows.digest[:M],
+        rows.label[:M],
+        np.ones(M, np.uint8),
+        rows.class_names,
+        rows.data,
+    )
     return ScoreTable(rows, {column.name: column for column in columns}, test_rows=test_rows)
 
 
@@ -91,7 +104,13 @@ def assert_same_column(found, expected):
 
 def test_a_table_comes_back_with_every_extra_and_its_columns_in_their_order(table, path):
     found = ScoreTable.read(path)
-    assert list(found.columns) == ["forgetting@20", "cumulative_pl@20", "cscore", "consistency@3", "input_norm"]
+    assert list(found.columns) == [
+        "forgetting@20",
+        "cumulative_pl@20",
+        "cscore",
+        "consistency@3",
+        "input_norm",
+    ]
     for name, column in table.columns.items():
         assert_same_column(found.columns[name], column)
     assert found.columns["forgetting@20"].runs == 3
@@ -144,7 +163,10 @@ def test_the_file_has_the_layout_of_the_design(table, path):
         assert json.loads(attributes.pop("class_names")) == list(table.rows.class_names)
         assert attributes.pop("created") == table.created
         assert set(attributes) == {"prune_kit_version", "test_fingerprint", "data_options"}
-        layout = {name: (file[name].dtype, file[name].shape) for name in ("digest", "role", "label", "true_label")}
+        layout = {
+            name: (file[name].dtype, file[name].shape)
+            for name in ("digest", "role", "label", "true_label")
+        }
         assert layout == {
             "digest": (np.uint64, (N,)), "role": (np.uint8, (N,)),
             "label": (np.int64, (N,)), "true_label": (np.int64, (N,)),
@@ -157,13 +179,26 @@ def test_the_file_has_the_layout_of_the_design(table, path):
             assert set(dataset.attrs) - {"companion"} == {
                 "method", "harder", "parameters", "seeds", "runs", "seconds", "created", "summary", "hardest_rows",
             }  # fmt: skip
-            assert (dataset.attrs["method"], dataset.attrs["harder"]) == (column.method, column.harder)
+            assert (dataset.attrs["method"], dataset.attrs["harder"]) == (
+                column.method,
+                column.harder,
+            )
             assert json.loads(dataset.attrs["parameters"]) == column.parameters
             assert tuple(dataset.attrs["seeds"]) == column.seeds
             assert dataset.attrs["runs"] == len(column.seeds)
-        assert [name for name in file["scores"] if "companion" in file["scores"][name].attrs] == ["input_norm"]
-        extras = {f"{kind}/{name}": (d.dtype, d.shape) for kind in EXTRAS for name, d in file[kind].items()}
-        tested = {f"{kind}/{name}": (d.dtype, d.shape) for kind in TEST for name, d in file["test"][kind].items()}
+        assert [name for name in file["scores"] if "companion" in file["scores"][name].attrs] == [
+            "input_norm"
+        ]
+        extras = {
+            f"{kind}/{name}": (d.dtype, d.shape)
+            for kind in EXTRAS
+            for name, d in file[kind].items()
+        }
+        tested = {
+            f"{kind}/{name}": (d.dtype, d.shape)
+            for kind in TEST
+            for name, d in file["test"][kind].items()
+        }
         assert tested == {
             "scores/consistency@3": (np.float32, (M,)),
             "per_run/consistency@3": (np.float32, (R, M)),
@@ -222,10 +257,22 @@ def test_no_planted_label_stands_in_a_file_where_none_was_planted(path):
         (lambda rows, label: label[:-1], r"probe_label is int64 \(11,\) for 12 rows"),
         (lambda rows, label: label.astype(float), r"probe_label is float64"),
         (lambda rows, label: np.bytes_("none"), r"probe_label is \|S4 \(\)"),
-        (lambda rows, label: np.where(label == -1, -1, C), "is not another class of a training row"),
-        (lambda rows, label: np.where(label == -1, -2, label), "is not another class of a training row"),
-        (lambda rows, label: np.where(label == -1, -1, rows.label), "is not another class of a training row"),
-        (lambda rows, label: np.where(rows.role == 1, (rows.label + 1) % C, -1), "of a training row"),
+        (
+            lambda rows, label: np.where(label == -1, -1, C),
+            "is not another class of a training row",
+        ),
+        (
+            lambda rows, label: np.where(label == -1, -2, label),
+            "is not another class of a training row",
+        ),
+        (
+            lambda rows, label: np.where(label == -1, -1, rows.label),
+            "is not another class of a training row",
+        ),
+        (
+            lambda rows, label: np.where(rows.role == 1, (rows.label + 1) % C, -1),
+            "of a training row",
+        ),
     ],
 )
 def test_planted_labels_that_cannot_be_are_noticed(table, tmp_path, spoil, told):
@@ -314,7 +361,9 @@ def test_an_unknown_column_is_refused_with_the_nearest():
     table = table_of([1, 2]).with_columns([column_of([3, 4], name="grand@20")])
     with pytest.raises(TableError) as caught:
         table.hardness("el2n@21")
-    assert str(caught.value) == ("unknown column 'el2n@21'. Did you mean 'el2n@20'? There are: el2n@20, grand@20")
+    assert str(caught.value) == (
+        "unknown column 'el2n@21'. Did you mean 'el2n@20'? There are: el2n@20, grand@20"
+    )
 
 
 def test_a_column_replaces_its_namesake_in_its_place_and_leaves_the_others():

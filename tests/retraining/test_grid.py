@@ -45,7 +45,8 @@ def test_random_among_the_columns_is_the_baseline_and_no_cell() -> None:
     with pytest.raises(OptionError, match="the grid has no cell: random rows are trained anyhow"):
         grid(two_columns(), ["random"], ["window"], [0.5], [0.0])
     with pytest.raises(
-        OptionError, match=r"the least of --keep, 0\.4, and the least of --offset, 0\.7, make more than 1"
+        OptionError,
+        match=r"the least of --keep, 0\.4, and the least of --offset, 0\.7, make more than 1",
     ):
         grid(two_columns(), ["el2n@5"], ["window"], [0.5, 0.4], [0.7, 0.9])
     with pytest.raises(TableError, match="unknown column 'aum@3'"):
@@ -87,7 +88,10 @@ def test_a_sweep_survives_its_file(tmp_path: Path) -> None:
     found.outcomes.write(tmp_path / "sweep.h5")
     again = Sweep.of(Outcomes.read(tmp_path / "sweep.h5"))
     assert again.cells == found.cells and again.outcomes.rows == found.outcomes.rows
-    assert again.accuracies(cells[0].name).tolist() == [0.5, 0.5] and again.full().tolist() == [0.9, 0.91]
+    assert again.accuracies(cells[0].name).tolist() == [0.5, 0.5] and again.full().tolist() == [
+        0.9,
+        0.91,
+    ]
     assert again.rows() == 100 and again.random(50).tolist() == [0.8, 0.8]
 
 
@@ -99,24 +103,43 @@ def test_outcomes_of_a_retraining_are_no_sweep() -> None:
 def test_only_what_has_two_points_is_drawn(tmp_path: Path) -> None:
     cells, _ = grid(two_columns(), ["el2n@20", "el2n@5"], ["window"], [0.5, 0.8], [0.0, 0.1])
     drawn = draw_sweep(swept(cells, lambda cell: 0.9 - cell.offset), tmp_path)
-    assert [path.name for path in drawn] == ["sweep-pruned.png", "sweep-epoch.png", "sweep-offset.png"]
+    assert [path.name for path in drawn] == [
+        "sweep-pruned.png",
+        "sweep-epoch.png",
+        "sweep-offset.png",
+    ]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
     one, _ = grid(two_columns(), ["el2n@20"], ["top"], [0.5, 0.8], [0.0])
-    assert [path.name for path in draw_sweep(swept(one, lambda cell: 0.5), tmp_path)] == ["sweep-pruned.png"]
+    assert [path.name for path in draw_sweep(swept(one, lambda cell: 0.5), tmp_path)] == [
+        "sweep-pruned.png"
+    ]
     assert draw_sweep(swept(one[:1], lambda cell: 0.5), tmp_path) == []
 
 
 def trained(heard: list[Progress]) -> int:
-    return sum(step.networks for step in heard if step.done == step.total and "network" in step.what)
+    return sum(
+        step.networks for step in heard if step.done == step.total and "network" in step.what
+    )
 
 
-def test_a_sweep_equals_retraining_each_cell_and_a_wider_one_trains_the_new_cells_alone(tmp_path: Path) -> None:
+def test_a_sweep_equals_retraining_each_cell_and_a_wider_one_trains_the_new_cells_alone(
+    tmp_path: Path,
+) -> None:
     data = shapes_data()
     common: dict[str, Any] = {"config": TINY, "jobs": 1, "workdir": tmp_path}
     table = score(data, "el2n", epoch=1, runs=1, **common)
     small = sweep(data, table, by="el2n@1", keep=[0.5], offset=[0.0], runs=1, **common)
     heard: list[Progress] = []
-    wide = sweep(data, table, by="el2n@1", keep=[0.5], offset=[0.0, 0.2], runs=1, progress=heard.append, **common)
+    wide = sweep(
+        data,
+        table,
+        by="el2n@1",
+        keep=[0.5],
+        offset=[0.0, 0.2],
+        runs=1,
+        progress=heard.append,
+        **common,
+    )
     name = "window el2n@1 keep 0.5 offset 0"
     assert wide.accuracies(name).tolist() == small.accuracies(name).tolist()
     assert wide.full().tolist() == small.full().tolist()
@@ -127,7 +150,9 @@ def test_a_sweep_equals_retraining_each_cell_and_a_wider_one_trains_the_new_cell
     assert wide.kept(name) == len(select(table, keep=0.5).index)
 
 
-def test_the_command_prints_a_table_and_writes_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_a_table_and_writes_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     short = ["--train", "epochs=2", "--runs", "1", "--workdir", str(tmp_path)]
     assert exit_code(["score", "--epoch", "1", "--quiet", *short]) == 0
     capsys.readouterr()

@@ -37,7 +37,9 @@ def clean_data() -> Dataset:
 def noisy(clean_data: Dataset) -> Dataset:
     """The same under labels of which 24 training rows' and 3 held-out rows' are wrong."""
     label = clean_data.labels.copy()
-    wrong = np.concatenate([clean_data.rows.training[::6][:WRONG], np.flatnonzero(clean_data.rows.role)[:3]])
+    wrong = np.concatenate(
+        [clean_data.rows.training[::6][:WRONG], np.flatnonzero(clean_data.rows.role)[:3]]
+    )
     label[wrong] = (label[wrong] + 1) % 10
     return clean_data.relabelled(label, "noisy.npy")
 
@@ -58,7 +60,9 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(noisy: Dataset, removal: Removal, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcomes, Path]:
+def trained(
+    noisy: Dataset, removal: Removal, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Outcomes, Path]:
     """The outcomes with relabelling, in a run cache in which nothing else is."""
     alone = tmp_path_factory.mktemp("alone")
     return retrain(noisy, removal, runs=2, relabel=True, config=QUICK, jobs=1, workdir=alone), alone
@@ -92,26 +96,39 @@ def test_differences_are_taken_from_the_noisy_baseline(outcomes: Outcomes) -> No
     assert relabelled.minus_random is None
 
 
-def test_other_labels_are_other_runs_but_the_same_test(noisy: Dataset, trained: tuple[Outcomes, Path]) -> None:
-    inputs = [json.loads(path.read_text()) for path in sorted(trained[1].glob("runs/*/inputs.json"))]
+def test_other_labels_are_other_runs_but_the_same_test(
+    noisy: Dataset, trained: tuple[Outcomes, Path]
+) -> None:
+    inputs = [
+        json.loads(path.read_text()) for path in sorted(trained[1].glob("runs/*/inputs.json"))
+    ]
     assert len(inputs) == 8
     assert [run["fingerprint"] for run in inputs].count(noisy.fingerprint) == 6
     assert {run["test_fingerprint"] for run in inputs} == {noisy.test.fingerprint}
-    assert [run["members"] for run in inputs if run["fingerprint"] != noisy.fingerprint] == [None, None]
+    assert [run["members"] for run in inputs if run["fingerprint"] != noisy.fingerprint] == [
+        None,
+        None,
+    ]
 
 
 def test_with_the_right_labels_suggested_it_is_the_training_on_clean_data(
     clean_data: Dataset, outcomes: Outcomes, workdir: Path
 ) -> None:
     """The held-out rows stay wrong in the noisy labels, so the fingerprint is another; what is trained is the same."""
-    everything = selection_of(np.where(clean_data.rows.role, HELD_OUT_REASON, KEPT), rows=clean_data.rows)
+    everything = selection_of(
+        np.where(clean_data.rows.role, HELD_OUT_REASON, KEPT), rows=clean_data.rows
+    )
     clean = retrain(clean_data, everything, runs=2, config=QUICK, jobs=1, workdir=workdir)
     assert clean.accuracies("full") == outcomes.accuracies("removal-relabelled")
     assert clean.accuracies("full") != outcomes.accuracies("full")
 
 
-def test_the_test_labels_and_the_normalisation_stay(clean_data: Dataset, noisy: Dataset, removal: Removal) -> None:
-    plain = replace(noisy, rows=replace(noisy.rows, true_label=None))  # nobody knows that labels are wrong
+def test_the_test_labels_and_the_normalisation_stay(
+    clean_data: Dataset, noisy: Dataset, removal: Removal
+) -> None:
+    plain = replace(
+        noisy, rows=replace(noisy.rows, true_label=None)
+    )  # nobody knows that labels are wrong
     for data in (noisy, plain):
         changed = relabelled_data(data, {"a": replace(removal, rows=data.rows)})["a-relabelled"]
         np.testing.assert_array_equal(changed.test.label, data.test.label)
@@ -123,14 +140,34 @@ def test_the_test_labels_and_the_normalisation_stay(clean_data: Dataset, noisy: 
     np.testing.assert_array_equal(noisy.test.label, clean_data.labels[noisy.rows.role == 1])
 
 
-def test_selections_and_removals_are_compared_side_by_side(noisy: Dataset, removal: Removal, workdir: Path) -> None:
+def test_selections_and_removals_are_compared_side_by_side(
+    noisy: Dataset, removal: Removal, workdir: Path
+) -> None:
     reason = np.where(noisy.rows.role, HELD_OUT_REASON, KEPT)
     reason[noisy.rows.training[:80]] = DROPPED_EASY
-    named = {"half": selection_of(reason, rows=noisy.rows), "b": removal, "c": replace(removal, column="other")}
+    named = {
+        "half": selection_of(reason, rows=noisy.rows),
+        "b": removal,
+        "c": replace(removal, column="other"),
+    }
     found = retrain(
-        noisy, named, runs=1, baseline=[], relabel=True, config=QUICK, jobs=1, budget="epochs", workdir=workdir
+        noisy,
+        named,
+        runs=1,
+        baseline=[],
+        relabel=True,
+        config=QUICK,
+        jobs=1,
+        budget="epochs",
+        workdir=workdir,
     )
-    assert [row.selection for row in found.rows] == ["half", "b", "c", "b-relabelled", "c-relabelled"]
+    assert [row.selection for row in found.rows] == [
+        "half",
+        "b",
+        "c",
+        "b-relabelled",
+        "c-relabelled",
+    ]
     assert {row.epochs for row in found.rows} == {2}
 
 
@@ -138,9 +175,21 @@ def test_without_relabel_nothing_is_relabelled_and_nothing_trained_twice(
     noisy: Dataset, removal: Removal, outcomes: Outcomes, workdir: Path
 ) -> None:
     heard: list[Progress] = []
-    found = retrain(noisy, {"mine": removal}, runs=2, config=QUICK, jobs=1, workdir=workdir, progress=heard.append)
+    found = retrain(
+        noisy,
+        {"mine": removal},
+        runs=2,
+        config=QUICK,
+        jobs=1,
+        workdir=workdir,
+        progress=heard.append,
+    )
     assert heard == []
-    assert {row.selection for row in found.rows} == {"full", "mine", f"random-{len(noisy.rows.training) - WRONG}"}
+    assert {row.selection for row in found.rows} == {
+        "full",
+        "mine",
+        f"random-{len(noisy.rows.training) - WRONG}",
+    }
     assert found.accuracies("mine") == outcomes.accuracies("removal")
 
 
@@ -157,7 +206,9 @@ def test_a_removal_is_aligned_to_shuffled_data(
     """Over held-out rows that are the same, in data whose own order and labels are others."""
     order = np.random.default_rng(1).permutation(len(clean_data))
     shuffled = from_arrays(clean_data.images[order], clean_data.labels[order], name="s", spec="s")
-    with pytest.raises(IdentityError, match=r"removal 'removal': the same examples in another order.*--align"):
+    with pytest.raises(
+        IdentityError, match=r"removal 'removal': the same examples in another order.*--align"
+    ):
         retrain(shuffled, removal, config=QUICK, workdir=workdir)
     fitted, moved = aligned(shuffled, {"removal": removal})
     assert order[moved["removal"].index].tolist() == removal.index.tolist()
@@ -171,12 +222,18 @@ def test_a_removal_is_aligned_to_shuffled_data(
 # what is refused
 
 
-def test_relabelling_asks_for_a_removal_with_a_clear_suggestion(noisy: Dataset, removal: Removal) -> None:
+def test_relabelling_asks_for_a_removal_with_a_clear_suggestion(
+    noisy: Dataset, removal: Removal
+) -> None:
     everything = selection_of(np.where(noisy.rows.role, HELD_OUT_REASON, KEPT), rows=noisy.rows)
-    with pytest.raises(OptionError, match=r"--relabel needs a removal, .* given are selections: a, b"):
+    with pytest.raises(
+        OptionError, match=r"--relabel needs a removal, .* given are selections: a, b"
+    ):
         retrain(noisy, {"a": everything, "b": everything}, relabel=True, config=QUICK)
     unclear = replace(removal, clear=np.zeros(WRONG, dtype=bool))
-    with pytest.raises(OptionError, match=r"removal 'unclear' has no clear suggestion among its 24 rows"):
+    with pytest.raises(
+        OptionError, match=r"removal 'unclear' has no clear suggestion among its 24 rows"
+    ):
         retrain(noisy, {"fine": removal, "unclear": unclear}, relabel=True, config=QUICK)
     with pytest.raises(OptionError, match="'a-relabelled' has the name of what --relabel trains"):
         retrain(noisy, {"a": removal, "a-relabelled": everything}, relabel=True, config=QUICK)
@@ -185,10 +242,14 @@ def test_relabelling_asks_for_a_removal_with_a_clear_suggestion(noisy: Dataset, 
 def test_a_removal_of_everything_leaves_nothing_to_train_on(noisy: Dataset) -> None:
     training = noisy.rows.training
     everything = removal_of(training, (noisy.labels[training] + 1) % 10, rows=noisy.rows)
-    with pytest.raises(OptionError, match=f"'removal' leaves none of {len(training)} training rows"):
+    with pytest.raises(
+        OptionError, match=f"'removal' leaves none of {len(training)} training rows"
+    ):
         retrain(noisy, everything, config=QUICK)
 
 
 def test_a_removal_of_other_data_is_refused(clean_data: Dataset, removal: Removal) -> None:
-    with pytest.raises(IdentityError, match=r"is not the data of removal 'removal': .* 27 of 200 are relabelled"):
+    with pytest.raises(
+        IdentityError, match=r"is not the data of removal 'removal': .* 27 of 200 are relabelled"
+    ):
         retrain(clean_data, removal, config=QUICK)

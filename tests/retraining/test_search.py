@@ -46,7 +46,9 @@ OFFSETS = tuple(np.round(np.arange(0, 0.601, 0.05), 3).tolist())
 
 
 def windows(keeps: Sequence[float], offsets: Sequence[float]) -> list[Cell]:
-    cells, _, _ = candidates(table_of(np.arange(100)), goal=None, by=None, keep=keeps, offset=offsets, rule="window")
+    cells, _, _ = candidates(
+        table_of(np.arange(100)), goal=None, by=None, keep=keeps, offset=offsets, rule="window"
+    )
     return cells
 
 
@@ -66,7 +68,11 @@ class Trainer:
             for cell in cells:
                 self.trained.add((cell.name, epochs, seed))
                 kept = round(100 * cell.keep)
-                rows.append(Outcome(cell.name, seed, kept, self.accuracy(cell), 10, float(epochs), 1.0, "{}"))
+                rows.append(
+                    Outcome(
+                        cell.name, seed, kept, self.accuracy(cell), 10, float(epochs), 1.0, "{}"
+                    )
+                )
         return with_cells(Outcomes(tuple(rows), "f" * 32, "digits"), cells, epochs)
 
     @property
@@ -140,13 +146,17 @@ def test_a_leader_of_short_trainings_is_left_for_better_neighbours() -> None:
     assert found.offset == 0.25
 
 
-def test_where_short_trainings_favour_easy_rows_the_rule_without_an_offset_is_found_all_the_same() -> None:
+def test_where_short_trainings_favour_easy_rows_the_rule_without_an_offset_is_found_all_the_same() -> (
+    None
+):
     cells = windows([0.4], OFFSETS)
 
     class Misled(Trainer):
         def __call__(self, cells: Sequence[Cell], epochs: int, seeds: int) -> Outcomes:
             long = epochs == 40
-            self.accuracy = lambda cell: 0.95 * (cell.offset == 0) + 0.9 * (cell.offset > 0) if long else cell.offset
+            self.accuracy = lambda cell: (
+                0.95 * (cell.offset == 0) + 0.9 * (cell.offset > 0) if long else cell.offset
+            )
             return super().__call__(cells, epochs, seeds)
 
     assert search(cells, Goal(), 40, 2, Misled(None))[0].offset == 0
@@ -168,7 +178,9 @@ def test_no_stage_is_shorter_than_three_epochs_or_than_the_one_before(epochs: in
     assert 3 <= stages[0][0] <= stages[1][0] < epochs and [seeds for _, seeds in stages] == [1, 2]
 
 
-def test_of_a_line_of_many_offsets_some_are_tried_first_and_those_beside_the_best_are_confirmed() -> None:
+def test_of_a_line_of_many_offsets_some_are_tried_first_and_those_beside_the_best_are_confirmed() -> (
+    None
+):
     cells = windows([0.4], np.round(np.arange(0, 0.6001, 0.0125), 4).tolist())
     trainer = Trainer(lambda cell: 0.9 - abs(cell.offset - 0.2625))
     found, _, rounds = search(cells, Goal(), 40, 4, trainer)
@@ -183,7 +195,9 @@ def test_every_line_of_offsets_is_tried_at_both_ends(counts: list[int]) -> None:
     cells = [
         cell
         for keep, count in zip((0.2, 0.3, 0.4), counts, strict=False)
-        for cell in candidates(table, goal=None, by=None, keep=keep, offset=np.arange(count) / 100, rule="window")[0]
+        for cell in candidates(
+            table, goal=None, by=None, keep=keep, offset=np.arange(count) / 100, rule="window"
+        )[0]
     ]
     _, _, rounds = search(cells, Goal(), 40, 1, Trainer(lambda cell: 0.9 - cell.offset))
     if sum(counts) > 1:
@@ -194,7 +208,9 @@ def test_every_line_of_offsets_is_tried_at_both_ends(counts: list[int]) -> None:
             assert offsets[0] == 0 and offsets[-1] == pytest.approx((count - 1) / 100)
 
 
-@given(floor=st.sampled_from([0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]), peak=st.sampled_from(OFFSETS[:5]))
+@given(
+    floor=st.sampled_from([0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]), peak=st.sampled_from(OFFSETS[:5])
+)
 def test_the_least_share_that_is_close_enough_is_found(floor: float, peak: float) -> None:
     cells = windows([0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], OFFSETS[:5])
     trainer = Trainer(lambda cell: 0.9 - max(floor - cell.keep, 0) - 0.1 * abs(cell.offset - peak))
@@ -207,7 +223,9 @@ def test_the_least_share_that_is_close_enough_is_found(floor: float, peak: float
 
 
 def test_where_no_share_is_close_enough_the_nearest_is_told_and_the_goal_is_not_met() -> None:
-    found, met, _ = search(windows([0.2, 0.6], OFFSETS), Goal(0.005), 8, 1, Trainer(lambda cell: cell.keep / 2))
+    found, met, _ = search(
+        windows([0.2, 0.6], OFFSETS), Goal(0.005), 8, 1, Trainer(lambda cell: cell.keep / 2)
+    )
     assert not met and found.keep == 0.6
 
 
@@ -219,7 +237,9 @@ def test_the_plan_is_what_the_search_costs(goal: Goal, epochs: int) -> None:
     search(cells, goal, epochs, 3, trainer)
     planned = plan(cells, goal, epochs, 3)
     assert [stage.cells for stage in planned.short] == trainer.sizes[: len(planned.short)]
-    assert [(stage.epochs, stage.seeds) for stage in planned.short] == stages_of(epochs, 3)[: len(planned.short)]
+    assert [(stage.epochs, stage.seeds) for stage in planned.short] == stages_of(epochs, 3)[
+        : len(planned.short)
+    ]
     assert trainer.sizes[len(planned.short)] <= planned.confirmed
     assert planned.grid == 3 * (len(cells) + 2 + 1)
 
@@ -238,17 +258,24 @@ def test_a_short_protocol_has_its_milestones_squeezed() -> None:
     assert shortened(config, 200) == config
 
 
-def test_the_validation_split_is_a_stratified_part_of_the_training_rows_and_leaves_the_test_rows_alone() -> None:
+def test_the_validation_split_is_a_stratified_part_of_the_training_rows_and_leaves_the_test_rows_alone() -> (
+    None
+):
     digits = load_data("digits")
     noisy = digits.relabelled(plant(digits, "flip", rate=0.25).rows.label, "planted")
     split = validation_split(noisy, 0.2, 0)
     judged = np.setdiff1d(noisy.rows.training, split.rows.training)
     assert len(judged) == len(split.test.label) and np.isin(judged, noisy.rows.training).all()
-    assert np.array_equal(split.test.label, noisy.labels[judged])  # the labels that there are, right or wrong
+    assert np.array_equal(
+        split.test.label, noisy.labels[judged]
+    )  # the labels that there are, right or wrong
     assert np.array_equal(split.test.images, noisy.images[judged])
     counts = np.bincount(noisy.labels[noisy.rows.training])
     assert np.array_equal(np.bincount(split.test.label), np.round(0.2 * counts))
-    assert split.fingerprint == noisy.fingerprint and split.rows.test_fingerprint != noisy.rows.test_fingerprint
+    assert (
+        split.fingerprint == noisy.fingerprint
+        and split.rows.test_fingerprint != noisy.rows.test_fingerprint
+    )
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, 0.0001])
@@ -267,11 +294,15 @@ def test_tuning_finds_the_cell_that_the_grid_finds_and_repeats_nothing(tmp_path:
     last = tuned.rounds[-1]
     reduced = type(table)(split.rows, table.columns)
     name = tuned.cell.name
-    alone = retrain(split, {name: select(reduced, **options_of(tuned.cell))}, runs=2, seed=2000, **common)
+    alone = retrain(
+        split, {name: select(reduced, **options_of(tuned.cell))}, runs=2, seed=2000, **common
+    )
     assert last.accuracies(name) == alone.accuracies(name)
     assert mean_accuracy(last, name) == max(mean_accuracy(last, other) for other in last.cells)
     again = retrain(data, {FOUND: tuned.selection}, runs=2, **common)
-    assert tuned.test.accuracies(FOUND) == again.accuracies(FOUND)  # what retrain says of it, from the same cache
+    assert tuned.test.accuracies(FOUND) == again.accuracies(
+        FOUND
+    )  # what retrain says of it, from the same cache
     assert (TOP in {row.selection for row in tuned.test.rows}) == (tuned.cell.offset > 0)
     folders = sorted(path.name for path in (tmp_path / "runs").iterdir())
     repeated = tune(data, table, keep=0.4, offset=[0.0, 0.2, 0.4, 0.6], runs=2, **common)
@@ -283,7 +314,15 @@ def test_a_search_survives_its_file(tmp_path: Path) -> None:
     data = shapes_data()
     common: dict[str, Any] = {"config": TINY, "jobs": 1, "workdir": tmp_path}
     table = score(data, "el2n", epoch=1, runs=1, **common)
-    tuned = tune(data, table, goal="within 30 points of full", keep=[0.3, 0.6], offset=[0.0, 0.2], runs=1, **common)
+    tuned = tune(
+        data,
+        table,
+        goal="within 30 points of full",
+        keep=[0.3, 0.6],
+        offset=[0.0, 0.2],
+        runs=1,
+        **common,
+    )
     tuned.validation().write(tmp_path / "tune.h5")
     read = Outcomes.read(tmp_path / "tune.h5")
     assert is_search(read) and not is_search(tuned.test)
@@ -291,7 +330,11 @@ def test_a_search_survives_its_file(tmp_path: Path) -> None:
         epochs = next(iter(kept.cells.values()))["epochs"]  # stages of as many epochs become one
         made = [o for o in tuned.rounds if next(iter(o.cells.values()))["epochs"] == epochs]
         cells = {
-            name: {k: v for k, v in cell.items() if k not in ("found", "goal", "met", "grid", "validation")}
+            name: {
+                k: v
+                for k, v in cell.items()
+                if k not in ("found", "goal", "met", "grid", "validation")
+            }
             for name, cell in kept.cells.items()
         }
         assert cells == {name: cell for o in made for name, cell in o.cells.items()}
@@ -299,7 +342,12 @@ def test_a_search_survives_its_file(tmp_path: Path) -> None:
     assert found_of(rounds_of(read)) == tuned.cell.name
     assert goal_of(rounds_of(read)) == (Goal(0.3), tuned.met)
     assert validation_of(rounds_of(read)) == tuned.share == 0.2
-    assert grid_of(rounds_of(read)) == {"by": ["el2n@1"], "rule": ["window"], "keep": [0.3, 0.6], "offset": [0.0, 0.2]}
+    assert grid_of(rounds_of(read)) == {
+        "by": ["el2n@1"],
+        "rule": ["window"],
+        "keep": [0.3, 0.6],
+        "offset": [0.0, 0.2],
+    }
     assert draw_tuning(tuned, tmp_path / "tune.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -312,7 +360,9 @@ def test_the_command_says_its_cost_first_and_writes_a_selection(
     assert exit_code(["tune", "--keep", "0.4", "--offset", "0,0.2", "--runs", "1", *short]) == 0
     out, err = capsys.readouterr()
     assert "cost      up to 8 trainings" in err and err.index("cost ") < err.index("network 1 of")
-    assert "search    2 candidates for 2 epochs\n" in err and "found     window el2n@1 keep 0.4" in err
+    assert (
+        "search    2 candidates for 2 epochs\n" in err and "found     window el2n@1 keep 0.4" in err
+    )
     assert "replaces" not in err
     assert "found: window el2n@1 keep 0.4 offset" in out and "over 1 seed" in out
     assert "all rows" not in out  # accuracy as the goal needs no network on all rows
@@ -324,13 +374,26 @@ def test_the_command_says_its_cost_first_and_writes_a_selection(
     assert "on a validation split, not on the test set" in capsys.readouterr().out
 
 
-def test_a_goal_that_full_data_set_shows_what_they_reach(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_goal_that_full_data_set_shows_what_they_reach(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     short = ["--train", "epochs=2", "--train", "model=mlp", "--workdir", str(tmp_path)]
     assert exit_code(["score", "--epoch", "1", "--runs", "1", "--quiet", *short]) == 0
-    goal = ["--goal", "within 50 points of full", "--keep", "0.3,0.5", "--offset", "0", "--runs", "1"]
+    goal = [
+        "--goal",
+        "within 50 points of full",
+        "--keep",
+        "0.3,0.5",
+        "--offset",
+        "0",
+        "--runs",
+        "1",
+    ]
     assert exit_code(["tune", *goal, *short]) == 0
     told = [line.split() for line in capsys.readouterr().out.splitlines() if " all rows " in line]
-    assert [(line[0], line[4]) for line in told] == [("2", "1")] * 3  # two epochs have no shorter stage
+    assert [(line[0], line[4]) for line in told] == [
+        ("2", "1")
+    ] * 3  # two epochs have no shorter stage
     assert exit_code(["info", "--json", str(tmp_path / "tune.h5")]) == 0
     full = json.loads(capsys.readouterr().out)["full"]
     assert f"{100 * full[-1]:.2f}" == told[-1][5]
@@ -361,7 +424,9 @@ def test_on_digits_with_a_quarter_flipped_the_best_offset_is_found_at_under_a_qu
 ) -> None:
     digits = load_data("digits")
     data = digits.relabelled(plant(digits, "flip", rate=0.25).rows.label, "planted")
-    config = TrainConfig(model="mlp", epochs=10, batch_size=64, learning_rate=0.05, schedule="cosine")
+    config = TrainConfig(
+        model="mlp", epochs=10, batch_size=64, learning_rate=0.05, schedule="cosine"
+    )
     common: dict[str, Any] = {"config": config, "workdir": tmp_path}
     table = score(data, "cumulative_pl", epoch=10, runs=2, **common)
     offsets = np.round(np.arange(0, 0.6001, 0.0125), 4).tolist()
@@ -369,7 +434,13 @@ def test_on_digits_with_a_quarter_flipped_the_best_offset_is_found_at_under_a_qu
     split = validation_split(data, 0.2, 1000)
     reduced = type(table)(split.rows, table.columns)
     cells = windows_of(table, offsets)
-    grid = retrain(split, {c.name: select(reduced, **options_of(c)) for c in cells}, seed=2000, baseline=[], **common)
+    grid = retrain(
+        split,
+        {c.name: select(reduced, **options_of(c)) for c in cells},
+        seed=2000,
+        baseline=[],
+        **common,
+    )
     best = max(cells, key=lambda cell: mean_accuracy(grid, cell.name))
     spent = sum(row.steps for o in (*tuned.rounds, tuned.test) for row in o.rows)
     assert abs(tuned.cell.offset - best.offset) <= 0.05

@@ -16,8 +16,16 @@ from prune_kit.runs.executor import execute
 from prune_kit.training import images, loop
 from tests.conftest import ONE_THREAD, TINY, shapes_data
 
-EVERYTHING = Request(3, minibatches=True, test=True, sweeps=frozenset({0, 2, 3}), weights=frozenset({2, 3}))
-CONTENT = {"minibatch": ".npz", "sweep": ".npz", "test": ".npz", "weights": ".safetensors", "probability": ".npy"}
+EVERYTHING = Request(
+    3, minibatches=True, test=True, sweeps=frozenset({0, 2, 3}), weights=frozenset({2, 3})
+)
+CONTENT = {
+    "minibatch": ".npz",
+    "sweep": ".npz",
+    "test": ".npz",
+    "weights": ".safetensors",
+    "probability": ".npy",
+}
 
 
 def run_of(data: Dataset, seed: int = 0, **changes: object) -> RunInputs:
@@ -31,14 +39,23 @@ def record(run: RunInputs, request: Request, folder: Path) -> RecordedRun:
 
 def contents(run: RecordedRun) -> dict[str, bytes]:
     """Every file whose bytes the inputs determine."""
-    return {p.name: p.read_bytes() for p in run.folder.iterdir() if p.name.partition("-")[0] in CONTENT}
+    return {
+        p.name: p.read_bytes() for p in run.folder.iterdir() if p.name.partition("-")[0] in CONTENT
+    }
 
 
 def count_epochs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     trained: list[int] = []
     original = loop.train_epoch
 
-    def counted(model: object, optimizer: object, training: object, epoch: int, *rest: object, **more: object) -> int:
+    def counted(
+        model: object,
+        optimizer: object,
+        training: object,
+        epoch: int,
+        *rest: object,
+        **more: object,
+    ) -> int:
         trained.append(epoch)
         return original(model, optimizer, training, epoch, *rest, **more)  # type: ignore[arg-type]
 
@@ -46,7 +63,9 @@ def count_epochs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return trained
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_does_not(shapes: Dataset, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(
+    shapes: Dataset, tmp_path: Path
+) -> None:
     first = contents(record(run_of(shapes), EVERYTHING, tmp_path / "a"))
     again = contents(record(run_of(shapes_data()), EVERYTHING, tmp_path / "b"))
     other = contents(record(run_of(shapes, seed=1), EVERYTHING, tmp_path / "c"))
@@ -82,7 +101,9 @@ def test_an_earlier_epoch_that_was_not_observed_is_repeated_to_the_same_bits(
     straight = contents(record(run_of(shapes), EVERYTHING, tmp_path / "a"))
     record(run_of(shapes), Request(3, minibatches=True), tmp_path / "b")
     trained = count_epochs(monkeypatch)
-    repeated = record(run_of(shapes), Request(2, sweeps=frozenset({2}), weights=frozenset({2})), tmp_path / "b")
+    repeated = record(
+        run_of(shapes), Request(2, sweeps=frozenset({2}), weights=frozenset({2})), tmp_path / "b"
+    )
     assert trained == [1, 2]
     assert contents(repeated)["sweep-0002.npz"] == straight["sweep-0002.npz"]
     assert repeated.outcome()["epoch"] == 3
@@ -97,7 +118,9 @@ def test_weights_asked_for_at_the_last_epoch_of_a_stopped_run_cost_no_training(
     assert trained == []
 
 
-@pytest.mark.parametrize("share", [float("inf"), 1e-12], ids=["saved after every epoch", "saved when interrupted"])
+@pytest.mark.parametrize(
+    "share", [float("inf"), 1e-12], ids=["saved after every epoch", "saved when interrupted"]
+)
 @pytest.mark.parametrize("stop_at", [1, 2, 3])
 def test_an_interrupted_run_goes_on_at_its_last_epoch(
     shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int, share: float
@@ -106,7 +129,12 @@ def test_an_interrupted_run_goes_on_at_its_last_epoch(
     original = loop.train_epoch
 
     def interrupted(
-        model: object, optimizer: object, training: object, epoch: int, *rest: object, **more: object
+        model: object,
+        optimizer: object,
+        training: object,
+        epoch: int,
+        *rest: object,
+        **more: object,
     ) -> int:
         if epoch == stop_at:
             raise KeyboardInterrupt
@@ -120,7 +148,9 @@ def test_an_interrupted_run_goes_on_at_its_last_epoch(
     monkeypatch.setattr(loop, "train_epoch", original)
     trained = count_epochs(monkeypatch)
     told: list[str] = []
-    recorder.complete(run_of(shapes), EVERYTHING, tmp_path / "b", lambda epoch, epochs, note: told.append(note))
+    recorder.complete(
+        run_of(shapes), EVERYTHING, tmp_path / "b", lambda epoch, epochs, note: told.append(note)
+    )
     assert contents(RecordedRun(run_of(shapes), tmp_path / "b" / run_of(shapes).key)) == straight
     assert trained == list(range(stop_at, 4))
     assert told[-1].endswith(f" s, went on after epoch {stop_at - 1}" if stop_at > 1 else " s")
@@ -132,7 +162,10 @@ def test_several_processes_give_the_bits_of_one(shapes: Dataset, tmp_path: Path)
     alone = execute([run_of(shapes, s) for s in range(3)], [request] * 3, tmp_path / "a")
     two = replace(ONE_THREAD, jobs=2)
     several = execute(
-        [run_of(shapes, s, execution=two) for s in range(3)], [request] * 3, tmp_path / "b", events.append
+        [run_of(shapes, s, execution=two) for s in range(3)],
+        [request] * 3,
+        tmp_path / "b",
+        events.append,
     )
     assert (alone.trained, several.trained) == (3, 3)
     assert [contents(run) for run in alone.runs] == [contents(run) for run in several.runs]
@@ -151,7 +184,9 @@ def test_processes_that_are_used_again_write_where_the_user_is_now(
         monkeypatch.chdir(tmp_path / name)
         runs = [run_of(shapes, s, execution=two) for s in range(2)]
         done = execute(runs, [Request(1, sweeps=frozenset({1}))] * 2, Path("runs"))
-        assert all((tmp_path / name / "runs" / run.key / "sweep-0001.npz").is_file() for run in runs)
+        assert all(
+            (tmp_path / name / "runs" / run.key / "sweep-0001.npz").is_file() for run in runs
+        )
         assert all(len(run.sweep("l2_error", 1)) == len(shapes) for run in done.runs)
 
 
@@ -170,7 +205,8 @@ def test_a_training_that_does_not_fit_into_memory_is_told_with_a_remedy(
 
     monkeypatch.setattr(loop, "train_epoch", full)
     with pytest.raises(
-        RunError, match=r"ran out of memory: seed 0, epoch 1, convnet in batches of 16\. .*batch_size=8"
+        RunError,
+        match=r"ran out of memory: seed 0, epoch 1, convnet in batches of 16\. .*batch_size=8",
     ):
         record(run_of(shapes), EVERYTHING, runs_folder)
 
@@ -208,11 +244,15 @@ def test_the_key_depends_on_every_input(shapes: Dataset) -> None:
 
 def test_inputs_are_on_the_disk_in_readable_form(shapes: Dataset, runs_folder: Path) -> None:
     run = record(run_of(shapes), Request(1), runs_folder)
-    assert json.loads((run.folder / "inputs.json").read_text()) == json.loads(json.dumps(run.inputs.describe()))
+    assert json.loads((run.folder / "inputs.json").read_text()) == json.loads(
+        json.dumps(run.inputs.describe())
+    )
     assert run.folder.name == run.inputs.key
 
 
-def test_rows_outside_the_members_are_not_observed_in_minibatches_but_swept(shapes: Dataset, runs_folder: Path) -> None:
+def test_rows_outside_the_members_are_not_observed_in_minibatches_but_swept(
+    shapes: Dataset, runs_folder: Path
+) -> None:
     members = shapes.rows.training[::2]
     request = Request(2, minibatches=True, sweeps=frozenset({2}))
     run = record(run_of(shapes, members=members), request, runs_folder)
@@ -232,7 +272,11 @@ def test_equal_steps_make_a_subset_train_more_epochs(shapes: Dataset) -> None:
 
 
 def test_drop_last_leaves_rows_unobserved_for_an_epoch(shapes: Dataset, runs_folder: Path) -> None:
-    run = record(run_of(shapes, config=TINY.changed({"drop_last": True})), Request(3, minibatches=True), runs_folder)
+    run = record(
+        run_of(shapes, config=TINY.changed({"drop_last": True})),
+        Request(3, minibatches=True),
+        runs_folder,
+    )
     observed = ~np.isnan(run.minibatches("p_label", 3))
     assert observed.sum(axis=1).tolist() == [64, 64, 64]
     probability = run.probability(3)
@@ -240,17 +284,23 @@ def test_drop_last_leaves_rows_unobserved_for_an_epoch(shapes: Dataset, runs_fol
     assert np.isnan(probability).all(axis=1).tolist() == (~observed.any(axis=0)).tolist()
 
 
-def test_the_averaged_probabilities_agree_with_the_averaged_signal(shapes: Dataset, runs_folder: Path) -> None:
+def test_the_averaged_probabilities_agree_with_the_averaged_signal(
+    shapes: Dataset, runs_folder: Path
+) -> None:
     run = record(run_of(shapes), EVERYTHING, runs_folder)
     probability = run.probability(3)
     assert probability is not None
     np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=1e-5)
     expected = run.minibatches("p_label", 3).mean(axis=0)
-    np.testing.assert_allclose(probability[np.arange(len(shapes)), shapes.labels], expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        probability[np.arange(len(shapes)), shapes.labels], expected, rtol=1e-5
+    )
 
 
 def test_epoch_zero_is_the_untrained_network(shapes: Dataset, runs_folder: Path) -> None:
-    run = record(run_of(shapes), Request(0, sweeps=frozenset({0}), weights=frozenset({0})), runs_folder)
+    run = record(
+        run_of(shapes), Request(0, sweeps=frozenset({0}), weights=frozenset({0})), runs_folder
+    )
     assert missing(run.inputs, Request(0, sweeps=frozenset({0})), runs_folder) == []
     assert run.outcome()["steps"] == 0
 
@@ -282,8 +332,12 @@ def test_a_damaged_state_is_refused_by_name(shapes: Dataset, runs_folder: Path) 
         record(run_of(shapes), Request(2, test=True), runs_folder)
 
 
-@pytest.mark.parametrize("name", ["state.safetensors", "weights-0002.safetensors", "probability-0002.npy"])
-def test_a_flipped_bit_in_what_was_kept_is_noticed(name: str, shapes: Dataset, runs_folder: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["state.safetensors", "weights-0002.safetensors", "probability-0002.npy"]
+)
+def test_a_flipped_bit_in_what_was_kept_is_noticed(
+    name: str, shapes: Dataset, runs_folder: Path
+) -> None:
     run = record(run_of(shapes), Request(2, minibatches=True, weights=frozenset({2})), runs_folder)
     path = run.folder / name
     content = bytearray(path.read_bytes())
@@ -302,7 +356,10 @@ def test_files_that_say_nothing_of_a_checksum_are_read(shapes: Dataset, runs_fol
     np.save(run.folder / "probability-0002.npy", probability)
     save_file(model.state_dict(), run.folder / "weights-0002.safetensors")
     np.testing.assert_array_equal(run.probability(2), probability)
-    assert all(torch.equal(value, model.state_dict()[name]) for name, value in run.model(2).state_dict().items())
+    assert all(
+        torch.equal(value, model.state_dict()[name])
+        for name, value in run.model(2).state_dict().items()
+    )
 
 
 @pytest.mark.parametrize(
@@ -310,7 +367,10 @@ def test_files_that_say_nothing_of_a_checksum_are_read(shapes: Dataset, runs_fol
     [
         ('{"epoch": 2', "Expecting ',' delimiter"),
         ("[2]", "it holds no JSON object"),
-        ('{"epoch": 2, "steps": 8, "seconds": "1"}', "it lacks some of epoch, steps, seconds, test_accuracy"),
+        (
+            '{"epoch": 2, "steps": 8, "seconds": "1"}',
+            "it lacks some of epoch, steps, seconds, test_accuracy",
+        ),
     ],
 )
 def test_a_run_whose_outcome_is_damaged_is_refused_by_name(
@@ -319,14 +379,18 @@ def test_a_run_whose_outcome_is_damaged_is_refused_by_name(
     run = record(run_of(shapes), Request(1), runs_folder)
     path = run.folder / "finished.json"
     path.write_text(path.read_text().replace('"epoch": 1', '"epoch": 2'))
-    with pytest.raises(FileError, match=r"finished\.json is damaged: its checksum does not hold\. Remove that file"):
+    with pytest.raises(
+        FileError, match=r"finished\.json is damaged: its checksum does not hold\. Remove that file"
+    ):
         run.outcome()
     path.write_text(content)
     with pytest.raises(FileError, match=rf"finished\.json.*{told}.*Remove that file"):
         run.outcome()
 
 
-def test_averaged_probabilities_that_are_cut_short_are_refused_by_name(shapes: Dataset, runs_folder: Path) -> None:
+def test_averaged_probabilities_that_are_cut_short_are_refused_by_name(
+    shapes: Dataset, runs_folder: Path
+) -> None:
     run = record(run_of(shapes), Request(2, minibatches=True), runs_folder)
     path = run.folder / "probability-0002.npy"
     path.write_bytes(path.read_bytes()[:200])

@@ -26,12 +26,23 @@ RATIOS = (30, 70)
 
 
 def trained(data: Dataset, folder: Path, config: TrainConfig = MLP, **changes: Any) -> Holdout:
-    options: dict[str, Any] = {"ratios": RATIOS, "folds": 3, "sampling": "balanced", "execution": ONE_THREAD} | changes
+    options: dict[str, Any] = {
+        "ratios": RATIOS,
+        "folds": 3,
+        "sampling": "balanced",
+        "execution": ONE_THREAD,
+    } | changes
     return complete_folds(data, config, 0, folder, **options)
 
 
 def scored(data: Dataset, workdir: Path, config: TrainConfig = MLP, **options: Any) -> ScoreTable:
-    given: dict[str, Any] = {"ratios": RATIOS, "folds": 3, "config": config, "jobs": 1, "precision": "fp32"} | options
+    given: dict[str, Any] = {
+        "ratios": RATIOS,
+        "folds": 3,
+        "config": config,
+        "jobs": 1,
+        "precision": "fp32",
+    } | options
     return score(data, "cscore", workdir=workdir, **given)
 
 
@@ -63,7 +74,9 @@ def stopping_after(finished: int) -> Any:
 def test_a_command_interrupted_after_any_fold_and_repeated_gives_the_same_bits(
     shapes, tmp_path, config, size, monkeypatch
 ):
-    whole = scored(shapes, tmp_path / "whole", config)  # whose folds train in groups of three, where they can
+    whole = scored(
+        shapes, tmp_path / "whole", config
+    )  # whose folds train in groups of three, where they can
     if config is TINY and size == 2:
         pytest.skip("convnets train one by one")
     monkeypatch.setattr(Holdout, "_group_size", lambda _: size)
@@ -81,7 +94,9 @@ def test_a_command_ended_inside_a_group_goes_on_from_its_last_epoch_to_the_same_
     shapes, tmp_path, config, end, monkeypatch
 ):
     monkeypatch.setattr(state, "STATE_INTERVAL", 0.0 if end is Stop else float("inf"))
-    monkeypatch.setattr(state, "STATE_SHARE", 1e-9)  # interrupted: the first epoch is in the file, the second is not
+    monkeypatch.setattr(
+        state, "STATE_SHARE", 1e-9
+    )  # interrupted: the first epoch is in the file, the second is not
     config = config.changed({"epochs": 4})
     whole = scored(shapes, tmp_path / "whole", config)
     told: list[Progress] = []
@@ -93,7 +108,9 @@ def test_a_command_ended_inside_a_group_goes_on_from_its_last_epoch_to_the_same_
 
     with pytest.raises(end):
         scored(shapes, tmp_path, config, progress=ending)
-    (unfinished,) = {step.what for step in told if step.done == 2} - {step.what for step in told if step.done == 4}
+    (unfinished,) = {step.what for step in told if step.done == 2} - {
+        step.what for step in told if step.done == 4
+    }
     told.clear()
     assert same_bits(scored(shapes, tmp_path, config, progress=told.append), whole)
     resumed = [step for step in told if step.what == unfinished]
@@ -102,7 +119,9 @@ def test_a_command_ended_inside_a_group_goes_on_from_its_last_epoch_to_the_same_
     assert not list(tmp_path.glob("runs/*/in-work"))
 
 
-def test_an_interrupted_command_goes_on_with_the_groups_that_it_planned(shapes, tmp_path, monkeypatch):
+def test_an_interrupted_command_goes_on_with_the_groups_that_it_planned(
+    shapes, tmp_path, monkeypatch
+):
     monkeypatch.setattr(Holdout, "_group_size", lambda _: 2)
     with pytest.raises(Stop):
         scored(shapes, tmp_path, progress=stopping_after(1))
@@ -122,10 +141,14 @@ def test_more_folds_train_only_what_is_not_there(shapes, tmp_path):
     few = scored(shapes, tmp_path, folds=2)
     heard: list[Progress] = []
     more = scored(shapes, tmp_path, folds=4, table=few, progress=heard.append)
-    assert sum(step.networks for step in heard if step.done == step.total) == 4  # two folds more at two ratios
+    assert (
+        sum(step.networks for step in heard if step.done == step.total) == 4
+    )  # two folds more at two ratios
     assert heard[0] == remark("folds", "4 of 8 are there already")
     assert same_bits(more, scored(shapes, tmp_path / "anew", folds=4))
-    assert same_bits(scored(shapes, tmp_path, folds=2, table=more), more)  # fewer keep what is there
+    assert same_bits(
+        scored(shapes, tmp_path, folds=2, table=more), more
+    )  # fewer keep what is there
 
 
 def test_other_ratios_sampling_or_precision_than_the_table_has_are_refused(shapes, tmp_path):
@@ -136,9 +159,13 @@ def test_other_ratios_sampling_or_precision_than_the_table_has_are_refused(shape
     ):
         with pytest.raises(TableError, match=told):
             scored(shapes, tmp_path, table=table, **changes)
-    with pytest.raises(TableError, match="the folds of the table were trained with precision fp32, not bf16"):
+    with pytest.raises(
+        TableError, match="the folds of the table were trained with precision fp32, not bf16"
+    ):
         folds.fold_execution("cpu", "bf16", 1, None, 6, table.columns["cscore"])
-    with pytest.raises(TableError, match="the folds of the table were trained with threads 1, not 2"):
+    with pytest.raises(
+        TableError, match="the folds of the table were trained with threads 1, not 2"
+    ):
         folds.fold_execution("cpu", "auto", 1, 2, 6, table.columns["cscore"])
 
 
@@ -147,7 +174,9 @@ def test_folds_that_a_cpu_began_may_go_on_on_a_gpu_and_back(shapes, tmp_path, mo
     monkeypatch.setattr(execution_module, "_resolve_device", lambda _: "cuda:0")
     found = folds.fold_execution("cuda", "auto", None, None, 6, begun_on_cpu)
     assert (found.device, found.precision, found.settled_threads) == ("cuda:0", "fp32", None)
-    begun_on_gpu = replace(begun_on_cpu, parameters=begun_on_cpu.parameters | {"fold_threads": None})
+    begun_on_gpu = replace(
+        begun_on_cpu, parameters=begun_on_cpu.parameters | {"fold_threads": None}
+    )
     monkeypatch.undo()
     assert folds.fold_execution("cpu", "auto", None, None, 6, begun_on_gpu).threads == 1
 
@@ -190,7 +219,12 @@ def test_groups_take_neighbouring_folds_and_leave_out_what_is_kept(shapes, tmp_p
     trained(shapes, tmp_path, folds=1)
     monkeypatch.setattr(Holdout, "_group_size", lambda _: 3)
     rest = Holdout(shapes, MLP, ONE_THREAD, 0, "balanced", RATIOS, 6, tmp_path)
-    assert rest.groups() == [(30, range(1, 4)), (70, range(1, 4)), (30, range(4, 6)), (70, range(4, 6))]
+    assert rest.groups() == [
+        (30, range(1, 4)),
+        (70, range(1, 4)),
+        (30, range(4, 6)),
+        (70, range(4, 6)),
+    ]
 
 
 def test_a_group_of_networks_says_what_each_of_them_says_alone(shapes, tmp_path, monkeypatch):
@@ -206,7 +240,9 @@ def test_a_group_of_networks_says_what_each_of_them_says_alone(shapes, tmp_path,
 
 
 def test_a_training_that_diverges_is_named(shapes, tmp_path):
-    with pytest.raises(RunError, match=r"training diverged: fold 1 at 30 %, .* Lower the learning rate"):
+    with pytest.raises(
+        RunError, match=r"training diverged: fold 1 at 30 %, .* Lower the learning rate"
+    ):
         trained(shapes, tmp_path, MLP.changed({"learning_rate": 1e5}), folds=1)
 
 
@@ -255,7 +291,9 @@ def test_a_damaged_fold_is_refused_by_name_and_trained_again_once_it_is_removed(
     whole = scored(shapes, tmp_path)
     kept = sorted(tmp_path.glob("runs/*/ratio-*.npz"))[0]
     kept.write_bytes(kept.read_bytes()[:-400])
-    with pytest.raises(FileError, match=rf"{kept.name}.* Remove that file, and the run records it again"):
+    with pytest.raises(
+        FileError, match=rf"{kept.name}.* Remove that file, and the run records it again"
+    ):
         scored(shapes, tmp_path)
     kept.unlink()
     assert same_bits(scored(shapes, tmp_path), whole)

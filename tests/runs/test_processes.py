@@ -57,7 +57,9 @@ class KillsWhoSends:
         return (KillsWhoSends, ())
 
 
-def is_never_called(killer: KillsWhoSends, folder: Path, number: int, listener: EpochListener) -> None:
+def is_never_called(
+    killer: KillsWhoSends, folder: Path, number: int, listener: EpochListener
+) -> None:
     (folder / "called").touch()
 
 
@@ -94,7 +96,9 @@ def wait_for(folder: Path, pattern: str) -> None:
 
 def test_all_is_done_and_told() -> None:
     told: list[tuple[int, int, int, str]] = []
-    work_in_processes([partial(says_its_number, n) for n in range(3)], 2, lambda *line: told.append(line))
+    work_in_processes(
+        [partial(says_its_number, n) for n in range(3)], 2, lambda *line: told.append(line)
+    )
     assert sorted(told) == [(n, epoch, 2, f"of {n}") for n in range(3) for epoch in (1, 2)]
 
 
@@ -112,7 +116,12 @@ def test_an_interrupt_lets_every_worker_save_what_it_has(tmp_path: Path, everyon
         command.send_signal(signal.SIGINT)
     _, errors = command.communicate(timeout=PATIENCE)
     assert command.returncode == 130 and errors == ""
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.began", "0.saved", "1.began", "1.saved"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "0.began",
+        "0.saved",
+        "1.began",
+        "1.saved",
+    ]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -139,7 +148,9 @@ def command_lines(group: int) -> list[bytes]:
     return found
 
 
-def test_workers_of_a_command_that_is_killed_while_it_sends_them_work_end_too(tmp_path: Path) -> None:
+def test_workers_of_a_command_that_is_killed_while_it_sends_them_work_end_too(
+    tmp_path: Path,
+) -> None:
     command = begun("is_never_called, KillsWhoSends()", tmp_path)
     command.communicate(timeout=PATIENCE)  # which waits for all that could still write an error
     assert command.returncode == -signal.SIGKILL and not list(tmp_path.iterdir())

@@ -10,8 +10,16 @@ from prune_kit.runs.subsets import SAMPLINGS, held_out_sets
 ROWS = np.arange(100, 160)
 
 
-@given(st.integers(1, 99), st.integers(1, 25), st.sampled_from(SAMPLINGS), st.integers(0, 3), st.integers(2, 60))
-def test_every_set_has_the_size_that_the_ratio_leaves_and_holds_no_row_twice(ratio, folds, sampling, seed, count):
+@given(
+    st.integers(1, 99),
+    st.integers(1, 25),
+    st.sampled_from(SAMPLINGS),
+    st.integers(0, 3),
+    st.integers(2, 60),
+)
+def test_every_set_has_the_size_that_the_ratio_leaves_and_holds_no_row_twice(
+    ratio, folds, sampling, seed, count
+):
     rows = np.arange(1000, 1000 + 3 * count, 3)
     for held_out in held_out_sets(rows, ratio, folds, seed=seed, sampling=sampling):
         assert len(held_out) == count - round(count * ratio / 100)
@@ -46,6 +54,10 @@ def test_ratios_and_seeds_draw_their_own_sets(sampling):
 def test_every_row_is_drawn_as_often_as_any_other_at_any_fold(sampling):
     counts = np.zeros((3, 10))
     for seed in range(2000):
-        for fold, held_out in enumerate(held_out_sets(np.arange(10), 30, 3, seed=seed, sampling=sampling)):
+        for fold, held_out in enumerate(
+            held_out_sets(np.arange(10), 30, 3, seed=seed, sampling=sampling)
+        ):
             counts[fold, held_out] += 1
-    assert np.abs(counts / 2000 - 0.7).max() < 0.05  # five standard errors of a share of 0.7 over 2000
+    assert (
+        np.abs(counts / 2000 - 0.7).max() < 0.05
+    )  # five standard errors of a share of 0.7 over 2000

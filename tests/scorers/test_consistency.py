@@ -29,11 +29,15 @@ RUNS = 3
 @pytest.fixture(scope="module")
 def scored(shapes: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[ScoreTable, Path]:
     folder = tmp_path_factory.mktemp("work")
-    return score(shapes, METHODS, epoch=EPOCHS, runs=RUNS, config=SLOW, jobs=2, workdir=folder), folder
+    return score(
+        shapes, METHODS, epoch=EPOCHS, runs=RUNS, config=SLOW, jobs=2, workdir=folder
+    ), folder
 
 
 @pytest.fixture(scope="module")
-def given_labels(shapes: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[int, np.ndarray]]:
+def given_labels(
+    shapes: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[int, np.ndarray]]:
     """For the training and the test images, by epoch: the label (R, N) that each network gives each image."""
     folder = tmp_path_factory.mktemp("weights")
     mean, deviation = normalisation(shapes)
@@ -63,7 +67,10 @@ def test_consistency_is_the_share_of_networks_that_are_right(
             (column.test["scores"], "test", shapes.test.label),
         ):
             given_now = given_labels[part][epoch]
-            expected = [sum(given_now[r, i] == label for r in range(RUNS)) / RUNS for i, label in enumerate(labels)]
+            expected = [
+                sum(given_now[r, i] == label for r in range(RUNS)) / RUNS
+                for i, label in enumerate(labels)
+            ]
             np.testing.assert_allclose(found, expected, rtol=1e-6)
             assert 0 < np.std(found)
         accuracies = (given_labels["train"][epoch] == shapes.labels).mean(axis=1)
@@ -77,26 +84,37 @@ def test_consensus_is_the_largest_share_of_networks_that_agree_and_has_no_values
     for epoch in EPOCHS:
         column = scored[0].columns[f"consensus@{epoch}"]
         for found, part in ((column.values, "train"), (column.test["scores"], "test")):
-            expected = [Counter(votes).most_common(1)[0][1] / RUNS for votes in given_labels[part][epoch].T.tolist()]
+            expected = [
+                Counter(votes).most_common(1)[0][1] / RUNS
+                for votes in given_labels[part][epoch].T.tolist()
+            ]
             np.testing.assert_allclose(found, expected, rtol=1e-6)
         assert "per_run" not in column.extras
         assert "per_run" not in column.test
         assert column.seeds == (0, 1, 2)
 
 
-def test_learning_speed_is_the_mean_consistency_over_the_epochs(scored: tuple[ScoreTable, Path]) -> None:
+def test_learning_speed_is_the_mean_consistency_over_the_epochs(
+    scored: tuple[ScoreTable, Path],
+) -> None:
     columns = scored[0].columns
     for last in EPOCHS:
         consistency = [columns[f"consistency@{epoch}"] for epoch in range(1, last + 1)]
         speed = columns[f"learning_speed@{last}"]
-        np.testing.assert_allclose(speed.values, np.mean([c.values for c in consistency], axis=0), rtol=1e-5)
         np.testing.assert_allclose(
-            speed.test["scores"], np.mean([c.test["scores"] for c in consistency], axis=0), rtol=1e-5
+            speed.values, np.mean([c.values for c in consistency], axis=0), rtol=1e-5
+        )
+        np.testing.assert_allclose(
+            speed.test["scores"],
+            np.mean([c.test["scores"] for c in consistency], axis=0),
+            rtol=1e-5,
         )
         assert speed.extras["per_run"].shape == (RUNS, len(speed.values))
 
 
-def test_the_scores_of_the_test_examples_survive_the_file(scored: tuple[ScoreTable, Path], shapes: Dataset) -> None:
+def test_the_scores_of_the_test_examples_survive_the_file(
+    scored: tuple[ScoreTable, Path], shapes: Dataset
+) -> None:
     table, folder = scored
     table.write(folder / "scores.h5")
     again = ScoreTable.read(folder / "scores.h5")
@@ -113,7 +131,9 @@ def test_a_source_without_a_test_set_has_the_held_out_rows_as_test_examples(tmp_
     data = shapes_data(90)
     rows = data.rows
     role = np.where(np.arange(90) % 5 == 0, 1, 0).astype(np.uint8)
-    held = type(data)(data.name, data.images, type(rows)(**{**vars(rows), "role": role, "test_fingerprint": ""}))
+    held = type(data)(
+        data.name, data.images, type(rows)(**{**vars(rows), "role": role, "test_fingerprint": ""})
+    )
     table = score(held, "consistency", epoch=1, runs=1, config=SLOW, workdir=tmp_path)
     column = table.columns["consistency@1"]
     assert np.isnan(column.values).tolist() == (role != TRAIN).tolist()
@@ -122,7 +142,9 @@ def test_a_source_without_a_test_set_has_the_held_out_rows_as_test_examples(tmp_
     assert table.test_rows.id.tolist() == rows.id[role != TRAIN].tolist()
 
 
-@given(arrays(np.int32, st.tuples(st.integers(1, 9), st.integers(1, 6)), elements=st.integers(0, 4)))
+@given(
+    arrays(np.int32, st.tuples(st.integers(1, 9), st.integers(1, 6)), elements=st.integers(0, 4))
+)
 def test_the_largest_share_equals_a_count_of_every_label(predicted: np.ndarray) -> None:
     found = largest_share(predicted)
     for column, share in zip(predicted.T.tolist(), found, strict=True):

@@ -23,8 +23,12 @@ def sixty() -> Dataset:
     """60 rows of three classes that overlap."""
     chance = np.random.default_rng(0)
     label = np.arange(60) % 3
-    images = np.clip(chance.normal(90 + 25 * label[:, None, None], 60, (60, 4, 4)), 0, 255).astype(np.uint8)
-    return from_arrays(images, label, name="sixty", spec="sixty", test_images=images[:9], test_label=label[:9])
+    images = np.clip(chance.normal(90 + 25 * label[:, None, None], 60, (60, 4, 4)), 0, 255).astype(
+        np.uint8
+    )
+    return from_arrays(
+        images, label, name="sixty", spec="sixty", test_images=images[:9], test_label=label[:9]
+    )
 
 
 def nearest_mean(images: np.ndarray, label: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -41,14 +45,18 @@ def table(sixty: Dataset, tmp_path, monkeypatch) -> Any:
         for rows in held_out:
             rest = np.setdiff1d(np.arange(60), rows)
             fitted = sixty.images[rest], sixty.labels[rest]
-            answers.append([nearest_mean(*fitted, asked) for asked in (sixty.images[rows], sixty.test.images)])
+            answers.append(
+                [nearest_mean(*fitted, asked) for asked in (sixty.images[rows], sixty.test.images)]
+            )
         return *(torch.from_numpy(np.stack(kind)) for kind in zip(*answers, strict=True)), 0.0
 
     monkeypatch.setattr(folds, "_together", train)
 
     def scored(**options: Any) -> ScoreTable:
         given = {"ratios": RATIOS, "folds": FOLDS} | options
-        return score(sixty, "cscore", config=MLP, workdir=tmp_path, jobs=1, precision="fp32", **given)
+        return score(
+            sixty, "cscore", config=MLP, workdir=tmp_path, jobs=1, precision="fp32", **given
+        )
 
     return scored
 
@@ -96,15 +104,17 @@ def test_an_example_without_a_vote_is_nan_and_the_message_says_how_many_folds_ar
     np.testing.assert_array_equal(np.isnan(column.values), lacking)
     told = cscore.shortfall(column, found.rows)
     assert told == (
-        "36 of 60 training rows have no score (NaN), for want of a network that held them out at 80 % (36). "
-        "3 more folds give every row a vote: --folds 5"
+        "36 of 60 training rows have no score (NaN), for want of a network that held them out at "
+        "80 % (36). 3 more folds give every row a vote: --folds 5"
     )
     assert not np.isnan(table(ratios=(50, 80), folds=5, table=found).columns["cscore"].values).any()
 
 
 @pytest.mark.parametrize("ratio", [10, 33, 50, 67, 90])
 @pytest.mark.parametrize("count", [10, 60, 61])
-def test_as_many_balanced_folds_as_are_said_to_be_needed_give_every_row_a_vote_and_fewer_do_not(ratio, count):
+def test_as_many_balanced_folds_as_are_said_to_be_needed_give_every_row_a_vote_and_fewer_do_not(
+    ratio, count
+):
     needed = cscore.folds_needed(ratio, count, "balanced")
     for folds_there, expected in ((needed, True), (needed - 1, False)):
         sets = held_out_sets(np.arange(count), ratio, folds_there, seed=0, sampling="balanced")
@@ -143,13 +153,16 @@ def column_of(shares: np.ndarray, votes: np.ndarray | int) -> ScoreColumn:
 
 def test_the_standard_error_says_how_many_rows_it_speaks_of(table):
     found = table(ratios=(50, 80), folds=2)
-    assert "unknown: it takes two votes at every ratio" in cscore.error_sentence(found.columns["cscore"], found.rows)
+    assert "unknown: it takes two votes at every ratio" in cscore.error_sentence(
+        found.columns["cscore"], found.rows
+    )
     found = table(ratios=(50, 80), folds=6, sampling="uniform")
     column = found.columns["cscore"]
     known = int((column.extras["per_ratio_votes"] > 1).all(axis=0).sum())
     assert 0 < known < 60
-    assert f"(root mean square over the {known} of 60 training rows that have one; it takes two votes" in (
-        cscore.error_sentence(column, found.rows)
+    assert (
+        f"(root mean square over the {known} of 60 training rows that have one; it takes two votes"
+        in (cscore.error_sentence(column, found.rows))
     )
     whole = table(ratios=(50,), folds=8)
     said = cscore.error_sentence(whole.columns["cscore"], whole.rows)

@@ -28,7 +28,9 @@ EPOCH = 2
 THREE = ["density", "density_same", "density_signed"]
 
 
-def clusters(rows: int = 300, width: int = 20, classes: int = 4, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def clusters(
+    rows: int = 300, width: int = 20, classes: int = 4, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Points around random centres, far from the origin, each with the label of its centre but for a tenth."""
     chance = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, classes, (rows,), generator=chance)
@@ -55,7 +57,9 @@ def by_definition(points: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
 
 def sklearn_factors(points: torch.Tensor, neighbours: int = 3) -> np.ndarray:
     factors: np.ndarray = (
-        LocalOutlierFactor(n_neighbors=neighbours).fit(points.double().numpy()).negative_outlier_factor_
+        LocalOutlierFactor(n_neighbors=neighbours)
+        .fit(points.double().numpy())
+        .negative_outlier_factor_
     )
     return factors
 
@@ -72,7 +76,9 @@ def test_densities_equal_their_definition_over_all_pairs() -> None:
 def test_densities_of_points_far_apart_and_wide_are_as_exact() -> None:
     points, labels = clusters(rows=400, width=512)
     points[:7] *= 30  # a few far from all others, which move the mean
-    np.testing.assert_allclose(kernel_densities(points, labels)[:2], by_definition(points, labels)[:2], rtol=1e-5)
+    np.testing.assert_allclose(
+        kernel_densities(points, labels)[:2], by_definition(points, labels)[:2], rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("block", [1, 7, 30, 59, 1000])
@@ -83,20 +89,26 @@ def test_densities_do_not_depend_on_the_size_of_the_blocks(block: int, classes: 
     np.testing.assert_allclose(found, by_definition(points, labels), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("measure", [kernel_densities, lambda points, labels: negative_outlier_factors(points, 3)])
+@pytest.mark.parametrize(
+    "measure", [kernel_densities, lambda points, labels: negative_outlier_factors(points, 3)]
+)
 def test_rows_in_another_order_get_the_same_values_in_that_order(
     measure: Callable[[torch.Tensor, torch.Tensor], np.ndarray],
 ) -> None:
     points, labels = clusters()
     order = torch.randperm(len(points), generator=torch.Generator().manual_seed(1))
     found = measure(points[order], labels[order])
-    np.testing.assert_allclose(found, measure(points, labels)[..., order.numpy()], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        found, measure(points, labels)[..., order.numpy()], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_same_and_other_make_all_and_their_difference_is_signed() -> None:
     points, labels = clusters()
     total, same, signed = kernel_densities(points, labels)
-    _, other, _ = kernel_densities(points, torch.arange(len(points)))  # only the row itself has its label
+    _, other, _ = kernel_densities(
+        points, torch.arange(len(points))
+    )  # only the row itself has its label
     np.testing.assert_allclose(other, 1 / len(points), rtol=1e-6)
     np.testing.assert_allclose(signed, same - (total - same), rtol=1e-12, atol=1e-15)
     assert (same >= 1 / len(points)).all() and (same <= total).all() and (total <= 1 + 1e-12).all()
@@ -114,35 +126,53 @@ def test_identical_rows_have_density_1_since_the_distance_0_needs_no_bandwidth()
 def test_copies_are_at_distance_0_in_spite_of_rounding(width: int) -> None:
     two, _ = clusters(2, width)
     points, labels = two[torch.arange(200) % 2], torch.arange(200) % 3
-    np.testing.assert_allclose(kernel_densities(points, labels)[:2], by_definition(points, labels)[:2], rtol=1e-5)
+    np.testing.assert_allclose(
+        kernel_densities(points, labels)[:2], by_definition(points, labels)[:2], rtol=1e-5
+    )
     one_apart = two[(torch.arange(200) == 7).long()]
-    np.testing.assert_allclose(kernel_densities(one_apart, labels)[:2], by_definition(one_apart, labels)[:2], rtol=1e-5)
+    np.testing.assert_allclose(
+        kernel_densities(one_apart, labels)[:2], by_definition(one_apart, labels)[:2], rtol=1e-5
+    )
 
 
 def test_a_tiny_example_by_hand() -> None:
     """Three points on a line at 0, 1 and 3: distances 1, 2, 3, their mean 2, so h = 1."""
     found = kernel_densities(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 1, 0]))
     near, middle, far = np.exp(-1), np.exp(-4), np.exp(-9)
-    np.testing.assert_allclose(found[0] * 3, [1 + near + far, 1 + near + middle, 1 + middle + far], rtol=1e-6)
+    np.testing.assert_allclose(
+        found[0] * 3, [1 + near + far, 1 + near + middle, 1 + middle + far], rtol=1e-6
+    )
     np.testing.assert_allclose(found[1] * 3, [1 + far, 1, 1 + far], rtol=1e-6)
-    np.testing.assert_allclose(found[2] * 3, [1 + far - near, 1 - near - middle, 1 + far - middle], rtol=1e-6)
+    np.testing.assert_allclose(
+        found[2] * 3, [1 + far - near, 1 - near - middle, 1 + far - middle], rtol=1e-6
+    )
 
 
 def test_lof_equals_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     points, _ = clusters()
-    np.testing.assert_allclose(negative_outlier_factors(points, 3), sklearn_factors(points), rtol=1e-9)
-    np.testing.assert_allclose(negative_outlier_factors(points, 20), sklearn_factors(points, 20), rtol=1e-9)
+    np.testing.assert_allclose(
+        negative_outlier_factors(points, 3), sklearn_factors(points), rtol=1e-9
+    )
+    np.testing.assert_allclose(
+        negative_outlier_factors(points, 20), sklearn_factors(points, 20), rtol=1e-9
+    )
     monkeypatch.setitem(outliers.BLOCK_BYTES, "cpu", 7 * 4 * len(points))
-    np.testing.assert_allclose(negative_outlier_factors(points, 3), sklearn_factors(points), rtol=1e-9)
+    np.testing.assert_allclose(
+        negative_outlier_factors(points, 3), sklearn_factors(points), rtol=1e-9
+    )
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate values are leading to incorrect results")  # scikit-learn's opinion
+@pytest.mark.filterwarnings(
+    "ignore:Duplicate values are leading to incorrect results"
+)  # scikit-learn's opinion
 def test_lof_of_ties_and_copies_equals_scikit_learn() -> None:
     """On a grid, where distances are exact: of rows at the same distance the first ones count in both."""
     grid = torch.cartesian_prod(torch.arange(6.0), torch.arange(5.0))
     chance = torch.Generator().manual_seed(0)
     points = torch.cat([grid, grid[::4], grid[:2], grid[:2]])[torch.randperm(42, generator=chance)]
-    np.testing.assert_allclose(negative_outlier_factors(points, 3), sklearn_factors(points), rtol=1e-9)
+    np.testing.assert_allclose(
+        negative_outlier_factors(points, 3), sklearn_factors(points), rtol=1e-9
+    )
 
 
 def test_rows_with_many_copies_have_factor_minus_1_and_their_neighbours_a_huge_one() -> None:
@@ -206,7 +236,9 @@ def test_hidden_densities_are_those_of_the_penultimate_layer_of_the_training_row
 ) -> None:
     training = held_out.rows.training
     mean, deviation = normalisation(held_out)
-    images = torch.from_numpy(((held_out.images[training] - mean) / deviation).transpose(0, 3, 1, 2))
+    images = torch.from_numpy(
+        ((held_out.images[training] - mean) / deviation).transpose(0, 3, 1, 2)
+    )
     found = density.score(held_out, runs, epoch=EPOCH, space="hidden")
     assert found.shape == (2, 90)
     assert np.isnan(np.delete(found, training, axis=1)).all()
@@ -232,17 +264,25 @@ def test_pixel_densities_are_those_of_the_normalised_images(held_out: Dataset, r
     assert np.isnan(np.delete(found, training)).all()
 
 
-def test_pixels_of_several_channels_and_blocks_lie_as_networks_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pixels_of_several_channels_and_blocks_lie_as_networks_get_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     chance = np.random.default_rng(0)
     images = chance.integers(0, 256, (30, 4, 5, 3), dtype=np.uint8)
     data = from_arrays(images, np.arange(30) % 2, name="colours", spec="colours")
     mean, deviation = normalisation(data)
-    expected = ((images - mean) / deviation).transpose(0, 3, 1, 2).reshape(30, -1)[data.rows.training]
+    expected = (
+        ((images - mean) / deviation).transpose(0, 3, 1, 2).reshape(30, -1)[data.rows.training]
+    )
     monkeypatch.setattr(images_module, "BLOCK", 7)
-    np.testing.assert_allclose(representations.pixels(data, torch.device("cpu")), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        representations.pixels(data, torch.device("cpu")), expected, rtol=1e-5, atol=1e-6
+    )
 
 
-def test_all_three_densities_share_one_pass_now_and_later(held_out: Dataset, passes: list[str], tmp_path: Path) -> None:
+def test_all_three_densities_share_one_pass_now_and_later(
+    held_out: Dataset, passes: list[str], tmp_path: Path
+) -> None:
     table = score(held_out, THREE, epoch=1, runs=2, config=TINY, jobs=1, workdir=tmp_path)
     assert list(table.columns) == ["density@1", "density_same@1", "density_signed@1"]
     assert len(passes) == 2

@@ -36,7 +36,14 @@ def shapes() -> Dataset:
     images = data.images.copy()
     images[twin] = images[0]
     test = data.test
-    return from_arrays(images, data.labels, name="torn", spec="torn", test_images=test.images, test_label=test.label)
+    return from_arrays(
+        images,
+        data.labels,
+        name="torn",
+        spec="torn",
+        test_images=test.images,
+        test_label=test.label,
+    )
 
 
 def run_of(data: Dataset, seed: int = 0, **changes: object) -> RunInputs:
@@ -62,7 +69,9 @@ def stopped_at(run: RunInputs, steps: int) -> dict[str, np.ndarray]:
     data, config = run.data, run.config
     pictures = images.on_device(data.images, *images.normalisation(data), torch.device("cpu"))
     labels, members = torch.from_numpy(data.labels), torch.from_numpy(run.rows)
-    training = loop.Training(pictures, labels, members, config, run.seed, steps, run.epoch_steps, "fp32")
+    training = loop.Training(
+        pictures, labels, members, config, run.seed, steps, run.epoch_steps, "fp32"
+    )
     with using_threads(run.execution.threads):
         model = build_model(run).to(memory_format=torch.channels_last)
         optimizer = loop.optimizer_for(model, config)
@@ -92,14 +101,25 @@ def test_the_recorded_pass_is_that_of_a_training_stopped_at_the_first_step_that_
     assert recorded.outcome()["epoch"] == -(-step // run.epoch_steps)
 
 
-def test_dropout_batch_norm_and_all_generators_are_left_alone_while_the_accuracy_is_measured(shapes: Dataset) -> None:
+def test_dropout_batch_norm_and_all_generators_are_left_alone_while_the_accuracy_is_measured(
+    shapes: Dataset,
+) -> None:
     config = LONG.changed({"crop_padding": 1, "flip": True})
     run = run_of(shapes, config=config)
     pictures = images.on_device(shapes.images, *images.normalisation(shapes), torch.device("cpu"))
     labels, members = torch.from_numpy(shapes.labels), torch.from_numpy(run.rows)
-    training = loop.Training(pictures, labels, members, config, 0, run.total_steps, run.epoch_steps, "fp32")
+    training = loop.Training(
+        pictures, labels, members, config, 0, run.total_steps, run.epoch_steps, "fp32"
+    )
     with randomness.seeded(0, "initialisation"):
-        layers = (nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3))
+        layers = (
+            nn.Flatten(),
+            nn.Linear(64, 8),
+            nn.BatchNorm1d(8),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(8, 3),
+        )
     plain = nn.Sequential(*layers)
     watched = copy.deepcopy(plain)
     watch = threshold.Watch(watched, training, {0.4, OUT_OF_REACH})
@@ -116,9 +136,13 @@ def test_dropout_batch_norm_and_all_generators_are_left_alone_while_the_accuracy
 
 
 def test_nothing_else_of_a_run_changes_when_it_is_watched(shapes: Dataset, tmp_path: Path) -> None:
-    everything = Request(4, minibatches=True, test=True, sweeps=frozenset({0, 3, 4}), weights=frozenset({4}))
+    everything = Request(
+        4, minibatches=True, test=True, sweeps=frozenset({0, 3, 4}), weights=frozenset({4})
+    )
     plain = record(run_of(shapes), everything, tmp_path / "a")
-    watched = record(run_of(shapes), replace(everything, thresholds=frozenset({0.5, HARD})), tmp_path / "b")
+    watched = record(
+        run_of(shapes), replace(everything, thresholds=frozenset({0.5, HARD})), tmp_path / "b"
+    )
     for kind in ("minibatch", "sweep", "test", "weights", "probability"):
         assert bits(watched, kind) == bits(plain, kind) != {}
     assert watched.outcome()["epoch"] == plain.outcome()["epoch"] == 4
@@ -133,13 +157,25 @@ def test_an_interrupted_run_finds_the_same_step_when_it_goes_on(
     original, trained = loop.train_epoch, []
 
     def interrupted(
-        model: object, optimizer: object, training: object, epoch: int, *rest: object, **more: object
+        model: object,
+        optimizer: object,
+        training: object,
+        epoch: int,
+        *rest: object,
+        **more: object,
     ) -> int:
         if epoch == stop_at:
             raise KeyboardInterrupt
         return original(model, optimizer, training, epoch, *rest, **more)  # type: ignore[arg-type]
 
-    def counted(model: object, optimizer: object, training: object, epoch: int, *rest: object, **more: object) -> int:
+    def counted(
+        model: object,
+        optimizer: object,
+        training: object,
+        epoch: int,
+        *rest: object,
+        **more: object,
+    ) -> int:
         trained.append(epoch)
         return original(model, optimizer, training, epoch, *rest, **more)  # type: ignore[arg-type]
 
@@ -168,7 +204,9 @@ def test_a_run_that_was_stopped_just_before_it_was_finished_ends_where_it_would_
     assert again.outcome()["epoch"] == ended == 3
 
 
-def test_a_run_that_was_not_watched_is_repeated_from_its_start(shapes: Dataset, tmp_path: Path) -> None:
+def test_a_run_that_was_not_watched_is_repeated_from_its_start(
+    shapes: Dataset, tmp_path: Path
+) -> None:
     straight = record(run_of(shapes), watching(0.5), tmp_path / "a")
     record(run_of(shapes), Request(4, minibatches=True), tmp_path / "b")
     later = record(run_of(shapes), watching(0.5), tmp_path / "b")
@@ -183,14 +221,18 @@ def test_a_later_epoch_goes_on_after_the_threshold(shapes: Dataset, tmp_path: Pa
     assert bits(later, "minibatch") == bits(straight, "minibatch")
 
 
-def test_training_stops_in_the_epoch_of_the_last_threshold(shapes: Dataset, runs_folder: Path) -> None:
+def test_training_stops_in_the_epoch_of_the_last_threshold(
+    shapes: Dataset, runs_folder: Path
+) -> None:
     recorded = record(run_of(shapes), watching(0.5, HARD), runs_folder)
     last = recorded.reached(HARD)[0]
     assert last is not None
     assert recorded.outcome()["epoch"] == -(-last // 5) < LONG.epochs
 
 
-def test_a_run_that_never_gets_there_says_so_at_the_end_of_its_protocol(shapes: Dataset, runs_folder: Path) -> None:
+def test_a_run_that_never_gets_there_says_so_at_the_end_of_its_protocol(
+    shapes: Dataset, runs_folder: Path
+) -> None:
     recorded = record(run_of(shapes), watching(OUT_OF_REACH), runs_folder)
     step, accuracy = recorded.reached(OUT_OF_REACH)
     assert step is None
@@ -201,17 +243,23 @@ def test_a_run_that_never_gets_there_says_so_at_the_end_of_its_protocol(shapes: 
         recorded.reached(0.3)
 
 
-def test_the_accuracy_is_measured_at_every_step_at_first_then_ever_less_often_and_at_the_last_one() -> None:
+def test_the_accuracy_is_measured_at_every_step_at_first_then_ever_less_often_and_at_the_last_one() -> (
+    None
+):
     steps = sorted(threshold.checked_steps(78_000))
     assert steps[:15] == [*range(1, 16)]
     assert steps[-1] == 78_000
     assert all(later - one <= max(1, one // 10) for one, later in pairwise(steps))
     for stop, batch in ((800, 128), (5000, 128), (50_000, 64)):
         checks = sum(step <= stop for step in steps)
-        assert checks * threshold.SAMPLE < 0.2 * stop * batch * 3  # a step is a pass forward and two more backward
+        assert (
+            checks * threshold.SAMPLE < 0.2 * stop * batch * 3
+        )  # a step is a pass forward and two more backward
 
 
-def test_larger_data_are_judged_by_a_fixed_sample(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_larger_data_are_judged_by_a_fixed_sample(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(threshold, "SAMPLE", 20)
     run = run_of(shapes_data())
     _, accuracy = record(run, watching(0.5), tmp_path / "a").reached(0.5)
@@ -228,7 +276,9 @@ def test_the_score_counts_the_runs_that_are_wrong(shapes: Dataset, tmp_path: Pat
     for run in runs:
         step, _ = run.reached(0.5)
         assert step is not None and step <= 40
-    expected = sum(stopped_at(run.inputs, int(run.reached(0.5)[0] or 0))["correct"] == 0 for run in runs)
+    expected = sum(
+        stopped_at(run.inputs, int(run.reached(0.5)[0] or 0))["correct"] == 0 for run in runs
+    )
     assert column.values.tolist() == np.asarray(expected).tolist()
     assert (column.harder, column.seeds) == ("higher", (0, 1, 2))
     assert column.extras["per_run"].sum(axis=0).tolist() == column.values.tolist()
@@ -236,8 +286,12 @@ def test_the_score_counts_the_runs_that_are_wrong(shapes: Dataset, tmp_path: Pat
     assert column.parameters["threshold_steps"] == [run.reached(0.5)[0] for run in runs]
 
 
-def test_one_run_that_never_gets_there_makes_the_count_unknown_and_is_named(shapes: Dataset, tmp_path: Path) -> None:
-    lower = [record(run_of(shapes, seed), watching(HARD), tmp_path).reached(HARD)[0] for seed in (0, 1)]
+def test_one_run_that_never_gets_there_makes_the_count_unknown_and_is_named(
+    shapes: Dataset, tmp_path: Path
+) -> None:
+    lower = [
+        record(run_of(shapes, seed), watching(HARD), tmp_path).reached(HARD)[0] for seed in (0, 1)
+    ]
     assert None not in lower
     slow = run_of(shapes, 2, config=LONG.changed({"learning_rate": 1e-6}))
     request = watching(HARD)
@@ -247,11 +301,15 @@ def test_one_run_that_never_gets_there_makes_the_count_unknown_and_is_named(shap
     per_run = difficulty.score(shapes, runs, threshold=HARD)
     assert np.isnan(per_run).all(axis=1).tolist() == [False, False, True]
     assert np.isnan(per_run.sum(axis=0)).all()
-    assert [(event.what, "never was 0.9" in event.note) for event in said] == [("difficulty, seed 2", True)]
+    assert [(event.what, "never was 0.9" in event.note) for event in said] == [
+        ("difficulty, seed 2", True)
+    ]
     assert difficulty.provenance(runs, threshold=HARD)["threshold_steps"] == [*lower, None]
 
 
-def test_a_threshold_that_is_no_accuracy_or_not_the_tables_is_refused(shapes: Dataset, tmp_path: Path) -> None:
+def test_a_threshold_that_is_no_accuracy_or_not_the_tables_is_refused(
+    shapes: Dataset, tmp_path: Path
+) -> None:
     for wrong in (0.0, -1.0, 1.1, float("nan")):
         with pytest.raises(OptionError, match="--threshold"):
             score(shapes, "difficulty", runs=1, config=LONG, workdir=tmp_path, threshold=wrong)
@@ -259,4 +317,6 @@ def test_a_threshold_that_is_no_accuracy_or_not_the_tables_is_refused(shapes: Da
         score(shapes, "el2n", runs=1, config=LONG, workdir=tmp_path, threshold=0.5)
     table = score(shapes, "difficulty", runs=1, config=LONG, workdir=tmp_path)
     with pytest.raises(TableError, match=r"threshold 0\.7 \(the table has 0\.5\)"):
-        score(shapes, "difficulty", runs=1, config=LONG, workdir=tmp_path, threshold=0.7, table=table)
+        score(
+            shapes, "difficulty", runs=1, config=LONG, workdir=tmp_path, threshold=0.7, table=table
+        )

@@ -36,7 +36,13 @@ def test_never_learned_runs_are_counted() -> None:
     assert never_learned(per_run, 4).tolist() == [2, 0, 1]
 
 
-@given(arrays(np.int8, st.tuples(st.integers(1, 8), st.integers(1, 5)), elements=st.sampled_from([-1, 0, 1])))
+@given(
+    arrays(
+        np.int8,
+        st.tuples(st.integers(1, 8), st.integers(1, 5)),
+        elements=st.sampled_from([-1, 0, 1]),
+    )
+)
 def test_counts_equal_a_walk_through_each_history(correct: np.ndarray) -> None:
     found = forgetting_events(correct)
     for column, count in zip(correct.T, found, strict=True):

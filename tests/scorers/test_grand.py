@@ -36,7 +36,9 @@ def table(shapes: Dataset, workdir: Path) -> ScoreTable:
 
 @pytest.fixture(scope="module")
 def calibrated(shapes: Dataset, workdir: Path, table: ScoreTable) -> ScoreTable:
-    return score(shapes, "grand", epoch=0, runs=2, config=TINY, jobs=1, workdir=workdir, bn="calibrated")
+    return score(
+        shapes, "grand", epoch=0, runs=2, config=TINY, jobs=1, workdir=workdir, bn="calibrated"
+    )
 
 
 def untrained(shapes: Dataset, folder: Path, **execution: str) -> Runs:
@@ -49,7 +51,9 @@ def untrained(shapes: Dataset, folder: Path, **execution: str) -> Runs:
     return Runs(tuple(recorded), 0, recorded[0].inputs.execution)
 
 
-def test_at_epoch_zero_calibrated_statistics_give_other_norms(table: ScoreTable, calibrated: ScoreTable) -> None:
+def test_at_epoch_zero_calibrated_statistics_give_other_norms(
+    table: ScoreTable, calibrated: ScoreTable
+) -> None:
     running, anew = (t.columns["grand@0"] for t in (table, calibrated))
     assert (running.parameters["bn"], anew.parameters["bn"]) == ("running", "calibrated")
     assert np.abs(anew.values / running.values - 1).min() > 1e-3
@@ -58,7 +62,9 @@ def test_at_epoch_zero_calibrated_statistics_give_other_norms(table: ScoreTable,
 def test_calibrated_norms_are_those_of_a_network_whose_batch_norms_have_seen_the_training_rows(
     shapes: Dataset, calibrated: ScoreTable, tmp_path: Path
 ) -> None:
-    pictures = images.on_device(shapes.images, *images.normalisation(shapes), torch.device("cpu")).batch(slice(None))
+    pictures = images.on_device(
+        shapes.images, *images.normalisation(shapes), torch.device("cpu")
+    ).batch(slice(None))
     for r, run in enumerate(untrained(shapes, tmp_path).recorded):
         model = run.model(0)
         seeing = copy.deepcopy(model).train()
@@ -67,25 +73,41 @@ def test_calibrated_norms_are_those_of_a_network_whose_batch_norms_have_seen_the
                 layer.momentum = 1.0
         seeing(pictures)  # 77 rows: one batch for the calibration, too
         expected = per_example_gradient_norms(seeing, pictures, torch.from_numpy(shapes.labels))
-        np.testing.assert_allclose(calibrated.columns["grand@0"].extras["per_run"][r], expected, rtol=1e-4)
+        np.testing.assert_allclose(
+            calibrated.columns["grand@0"].extras["per_run"][r], expected, rtol=1e-4
+        )
 
 
-def test_a_network_without_batch_norm_scores_the_same_either_way(shapes: Dataset, tmp_path: Path) -> None:
+def test_a_network_without_batch_norm_scores_the_same_either_way(
+    shapes: Dataset, tmp_path: Path
+) -> None:
     config = TINY.changed({"model": "mlp"})
     running, anew = (
-        score(shapes, "grand", epoch=0, runs=1, config=config, workdir=tmp_path, bn=bn).columns["grand@0"]
+        score(shapes, "grand", epoch=0, runs=1, config=config, workdir=tmp_path, bn=bn).columns[
+            "grand@0"
+        ]
         for bn in grand.STATISTICS
     )
     np.testing.assert_array_equal(running.values, anew.values)
 
 
-def test_both_kinds_are_kept_side_by_side_in_the_run(workdir: Path, table: ScoreTable, calibrated: ScoreTable) -> None:
+def test_both_kinds_are_kept_side_by_side_in_the_run(
+    workdir: Path, table: ScoreTable, calibrated: ScoreTable
+) -> None:
     for run in (workdir / "runs").iterdir():
-        assert {path.name for path in run.glob("grand*")} == {"grand-0000.npz", "grand-calibrated-0000.npz"}
+        assert {path.name for path in run.glob("grand*")} == {
+            "grand-0000.npz",
+            "grand-calibrated-0000.npz",
+        }
 
 
-def test_unknown_statistics_are_refused_and_the_right_ones_named(shapes: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"'calibrate'\. Did you mean 'calibrated'\? There are: running, calibrated"):
+def test_unknown_statistics_are_refused_and_the_right_ones_named(
+    shapes: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        OptionError,
+        match=r"'calibrate'\. Did you mean 'calibrated'\? There are: running, calibrated",
+    ):
         score(shapes, "grand", epoch=0, config=TINY, workdir=tmp_path, bn="calibrate")
     with pytest.raises(OptionError, match="--bn is for --method grand"):
         score(shapes, "el2n", epoch=0, config=TINY, workdir=tmp_path, bn="calibrated")
@@ -94,7 +116,9 @@ def test_unknown_statistics_are_refused_and_the_right_ones_named(shapes: Dataset
 def test_a_table_scored_by_other_statistics_is_refused_unless_it_is_started_anew(
     shapes: Dataset, workdir: Path, table: ScoreTable
 ) -> None:
-    with pytest.raises(TableError, match=r"grand@0 .* bn calibrated \(the table has running\)\. Give --fresh"):
+    with pytest.raises(
+        TableError, match=r"grand@0 .* bn calibrated \(the table has running\)\. Give --fresh"
+    ):
         score(shapes, "grand", epoch=0, runs=2, table=table, workdir=workdir, bn="calibrated")
     same = score(shapes, "grand", epoch=0, runs=2, table=table, workdir=workdir, bn="running")
     assert same.columns["grand@0"] is table.columns["grand@0"]
@@ -117,15 +141,21 @@ def test_the_arithmetic_of_runs_that_differ_is_counted(
     for run, allowed in zip(runs.recorded, (0.0, 1.0), strict=True):
         monkeypatch.setattr(norms, "BF16_ERROR", allowed)
         grand.score(shapes, replace(runs, recorded=(run,)), epoch=0)
-    assert grand.provenance(runs, epoch=0) == {"gradient_precision": "bf16 in 1 of 2 runs, fp32 in 1 of 2 runs"}
+    assert grand.provenance(runs, epoch=0) == {
+        "gradient_precision": "bf16 in 1 of 2 runs, fp32 in 1 of 2 runs"
+    }
     second = replace(runs, recorded=runs.recorded[1:])
     assert grand.provenance(second, epoch=0) == {"gradient_precision": "bf16"}
 
 
-def test_norms_kept_before_the_arithmetic_was_are_still_read(shapes: Dataset, tmp_path: Path) -> None:
+def test_norms_kept_before_the_arithmetic_was_are_still_read(
+    shapes: Dataset, tmp_path: Path
+) -> None:
     runs = untrained(shapes, tmp_path)
     for run in runs.recorded:
-        files.write_arrays(run.folder / "grand-0000.npz", {"values": np.ones(len(shapes), dtype=np.float32)})
+        files.write_arrays(
+            run.folder / "grand-0000.npz", {"values": np.ones(len(shapes), dtype=np.float32)}
+        )
     assert (grand.score(shapes, runs, epoch=0) == 1).all()
     assert grand.provenance(runs, epoch=0) == {"gradient_precision": "unrecorded"}
 

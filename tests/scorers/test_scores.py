@@ -28,7 +28,9 @@ def runs(shapes: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     recorded = []
     for seed in (0, 1):
         inputs = RunInputs(shapes, TINY, seed, ONE_THREAD)
-        request = Request(EPOCH, minibatches=True, sweeps=frozenset({1, EPOCH}), weights=frozenset({1, EPOCH}))
+        request = Request(
+            EPOCH, minibatches=True, sweeps=frozenset({1, EPOCH}), weights=frozenset({1, EPOCH})
+        )
         complete(inputs, request, folder, lambda *_: None)
         recorded.append(RecordedRun(inputs, folder / inputs.key))
     return Runs(tuple(recorded), 0, ONE_THREAD)
@@ -69,10 +71,14 @@ def test_grand_equals_one_backward_pass_per_example(shapes: Dataset, runs: Runs)
     for r, network in enumerate(networks(runs)):
         for i in range(len(shapes)):
             network.zero_grad()
-            loss = functional.cross_entropy(network(inputs[i : i + 1]), torch.tensor(shapes.labels[i : i + 1]))
+            loss = functional.cross_entropy(
+                network(inputs[i : i + 1]), torch.tensor(shapes.labels[i : i + 1])
+            )
             loss.backward()  # type: ignore[no-untyped-call]
             gradients = [p.grad for p in network.parameters() if p.grad is not None]
-            assert len(gradients) == 11  # three convolutions, three batch norms with two each, a linear layer with two
+            assert (
+                len(gradients) == 11
+            )  # three convolutions, three batch norms with two each, a linear layer with two
             expected = np.sqrt(sum(float((g**2).sum()) for g in gradients))
             assert found[r, i] == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
@@ -114,7 +120,15 @@ def test_every_method_obeys_the_contract(method: str, shapes: Dataset, table: Sc
     module = registry.load(SCORERS, method, "method")
     assert module.HIGHER_MEANS in ("harder", "easier")
     needed = needs(method, options_for([method], {})[method])
-    assert needed in ("nothing", "sweep", "checkpoint", "minibatches", "every sweep", "threshold", "folds")
+    assert needed in (
+        "nothing",
+        "sweep",
+        "checkpoint",
+        "minibatches",
+        "every sweep",
+        "threshold",
+        "folds",
+    )
     name = method if needed in WITHOUT_EPOCH else f"{method}@{EPOCH}"
     column = table.columns[name]
     assert column.values.shape == (len(shapes),)
@@ -124,10 +138,14 @@ def test_every_method_obeys_the_contract(method: str, shapes: Dataset, table: Sc
     assert column.seeds == (() if needed in WITHOUT_RUNS else (0, 1))
     if "per_run" in column.extras:
         over_runs = np.sum if getattr(module, "COUNTS_RUNS", False) else np.mean
-        np.testing.assert_allclose(over_runs(column.extras["per_run"], axis=0), column.values, rtol=1e-5)
+        np.testing.assert_allclose(
+            over_runs(column.extras["per_run"], axis=0), column.values, rtol=1e-5
+        )
 
 
-def test_the_averaged_probabilities_stand_beside_cumulative_pl(shapes: Dataset, table: ScoreTable) -> None:
+def test_the_averaged_probabilities_stand_beside_cumulative_pl(
+    shapes: Dataset, table: ScoreTable
+) -> None:
     column = table.columns[f"cumulative_pl@{EPOCH}"]
     probability = column.extras["probability"]
     assert (probability.shape, probability.dtype) == ((len(shapes), 3), np.float16)
@@ -135,7 +153,9 @@ def test_the_averaged_probabilities_stand_beside_cumulative_pl(shapes: Dataset, 
     np.testing.assert_allclose(at_label, column.values, rtol=2e-3, atol=1e-3)
 
 
-def test_no_score_depends_on_the_order_of_the_rows_where_networks_do_not(shapes: Dataset, runs: Runs) -> None:
+def test_no_score_depends_on_the_order_of_the_rows_where_networks_do_not(
+    shapes: Dataset, runs: Runs
+) -> None:
     order = np.random.default_rng(0).permutation(len(shapes))
     rows = replace(
         shapes.rows,

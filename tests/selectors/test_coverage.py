@@ -13,7 +13,9 @@ from prune_kit.results.selection import DROPPED_HARD, DROPPED_OTHER, KEPT
 from prune_kit.selectors.coverage import equal_bins, even_budgets
 from tests.small_tables import column_of, table_of
 
-SCORES = st.lists(st.integers(-20, 20), min_size=1, max_size=60).map(lambda numbers: [n / 4 for n in numbers])
+SCORES = st.lists(st.integers(-20, 20), min_size=1, max_size=60).map(
+    lambda numbers: [n / 4 for n in numbers]
+)
 
 
 def select(table, **options):
@@ -74,12 +76,20 @@ def test_bins_have_equal_width_over_the_range(values, bins):
     expected = [bin_of(value, scores.min(), scores.max(), bins) for value in values]
     found = equal_bins(scores, bins)
     edges = scores.min() + np.arange(1, bins) * np.ptp(scores) / bins
-    clear = [np.abs(edges - value).min(initial=1) > 1e-9 for value in values]  # on an edge rounding may decide
+    clear = [
+        np.abs(edges - value).min(initial=1) > 1e-9 for value in values
+    ]  # on an edge rounding may decide
     assert found[clear].tolist() == np.array(expected)[clear].tolist()
     assert set(found) <= set(range(bins))
 
 
-@given(values=SCORES, keep=st.floats(0.05, 1), room=st.floats(0, 1), bins=st.integers(1, 60), seed=st.integers(0, 9))
+@given(
+    values=SCORES,
+    keep=st.floats(0.05, 1),
+    room=st.floats(0, 1),
+    bins=st.integers(1, 60),
+    seed=st.integers(0, 9),
+)
 def test_the_draws_fit_the_suspects_and_the_budgets(values, keep, room, bins, seed):
     n = len(values)
     suspicion = random.Random(seed).sample(range(n), n)
@@ -109,9 +119,13 @@ def test_the_choice_does_not_depend_on_the_order_of_the_rows(values, seed, keep,
     if round(keep * len(values)) == 0:
         return
     order = np.random.default_rng(seed).permutation(len(values))
-    moved = table_of(np.array(values)[order], label=[0] * len(values), digest=table.rows.digest[order])
+    moved = table_of(
+        np.array(values)[order], label=[0] * len(values), digest=table.rows.digest[order]
+    )
     options = {"keep": keep, "drop_hardest": (1 - keep) / 2, "seed": seed, "per_class": per_class}
-    np.testing.assert_array_equal(select(moved, **options).reason, select(table, **options).reason[order])
+    np.testing.assert_array_equal(
+        select(moved, **options).reason, select(table, **options).reason[order]
+    )
 
 
 def test_the_seed_decides_what_is_drawn():
@@ -128,7 +142,9 @@ def test_of_one_bin_every_row_is_drawn_about_equally_often():
     assert np.all(np.abs(np.bincount(drawn, minlength=20) - 100) < 5 * np.sqrt(400 * 0.25 * 0.75))
 
 
-@pytest.mark.parametrize("label", [[0] * 90 + [1] * 10, [0] * 10 + [1] * 90, [2] * 20 + [0] * 70 + [1] * 10])
+@pytest.mark.parametrize(
+    "label", [[0] * 90 + [1] * 10, [0] * 10 + [1] * 90, [2] * 20 + [0] * 70 + [1] * 10]
+)
 def test_each_class_keeps_its_own_share_and_not_that_of_the_last_class(label):
     label = np.array(label)
     table = table_of(np.random.default_rng(0).random(100), label=label, class_names=("a", "b", "c"))
@@ -141,7 +157,10 @@ def test_each_class_keeps_its_own_share_and_not_that_of_the_last_class(label):
 
 def test_suspects_are_the_hardest_of_the_other_column_whichever_way_it_points():
     table = table_of(range(10))
-    lower, higher = with_suspicion(table, range(10)), with_suspicion(table, range(10), harder="higher")
+    lower, higher = (
+        with_suspicion(table, range(10)),
+        with_suspicion(table, range(10), harder="higher"),
+    )
     options = {"by": "el2n@20", "keep": 0.5, "drop_hardest": 0.2, "suspect_by": "aum@20"}
     assert np.flatnonzero(select(lower, **options).reason == DROPPED_HARD).tolist() == [0, 1]
     assert np.flatnonzero(select(higher, **options).reason == DROPPED_HARD).tolist() == [8, 9]
@@ -176,9 +195,19 @@ def test_a_window_is_spoken_of_only_where_it_is_one():
         ({"bins": 0}, "--bins 0 is out of range; at least 1"),
         ({"drop_hardest": -0.1}, "--drop-hardest -0.1 is out of range; it is a share, 0 to 1"),
         ({"drop_hardest": float("nan")}, "--drop-hardest nan is out of range"),
-        ({"drop_hardest": 0.6}, "--keep 0.5 and --drop-hardest 0.6 make more than 1; the largest drop-hardest is 0.5"),
-        ({"suspect_by": "el2n@20"}, "--suspect-by el2n@20 drops nothing by itself; say how much: --drop-hardest 0.1"),
-        ({"offset": 0.1}, "--rule coverage takes no --offset; it takes --keep, --drop-hardest, --suspect-by, --bins"),
+        (
+            {"drop_hardest": 0.6},
+            "--keep 0.5 and --drop-hardest 0.6 make more than 1; the largest drop-hardest is 0.5",
+        ),
+        (
+            {"suspect_by": "el2n@20"},
+            "--suspect-by el2n@20 drops nothing by itself; say how much: --drop-hardest 0.1",
+        ),
+        (
+            {"offset": 0.1},
+            "--rule coverage takes no --offset; it takes --keep, --drop-hardest, --suspect-by, "
+            "--bins",
+        ),
     ],
 )
 def test_options_out_of_range_are_refused(options, told):
@@ -199,7 +228,9 @@ def test_a_column_of_suspicion_that_is_not_there_or_has_gaps_is_refused():
 
 def test_infinite_scores_have_no_bins_of_equal_width_and_are_refused():
     table = table_of([0, 1, float("inf"), float("-inf")])
-    with pytest.raises(TableError, match="el2n@20 is infinite for 2 of 4 training rows, the first is row 2"):
+    with pytest.raises(
+        TableError, match="el2n@20 is infinite for 2 of 4 training rows, the first is row 2"
+    ):
         select(table, keep=0.5)
     held_out = replace(table, rows=replace(table.rows, role=np.array([0, 0, 1, 1], np.uint8)))
     assert len(select(held_out, keep=0.5).index) == 1

@@ -19,7 +19,12 @@ every_rule = pytest.mark.parametrize("rule", RULES)
 
 def some_table(seed, n=30):
     rng = np.random.default_rng(seed)
-    return table_of(rng.random(n), label=np.arange(n) % 3, role=np.arange(n) % 5 == 0, class_names=("a", "b", "c"))
+    return table_of(
+        rng.random(n),
+        label=np.arange(n) % 3,
+        role=np.arange(n) % 5 == 0,
+        class_names=("a", "b", "c"),
+    )
 
 
 def test_the_rules_of_the_design_are_there():
@@ -38,12 +43,16 @@ def test_a_rule_says_what_it_is_and_what_it_takes(rule):
 
 @every_rule
 @given(seed=st.integers(0, 1000), keep=st.floats(0.2, 1), per_class=st.booleans())
-def test_a_rule_keeps_the_rounded_share_of_the_training_rows_and_nothing_else(rule, seed, keep, per_class):
+def test_a_rule_keeps_the_rounded_share_of_the_training_rows_and_nothing_else(
+    rule, seed, keep, per_class
+):
     table = some_table(seed)
     before = table.column().values.copy()
     selection = pipeline.select(table, rule=rule, keep=keep, per_class=per_class)
     parts = [table.rows.training[table.rows.label[table.rows.training] == c] for c in range(3)]
-    assert len(selection.index) == (sum(round(keep * len(part)) for part in parts) if per_class else round(keep * 24))
+    assert len(selection.index) == (
+        sum(round(keep * len(part)) for part in parts) if per_class else round(keep * 24)
+    )
     assert set(selection.index) | set(selection.dropped) == set(table.rows.training)
     assert set(selection.index) & set(selection.dropped) == set()
     assert [REASONS[number] for number in selection.reason[::5]] == ["held-out"] * 6
@@ -78,7 +87,9 @@ def test_an_option_that_a_rule_does_not_take_is_refused_by_name(rule):
 @every_rule
 def test_a_rule_that_uses_scores_refuses_those_of_planted_labels(rule):
     table = some_table(0)
-    probed = replace(table, probe_label=np.where(np.arange(30) % 10 == 1, (table.rows.label + 1) % 3, -1))
+    probed = replace(
+        table, probe_label=np.where(np.arange(30) % 10 == 1, (table.rows.label + 1) % 3, -1)
+    )
     if not registry.load(pipeline.SELECTORS, rule, "rule").USES_SCORES:
         np.testing.assert_array_equal(
             pipeline.select(probed, rule=rule).reason, pipeline.select(table, rule=rule).reason

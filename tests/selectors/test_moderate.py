@@ -11,7 +11,9 @@ from prune_kit.results.selection import DROPPED_EASY, DROPPED_HARD, KEPT
 from prune_kit.selectors.moderate import middle_band
 from tests.small_tables import table_of
 
-SCORES = st.lists(st.integers(-12, 12), min_size=1, max_size=40).map(lambda numbers: [n / 4 for n in numbers])
+SCORES = st.lists(st.integers(-12, 12), min_size=1, max_size=40).map(
+    lambda numbers: [n / 4 for n in numbers]
+)
 
 
 def select(table, **options):
@@ -69,7 +71,10 @@ def test_the_classes_share_alike_unless_told_otherwise():
     assert select(table_of(values, label=label), keep=0.2).class_shares().tolist() == [0.2, 0.2]
     over_all = select(table_of([*range(10), *range(10)], label=label), keep=0.2, per_class=False)
     assert len(over_all.index) == 4
-    assert select(table_of(values, label=label), keep=0.2).parameters == {"keep": 0.2, "per_class": True}
+    assert select(table_of(values, label=label), keep=0.2).parameters == {
+        "keep": 0.2,
+        "per_class": True,
+    }
 
 
 def test_ties_follow_the_content_and_never_the_order_of_the_rows():
@@ -85,12 +90,20 @@ def test_the_choice_does_not_depend_on_the_order_of_the_rows(values, seed, keep)
     table = table_of(values)
     order = np.random.default_rng(seed).permutation(len(values))
     moved = table_of(np.array(values)[order], digest=table.rows.digest[order])
-    np.testing.assert_array_equal(select(moved, keep=keep).reason, select(table, keep=keep).reason[order])
+    np.testing.assert_array_equal(
+        select(moved, keep=keep).reason, select(table, keep=keep).reason[order]
+    )
 
 
 def test_a_column_in_which_lower_is_harder_swaps_the_reasons():
     selection = select(table_of([1, 2, 3, 4, 5], harder="lower"), keep=0.2)
-    assert selection.reason.tolist() == [DROPPED_HARD, DROPPED_HARD, KEPT, DROPPED_EASY, DROPPED_EASY]
+    assert selection.reason.tolist() == [
+        DROPPED_HARD,
+        DROPPED_HARD,
+        KEPT,
+        DROPPED_EASY,
+        DROPPED_EASY,
+    ]
 
 
 def test_the_percentiles_of_bands_that_differ_are_said_to_be_averages():
@@ -103,5 +116,7 @@ def test_the_percentiles_of_bands_that_differ_are_said_to_be_averages():
 
 
 def test_infinite_scores_have_no_distance_to_a_median_and_are_refused():
-    with pytest.raises(TableError, match="el2n@20 is infinite for 1 of 3 training rows, the first is row 1"):
+    with pytest.raises(
+        TableError, match="el2n@20 is infinite for 1 of 3 training rows, the first is row 1"
+    ):
         select(table_of([0, float("inf"), 1]), keep=0.5)

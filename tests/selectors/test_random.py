@@ -7,7 +7,9 @@ from tests.small_tables import table_of
 
 
 def select(n=40, **options):
-    return pipeline.select(table_of([float("nan")] * n, label=np.arange(n) % 2), rule="random", **options)
+    return pipeline.select(
+        table_of([float("nan")] * n, label=np.arange(n) % 2), rule="random", **options
+    )
 
 
 @given(n=st.integers(2, 60), keep=st.floats(0.3, 1), seed=st.integers(0, 100))
@@ -17,7 +19,9 @@ def test_the_size_is_the_rounded_share(n, keep, seed):
 
 @given(half=st.integers(2, 30), keep=st.floats(0.3, 1))
 def test_each_class_keeps_the_rounded_share_of_itself(half, keep):
-    np.testing.assert_array_equal(select(2 * half, keep=keep, per_class=True).class_shares(), round(keep * half) / half)
+    np.testing.assert_array_equal(
+        select(2 * half, keep=keep, per_class=True).class_shares(), round(keep * half) / half
+    )
 
 
 def test_the_seed_decides_and_nothing_else_does():
@@ -29,7 +33,10 @@ def test_the_seed_decides_and_nothing_else_does():
 
 
 def test_every_row_is_drawn_about_equally_often():
-    counts = np.bincount(np.concatenate([select(20, keep=0.25, seed=seed).index for seed in range(400)]), minlength=20)
+    counts = np.bincount(
+        np.concatenate([select(20, keep=0.25, seed=seed).index for seed in range(400)]),
+        minlength=20,
+    )
     assert np.all(np.abs(counts - 100) < 5 * np.sqrt(400 * 0.25 * 0.75))
 
 

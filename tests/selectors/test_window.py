@@ -11,7 +11,9 @@ from prune_kit.errors import OptionError, TableError
 from prune_kit.results.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT
 from tests.small_tables import kept_of, table_of
 
-SHARE = st.one_of(st.floats(0, 1, exclude_min=True), st.sampled_from([0.05, 0.1, 0.25, 1 / 3, 0.5, 0.98, 1.0]))
+SHARE = st.one_of(
+    st.floats(0, 1, exclude_min=True), st.sampled_from([0.05, 0.1, 0.25, 1 / 3, 0.5, 0.98, 1.0])
+)
 
 
 @st.composite
@@ -40,16 +42,29 @@ def brute_force(table, keep, offset, offset_from, per_class):
     sign = 1 if column.harder == "higher" else -1
     reasons = [HELD_OUT_REASON] * len(table.rows)
     training = [row for row in range(len(table.rows)) if table.rows.role[row] != HELD_OUT]
-    parts = [[row for row in training if table.rows.label[row] == c] for c in range(3)] if per_class else [training]
+    parts = (
+        [[row for row in training if table.rows.label[row] == c] for c in range(3)]
+        if per_class
+        else [training]
+    )
     for part in filter(None, parts):
-        left = sorted(part, key=lambda row: (sign * float(column.values[row]), int(table.rows.digest[row]), row))
+        left = sorted(
+            part,
+            key=lambda row: (sign * float(column.values[row]), int(table.rows.digest[row]), row),
+        )
         count = round(keep * len(part))
         if count == 0:
             return None
         skipped = min(round(offset * len(part)), len(part) - count)
         hard = offset_from == "hard"
-        end, here, beyond = (-1, DROPPED_HARD, DROPPED_EASY) if hard else (0, DROPPED_EASY, DROPPED_HARD)
-        for reason, times in ((here, skipped), (KEPT, count), (beyond, len(part) - count - skipped)):
+        end, here, beyond = (
+            (-1, DROPPED_HARD, DROPPED_EASY) if hard else (0, DROPPED_EASY, DROPPED_HARD)
+        )
+        for reason, times in (
+            (here, skipped),
+            (KEPT, count),
+            (beyond, len(part) - count - skipped),
+        ):
             for _ in range(times):
                 reasons[left.pop(end)] = reason
     return reasons
@@ -92,7 +107,13 @@ def test_top_and_bottom_are_windows_without_an_offset(parts, keep, per_class):
 def test_the_default_skips_the_hardest_and_easy_is_data_diets_own_axis():
     table = table_of(range(10))
     assert pipeline.select(table, keep=0.5, offset=0.2).index.tolist() == [3, 4, 5, 6, 7]
-    assert pipeline.select(table, keep=0.5, offset=0.2, offset_from="easy").index.tolist() == [2, 3, 4, 5, 6]
+    assert pipeline.select(table, keep=0.5, offset=0.2, offset_from="easy").index.tolist() == [
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
     assert pipeline.select(table, rule="top", keep=0.3).index.tolist() == [7, 8, 9]
     assert pipeline.select(table, rule="bottom", keep=0.3).index.tolist() == [0, 1, 2]
 
@@ -138,7 +159,9 @@ def test_the_choice_does_not_depend_on_the_order_of_the_rows(parts, seed, keep):
 
 @pytest.mark.parametrize("keep", [0.0, -0.1, 1.5, float("nan"), float("inf"), float("-inf")])
 def test_a_share_to_keep_out_of_range_is_refused(keep):
-    with pytest.raises(OptionError, match=rf"--keep {keep:g} is out of range; .* above 0 and at most 1"):
+    with pytest.raises(
+        OptionError, match=rf"--keep {keep:g} is out of range; .* above 0 and at most 1"
+    ):
         pipeline.select(table_of(range(10)), keep=keep)
 
 
@@ -161,7 +184,9 @@ def test_more_than_everything_is_refused_and_the_offset_that_is_named_is_accepte
         pipeline.select(table, keep=keep, offset=largest)
 
 
-@pytest.mark.parametrize(("keep", "largest"), [(0.9, "0.1"), (0.7, "0.3"), (1.0, "0"), (1 / 3, "0.666666")])
+@pytest.mark.parametrize(
+    ("keep", "largest"), [(0.9, "0.1"), (0.7, "0.3"), (1.0, "0"), (1 / 3, "0.666666")]
+)
 def test_the_largest_offset_is_named_in_short(keep, largest):
     with pytest.raises(OptionError, match=f"the largest offset is {largest}$"):
         pipeline.select(table_of(range(10)), keep=keep, offset=0.8)
@@ -169,15 +194,25 @@ def test_the_largest_offset_is_named_in_short(keep, largest):
 
 @given(tenths=st.integers(1, 9))
 def test_tenths_that_make_one_in_decimal_are_accepted(tenths):
-    assert len(pipeline.select(table_of(range(10)), keep=tenths / 10, offset=(10 - tenths) / 10).index) == tenths
+    assert (
+        len(pipeline.select(table_of(range(10)), keep=tenths / 10, offset=(10 - tenths) / 10).index)
+        == tenths
+    )
 
 
 @given(n=st.integers(1, 2000))
 def test_nothing_kept_is_refused_and_the_share_that_is_named_keeps_one(n):
     table = table_of(np.arange(n))
-    with pytest.raises(OptionError, match=rf"of {n:,} examples keeps none; the least is --keep") as caught:
+    with pytest.raises(
+        OptionError, match=rf"of {n:,} examples keeps none; the least is --keep"
+    ) as caught:
         pipeline.select(table, keep=0.4 / n)
-    assert len(pipeline.select(table, keep=float(re.findall(r"[\d.e-]+$", str(caught.value))[0])).index) == 1
+    assert (
+        len(
+            pipeline.select(table, keep=float(re.findall(r"[\d.e-]+$", str(caught.value))[0])).index
+        )
+        == 1
+    )
 
 
 def test_nothing_kept_of_a_class_is_refused_by_its_name():
@@ -193,14 +228,23 @@ def test_a_class_without_training_rows_is_passed_over():
 
 
 def test_an_unknown_end_is_refused():
-    with pytest.raises(OptionError, match="--offset-from 'middle' is unknown; expected hard or easy"):
+    with pytest.raises(
+        OptionError, match="--offset-from 'middle' is unknown; expected hard or easy"
+    ):
         pipeline.select(table_of(range(4)), offset_from="middle")
 
 
 def test_a_training_row_without_a_score_is_refused_and_a_held_out_one_is_not():
     values = [1, float("nan"), 3, 4]
-    assert pipeline.select(table_of(values, role=[0, 1, 0, 0]), keep=1.0).index.tolist() == [0, 2, 3]
-    with pytest.raises(TableError, match=r"el2n@20 has no score \(NaN\) for 1 of 4 training rows, the first is row 1"):
+    assert pipeline.select(table_of(values, role=[0, 1, 0, 0]), keep=1.0).index.tolist() == [
+        0,
+        2,
+        3,
+    ]
+    with pytest.raises(
+        TableError,
+        match=r"el2n@20 has no score \(NaN\) for 1 of 4 training rows, the first is row 1",
+    ):
         pipeline.select(table_of(values))
 
 

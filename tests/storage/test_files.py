@@ -65,7 +65,10 @@ def test_what_was_there_stays_when_the_block_fails_and_the_error_goes_on(old, er
 def test_what_was_there_stays_when_the_disk_is_full(old):
     with disk_of(1000), pytest.raises(FileError) as caught:
         files.write_bytes(old, b"x" * 5000)
-    assert str(caught.value) == f"cannot write {old}: File too large. What was there before is unchanged"
+    assert (
+        str(caught.value)
+        == f"cannot write {old}: File too large. What was there before is unchanged"
+    )
     assert old.read_bytes() == OLD
     assert everything_in(old.parent) == ["scores.h5"]
 
@@ -187,7 +190,10 @@ def test_our_own_file_is_read(ours):
 
 
 def test_a_missing_file_is_refused_with_the_command_that_makes_it(tmp_path):
-    assert refusal(tmp_path / "none.h5") == f"there is no file {tmp_path / 'none.h5'}. Make it with: prune-kit score"
+    assert (
+        refusal(tmp_path / "none.h5")
+        == f"there is no file {tmp_path / 'none.h5'}. Make it with: prune-kit score"
+    )
     assert refusal(tmp_path) == f"{tmp_path} is a folder; name a file in it"
 
 
@@ -235,7 +241,9 @@ def test_a_file_that_claims_more_than_it_holds_is_refused_before_memory_is_taken
 def test_an_array_that_lies_in_another_file_is_refused(ours, tmp_path):
     (tmp_path / "secret").write_bytes(b"0" * 80)
     with h5py.File(ours, "r+") as file:
-        file.create_dataset("far", shape=(10,), dtype="f8", external=[(str(tmp_path / "secret"), 0, 80)])
+        file.create_dataset(
+            "far", shape=(10,), dtype="f8", external=[(str(tmp_path / "secret"), 0, 80)]
+        )
     assert "'far' lies in another file" in refusal(ours)
 
 
@@ -247,14 +255,17 @@ def sealed(path, content):
 
 def test_an_attribute_of_a_type_that_crashes_the_library_is_refused(ours, tmp_path):
     content = bytearray(ours.read_bytes().split(b"\nprune_kit blake2b ")[0])
-    names = [place for place in range(len(content)) if content.startswith(b"data\0\0\0\0\x19\x01", place)]
+    names = [
+        place for place in range(len(content)) if content.startswith(b"data\0\0\0\0\x19\x01", place)
+    ]
     content[names[0] + 9] = 0xFF  # texts of varying length are now sequences of no known kind
     sealed(ours, content)
     assert "'/' has an attribute of a type that none has" in refusal(ours)
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("format", "an HDF5 file of another program"), ("format_version", "has format version None")]
+    ("name", "told"),
+    [("format", "an HDF5 file of another program"), ("format_version", "has format version None")],
 )
 def test_a_format_of_an_odd_type_is_that_of_another_program(ours, name, told):
     value = np.empty(1, dtype=object)
@@ -332,10 +343,17 @@ def test_a_file_of_another_version_is_refused(ours, version):
     ],
 )
 def test_what_a_file_lacks_or_garbles_is_told_as_damage(ours, read):
-    with pytest.raises(FileError, match="is incomplete or damaged"), hdf5.reading_hdf5(ours, "scores") as file:
+    with (
+        pytest.raises(FileError, match="is incomplete or damaged"),
+        hdf5.reading_hdf5(ours, "scores") as file,
+    ):
         read(file)
 
 
 def test_an_attribute_and_a_format_stand_in_every_file(ours):
     with h5py.File(ours) as file:
-        assert dict(file.attrs) == {"format": "prune_kit.scores", "format_version": 1, "data": "digits"}
+        assert dict(file.attrs) == {
+            "format": "prune_kit.scores",
+            "format_version": 1,
+            "data": "digits",
+        }

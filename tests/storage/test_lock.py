@@ -25,7 +25,9 @@ with holding(Path(sys.argv[1])):
 
 def another(folder: Path) -> subprocess.Popen[str]:
     """A process that holds the folder."""
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None and process.stdout.readline() == "held\n"
     return process
 
@@ -36,13 +38,18 @@ def test_a_folder_that_another_process_holds_is_refused_with_its_name_until_that
     process = another(tmp_path)
     try:
         with pytest.raises(
-            OptionError, match=rf"is in use by process {process.pid} on .* since 20.*choose another --workdir"
+            OptionError,
+            match=rf"is in use by process {process.pid} on .* since 20.*choose another --workdir",
         ):
             with lock.holding(tmp_path):
                 pass
         assert exit_code(["score", "--epoch", "1", "--runs", "1", "--workdir", str(tmp_path)]) == 2
         out, err = capsys.readouterr()
-        assert out == "" and f"is in use by process {process.pid}" in err and len(err.strip().splitlines()) == 1
+        assert (
+            out == ""
+            and f"is in use by process {process.pid}" in err
+            and len(err.strip().splitlines()) == 1
+        )
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -73,11 +80,16 @@ def test_a_folder_that_was_there_or_holds_something_stays(tmp_path: Path) -> Non
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(FileError, match=r"cannot write into .*file"), lock.holding(tmp_path / "file"):
+    with (
+        pytest.raises(FileError, match=r"cannot write into .*file"),
+        lock.holding(tmp_path / "file"),
+    ):
         pass
 
 
-def test_where_there_are_no_such_locks_the_holder_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_are_no_such_locks_the_holder_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import fcntl
 
     def unknown(*_: object) -> None:
@@ -85,10 +97,15 @@ def test_where_there_are_no_such_locks_the_holder_is_asked_for(tmp_path: Path, m
 
     monkeypatch.setattr(fcntl, "flock", unknown)
     with lock.holding(tmp_path):
-        (tmp_path / lock.NAME).write_text(f'{{"pid": {os.getppid()}, "host": "{os.uname().nodename}"}}')
+        (tmp_path / lock.NAME).write_text(
+            f'{{"pid": {os.getppid()}, "host": "{os.uname().nodename}"}}'
+        )
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     (tmp_path / lock.NAME).write_text(f'{{"pid": {sleeper.pid}, "host": "{os.uname().nodename}"}}')
-    with pytest.raises(OptionError, match=f"in use by process {sleeper.pid}"), lock.holding(tmp_path):
+    with (
+        pytest.raises(OptionError, match=f"in use by process {sleeper.pid}"),
+        lock.holding(tmp_path),
+    ):
         pass
     sleeper.kill()
     sleeper.wait()

@@ -1,7 +1,7 @@
 """A CUDA graph on the CPU: what a step does to memory is recorded without being done, and replayed on the same memory.
 
-As there, all that Python decided stays as it was when it was recorded, every tensor keeps its place, and what would
-make the host wait for the device cannot be recorded.
+As there, all that Python decided stays as it was when it was recorded, every tensor keeps its
+place, and what would make the host wait for the device cannot be recorded.
 """
 
 from collections.abc import Callable
@@ -30,16 +30,24 @@ class _Recording(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[tuple[Any, Any, Any, Any]] = []
-        self.before: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # what is written to, by its address
+        self.before: dict[
+            int, tuple[torch.Tensor, torch.Tensor]
+        ] = {}  # what is written to, by its address
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         name = function.overloadpacket.__name__
         if name in WAITING:
             raise RuntimeError(f"operation not permitted when stream is capturing: {function}")
         kwargs = kwargs or {}
-        if function._schema.is_mutable or "batch_norm" in name:  # which moves running statistics, and does not say so
+        if (
+            function._schema.is_mutable or "batch_norm" in name
+        ):  # which moves running statistics, and does not say so
             for tensor in _tensors((args, kwargs)):
-                self.before.setdefault(tensor.data_ptr(), (tensor.detach(), tensor.detach().clone()))
+                self.before.setdefault(
+                    tensor.data_ptr(), (tensor.detach(), tensor.detach().clone())
+                )
         result = function(*args, **kwargs)
         self.calls.append((function, args, kwargs, result))
         return result
@@ -47,7 +55,9 @@ class _Recording(TorchDispatchMode):
     def replay(self) -> None:
         with torch.no_grad():
             for function, args, kwargs, result in self.calls:
-                for place, value in zip(_tensors(result), _tensors(function(*args, **kwargs)), strict=True):
+                for place, value in zip(
+                    _tensors(result), _tensors(function(*args, **kwargs)), strict=True
+                ):
                     if place.untyped_storage().data_ptr() != value.untyped_storage().data_ptr():
                         place.copy_(value)
 

@@ -39,7 +39,12 @@ def _nothing_refused_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def trained(
-    data: Dataset, config: TrainConfig, *, recorded: bool, model: nn.Module | None = None, cut: int = 0
+    data: Dataset,
+    config: TrainConfig,
+    *,
+    recorded: bool,
+    model: nn.Module | None = None,
+    cut: int = 0,
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor, list[int], loop.Steps]:
     """The weights, the logits of each epoch, the steps told of, and what took them."""
     work = training(data, config, data.rows.training[:ROWS])
@@ -58,7 +63,9 @@ def trained(
 
 @pytest.mark.parametrize("cut", [0, 3])
 @pytest.mark.parametrize("changes", CONFIGS)
-def test_replayed_steps_train_the_same_network(shapes: Dataset, changes: dict[str, object], cut: int) -> None:
+def test_replayed_steps_train_the_same_network(
+    shapes: Dataset, changes: dict[str, object], cut: int
+) -> None:
     config = TINY.changed(changes)
     expected, their_logits, their_steps, _ = trained(shapes, config, recorded=False, cut=cut)
     found, logits, told, steps = trained(shapes, config, recorded=True, cut=cut)
@@ -70,18 +77,23 @@ def test_replayed_steps_train_the_same_network(shapes: Dataset, changes: dict[st
     torch.testing.assert_close(logits, their_logits, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
-def test_most_steps_are_replayed_and_none_is_missing(shapes: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_most_steps_are_replayed_and_none_is_missing(
+    shapes: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sizes = []
     take = loop.PlainSteps.take
 
-    def counted(self: loop.PlainSteps, pixels: torch.Tensor, rows: torch.Tensor, *rest: object) -> None:
+    def counted(
+        self: loop.PlainSteps, pixels: torch.Tensor, rows: torch.Tensor, *rest: object
+    ) -> None:
         sizes.append(len(rows))
         take(self, pixels, rows, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop.PlainSteps, "take", counted)
     _, logits, told, _ = trained(shapes, TINY, recorded=True)
     assert told == list(range(1, 5 * EPOCHS + 1))
-    # to warm up, the fourth, behind which there is no second to compare, to compare with, and what is recorded
+    # to warm up, the fourth, behind which there is no second to compare, to compare with, and what
+    # is recorded
     assert sizes.count(16) == cuda_graphs.WARM_UP + 1 + cuda_graphs.COMPARED + 1
     assert sizes.count(13) == EPOCHS
     assert not logits[:, shapes.rows.training[:ROWS]].isnan().any()
@@ -136,7 +148,10 @@ class Asking(nn.Module):
 
 @pytest.mark.parametrize(
     ("network", "reason"),
-    [(Counting, "replayed, the .* end .* from where plain steps"), (Asking, "cannot be recorded: .*capt")],
+    [
+        (Counting, "replayed, the .* end .* from where plain steps"),
+        (Asking, "cannot be recorded: .*capt"),
+    ],
 )
 def test_what_cannot_be_replayed_is_trained_plainly_and_says_why(
     shapes: Dataset, network: type[nn.Module], reason: str
@@ -175,7 +190,9 @@ def test_short_epochs_are_never_recorded(shapes: Dataset) -> None:
 def test_a_run_with_replayed_steps_records_the_same(
     shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    everything = Request(3, minibatches=True, test=True, sweeps=frozenset({1, 3}), thresholds=frozenset({0.6}))
+    everything = Request(
+        3, minibatches=True, test=True, sweeps=frozenset({1, 3}), thresholds=frozenset({0.6})
+    )
     run = RunInputs(shapes, TINY, 0, ONE_THREAD)
     recorder.complete(run, everything, tmp_path / "plain", lambda *_: None)
     made: list[RecordedSteps] = []
@@ -187,8 +204,12 @@ def test_a_run_with_replayed_steps_records_the_same(
     monkeypatch.setattr(cuda_graphs, "fastest", recorded)
     recorder.complete(run, everything, tmp_path / "recorded", lambda *_: None)
     assert made[0].replay is not None
-    plain, replayed = (RecordedRun(run, tmp_path / kind / run.key) for kind in ("plain", "recorded"))
-    np.testing.assert_allclose(replayed.minibatches("l2_error", 3), plain.minibatches("l2_error", 3), atol=1e-4)
+    plain, replayed = (
+        RecordedRun(run, tmp_path / kind / run.key) for kind in ("plain", "recorded")
+    )
+    np.testing.assert_allclose(
+        replayed.minibatches("l2_error", 3), plain.minibatches("l2_error", 3), atol=1e-4
+    )
     np.testing.assert_allclose(replayed.sweep("l2_error", 3), plain.sweep("l2_error", 3), atol=1e-4)
     assert replayed.reached(0.6) == plain.reached(0.6)
     assert replayed.outcome()["test_accuracy"] == plain.outcome()["test_accuracy"]
@@ -207,8 +228,12 @@ def test_why_steps_are_not_replayed_is_told_at_the_end(
     )
     told: list[str] = []
     run = RunInputs(shapes, TINY, 0, ONE_THREAD)
-    recorder.complete(run, Request(2, minibatches=True), runs_folder, lambda *line: told.append(line[2]))
-    assert told[-1].endswith("slower than it could be: its steps cannot be recorded: operation not permitted")
+    recorder.complete(
+        run, Request(2, minibatches=True), runs_folder, lambda *line: told.append(line[2])
+    )
+    assert told[-1].endswith(
+        "slower than it could be: its steps cannot be recorded: operation not permitted"
+    )
 
 
 @pytest.mark.slow
@@ -248,7 +273,9 @@ def test_a_network_that_cannot_be_compiled_is_told_with_a_remedy(
 
     monkeypatch.setattr(torch, "compile", fails)
     run = RunInputs(shapes, TINY.changed({"compiled": True}), 0, ONE_THREAD)
-    with pytest.raises(RunError, match=r"cannot be compiled here: no compiler\. Leave out compiled=true"):
+    with pytest.raises(
+        RunError, match=r"cannot be compiled here: no compiler\. Leave out compiled=true"
+    ):
         recorder.complete(run, Request(1), runs_folder, lambda *_: None)
 
 
@@ -258,7 +285,9 @@ def on_gpu(
     """All weights after EPOCHS, and what took the steps."""
     device = torch.device("cuda")
     with cuda_graphs.own_stream(device):
-        work = replace(training(data, config, data.rows.training[:ROWS], device=device), precision=precision)
+        work = replace(
+            training(data, config, data.rows.training[:ROWS], device=device), precision=precision
+        )
         model = loop.placed(model, device)
         optimizer = loop.optimizer_for(model, config)
         plain = loop.PlainSteps(model, optimizer, work)
@@ -275,17 +304,23 @@ def test_a_gpu_replays_the_steps_of_a_training(shapes: Dataset, name: str, preci
     config = TINY.changed({"crop_padding": 1, "flip": True})
     torch.manual_seed(0)
     network = (
-        Dropping() if name == "dropping" else models.build(name, shape=shapes.shape, classes=shapes.classes, seed=0)
+        Dropping()
+        if name == "dropping"
+        else models.build(name, shape=shapes.shape, classes=shapes.classes, seed=0)
     )
     expected, _ = on_gpu(shapes, config, copy.deepcopy(network), precision, recorded=False)
     found, steps = on_gpu(shapes, config, network, precision, recorded=True)
     assert isinstance(steps, RecordedSteps)
     assert (steps.refused, steps.replay is None) == ("", False)
-    torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-2 if precision == "bf16" else 1e-3)
+    torch.testing.assert_close(
+        found, expected, rtol=1e-2, atol=1e-2 if precision == "bf16" else 1e-3
+    )
 
 
 @pytest.mark.gpu
-def test_a_gpu_trains_plainly_what_cannot_be_recorded_and_then_records_another(shapes: Dataset) -> None:
+def test_a_gpu_trains_plainly_what_cannot_be_recorded_and_then_records_another(
+    shapes: Dataset,
+) -> None:
     torch.manual_seed(0)
     asking = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Unflatten(1, (1, 8, 8)), Asking())
     _, steps = on_gpu(shapes, TINY, asking, "fp32", recorded=True)

@@ -10,8 +10,15 @@ from prune_kit.training import ensemble, loop, schedule
 from prune_kit.training.images import DeviceImages
 
 N, MEMBERS, EPOCHS, SEEDS = 60, 37, 3, [5, 6, 7]  # no batch size divides 37
-PLAIN = TrainConfig(model="mlp", epochs=EPOCHS, batch_size=8, learning_rate=0.05, schedule="triangular")
-CHANGES = [{}, {"crop_padding": 2, "flip": True}, {"nesterov": False, "momentum": 0.0}, {"drop_last": True}]
+PLAIN = TrainConfig(
+    model="mlp", epochs=EPOCHS, batch_size=8, learning_rate=0.05, schedule="triangular"
+)
+CHANGES = [
+    {},
+    {"crop_padding": 2, "flip": True},
+    {"nesterov": False, "momentum": 0.0},
+    {"drop_last": True},
+]
 
 
 def pictures(side: int = 8) -> DeviceImages:
@@ -47,7 +54,9 @@ def alone(name: str, config: TrainConfig, place: int) -> nn.Module:
 
 
 def together(name: str, config: TrainConfig, by_hand: bool = True) -> ensemble.Stack:
-    stacked = ensemble.stack([network(name, seed) for seed in SEEDS], torch.device("cpu"), by_hand=by_hand)
+    stacked = ensemble.stack(
+        [network(name, seed) for seed in SEEDS], torch.device("cpu"), by_hand=by_hand
+    )
     for epoch in range(1, EPOCHS + 1):
         ensemble.train_epoch(stacked, pictures(), labels(), members(), SEEDS, config, epoch)
     return stacked
@@ -61,7 +70,10 @@ def test_each_member_equals_the_same_network_trained_alone(name, by_hand, change
     assert bool(stacked.linear) == (name == "mlp" and by_hand)
     for place in range(len(SEEDS)):
         model = alone(name, config, place)
-        for kept, values in ((stacked.parameters, model.named_parameters()), (stacked.buffers, model.named_buffers())):
+        for kept, values in (
+            (stacked.parameters, model.named_parameters()),
+            (stacked.buffers, model.named_buffers()),
+        ):
             for key, value in values:
                 torch.testing.assert_close(kept[key][place], value.detach(), rtol=1e-9, atol=1e-9)
 
@@ -73,14 +85,18 @@ def test_what_they_say_equals_a_clean_pass_of_each(name, by_hand):
     found = ensemble.sweep(stacked, pictures(), rows)
     assert found.dtype == torch.float32
     for place in range(len(SEEDS)):
-        expected = loop.sweep(alone(name, PLAIN.changed({"model": name}), place), pictures(), "fp32", rows[place])
+        expected = loop.sweep(
+            alone(name, PLAIN.changed({"model": name}), place), pictures(), "fp32", rows[place]
+        )
         torch.testing.assert_close(found[place], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_bf16_arithmetic_stays_near_and_parameters_stay_float32():
     kept = []
     for precision in ("fp32", "bf16"):
-        stacked = ensemble.stack([network("mlp", s).float() for s in SEEDS], torch.device("cpu"), precision)
+        stacked = ensemble.stack(
+            [network("mlp", s).float() for s in SEEDS], torch.device("cpu"), precision
+        )
         constants = (torch.tensor([120.0]), torch.tensor([70.0]))
         shown = DeviceImages(pictures().pixels, *constants)
         ensemble.train_epoch(stacked, shown, labels(), members(), SEEDS, PLAIN, 1)
@@ -110,10 +126,16 @@ def test_the_bits_of_a_perceptron_do_not_depend_on_how_many_train_with_it(size):
     def trained(places: list[int]) -> list[ensemble.Tensors]:
         models = [network("mlp", SEEDS[place]).float() for place in places]
         shown = DeviceImages(pictures().pixels, torch.tensor([120.0]), torch.tensor([70.0]))
-        stacked, seeds = ensemble.stack(models, torch.device("cpu")), [SEEDS[place] for place in places]
+        stacked, seeds = (
+            ensemble.stack(models, torch.device("cpu")),
+            [SEEDS[place] for place in places],
+        )
         for epoch in range(1, EPOCHS + 1):
             ensemble.train_epoch(stacked, shown, labels(), members()[places], seeds, PLAIN, epoch)
-        return [{n: v[place] for n, v in ensemble.state(stacked).items()} for place in range(len(places))]
+        return [
+            {n: v[place] for n, v in ensemble.state(stacked).items()}
+            for place in range(len(places))
+        ]
 
     for one, other in zip(trained([0, 1, 2])[:size], trained([0, 1, 2][:size]), strict=True):
         for name, values in one.items():

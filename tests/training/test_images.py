@@ -50,7 +50,9 @@ def test_a_batch_is_normalised_pixel_by_pixel() -> None:
 def test_augmentation_equals_padding_cropping_and_mirroring_one_image_at_a_time(
     padding: int, height: int, width: int, channels: int, seed: int
 ) -> None:
-    images = np.random.default_rng(seed).integers(0, 256, (9, height, width, channels)).astype(np.uint8)
+    images = (
+        np.random.default_rng(seed).integers(0, 256, (9, height, width, channels)).astype(np.uint8)
+    )
     draws = draw(5, padding, True, generator(seed, "test"), CPU)
     rows = torch.tensor([8, 0, 3, 3, 1])
     pictures = on_device(images, np.zeros(channels), np.ones(channels), CPU)
@@ -84,15 +86,21 @@ def test_read_only_images_are_taken_without_a_warning() -> None:
     assert on_device(images, np.zeros(1), np.ones(1), CPU).pixels.shape == (3, 4, 4, 1)
 
 
-def test_images_without_room_on_the_device_give_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_without_room_on_the_device_give_the_same_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     data = shapes_data()
     resident, _, _ = of_data(data, CPU)
     monkeypatch.setattr(images, "ROOM", 0)
     streamed, among, test_rows = of_data(data, CPU)
     assert (resident.streamed, streamed.streamed, among.streamed) == (False, True, True)
     rows = torch.randperm(77, generator=generator(0, "test"))
-    bounds = [(start, min(start + 3, 77)) for start in range(0, 77, 3)]  # more batches than are read ahead
-    for one, other in zip(resident.batches(rows, bounds), streamed.batches(rows, bounds), strict=True):
+    bounds = [
+        (start, min(start + 3, 77)) for start in range(0, 77, 3)
+    ]  # more batches than are read ahead
+    for one, other in zip(
+        resident.batches(rows, bounds), streamed.batches(rows, bounds), strict=True
+    ):
         assert torch.equal(one, other)
     assert torch.equal(among.of(test_rows), torch.from_numpy(data.test.images))
     assert list(streamed.batches(rows, [])) == []

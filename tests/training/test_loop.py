@@ -17,7 +17,11 @@ CPU = torch.device("cpu")
 
 
 def training(
-    data: Dataset, config: TrainConfig, members: np.ndarray, total_steps: int | None = None, device: torch.device = CPU
+    data: Dataset,
+    config: TrainConfig,
+    members: np.ndarray,
+    total_steps: int | None = None,
+    device: torch.device = CPU,
 ) -> loop.Training:
     steps = schedule.steps_per_epoch(len(members), config.batch_size, drop_last=config.drop_last)
     return loop.Training(
@@ -33,7 +37,9 @@ def training(
 
 
 @pytest.mark.parametrize("nesterov", [True, False])
-def test_an_epoch_equals_the_obvious_loop_with_hand_written_sgd(shapes: Dataset, nesterov: bool) -> None:
+def test_an_epoch_equals_the_obvious_loop_with_hand_written_sgd(
+    shapes: Dataset, nesterov: bool
+) -> None:
     config = TINY.changed({"nesterov": nesterov, "schedule": "cosine", "weight_decay": 0.01})
     members = shapes.rows.training[:50]
     work = training(shapes, config, members)
@@ -45,18 +51,23 @@ def test_an_epoch_equals_the_obvious_loop_with_hand_written_sgd(shapes: Dataset,
         loop.train_epoch(model, optimizer, work, epoch, logits)
 
     mean, deviation = images.normalisation(shapes)
-    pixels = torch.from_numpy(((shapes.images - mean) / deviation).transpose(0, 3, 1, 2).astype(np.float32))
+    pixels = torch.from_numpy(
+        ((shapes.images - mean) / deviation).transpose(0, 3, 1, 2).astype(np.float32)
+    )
     momentum = [torch.zeros_like(p) for p in plain.parameters()]
     step, seen = 0, {}
     plain.train()
     for epoch in (1, 2):
-        order = members[torch.randperm(50, generator=randomness.generator(5, "epoch", epoch)).numpy()]
+        order = members[
+            torch.randperm(50, generator=randomness.generator(5, "epoch", epoch)).numpy()
+        ]
         for start in range(0, 50, 16):
             rows = order[start : start + 16]
             output = plain(pixels[rows])
             seen |= {int(row): z for row, z in zip(rows, output.detach(), strict=True)}
             gradients = torch.autograd.grad(
-                functional.cross_entropy(output, torch.from_numpy(shapes.labels[rows])), list(plain.parameters())
+                functional.cross_entropy(output, torch.from_numpy(shapes.labels[rows])),
+                list(plain.parameters()),
             )
             rate = 0.05 * 0.5 * (1 + np.cos(np.pi * step / work.total_steps))
             with torch.no_grad():
@@ -127,7 +138,9 @@ def test_an_example_that_does_not_fit_into_memory_is_an_error(shapes: Dataset) -
         def forward(self, batch: torch.Tensor) -> torch.Tensor:
             raise MemoryError
 
-    with pytest.raises(RunError, match="the clean pass of a single example does not fit into memory"):
+    with pytest.raises(
+        RunError, match="the clean pass of a single example does not fit into memory"
+    ):
         loop.sweep(Huge(), work.images, "fp32")
 
 
@@ -143,10 +156,15 @@ def test_other_errors_of_a_sweep_pass(shapes: Dataset) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_network_in_its_place_learns_the_same_to_the_last_bit(shapes: Dataset, precision: str) -> None:
+def test_a_network_in_its_place_learns_the_same_to_the_last_bit(
+    shapes: Dataset, precision: str
+) -> None:
     work = replace(training(shapes, TINY, shapes.rows.training), precision=precision)
     states = []
-    for place in (lambda model: loop.placed(model, CPU), lambda model: model.to(memory_format=torch.channels_last)):
+    for place in (
+        lambda model: loop.placed(model, CPU),
+        lambda model: model.to(memory_format=torch.channels_last),
+    ):
         model = place(models.build("convnet", shape=shapes.shape, classes=3, seed=0))
         loop.train_epoch(model, loop.optimizer_for(model, TINY), work, 1)
         states.append(model.state_dict())
@@ -155,7 +173,9 @@ def test_a_network_in_its_place_learns_the_same_to_the_last_bit(shapes: Dataset,
 
 def test_the_gradient_of_a_global_average_keeps_the_layout() -> None:
     seen: list[torch.Tensor] = []
-    model = loop.placed(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1)), CPU)
+    model = loop.placed(
+        torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1)), CPU
+    )
     model[0].register_full_backward_hook(lambda _, __, received: seen.append(received[0]))
     model(torch.randn(2, 3, 8, 8, requires_grad=True)).sum().backward()
     assert seen[0].is_contiguous(memory_format=torch.channels_last)

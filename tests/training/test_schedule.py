@@ -10,12 +10,16 @@ from prune_kit.training.schedule import batch_bounds, learning_rate, steps_per_e
 
 
 def rates(schedule: str, total: int, epoch_steps: int = 10, **options: object) -> list[float]:
-    config = TrainConfig(model="mlp", epochs=1, learning_rate=0.4, schedule=schedule).changed(options)
+    config = TrainConfig(model="mlp", epochs=1, learning_rate=0.4, schedule=schedule).changed(
+        options
+    )
     return [learning_rate(config, step, total, epoch_steps) for step in range(total)]
 
 
 @given(rows=st.integers(1, 300), batch=st.integers(1, 64))
-def test_batches_cover_every_row_once_and_none_but_the_whole_has_one_row(rows: int, batch: int) -> None:
+def test_batches_cover_every_row_once_and_none_but_the_whole_has_one_row(
+    rows: int, batch: int
+) -> None:
     bounds = batch_bounds(rows, batch, drop_last=False)
     assert [row for start, stop in bounds for row in range(start, stop)] == list(range(rows))
     assert len(bounds) == steps_per_epoch(rows, batch, drop_last=False)
@@ -65,7 +69,9 @@ def test_constant_schedule_is_constant() -> None:
 
 
 def test_a_short_protocol_names_only_the_milestones_that_it_reaches() -> None:
-    config = TrainConfig(model="mlp", epochs=100, schedule="step", milestones=(60, 120), decay=0.2, learning_rate=0.1)
+    config = TrainConfig(
+        model="mlp", epochs=100, schedule="step", milestones=(60, 120), decay=0.2, learning_rate=0.1
+    )
     assert "learning rate 0.1 x0.2 after epochs 60," in config.describe()
     assert "learning rate 0.1, never lowered," in config.changed({"epochs": 60}).describe()
 

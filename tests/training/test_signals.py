@@ -9,7 +9,11 @@ from prune_kit.training import signals
 
 @settings(max_examples=50)
 @given(
-    logits=arrays(np.float32, st.tuples(st.integers(1, 20), st.integers(2, 6)), elements=st.floats(-30, 30, width=32)),
+    logits=arrays(
+        np.float32,
+        st.tuples(st.integers(1, 20), st.integers(2, 6)),
+        elements=st.floats(-30, 30, width=32),
+    ),
     seed=st.integers(0, 1000),
 )
 def test_statistics_equal_their_definitions_in_float64(logits: np.ndarray, seed: int) -> None:
@@ -26,9 +30,13 @@ def test_statistics_equal_their_definitions_in_float64(logits: np.ndarray, seed:
         close = {"rtol": 1e-5, "atol": 1e-6}
         np.testing.assert_allclose(found["p_label"][row], p[y], **close)
         np.testing.assert_allclose(found["p_max"][row], p.max(), **close)
-        np.testing.assert_allclose(found["negative_entropy"][row], (p * np.log(p)).sum(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            found["negative_entropy"][row], (p * np.log(p)).sum(), rtol=1e-4, atol=1e-5
+        )
         np.testing.assert_allclose(found["margin"][row], z[y] - others.max(), rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(found["l2_error"][row], np.linalg.norm(p - np.eye(classes)[y]), **close)
+        np.testing.assert_allclose(
+            found["l2_error"][row], np.linalg.norm(p - np.eye(classes)[y]), **close
+        )
 
 
 def test_el2n_lies_between_zero_and_the_root_of_two() -> None:
@@ -48,7 +56,10 @@ def test_a_row_that_was_not_observed_is_nan_or_minus_one() -> None:
 
 
 def test_blocks_do_not_change_the_statistics(monkeypatch: object) -> None:
-    logits, labels = torch.randn(25, 4, generator=torch.Generator().manual_seed(0)), torch.arange(25) % 4
+    logits, labels = (
+        torch.randn(25, 4, generator=torch.Generator().manual_seed(0)),
+        torch.arange(25) % 4,
+    )
     whole = signals.statistics(logits, labels)
     monkeypatch.setattr(signals, "BLOCK", 7)  # type: ignore[attr-defined]
     parts = signals.statistics(logits, labels)

@@ -20,7 +20,10 @@ LOST = 0.5  # of a class: it is named when it loses more
 def clean(
     by: o.By = None,
     remove: Annotated[
-        float | None, typer.Option("--remove", metavar="F", help="The share that is wrong is known: list as many.")
+        float | None,
+        typer.Option(
+            "--remove", metavar="F", help="The share that is wrong is known: list as many."
+        ),
     ] = None,
     auto: Annotated[
         bool, typer.Option("--auto", help="Find how many are wrong (the default without --remove).")
@@ -33,35 +36,59 @@ def clean(
             help="How --auto finds it: probes (default after score --probes), argmax (default else), joint or mixture.",
         ),
     ] = None,
-    per_class: Annotated[bool, typer.Option("--per-class", help="Cut within each class of given labels.")] = False,
+    per_class: Annotated[
+        bool, typer.Option("--per-class", help="Cut within each class of given labels.")
+    ] = False,
     holdout: Annotated[
-        bool, typer.Option("--holdout", help="Judge by networks that never saw the example (the folds of cscore).")
+        bool,
+        typer.Option(
+            "--holdout", help="Judge by networks that never saw the example (the folds of cscore)."
+        ),
     ] = False,
     from_probs: Annotated[
         Path | None,
         typer.Option(
-            "--from-probs", metavar="FILE", help="Your own probabilities: npy, a row per example of the data."
+            "--from-probs",
+            metavar="FILE",
+            help="Your own probabilities: npy, a row per example of the data.",
         ),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="SPEC", help="With --from-probs and no score table: whose labels these are."),
+        typer.Option(
+            "--data",
+            metavar="SPEC",
+            help="With --from-probs and no score table: whose labels these are.",
+        ),
     ] = None,
     labels: o.Labels = None,
     protect_rare: Annotated[
-        float, typer.Option("--protect-rare", metavar="F", help="Name every class that loses more than this share.")
+        float,
+        typer.Option(
+            "--protect-rare", metavar="F", help="Name every class that loses more than this share."
+        ),
     ] = LOST,
     evaluate: Annotated[
-        bool, typer.Option("--evaluate", help="Where the true labels are known: how good is the list?")
+        bool,
+        typer.Option("--evaluate", help="Where the true labels are known: how good is the list?"),
     ] = False,
     picture: Annotated[
         Path | None,
-        typer.Option("--picture", metavar="FILE", help="With --evaluate, draw the curve: ends in .png or .svg."),
+        typer.Option(
+            "--picture",
+            metavar="FILE",
+            help="With --evaluate, draw the curve: ends in .png or .svg.",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Of the resamples behind the interval.")] = 0,
-    scores: Annotated[Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="S", help="Of the resamples behind the interval.")
+    ] = 0,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/removal.h5).")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/removal.h5)."),
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
@@ -69,9 +96,10 @@ def clean(
 ) -> None:
     """Which labels are wrong, how many, and what should they be? A list to review or to remove.
 
-    Reads the score table and trains nothing. `score --method cumulative_pl --probes 0.05` first: planted labels show
-    where wrong ones fall, which gives the share of wrong labels with an interval, and the cut. Without them the cut
-    trusts the network. The true labels, where known, are read by --evaluate alone.
+    Reads the score table and trains nothing. `score --method cumulative_pl --probes 0.05` first:
+    planted labels show where wrong ones fall, which gives the share of wrong labels with an
+    interval, and the cut. Without them the cut trusts the network. The true labels, where known,
+    are read by --evaluate alone.
 
     Example: prune-kit clean --auto
     """
@@ -95,16 +123,25 @@ def clean(
     table, probability = _judged(workdir, scores, from_probs, data, labels)
     if evaluate and table.rows.true_label is None:
         raise OptionError(
-            "--evaluate needs the true labels, and nothing says what they are: the data with its true labels must be "
-            "scored under --labels FILE, the noisy ones, such as prune-kit corrupt writes"
+            "--evaluate needs the true labels, and nothing says what they are: the data with its "
+            "true labels must be scored under --labels FILE, the noisy ones, such as prune-kit "
+            "corrupt writes"
         )
     check_removal_target(target)
     if evaluate and not str(table.rows.options.get("labels_file", "")).endswith(".h5"):
         screen.warn(
-            f"the labels of {table.rows.data} are taken for the true ones, those given with --labels for the others"
+            f"the labels of {table.rows.data} are taken for the true ones, those given with "
+            "--labels for the others"
         )
     judgement = judge(
-        table, by=by, remove=remove, cut=cut, per_class=per_class, holdout=holdout, probability=probability, seed=seed
+        table,
+        by=by,
+        remove=remove,
+        cut=cut,
+        per_class=per_class,
+        holdout=holdout,
+        probability=probability,
+        seed=seed,
     )
     removal = judgement.removal()
     removal.write(target)
@@ -114,7 +151,9 @@ def clean(
         values["evaluation"] = found
         shown += ["", *tables]
     screen.result({"file": target, **values}, *shown)
-    screen.note("wrote", f"{path_of(target)}, and the list as {path_of(target.with_suffix('.csv'))}")
+    screen.note(
+        "wrote", f"{path_of(target)}, and the list as {path_of(target.with_suffix('.csv'))}"
+    )
     if picture is not None:
         screen.note("wrote", path_of(picture))
     _warn(screen, removal, protect_rare, table)
@@ -122,7 +161,11 @@ def clean(
 
 
 def _judged(
-    workdir: Path, scores: Path | None, from_probs: Path | None, data: str | None, labels: Path | None
+    workdir: Path,
+    scores: Path | None,
+    from_probs: Path | None,
+    data: str | None,
+    labels: Path | None,
 ) -> "tuple[ScoreTable, Any]":
     """The score table, and the probabilities given; without a table, one without columns over the data named."""
     from prune_kit.data.spec import load_data
@@ -133,7 +176,9 @@ def _judged(
 
     if from_probs is None:
         if data or labels:
-            raise OptionError("--data and --labels are for --from-probs; a score table knows its own")
+            raise OptionError(
+                "--data and --labels are for --from-probs; a score table knows its own"
+            )
         return ScoreTable.read(scores or workdir / SCORES, extras=("probability",)), None
     probability = read_probabilities(from_probs)
     if data or labels:
@@ -162,7 +207,10 @@ def _evaluated(judgement: "Judgement", picture: Path | None) -> tuple[dict[str, 
         from prune_kit.reporting.figures.evaluation import draw_evaluation
 
         if not found.wrong:
-            raise OptionError("--picture draws how wrong labels are found, and no label is wrong here; leave it out")
+            raise OptionError(
+                "--picture draws how wrong labels are found, and no label is wrong here; leave it "
+                "out"
+            )
         draw_evaluation(found, picture)
     return evaluation_json(found, rows.class_names), evaluation_shown(found, rows.class_names)
 
@@ -170,45 +218,64 @@ def _evaluated(judgement: "Judgement", picture: Path | None) -> tuple[dict[str, 
 def _warn(screen: "Screen", removal: "Removal", protect_rare: float, table: "ScoreTable") -> None:
     """What should be read before anything is removed."""
     names = removal.rows.class_names
-    lost = [f"{names[c]} ({loss:.0%})" for c, loss in enumerate(removal.class_losses()) if loss > protect_rare]
+    lost = [
+        f"{names[c]} ({loss:.0%})"
+        for c, loss in enumerate(removal.class_losses())
+        if loss > protect_rare
+    ]
     if lost:
         more = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
         screen.warn(
-            f"classes that lose more than {protect_rare:.0%} of their rows: {', '.join(lost[:10])}{more}. Are they "
-            "rare rather than wrong? Review them before you remove"
+            f"classes that lose more than {protect_rare:.0%} of their rows: "
+            f"{', '.join(lost[:10])}{more}. Are they rare rather than wrong? Review them before "
+            "you remove"
         )
     unclear = int((~removal.clear & (removal.suggested_label >= 0)).sum())
     if unclear:
         screen.warn(
-            f"for {unclear:,} of {len(removal.index):,} listed rows no single class has most of what is left: "
-            "they may be ambiguous or rare, and --relabel leaves them as they are"
+            f"for {unclear:,} of {len(removal.index):,} listed rows no single class has most of "
+            "what is left: they may be ambiguous or rare, and --relabel leaves them as they are"
         )
     if removal.cut_method in ("argmax", "joint") and len(table.probes):
-        screen.warn(f"{removal.cut_method} leaves the planted labels aside; --cut probes is calibrated by them")
+        screen.warn(
+            f"{removal.cut_method} leaves the planted labels aside; --cut probes is calibrated by "
+            "them"
+        )
     elif removal.cut_method == "argmax":
         screen.warn(
-            "without planted labels the cut trusts the network, which disagrees with right labels too as long as it is "
-            "weak. For a calibrated cut and an interval: prune-kit score --probes 0.05, in another --workdir"
+            "without planted labels the cut trusts the network, which disagrees with right labels "
+            "too as long as it is weak. For a calibrated cut and an interval: prune-kit score "
+            "--probes 0.05, in another --workdir"
         )
     if removal.cut_method == "mixture":
-        screen.warn("two normal distributions find wrong labels in clean data too; review before you remove")
+        screen.warn(
+            "two normal distributions find wrong labels in clean data too; review before you remove"
+        )
     if removal.cut_method == "probes" and removal.noise_rate_low == 0:
         screen.warn(
-            "hard examples alone could look like this: nothing says that any label is wrong. Review before you remove"
+            "hard examples alone could look like this: nothing says that any label is wrong. "
+            "Review before you remove"
         )
 
 
-def _next(screen: "Screen", removal: "Removal", out: Path | None, workdir: Path, *, trained: bool) -> None:
+def _next(
+    screen: "Screen", removal: "Removal", out: Path | None, workdir: Path, *, trained: bool
+) -> None:
     from prune_kit_cli.views.tables import path_of
     from prune_kit_cli.workdir import there
 
     again = f"{f' --selection {path_of(out)}' if out else ''}{there(workdir)}"
     if not len(removal.index):
         share = max(REVIEWED / max(len(removal.rows.training), 1), 1e-4)
-        screen.note("next", f"prune-kit clean --remove {share:.2g}{there(workdir)}   (the most suspect, to review)")
+        screen.note(
+            "next",
+            f"prune-kit clean --remove {share:.2g}{there(workdir)}   (the most suspect, to review)",
+        )
         return
     if trained:
         screen.note(
-            "next", f"prune-kit retrain{again} --relabel   (is it better without them, or with the suggestions?)"
+            "next",
+            f"prune-kit retrain{again} --relabel   (is it better without them, or with the "
+            "suggestions?)",
         )
     screen.note("" if trained else "next", f"prune-kit export{again} --format txt")

@@ -11,29 +11,53 @@ SOURCE = "A score table, FILE.h5 or FILE.h5:COLUMN, or published scores (npz, np
 
 
 def compare(
-    a: Annotated[str | None, typer.Argument(metavar="A", help=f"{SOURCE}; default: the table of the workdir.")] = None,
+    a: Annotated[
+        str | None,
+        typer.Argument(metavar="A", help=f"{SOURCE}; default: the table of the workdir."),
+    ] = None,
     b: Annotated[
         str | None,
-        typer.Argument(metavar="B", help="Another; left out, A's columns with each other, or the one with all others."),
+        typer.Argument(
+            metavar="B",
+            help="Another; left out, A's columns with each other, or the one with all others.",
+        ),
     ] = None,
     align: Annotated[
-        bool, typer.Option("--align", help="Match the rows by content; joins relabelled tables too.")
+        bool,
+        typer.Option("--align", help="Match the rows by content; joins relabelled tables too."),
     ] = False,
     harder: Annotated[
-        str, typer.Option("--harder", metavar="higher|lower", help="Which published scores mean harder examples.")
+        str,
+        typer.Option(
+            "--harder", metavar="higher|lower", help="Which published scores mean harder examples."
+        ),
     ] = "lower",
     top: Annotated[
-        float, typer.Option("--top", metavar="F", help="The share that counts as the hardest, and as the easiest.")
+        float,
+        typer.Option(
+            "--top", metavar="F", help="The share that counts as the hardest, and as the easiest."
+        ),
     ] = 0.1,
     bootstrap: Annotated[
-        int, typer.Option("--bootstrap", metavar="B", help="Resamples behind the intervals; 0 for no intervals.")
+        int,
+        typer.Option(
+            "--bootstrap", metavar="B", help="Resamples behind the intervals; 0 for no intervals."
+        ),
     ] = 200,
     enough: Annotated[
-        float, typer.Option("--enough", metavar="RHO", help="The Spearman that two independent means must reach.")
+        float,
+        typer.Option(
+            "--enough", metavar="RHO", help="The Spearman that two independent means must reach."
+        ),
     ] = 0.95,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Of the resamples and of the splits of runs.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="S", help="Of the resamples and of the splits of runs.")
+    ] = 0,
     picture: Annotated[
-        Path | None, typer.Option("--picture", metavar="FILE", help="Draw it: a name that ends in .png or .svg.")
+        Path | None,
+        typer.Option(
+            "--picture", metavar="FILE", help="Draw it: a name that ends in .png or .svg."
+        ),
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
@@ -41,8 +65,8 @@ def compare(
 ) -> None:
     """Do two scores call the same examples hard? And how many runs make a score stable?
 
-    Compares columns of score tables with each other, or with published scores, by rank: Spearman, Kendall, and the
-    share of the hardest and of the easiest examples that two have in common.
+    Compares columns of score tables with each other, or with published scores, by rank: Spearman,
+    Kendall, and the share of the hardest and of the easiest examples that two have in common.
 
     Example: prune-kit compare scores.h5:el2n@20 cifar10-cscores.npz
     """

@@ -18,16 +18,25 @@ def corrupt(
     ] = "uniform",
     rate: Annotated[
         float | None,
-        typer.Option("--rate", metavar="F", help="The share of the training rows to touch (default: 0.2)."),
+        typer.Option(
+            "--rate", metavar="F", help="The share of the training rows to touch (default: 0.2)."
+        ),
     ] = None,
     matrix: Annotated[
         Path | None,
-        typer.Option("--matrix", metavar="FILE", help="npy, csv or text: row c holds the chances of each label for c."),
+        typer.Option(
+            "--matrix",
+            metavar="FILE",
+            help="npy, csv or text: row c holds the chances of each label for c.",
+        ),
     ] = None,
     image_size: o.ImageSize = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="What is drawn depends on it alone.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="S", help="What is drawn depends on it alone.")
+    ] = 0,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/labels.h5).")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/labels.h5)."),
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
@@ -35,8 +44,9 @@ def corrupt(
 ) -> None:
     """Plant wrong labels, to study noise: a label file that `score --labels` takes, with the truth in it.
 
-    uniform draws from all classes (so some stay right), flip from the others, pair takes the next class, permute keeps
-    every class's total, matrix draws from your transition matrix. Rows that play the test set stay as they are.
+    uniform draws from all classes (so some stay right), flip from the others, pair takes the next
+    class, permute keeps every class's total, matrix draws from your transition matrix. Rows that
+    play the test set stay as they are.
 
     Example: prune-kit corrupt --data mnist:DIR --kind flip --rate 0.25
     """
@@ -58,11 +68,19 @@ def corrupt(
     share = 0.2 if rate is None and kind != "matrix" else rate
     planted = plant(loaded, kind, rate=share, matrix=chances, seed=seed)
     if target.exists():
-        screen.warn(f"{path_of(target)} is replaced; a score table made with the old labels stays as it is")
+        screen.warn(
+            f"{path_of(target)} is replaced; a score table made with the old labels stays as it is"
+        )
     if not len(planted.wrong):
-        screen.warn("no label is wrong now: the rate or the matrix is too near to none for so few rows")
+        screen.warn(
+            "no label is wrong now: the rate or the matrix is too near to none for so few rows"
+        )
     planted.write(target)
-    touched, wrong, count = int(planted.touched.sum()), len(planted.wrong), len(loaded.rows.training)
+    touched, wrong, count = (
+        int(planted.touched.sum()),
+        len(planted.wrong),
+        len(loaded.rows.training),
+    )
     screen.result(
         {"file": target, **planted.parameters, "rows": count, "touched": touched, "wrong": wrong},
         f"{kind}: {touched:,} of {count:,} training rows touched ({touched / count:.1%}), "
@@ -72,5 +90,6 @@ def corrupt(
     spec = f"--data {loaded.rows.data} " if data else ""
     screen.note(
         "next",
-        f"prune-kit score {spec}--labels {path_of(target)} --method cumulative_pl --probes 0.05{there(workdir)}",
+        f"prune-kit score {spec}--labels {path_of(target)} --method cumulative_pl --probes "
+        f"0.05{there(workdir)}",
     )

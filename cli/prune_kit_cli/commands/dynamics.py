@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 
 def dynamics(
     a: Annotated[
-        Path | None, typer.Argument(metavar="A", help="A score table, or a workdir (default: this workdir).")
+        Path | None,
+        typer.Argument(metavar="A", help="A score table, or a workdir (default: this workdir)."),
     ] = None,
     b: Annotated[
         Path | None,
-        typer.Argument(metavar="B", help="That of other networks on the same data, to be matched with A."),
+        typer.Argument(
+            metavar="B", help="That of other networks on the same data, to be matched with A."
+        ),
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
@@ -25,10 +28,11 @@ def dynamics(
 ) -> None:
     """Do all networks learn the same examples, in the same order?
 
-    Reads consistency columns (prune-kit score --method consistency --epoch 1,2,3,5,10,20). For each epoch: the mean
-    accuracy of the networks, the share of examples that all of them or none of them have right, and the bimodality of
-    consistency (0 for two values only, 0.8 for a uniform spread, 2 for a normal one). With B, epochs of equal accuracy
-    are matched, and the consistency of the two there is correlated.
+    Reads consistency columns (prune-kit score --method consistency --epoch 1,2,3,5,10,20). For each
+    epoch: the mean accuracy of the networks, the share of examples that all of them or none of them
+    have right, and the bimodality of consistency (0 for two values only, 0.8 for a uniform spread,
+    2 for a normal one). With B, epochs of equal accuracy are matched, and the consistency of the
+    two there is correlated.
 
     Example: prune-kit dynamics convnet-work mlp-work
     """

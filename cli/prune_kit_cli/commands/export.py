@@ -10,20 +10,28 @@ from prune_kit_cli import options as o
 
 def export(
     selection: Annotated[
-        Path | None, typer.Option("--selection", metavar="FILE", help="The selection or removal to write out.")
+        Path | None,
+        typer.Option("--selection", metavar="FILE", help="The selection or removal to write out."),
     ] = None,
     format: Annotated[
         str | None,
         typer.Option(
-            "--format", metavar="NAME", help="txt, npy, json, csv or parquet (default: as --out ends, or txt)."
+            "--format",
+            metavar="NAME",
+            help="txt, npy, json, csv or parquet (default: as --out ends, or txt).",
         ),
     ] = None,
     what: Annotated[
         str | None,
-        typer.Option("--what", metavar="keep|drop", help="Which rows (default: keep; csv and parquet list all)."),
+        typer.Option(
+            "--what",
+            metavar="keep|drop",
+            help="Which rows (default: keep; csv and parquet list all).",
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="PATH", help="Where to write (default: in the workdir).")
+        Path | None,
+        typer.Option("--out", metavar="PATH", help="Where to write (default: in the workdir)."),
     ] = None,
     relabel: Annotated[
         Path | None,
@@ -39,7 +47,8 @@ def export(
 ) -> None:
     """Write the index list for anybody's training code. An index is the row number in the source itself.
 
-    A removal stands for its complement: --what keep is the cleaned data, --what drop the rows on the list, ascending.
+    A removal stands for its complement: --what keep is the cleaned data, --what drop the rows on
+    the list, ascending.
 
     Example: prune-kit export --format txt
     """
@@ -48,14 +57,21 @@ def export(
     from prune_kit.results.removal import Removal, as_selection
     from prune_kit_cli.views.removal import relabelled_json, relabelled_sentence
     from prune_kit_cli.views.tables import Screen, path_of
-    from prune_kit_cli.workdir import OUTCOMES, check_list_target, one_selection, retrained_otherwise
+    from prune_kit_cli.workdir import (
+        OUTCOMES,
+        check_list_target,
+        one_selection,
+        retrained_otherwise,
+    )
 
     screen = Screen(as_json, quiet)
     source, chosen = one_selection(workdir, selection)
     check_list_target(relabel or out, source)
     if relabel:
         if out:
-            raise OptionError("--relabel FILE says where the labels go, and no list is written; leave out --out")
+            raise OptionError(
+                "--relabel FILE says where the labels go, and no list is written; leave out --out"
+            )
         target = pipeline.export(chosen, relabel, format=format, what=what, relabel=True)
         assert isinstance(chosen, Removal)
         screen.result(
@@ -64,14 +80,27 @@ def export(
         )
         return
     format = format or (exporters.format_of(out) if out else None) or "txt"
-    whole = "-rows" if isinstance(chosen, Removal) else ""  # the bare name with .csv is the removal's own list
+    whole = (
+        "-rows" if isinstance(chosen, Removal) else ""
+    )  # the bare name with .csv is the removal's own list
     kept = as_selection(chosen)
     target = pipeline.export(
-        kept, out or exporters.export_path(workdir / source.stem, format, what, whole), format=format, what=what
+        kept,
+        out or exporters.export_path(workdir / source.stem, format, what, whole),
+        format=format,
+        what=what,
     )
     screen.result(
-        {"file": target, "format": format, "what": what, "kept": len(kept.index), "dropped": len(kept.dropped)},
+        {
+            "file": target,
+            "format": format,
+            "what": what,
+            "kept": len(kept.index),
+            "dropped": len(kept.dropped),
+        },
         f"wrote {path_of(target)}: {exporters.export_sentence(kept, format, what)}",
     )
     if retrained_otherwise(workdir, source, kept):
-        screen.warn(f"{OUTCOMES} is of other rows: {path_of(source)} was made anew after it was retrained")
+        screen.warn(
+            f"{OUTCOMES} is of other rows: {path_of(source)} was made anew after it was retrained"
+        )

@@ -18,9 +18,14 @@ Described = tuple[dict[str, Any], list[Any]]  # JSON values, and things to print
 
 
 def info(
-    file: Annotated[Path | None, typer.Argument(help="One of our files (default: all in the workdir).")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="One of our files (default: all in the workdir).")
+    ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Compare each file with the checksum that was written with it.")
+        bool,
+        typer.Option(
+            "--verify", help="Compare each file with the checksum that was written with it."
+        ),
     ] = False,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
@@ -28,9 +33,9 @@ def info(
 ) -> None:
     """Say what a file of ours holds: scores, a selection, a removal, labels, outcomes.
 
-    Of a workdir every file is told; one that cannot be read is named at the end, and the exit code is 2. Of a score
-    table above 256 MiB only what is shown is read; --verify reads every byte, of a workdir also those of the trainings
-    in runs/.
+    Of a workdir every file is told; one that cannot be read is named at the end, and the exit code
+    is 2. Of a score table above 256 MiB only what is shown is read; --verify reads every byte, of a
+    workdir also those of the trainings in runs/.
 
     Example: prune-kit info prune-kit-work/scores.h5
     """
@@ -55,7 +60,10 @@ def info(
         unreadable += damaged
     if file is None or described:
         values = [value for value, _ in described]
-        screen.result(values[0] if file else {"files": values}, *(item for _, shown in described for item in shown))
+        screen.result(
+            values[0] if file else {"files": values},
+            *(item for _, shown in described for item in shown),
+        )
     for earlier in unreadable[:-1]:
         error_line(str(earlier))
     if unreadable:
@@ -72,9 +80,15 @@ def _verified(path: Path) -> Described:
         kind = str(file.attrs["format"]).removeprefix("prune_kit.")
     holds = files.checksum_holds(path)
     if not holds:
-        what = "has no checksum: an older version wrote it" if holds is None else "is damaged: its checksum fails"
+        what = (
+            "has no checksum: an older version wrote it"
+            if holds is None
+            else "is damaged: its checksum fails"
+        )
         raise FileError(f"{path} {what}")
-    return {"file": path, "format": kind, "checksum": holds}, [f"{path_of(path)}: {kind}, as it was written"]
+    return {"file": path, "format": kind, "checksum": holds}, [
+        f"{path_of(path)}: {kind}, as it was written"
+    ]
 
 
 def _verified_runs(folder: Path) -> tuple[Described, list["FileError"]]:
@@ -98,7 +112,9 @@ def _describe(path: Path) -> Described:
     with hdf5.reading_hdf5(path) as file:
         kind = str(file.attrs["format"]).removeprefix("prune_kit.")
         head = {name: _attribute(value) for name, value in file.attrs.items()}
-    title = Text(f"{path_of(path)}: {kind}, made {head.get('created')} from {head.get('data')}", style="bold")
+    title = Text(
+        f"{path_of(path)}: {kind}, made {head.get('created')} from {head.get('data')}", style="bold"
+    )
     kinds: dict[str, Callable[[Path], Described]] = {
         "scores": _scores,
         "selection": _selection,
@@ -118,26 +134,42 @@ def _scores(path: Path) -> Described:
     from prune_kit.storage import hdf5
     from prune_kit_cli.views.tables import error_lines, probes_sentence, score_table
 
-    large = path.stat().st_size > hdf5.CHECKED_BYTES  # smaller ones have been compared with their checksum
+    large = (
+        path.stat().st_size > hdf5.CHECKED_BYTES
+    )  # smaller ones have been compared with their checksum
     table = ScoreTable.read(path, extras=("per_ratio", "per_ratio_votes"), glance=large)
     names = list(table.columns)
     columns = {
-        name: {"harder": c.harder, "runs": c.runs, "seconds": c.seconds, "companion": c.companion, **c.parameters}
+        name: {
+            "harder": c.harder,
+            "runs": c.runs,
+            "seconds": c.seconds,
+            "companion": c.companion,
+            **c.parameters,
+        }
         | _standard_error(c)
         for name, c in table.columns.items()
     }
-    counts = [f"{len(table.rows):,} rows, {np.count_nonzero(table.rows.role == TRAIN):,} of them train"]
+    counts = [
+        f"{len(table.rows):,} rows, {np.count_nonzero(table.rows.role == TRAIN):,} of them train"
+    ]
     if len(table.probes):
         counts.append(f"probes: {probes_sentence(table)}")
     values = {"rows": len(table.rows), "probes": len(table.probes), "columns": columns}
-    return values, [*counts, score_table(table, names), *_made_with(table), *error_lines(table, names)]
+    return values, [
+        *counts,
+        score_table(table, names),
+        *_made_with(table),
+        *error_lines(table, names),
+    ]
 
 
 def _made_with(table: "ScoreTable") -> list[str]:
     """The trainings behind the columns, and the options of the methods that have any."""
     lines = list[str]()
     trained = sorted(
-        (c for c in table.columns.values() if "config" in c.parameters), key=lambda column: not column.runs
+        (c for c in table.columns.values() if "config" in c.parameters),
+        key=lambda column: not column.runs,
     )
     if trained:
         settled, config = trained[0].parameters, trained[0].parameters["config"]
@@ -145,10 +177,14 @@ def _made_with(table: "ScoreTable") -> list[str]:
         lines.append(f"{_networks(config, where)}, seed {settled['seed']} on")
     options: dict[str, list[str]] = {}
     for column in table.columns.values():
-        said = "; ".join(f"{key} {_listed(value)}" for key, value in column.options.items() if value is not None)
+        said = "; ".join(
+            f"{key} {_listed(value)}" for key, value in column.options.items() if value is not None
+        )
         if said:
             options.setdefault(said, []).append(column.method)
-    return lines + [f"{', '.join(dict.fromkeys(methods))}: {said}" for said, methods in options.items()]
+    return lines + [
+        f"{', '.join(dict.fromkeys(methods))}: {said}" for said, methods in options.items()
+    ]
 
 
 def _networks(config: Mapping[str, Any], where: Mapping[str, Any]) -> str:
@@ -209,7 +245,9 @@ def _labels(path: Path) -> Described:
 
     noisy = NoisyLabels.read(path)
     touched, wrong = int(noisy.touched.sum()), len(noisy.wrong)
-    said = ", ".join(f"{key} {value}" for key, value in noisy.parameters.items() if value is not None)
+    said = ", ".join(
+        f"{key} {value}" for key, value in noisy.parameters.items() if value is not None
+    )
     line = f"{said}: {touched:,} of {len(noisy.rows.training):,} training rows touched, {wrong:,} labels wrong"
     return {**noisy.parameters, "touched": touched, "wrong": wrong}, [line]
 
@@ -225,10 +263,16 @@ def _outcomes(path: Path) -> Described:
         rounds = rounds_of(outcomes)
         goal, met = goal_of(rounds)
         sought = f" for {goal.describe()}{'' if met else ', which none meets'}" if goal else ""
-        line = f"a search for a window{sought}: accuracies on a validation split, not on the test set"
+        line = (
+            f"a search for a window{sought}: accuracies on a validation split, not on the test set"
+        )
         described = {"rounds": rounds_json(rounds), "full": full_json(rounds)}
         described |= {"goal": goal.words if goal else None, "met": met}
-        return described, [line, search_table(rounds, found_of(rounds), met), *_retrained(rounds[-1])]
+        return described, [
+            line,
+            search_table(rounds, found_of(rounds), met),
+            *_retrained(rounds[-1]),
+        ]
     lines = [*_retrained(outcomes), outcome_table(outcomes), *outcome_sentence(outcomes)]
     return {"outcomes": outcomes_json(outcomes)}, lines
 

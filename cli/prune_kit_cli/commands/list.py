@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 def list_(
     what: Annotated[
-        str, typer.Argument(metavar="data|models|methods|rules|cuts|formats|recipes", help="What to list.")
+        str,
+        typer.Argument(
+            metavar="data|models|methods|rules|cuts|formats|recipes", help="What to list."
+        ),
     ],
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,

@@ -12,14 +12,22 @@ def report(
     data: o.DataAgain = None,
     trust: o.Trust = False,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/report.html).")
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Where to write (default: WORKDIR/report.html)."
+        ),
     ] = None,
     figures: Annotated[
         Path | None,
-        typer.Option("--figures", metavar="FOLDER", help="Write the figures (PNG, SVG) and whole tables (CSV), too."),
+        typer.Option(
+            "--figures",
+            metavar="FOLDER",
+            help="Write the figures (PNG, SVG) and whole tables (CSV), too.",
+        ),
     ] = None,
     per_class: Annotated[
-        int, typer.Option("--per-class", metavar="N", help="Images of each end of a class; 0 for none.")
+        int,
+        typer.Option("--per-class", metavar="N", help="Images of each end of a class; 0 for none."),
     ] = 5,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
@@ -27,8 +35,9 @@ def report(
 ) -> None:
     """Pictures, tables and examples of all that the workdir holds, in one HTML file to look at, send or print.
 
-    Shows the data, each score and its hardest and easiest images, what was selected, which labels are suspected, what
-    retraining proved, and where everything comes from. What is not there yet is left out. Trains nothing.
+    Shows the data, each score and its hardest and easiest images, what was selected, which labels
+    are suspected, what retraining proved, and where everything comes from. What is not there yet is
+    left out. Trains nothing.
 
     Example: prune-kit report --figures figures
     """
@@ -41,7 +50,17 @@ def report(
     from prune_kit.results.table import ScoreTable
     from prune_kit.storage import files
     from prune_kit_cli.views.tables import Screen, path_of
-    from prune_kit_cli.workdir import OUTCOMES, REMOVAL, REPORT, RUNS, SCORES, SELECTION, SWEEP, TUNE, tell_data
+    from prune_kit_cli.workdir import (
+        OUTCOMES,
+        REMOVAL,
+        REPORT,
+        RUNS,
+        SCORES,
+        SELECTION,
+        SWEEP,
+        TUNE,
+        tell_data,
+    )
 
     screen, target = Screen(as_json, quiet), out or workdir / REPORT
     if target.suffix not in (".html", ".htm"):
@@ -64,7 +83,13 @@ def report(
         loaded = load_again(table.rows, data, trust=trust, progress=follow)
     tell_data(screen, loaded, table.rows)
     page = pipeline.report(
-        loaded, table=table, **found, runs=workdir / RUNS, per_class=per_class, figures=figures, sources=sources
+        loaded,
+        table=table,
+        **found,
+        runs=workdir / RUNS,
+        per_class=per_class,
+        figures=figures,
+        sources=sources,
     ).encode()
     files.write_bytes(target, page)
     for text in left_out.values():

@@ -14,9 +14,15 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="One of `prune-kit list recipes`, or a .toml file.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE", help="One of `prune-kit list recipes`, or a .toml file."
+        ),
+    ],
     scale: Annotated[
-        str, typer.Option("--scale", metavar="full|smoke", help="smoke: on digits, in about a minute.")
+        str,
+        typer.Option("--scale", metavar="full|smoke", help="smoke: on digits, in about a minute."),
     ] = "full",
     data: o.Data = None,
     device: o.Device = "auto",
@@ -32,13 +38,22 @@ def reproduce(
     Example: prune-kit reproduce data_diet_cifar10 --scale smoke
     """
     from prune_kit.experiments import recipe
-    from prune_kit_cli.views.tables import Screen, error_lines, outcome_table, outcomes_json, score_table
+    from prune_kit_cli.views.tables import (
+        Screen,
+        error_lines,
+        outcome_table,
+        outcomes_json,
+        score_table,
+    )
     from prune_kit_cli.workdir import execution
 
     screen = Screen(as_json, quiet)
     where = execution(device, precision, jobs, threads)
     done = _reproduce(screen, recipe.load_recipe(name), data, scale, where, workdir)
-    verdicts = [{**vars(expectation), "value": value, "holds": holds} for expectation, value, holds in done.verdicts]
+    verdicts = [
+        {**vars(expectation), "value": value, "holds": holds}
+        for expectation, value, holds in done.verdicts
+    ]
     lines = [
         f"{'holds' if holds else 'does not reproduce'}: {expectation.claim} ({expectation.where}): "
         f"{expectation.check}, measured {value:.3f}"
@@ -53,7 +68,12 @@ def reproduce(
         ]
     names = list(done.table.columns)
     screen.result(
-        {"recipe": name, "scale": scale, "outcomes": outcomes_json(done.outcomes), "verdicts": verdicts},
+        {
+            "recipe": name,
+            "scale": scale,
+            "outcomes": outcomes_json(done.outcomes),
+            "verdicts": verdicts,
+        },
         outcome_table(done.outcomes) if done.outcomes.rows else score_table(done.table, names),
         *error_lines(done.table, names),
         *lines,

@@ -24,9 +24,14 @@ def retrain(
     budget: o.Budget = "steps",
     relabel: Annotated[
         bool,
-        typer.Option("--relabel", help="For each removal train on all rows too, under the labels that it suggests."),
+        typer.Option(
+            "--relabel",
+            help="For each removal train on all rows too, under the labels that it suggests.",
+        ),
     ] = False,
-    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")
+    ] = None,
     model: o.Model = None,
     recipe: o.Recipe = None,
     train: o.Train = None,
@@ -40,8 +45,9 @@ def retrain(
 ) -> None:
     """Does accuracy hold? Train on the selection, on all data and on random subsets of the same size, and compare.
 
-    Without --selection, every selection and removal in the workdir; a removal is trained without the rows on its list.
-    Accuracies are those of the last epoch on the test set, whose labels nothing changes.
+    Without --selection, every selection and removal in the workdir; a removal is trained without
+    the rows on its list. Accuracies are those of the last epoch on the test set, whose labels
+    nothing changes.
 
     Example: prune-kit retrain --runs 4
     """
@@ -49,7 +55,13 @@ def retrain(
     from prune_kit.checks import check_seeds
     from prune_kit.results.reloading import aligned, load_again
     from prune_kit.storage import lock
-    from prune_kit_cli.views.tables import Screen, outcome_sentence, outcome_table, outcomes_json, path_of
+    from prune_kit_cli.views.tables import (
+        Screen,
+        outcome_sentence,
+        outcome_table,
+        outcomes_json,
+        path_of,
+    )
     from prune_kit_cli.workdir import (
         OUTCOMES,
         execution,

@@ -17,13 +17,15 @@ def score(
     method: o.Method = None,
     epoch: o.Epoch = None,
     runs: Annotated[
-        int | None, typer.Option("--runs", metavar="R", help="Networks to average over (default: 10).")
+        int | None,
+        typer.Option("--runs", metavar="R", help="Networks to average over (default: 10)."),
     ] = None,
     model: o.Model = None,
     recipe: o.Recipe = None,
     train: o.Train = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="S", help="The first network's seed (default: 0).")
+        int | None,
+        typer.Option("--seed", metavar="S", help="The first network's seed (default: 0)."),
     ] = None,
     observe: o.Observe = None,
     probes: o.Probes = None,
@@ -40,7 +42,8 @@ def score(
     threads: o.Threads = None,
     trust: o.Trust = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start the score table anew; finished runs are still used.")
+        bool,
+        typer.Option("--fresh", help="Start the score table anew; finished runs are still used."),
     ] = False,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
@@ -48,8 +51,9 @@ def score(
 ) -> None:
     """Train a few networks for a few epochs and score every example by them.
 
-    One training serves every method. Without --data, the embedded data set `digits` is used. grand@0 is offered since
-    the papers ask for it, but it mostly measures the image's norm and prunes worse than random: use epoch 10 or later.
+    One training serves every method. Without --data, the embedded data set `digits` is used.
+    grand@0 is offered since the papers ask for it, but it mostly measures the image's norm and
+    prunes worse than random: use epoch 10 or later.
 
     Example: prune-kit score --method el2n,forgetting --epoch 20
     """
@@ -65,7 +69,13 @@ def score(
     from prune_kit.scoring.columns import check_use, ends_with_epochs, method_names
     from prune_kit.storage import lock
     from prune_kit_cli.parsing import numbers
-    from prune_kit_cli.views.tables import Screen, error_lines, path_of, probes_sentence, score_table
+    from prune_kit_cli.views.tables import (
+        Screen,
+        error_lines,
+        path_of,
+        probes_sentence,
+        score_table,
+    )
     from prune_kit_cli.workdir import SCORES, execution, protocol, tell_data, there
 
     screen, target = Screen(as_json, quiet), workdir / SCORES
@@ -76,20 +86,26 @@ def score(
     options = {"bn": bn, "ratios": percents and tuple(percents), "folds": folds, "sampling": sampling, "space": space,
                "clusters": clusters, "threshold": threshold}  # fmt: skip
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    check_use(names, given, epoch=epoch is not None, runs=runs is not None, probes=probes is not None)
+    check_use(
+        names, given, epoch=epoch is not None, runs=runs is not None, probes=probes is not None
+    )
     lock.hold(workdir)
     earlier = ScoreTable.read(target) if target.exists() and not (fresh and data) else None
     table = None if fresh else earlier
     with screen.progress() as follow:
         if earlier and labels is None:
-            loaded = load_again(earlier.rows, data, image_size=image_size, trust=trust, progress=follow)
+            loaded = load_again(
+                earlier.rows, data, image_size=image_size, trust=trust, progress=follow
+            )
         else:
             spec = data or (earlier.rows.data if earlier else "digits")
             if data is None:
                 check_trusted(spec, trust)
             loaded = load_data(spec, labels=labels, image_size=image_size, progress=follow)
             if spec == "digits" and data is None:
-                screen.warn("no --data given: using digits, 1,797 real images that come with scikit-learn")
+                screen.warn(
+                    "no --data given: using digits, 1,797 real images that come with scikit-learn"
+                )
         tell_data(screen, loaded, earlier.rows if earlier else None)
         if loaded.preparation:
             screen.note("", loaded.preparation)
@@ -114,13 +130,22 @@ def score(
             progress=follow,
             **given,
         )
-    made = [name for name, column in scored.columns.items() if table is None or table.columns.get(name) is not column]
+    made = [
+        name
+        for name, column in scored.columns.items()
+        if table is None or table.columns.get(name) is not column
+    ]
     screen.trained(follow.networks)
     if len(scored.probes):
-        screen.note("probes", f"{probes_sentence(scored)}; the scores are for `clean`, not for `select`")
+        screen.note(
+            "probes", f"{probes_sentence(scored)}; the scores are for `clean`, not for `select`"
+        )
     for name in made:
         if name == "grand@0" and scored.columns[name].parameters["bn"] == "running":
-            screen.warn("grand@0 is close to the image's norm (compare input_norm) and prunes worse than random")
+            screen.warn(
+                "grand@0 is close to the image's norm (compare input_norm) and prunes worse than "
+                "random"
+            )
     if made:
         scored.write(target)
     screen.result(
@@ -145,8 +170,13 @@ def score(
         best = _latest(scored, [name for name in made if name in whole] or whole)
         by = f"--by {best} " if len(own) > 1 else ""
         screen.note("next", f"prune-kit select {by}--keep 0.5 --offset 0.02{there(workdir)}")
-    if not len(scored.probes) and any("probability" in scored.columns[name].extras for name in whole):
-        screen.note("" if whole else "next", f"prune-kit clean --auto{there(workdir)}   (which labels are wrong?)")
+    if not len(scored.probes) and any(
+        "probability" in scored.columns[name].extras for name in whole
+    ):
+        screen.note(
+            "" if whole else "next",
+            f"prune-kit clean --auto{there(workdir)}   (which labels are wrong?)",
+        )
 
 
 def _latest(table: "ScoreTable", names: list[str]) -> str:

@@ -12,7 +12,9 @@ TIED = 0.01  # from this share of the rows on at the edge of a window, it is sai
 
 def select(
     by: o.By = None,
-    rule: Annotated[str, typer.Option("--rule", metavar="NAME", help="One of `prune-kit list rules`.")] = "window",
+    rule: Annotated[
+        str, typer.Option("--rule", metavar="NAME", help="One of `prune-kit list rules`.")
+    ] = "window",
     keep: o.Keep = 0.5,
     offset: o.Offset = None,
     offset_from: o.OffsetFrom = None,
@@ -22,11 +24,17 @@ def select(
     bins: o.Bins = None,
     keep_easy: o.KeepEasy = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="S", help="For --rule random and coverage (default: 0).")
+        int | None,
+        typer.Option("--seed", metavar="S", help="For --rule random and coverage (default: 0)."),
     ] = None,
-    scores: Annotated[Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")] = None,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/selection.h5).")
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Where to write (default: WORKDIR/selection.h5)."
+        ),
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
@@ -34,7 +42,8 @@ def select(
 ) -> None:
     """Choose the examples to keep: by default a window over the sorted scores.
 
-    --offset 0.02 skips the 2 % hardest, which are often mislabelled, and --keep 0.5 keeps the next half.
+    --offset 0.02 skips the 2 % hardest, which are often mislabelled, and --keep 0.5 keeps the next
+    half.
 
     Example: prune-kit select --by el2n@20 --keep 0.5 --offset 0.02
     """
@@ -71,21 +80,21 @@ def select(
     tied = selection.tied_at_the_edges()
     if tied > TIED * len(selection.rows.training):
         screen.warn(
-            f"{tied:,} training rows have the same {selection.column} as the edge of the window: which of them are "
-            "kept is decided by their digests, not by the score"
+            f"{tied:,} training rows have the same {selection.column} as the edge of the window: "
+            "which of them are kept is decided by their digests, not by the score"
         )
     thin = selection.thin_classes()
     if thin:
         names = ", ".join(thin[:10]) + (f" and {len(thin) - 10} more" if len(thin) > 10 else "")
         classes = "class" if len(thin) == 1 else "classes"
         screen.warn(
-            f"less than half of the average share is kept of the {classes} {names}; --per-class keeps the same share "
-            "of each"
+            f"less than half of the average share is kept of the {classes} {names}; --per-class "
+            "keeps the same share of each"
         )
     if selection.falls_below_random:
         screen.warn(
-            "above 70 % pruned, keeping the hardest is known to fall below random (forgetting on CIFAR-10: 95.4 at "
-            "30 % pruned, 34.0 at 90 %; Zheng et al. 2023). Try --rule coverage"
+            "above 70 % pruned, keeping the hardest is known to fall below random (forgetting on "
+            "CIFAR-10: 95.4 at 30 % pruned, 34.0 at 90 %; Zheng et al. 2023). Try --rule coverage"
         )
     again = f"{f' --selection {path_of(out)}' if out else ''}{there(workdir)}"
     screen.note("next", f"prune-kit retrain{again}   (does accuracy hold?)")

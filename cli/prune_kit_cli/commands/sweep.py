@@ -13,20 +13,33 @@ KEEPS, OFFSETS, RULE = "0.2,0.4,0.6,0.8", "0", "window"
 def sweep(
     by: Annotated[
         str | None,
-        typer.Option("--by", metavar="LIST", help="Columns to rank by (default: all); random rows are trained anyhow."),
+        typer.Option(
+            "--by",
+            metavar="LIST",
+            help="Columns to rank by (default: all); random rows are trained anyhow.",
+        ),
     ] = None,
-    rule: Annotated[str, typer.Option("--rule", metavar="LIST", help="Of `prune-kit list rules`.")] = RULE,
+    rule: Annotated[
+        str, typer.Option("--rule", metavar="LIST", help="Of `prune-kit list rules`.")
+    ] = RULE,
     keep: Annotated[str, typer.Option("--keep", metavar="LIST", help="Shares to keep.")] = KEEPS,
     offset: Annotated[
-        str, typer.Option("--offset", metavar="LIST", help="Shares to skip at the hard end, for --rule window.")
+        str,
+        typer.Option(
+            "--offset", metavar="LIST", help="Shares to skip at the hard end, for --rule window."
+        ),
     ] = OFFSETS,
-    scores: Annotated[Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")] = None,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")
+    ] = None,
     data: o.DataAgain = None,
     trust: o.Trust = False,
     runs: Annotated[int, typer.Option("--runs", metavar="R", help="Seeds per cell.")] = 4,
     baseline: o.Baseline = "full,random",
     budget: o.Budget = "steps",
-    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")
+    ] = None,
     model: o.Model = None,
     recipe: o.Recipe = None,
     train: o.Train = None,
@@ -35,7 +48,8 @@ def sweep(
     jobs: o.Jobs = None,
     threads: o.Threads = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/sweep.h5).")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/sweep.h5)."),
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
@@ -43,8 +57,9 @@ def sweep(
 ) -> None:
     """How much can go, and from which end? Retrain over a grid of columns, shares to keep and offsets.
 
-    Every cell is a cached training: stop it, go on, or give a wider grid, and nothing is trained twice. Ends in a table
-    and in pictures: accuracy against the share pruned, the epoch of the score, and the offset.
+    Every cell is a cached training: stop it, go on, or give a wider grid, and nothing is trained
+    twice. Ends in a table and in pictures: accuracy against the share pruned, the epoch of the
+    score, and the offset.
 
     Example: prune-kit sweep --by el2n@20 --keep 0.2,0.4,0.6 --offset 0,0.02,0.1 --runs 2
     """
@@ -109,7 +124,11 @@ def sweep(
     tell_replaced(screen, target, swept.outcomes)
     swept.outcomes.write(target)
     drawn = draw_sweep(swept, target.parent)
-    screen.result({"file": target, "pictures": drawn, "cells": sweep_json(swept)}, sweep_table(swept))
+    screen.result(
+        {"file": target, "pictures": drawn, "cells": sweep_json(swept)}, sweep_table(swept)
+    )
     tell_chance(screen, loaded, swept.outcomes)
     screen.note("wrote", ", ".join(path_of(path) for path in (target, *drawn)))
-    screen.note("next", f"prune-kit info {path_of(target)}   (which differences are more than chance?)")
+    screen.note(
+        "next", f"prune-kit info {path_of(target)}   (which differences are more than chance?)"
+    )

@@ -18,24 +18,42 @@ def tune(
         ),
     ] = None,
     keep: Annotated[
-        str | None, typer.Option("--keep", metavar="LIST", help="Shares to keep (default: 0.2 to 0.9).")
+        str | None,
+        typer.Option("--keep", metavar="LIST", help="Shares to keep (default: 0.2 to 0.9)."),
     ] = None,
     offset: Annotated[
-        str | None, typer.Option("--offset", metavar="LIST", help="Shares to skip at the hard end (default: 0 to 0.6).")
+        str | None,
+        typer.Option(
+            "--offset", metavar="LIST", help="Shares to skip at the hard end (default: 0 to 0.6)."
+        ),
     ] = None,
     by: Annotated[
-        str | None, typer.Option("--by", metavar="LIST", help="Columns to rank by; needed where the table has several.")
+        str | None,
+        typer.Option(
+            "--by", metavar="LIST", help="Columns to rank by; needed where the table has several."
+        ),
     ] = None,
-    rule: Annotated[str, typer.Option("--rule", metavar="LIST", help="Of `prune-kit list rules`.")] = "window",
+    rule: Annotated[
+        str, typer.Option("--rule", metavar="LIST", help="Of `prune-kit list rules`.")
+    ] = "window",
     validation: Annotated[
-        float, typer.Option("--validation", metavar="F", help="The share of the training rows that judges.")
+        float,
+        typer.Option(
+            "--validation", metavar="F", help="The share of the training rows that judges."
+        ),
     ] = 0.2,
-    scores: Annotated[Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")] = None,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")
+    ] = None,
     data: o.DataAgain = None,
     trust: o.Trust = False,
-    runs: Annotated[int, typer.Option("--runs", metavar="R", help="Seeds of the trainings in full length.")] = 4,
+    runs: Annotated[
+        int, typer.Option("--runs", metavar="R", help="Seeds of the trainings in full length.")
+    ] = 4,
     budget: o.Budget = "steps",
-    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")
+    ] = None,
     model: o.Model = None,
     recipe: o.Recipe = None,
     train: o.Train = None,
@@ -44,7 +62,10 @@ def tune(
     jobs: o.Jobs = None,
     threads: o.Threads = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where the selection goes (WORKDIR/selection.h5).")
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Where the selection goes (WORKDIR/selection.h5)."
+        ),
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
@@ -52,10 +73,10 @@ def tune(
 ) -> None:
     """How much to keep, and from where? Find the window that serves a goal, and test it once.
 
-    A validation split, held out of the training rows, judges all candidates in short trainings (of more than 13
-    offsets, 13 spread evenly), the better ones in longer ones, and the winner with its neighbours in whole ones. Then
-    the test set sees the winner, beside all rows, random rows and the rule without an offset. What it costs is said
-    before it starts.
+    A validation split, held out of the training rows, judges all candidates in short trainings (of
+    more than 13 offsets, 13 spread evenly), the better ones in longer ones, and the winner with its
+    neighbours in whole ones. Then the test set sees the winner, beside all rows, random rows and
+    the rule without an offset. What it costs is said before it starts.
 
     Example: prune-kit tune --keep 0.4 --goal accuracy
     """
@@ -66,7 +87,13 @@ def tune(
     from prune_kit.retraining import search
     from prune_kit.storage import lock
     from prune_kit_cli.parsing import shares, words
-    from prune_kit_cli.views.search import found_sentence, plan_notes, search_table, tuning_json, verdicts
+    from prune_kit_cli.views.search import (
+        found_sentence,
+        plan_notes,
+        search_table,
+        tuning_json,
+        verdicts,
+    )
     from prune_kit_cli.views.tables import Screen, outcome_table, path_of
     from prune_kit_cli.workdir import (
         OUTCOMES,
@@ -93,16 +120,22 @@ def tune(
     rules, columns = words(rule, "--rule"), words(by, "--by") if by else None
     keeps = shares(keep, "--keep") if keep else None
     offsets = shares(offset, "--offset") if offset else search.OFFSETS
-    cells, chosen_goal, _ = search.candidates(table, goal=goal, by=columns, keep=keeps, offset=offsets, rule=rules)
+    cells, chosen_goal, _ = search.candidates(
+        table, goal=goal, by=columns, keep=keeps, offset=offsets, rule=rules
+    )
     with screen.progress() as follow:
         loaded = load_again(table.rows, data, trust=trust, progress=follow)
         tell_data(screen, loaded, table.rows)
         config = protocol(loaded, scored_with(table), recipe, model, train)
         screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
         if target.is_file():
-            screen.note("replaces", f"{path_of(target)}, which holds: {Selection.read(target).describe()}")
+            screen.note(
+                "replaces", f"{path_of(target)}, which holds: {Selection.read(target).describe()}"
+            )
         planned = search.plan(cells, chosen_goal, config.epochs, runs)
-        for name, text in plan_notes(planned, chosen_goal, len(cells), config.epochs, runs, validation):
+        for name, text in plan_notes(
+            planned, chosen_goal, len(cells), config.epochs, runs, validation
+        ):
             screen.note(name, text)
         tuned = pipeline.tune(
             loaded,
@@ -141,5 +174,8 @@ def tune(
     again = f"{f' --selection {path_of(out)}' if out else ''}{there(workdir)}"
     export = f"prune-kit export{again} --format txt"
     screen.note(
-        "next", export if tuned.met else f"larger shares to --keep, or another --goal; of the nearest: {export}"
+        "next",
+        export
+        if tuned.met
+        else f"larger shares to --keep, or another --goal; of the nearest: {export}",
     )

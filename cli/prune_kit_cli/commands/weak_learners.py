@@ -23,14 +23,25 @@ def weak_learners(
     ] = None,
     stages: Annotated[
         str | None,
-        typer.Option("--stages", metavar="LIST", help="Numbers of classifiers in AdaBoost (default: 1,2,5,10,20,50)."),
+        typer.Option(
+            "--stages",
+            metavar="LIST",
+            help="Numbers of classifiers in AdaBoost (default: 1,2,5,10,20,50).",
+        ),
     ] = None,
-    rows: Annotated[int, typer.Option("--rows", metavar="N", help="Fit on, and judge on, at most so many.")] = 5000,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Draws the rows, and seeds the learners.")] = 0,
+    rows: Annotated[
+        int, typer.Option("--rows", metavar="N", help="Fit on, and judge on, at most so many.")
+    ] = 5000,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="S", help="Draws the rows, and seeds the learners.")
+    ] = 0,
     data: o.DataAgain = None,
     trust: o.Trust = False,
     scores: Annotated[
-        Path | None, typer.Option("--scores", metavar="FILE", help="The score table (default: the one in the workdir).")
+        Path | None,
+        typer.Option(
+            "--scores", metavar="FILE", help="The score table (default: the one in the workdir)."
+        ),
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
@@ -38,9 +49,10 @@ def weak_learners(
 ) -> None:
     """Do classifiers that know little know what networks learn first?
 
-    Fits them on the pixels of training rows, and gives their accuracy on the easy, the middle and the hard third of the
-    test examples by a score (default: the latest learning_speed, else consistency), or of other training rows where
-    the score has no test examples; and how AdaBoost's order of learning goes with the networks'.
+    Fits them on the pixels of training rows, and gives their accuracy on the easy, the middle and
+    the hard third of the test examples by a score (default: the latest learning_speed, else
+    consistency), or of other training rows where the score has no test examples; and how AdaBoost's
+    order of learning goes with the networks'.
 
     Example: prune-kit weak-learners --learners adaboost,knn
     """
@@ -65,9 +77,12 @@ def weak_learners(
         rows=rows,
         seed=seed,
     )
-    screen.note("fitted", f"on {found.fitted:,} training rows; judged on {found.judged:,} {found.where}")
+    screen.note(
+        "fitted", f"on {found.fitted:,} training rows; judged on {found.judged:,} {found.where}"
+    )
     if found.tied > 1 / 3:
         screen.warn(
-            f"{found.tied:.0%} of them have the same {found.by}, so chance decides which of those fall into which third"
+            f"{found.tied:.0%} of them have the same {found.by}, so chance decides which of those "
+            "fall into which third"
         )
     screen.result(probes_json(found), *probes_shown(found))

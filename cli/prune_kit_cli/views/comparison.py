@@ -32,7 +32,16 @@ def shown(found: Comparison) -> list[Any]:
 def _agreement_table(found: Comparison) -> Table:
     """A line per pair of rankings, each number with its interval."""
     ends = _percent(found.top)
-    view = Table("A", "B", "Spearman", "Kendall", f"hardest {ends}", f"easiest {ends}", box=None, header_style="bold")
+    view = Table(
+        "A",
+        "B",
+        "Spearman",
+        "Kendall",
+        f"hardest {ends}",
+        f"easiest {ends}",
+        box=None,
+        header_style="bold",
+    )
     differing = len({agreement.rows for agreement in found.agreements}) > 1
     if differing:
         view.add_column("rows")
@@ -54,16 +63,22 @@ def _legend(found: Comparison) -> str:
     marked = any(ranking.companion for pair in found.pairs for ranking in pair)
     companion = "* a companion, scored along with another column.\n" if marked else ""
     intervals = (
-        f"95 % intervals from {found.bootstrap} resamples of the examples (seed {found.seed}), Kendall's asymptotic"
+        f"95 % intervals from {found.bootstrap} resamples of the examples (seed {found.seed}), "
+        "Kendall's asymptotic"
         if found.bootstrap
         else "no intervals (--bootstrap 0)"
     )
-    estimates = [getattr(a, name) for a in found.agreements for name in ("spearman", "hardest", "easiest")]
-    lacking = found.bootstrap and any(math.isnan(e.low) and not math.isnan(e.value) for e in estimates)
+    estimates = [
+        getattr(a, name) for a in found.agreements for name in ("spearman", "hardest", "easiest")
+    ]
+    lacking = found.bootstrap and any(
+        math.isnan(e.low) and not math.isnan(e.value) for e in estimates
+    )
     intervals += "; none where a resample has one score for all" if lacking else ""
     return (
-        f"{companion}Correlations of hardness: positive where both call the same examples hard. Of the ends, the share "
-        f"in common: {_percent(found.top)} by chance. {intervals[0].upper()}{intervals[1:]}."
+        f"{companion}Correlations of hardness: positive where both call the same examples hard. Of "
+        f"the ends, the share in common: {_percent(found.top)} by chance. "
+        f"{intervals[0].upper()}{intervals[1:]}."
     )
 
 
@@ -80,7 +95,10 @@ def _stability_table(found: Comparison) -> Table:
         }
         for number, (kind, values) in enumerate(kinds.items()):
             known = dict(zip(stability.sizes, values, strict=True))
-            cells = (f"{known[size]:.3f}" if not math.isnan(known.get(size, math.nan)) else "" for size in sizes)
+            cells = (
+                f"{known[size]:.3f}" if not math.isnan(known.get(size, math.nan)) else ""
+                for size in sizes
+            )
             view.add_row(Text(stability.column if number == 0 else ""), kind, *cells)
     return view
 
@@ -101,5 +119,9 @@ def _percent(share: float) -> str:
 
 
 def _share(estimate: Estimate) -> str:
-    interval = "" if math.isnan(estimate.low) else f" [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+    interval = (
+        ""
+        if math.isnan(estimate.low)
+        else f" [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+    )
     return f"{100 * estimate.value:.0f} %{interval}"

@@ -10,8 +10,9 @@ from prune_kit.comparison.dynamics import TOLERANCE, Correlation, EpochDynamics,
 from prune_kit.comparison.weak_learners import Probes
 
 LEGEND = (
-    "All or none: the share of the examples that all networks have right, or none. Bimodality: 0 where consistency "
-    "takes two values, 0.8 for a uniform spread, 2 for a normal one, - where it is the same for all examples."
+    "All or none: the share of the examples that all networks have right, or none. Bimodality: 0 "
+    "where consistency takes two values, 0.8 for a uniform spread, 2 for a normal one, - where it "
+    "is the same for all examples."
 )
 Order = tuple[Correlation, Correlation | None]
 
@@ -23,7 +24,11 @@ def epochs_json(epochs: Mapping[str, list[EpochDynamics]]) -> dict[str, Any]:
             {
                 "scores": name,
                 "epochs": [
-                    {"epoch": one.epoch, "train": vars(one.train), "test": vars(one.test) if one.test else None}
+                    {
+                        "epoch": one.epoch,
+                        "train": vars(one.train),
+                        "test": vars(one.test) if one.test else None,
+                    }
                     for one in found
                 ],
             }
@@ -36,7 +41,15 @@ def epochs_shown(epochs: Mapping[str, list[EpochDynamics]]) -> list[Any]:
     """A table per ensemble, a line per epoch."""
     items: list[Any] = []
     for name, found in epochs.items():
-        view = _table("epoch", "accuracy", "all or none", "bimodality", "test: accuracy", "all or none", "bimodality")
+        view = _table(
+            "epoch",
+            "accuracy",
+            "all or none",
+            "bimodality",
+            "test: accuracy",
+            "all or none",
+            "bimodality",
+        )
         for one in found:
             view.add_row(str(one.epoch), *_spread(one.train), *_spread(one.test))
         items += [f"{name}:", view]
@@ -48,7 +61,11 @@ def matches_json(matches: list[Match], order: Order) -> dict[str, Any]:
     return {
         "tolerance": TOLERANCE,
         "matched": [
-            {**vars(match), "train": vars(match.train), "test": vars(match.test) if match.test else None}
+            {
+                **vars(match),
+                "train": vars(match.train),
+                "test": vars(match.test) if match.test else None,
+            }
             for match in matches
         ],
         "order": {"train": vars(order[0]), "test": vars(order[1]) if order[1] else None},
@@ -59,9 +76,14 @@ def matches_shown(matches: list[Match], order: Order) -> list[Any]:
     """A line per matched pair of epochs, and a line about the order of learning."""
     title = f"matched epochs (training accuracies within {TOLERANCE:.0%}), and how consistency correlates there:"
     if not matches:
-        lines: list[Any] = ["", f"No epoch of A has the training accuracy of an epoch of B, within {TOLERANCE:.0%}."]
+        lines: list[Any] = [
+            "",
+            f"No epoch of A has the training accuracy of an epoch of B, within {TOLERANCE:.0%}.",
+        ]
     else:
-        view = _table("A", "B", "accuracy A", "accuracy B", "Pearson", "Spearman", "test: Pearson", "Spearman")
+        view = _table(
+            "A", "B", "accuracy A", "accuracy B", "Pearson", "Spearman", "test: Pearson", "Spearman"
+        )
         for match in matches:
             view.add_row(
                 str(match.epoch),

@@ -32,7 +32,10 @@ def _summary(found: Evaluation) -> Table:
         "F1": (_number(found.f1), "the harmonic mean of the two"),
         "AUROC": (_number(found.auroc), "how often a wrong label is more suspect than a right one"),
         "average precision": (_number(found.average_precision), "over all cuts of the ranking"),
-        "precision at the true count": (_share(found.precision_at_wrong), f"of the {counted} most suspect are wrong"),
+        "precision at the true count": (
+            _share(found.precision_at_wrong),
+            f"of the {counted} most suspect are wrong",
+        ),
         "suggestions right": (
             _share(found.suggestions_right),
             "of the flagged wrong labels have their true one suggested",
@@ -60,18 +63,29 @@ def _classes(found: Evaluation, class_names: Sequence[str]) -> list[Any]:
     order = list(range(len(class_names)))
     left_out = len(order) - SHOWN_CLASSES
     if left_out > 0:
-        order = np.argsort([one.f1 for one in found.per_class], kind="stable")[:SHOWN_CLASSES].tolist()
+        order = np.argsort([one.f1 for one in found.per_class], kind="stable")[
+            :SHOWN_CLASSES
+        ].tolist()
     view = Table("given label", box=None, header_style="bold")
     for name in ("rows", "wrong", "flagged", "precision", "recall", "F1", "suggestions right"):
         view.add_column(name, justify="right")
     for number in order:
         one = found.per_class[number]
         counts = (f"{count:,}" for count in (one.rows, one.wrong, one.flagged))
-        shares = (_share(one.precision), _share(one.recall), _number(one.f1), _share(one.suggestions_right))
+        shares = (
+            _share(one.precision),
+            _share(one.recall),
+            _number(one.f1),
+            _share(one.suggestions_right),
+        )
         view.add_row(Text(class_names[number]), *counts, *shares)
     if left_out <= 0:
         return [view]
-    return [view, f"The {SHOWN_CLASSES} classes with the lowest F1; --json has the other {left_out:,} as well."]
+    return [
+        view,
+        f"The {SHOWN_CLASSES} classes with the lowest F1; --json has the other {left_out:,} as "
+        "well.",
+    ]
 
 
 def _share(value: float) -> str:

@@ -15,8 +15,9 @@ STEEP = 25  # how often a bin may have the rows of the middle bin before heights
 def histogram(selection: Selection) -> Text | None:
     """A line of bars for each reason, one under the other, over the range of the score; None without a score.
 
-    The bars end before column 80; there are as many lines as reasons, and two. Any row at all shows as the lowest bar.
-    Low scores are left, whichever end is hard: the reasons say it. Rows without a finite score are counted in words.
+    The bars end before column 80; there are as many lines as reasons, and two. Any row at all shows
+    as the lowest bar. Low scores are left, whichever end is hard: the reasons say it. Rows without
+    a finite score are counted in words.
     """
     if selection.score is None:
         return None
@@ -33,11 +34,15 @@ def histogram(selection: Selection) -> Text | None:
     total = per_reason.sum(axis=0)
     logarithmic = bool(total.max() > STEEP * np.median(total[total > 0]))
     height = "logarithm of the number of rows" if logarithmic else "number of rows"
-    picture = Text(f"{selection.column} of {int(drawn.sum()):,} training rows, heights: {height}{unseen}\n")
+    picture = Text(
+        f"{selection.column} of {int(drawn.sum()):,} training rows, heights: {height}{unseen}\n"
+    )
     for reason, count in counts.items():
         name = REASONS[reason]
         picture.append(f"{name:>13} {int(count.sum()):>9,}  ")
-        picture.append(_bars(count, int(total.max()), logarithmic).rstrip() + "\n", style=STYLES.get(name, ""))
+        picture.append(
+            _bars(count, int(total.max()), logarithmic).rstrip() + "\n", style=STYLES.get(name, "")
+        )
     picture.append(_axis(values))
     return picture
 
@@ -45,7 +50,9 @@ def histogram(selection: Selection) -> Text | None:
 def _shown(selection: Selection) -> list[int]:
     """The reasons that occur among the training rows, the kept first."""
     there = np.flatnonzero(np.bincount(selection.reason))
-    return sorted(set(there.tolist()) - {HELD_OUT_REASON}, key=lambda reason: (reason != KEPT, reason))
+    return sorted(
+        set(there.tolist()) - {HELD_OUT_REASON}, key=lambda reason: (reason != KEPT, reason)
+    )
 
 
 def _bin_of(values: Float64[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
@@ -61,7 +68,9 @@ def _bars(counts: Int[np.ndarray, "B"], most: int, logarithmic: bool) -> str:
     """One character per bin, empty for none; the fullest bin of all is the highest."""
     share = np.log1p(counts) / np.log1p(most) if logarithmic else counts / most
     level = np.ceil(share * len(BLOCKS) - 1e-9).astype(int)
-    return "".join(BLOCKS[max(at, 1) - 1] if count else " " for at, count in zip(level, counts, strict=True))
+    return "".join(
+        BLOCKS[max(at, 1) - 1] if count else " " for at, count in zip(level, counts, strict=True)
+    )
 
 
 def _axis(values: Float64[np.ndarray, "n"]) -> str:

@@ -6,7 +6,12 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from prune_kit.reporting.sentences import UNKNOWN, count_sentence, expectation_sentence, rate_sentence
+from prune_kit.reporting.sentences import (
+    UNKNOWN,
+    count_sentence,
+    expectation_sentence,
+    rate_sentence,
+)
 from prune_kit.reporting.sentences import percent as _percent
 from prune_kit.results.removal import NO_SUGGESTION, Removal
 from prune_kit_cli.screen import count_of
@@ -20,7 +25,11 @@ def removal_shown(removal: Removal) -> list[Any]:
 
     The tables: which classes lose most, what is taken for what, the most suspect rows.
     """
-    lines: list[Any] = [count_sentence(removal), rate_sentence(removal), expectation_sentence(removal)]
+    lines: list[Any] = [
+        count_sentence(removal),
+        rate_sentence(removal),
+        expectation_sentence(removal),
+    ]
     tables = (
         (len(removal.index), loss_table(removal)),
         (removal.clear.sum(), confusion_table(removal)),
@@ -59,7 +68,9 @@ def confusion_table(removal: Removal) -> Table:
 
 def suspects_table(removal: Removal, count: int = SHOWN_SUSPECTS) -> Table:
     """The `count` most suspect rows."""
-    view = Table("most suspect (id)", "index", "given class", "suggested class", "suspicion", box=None)
+    view = Table(
+        "most suspect (id)", "index", "given class", "suggested class", "suspicion", box=None
+    )
     view.header_style = "bold"
     for suspect in _suspects(removal, count):
         view.add_row(
@@ -103,9 +114,7 @@ def removal_json(removal: Removal) -> dict[str, Any]:
 def relabelled_sentence(removal: Removal) -> str:
     """What the labels with the suggestions put in are, in words."""
     counts = relabelled_json(removal)
-    text = (
-        f"a label for each of the {len(removal.rows):,} rows of {removal.rows.data}, {counts['relabelled']:,} changed"
-    )
+    text = f"a label for each of the {len(removal.rows):,} rows of {removal.rows.data}, {counts['relabelled']:,} changed"
     if counts["no_class_fits"]:
         text += f"; of {count_of(counts['no_class_fits'], 'listed row')} the label stays, since no class fits"
     if counts["no_suggestion"]:

@@ -14,25 +14,35 @@ from prune_kit_cli.views.tables import difference, outcomes_json
 SHOWN = 12
 
 
-def plan_notes(plan: Plan, goal: Goal, cells: int, epochs: int, runs: int, validation: float) -> list[tuple[str, str]]:
+def plan_notes(
+    plan: Plan, goal: Goal, cells: int, epochs: int, runs: int, validation: float
+) -> list[tuple[str, str]]:
     """What will be done and what it costs, before it starts."""
     counts = [
-        f"{s.cells} evenly spread" if s.cells < cells and not n else f"{s.cells}" for n, s in enumerate(plan.short)
+        f"{s.cells} evenly spread" if s.cells < cells and not n else f"{s.cells}"
+        for n, s in enumerate(plan.short)
     ]
     short = [
         f"{count} for {count_of(s.epochs, 'epoch')} ({count_of(s.seeds, 'seed')})"
         for count, s in zip(counts, plan.short, strict=True)
     ]
     confirm = f"up to {plan.confirmed} for {count_of(epochs, 'epoch')} ({count_of(runs, 'seed')})"
-    further = "" if goal.within is None else " of one share to keep, then of larger ones until one holds"
+    further = (
+        "" if goal.within is None else " of one share to keep, then of larger ones until one holds"
+    )
     return [
         ("goal", f"{goal.describe()}, among {count_of(cells, 'candidate')}"),
-        ("judged on", f"{validation:.0%} of the training rows, held out, by the labels they have; the test set waits"),
+        (
+            "judged on",
+            f"{validation:.0%} of the training rows, held out, by the labels they have; the test "
+            "set waits",
+        ),
         ("search", f"{', '.join([*short, confirm])}{further}; then the test"),
         (
             "cost",
-            f"up to {plan.networks} trainings, the work of {plan.wholes:.0f} whole ones (the whole grid by `sweep`: "
-            f"{plan.grid}); up to {2 * runs} more for each time that a neighbour proves better"
+            f"up to {plan.networks} trainings, the work of {plan.wholes:.0f} whole ones (the "
+            f"whole grid by `sweep`: {plan.grid}); up to {2 * runs} more for each time that a "
+            "neighbour proves better"
             f"{'' if goal.within is None else f', {plan.confirmed * runs} for each further share'}",
         ),
     ]
@@ -51,7 +61,13 @@ def search_table(rounds: Sequence[Outcomes], found: str, met: bool = True) -> Ta
         shown = ranked if last else ranked[:3]
         for name in shown[:SHOWN]:
             cell, seeds = outcomes.cells[name], outcomes.accuracies(name)
-            apart = called if name == found else difference(outcomes.difference(name, found)) if last else ""
+            apart = (
+                called
+                if name == found
+                else difference(outcomes.difference(name, found))
+                if last
+                else ""
+            )
             offset = f"{cell['offset']:g}" if cell["rule"] == "window" else ""
             view.add_row(
                 str(cell["epochs"]), cell["rule"], Text(cell["by"]), f"{cell['keep']:g}", offset, str(len(seeds)),
@@ -74,12 +90,14 @@ def found_sentence(tuning: Tuning) -> str:
     if tuning.met:
         shortest, whole = (next(iter(tuning.rounds[at].cells.values()))["epochs"] for at in (0, -1))
         others = ", the others judged by short trainings" if shortest < whole else ""
-        return f"found: {tuning.cell.name} ({tuning.goal.describe()} on the validation split{others})"
+        return (
+            f"found: {tuning.cell.name} ({tuning.goal.describe()} on the validation split{others})"
+        )
     last = tuning.rounds[-1]
     below = 100 * (mean_accuracy(last, FULL) - mean_accuracy(last, tuning.cell.name))
     return (
-        f"no candidate meets the goal ({tuning.goal.describe()}); the nearest is {tuning.cell.name}, "
-        f"{below:.2f} points below full on the validation split"
+        f"no candidate meets the goal ({tuning.goal.describe()}); the nearest is "
+        f"{tuning.cell.name}, {below:.2f} points below full on the validation split"
     )
 
 
@@ -92,10 +110,17 @@ def verdicts(tuning: Tuning) -> list[str]:
         "the hardest rows without an offset": tuning.against_top(),
     }
     told = [_verdict(d, other) for other, d in against.items() if d is not None]
-    lines = [f"On the test set, over {count_of(seeds, 'seed')}, it is {'; '.join(told)}."] if told else []
+    lines = (
+        [f"On the test set, over {count_of(seeds, 'seed')}, it is {'; '.join(told)}."]
+        if told
+        else []
+    )
     others = [d for other, d in against.items() if d is not None and other != "full data"]
     if others and all(d.verdict == "not distinguishable" for d in others):
-        lines.append(f"So {count_of(seeds, 'seed')} cannot tell this window from as many random rows; more --runs may.")
+        lines.append(
+            f"So {count_of(seeds, 'seed')} cannot tell this window from as many random rows; more "
+            "--runs may."
+        )
     elif tuning.against_top() is None:
         lines.append("The best offset is none: the hardest rows themselves.")
     return lines
@@ -126,12 +151,17 @@ def tuning_json(tuning: Tuning) -> dict[str, Any]:
 
 def full_json(rounds: Sequence[Outcomes]) -> list[float | None]:
     """For each round the mean accuracy of all rows on the validation split, where they were trained."""
-    return [mean_accuracy(outcomes, FULL) if outcomes.accuracies(FULL) else None for outcomes in rounds]
+    return [
+        mean_accuracy(outcomes, FULL) if outcomes.accuracies(FULL) else None for outcomes in rounds
+    ]
 
 
 def rounds_json(rounds: Sequence[Outcomes]) -> list[list[dict[str, Any]]]:
     """For each round its cells, with the mean accuracy on the validation split."""
     return [
-        [{**cell, "name": name, "accuracy": mean_accuracy(outcomes, name)} for name, cell in outcomes.cells.items()]
+        [
+            {**cell, "name": name, "accuracy": mean_accuracy(outcomes, name)}
+            for name, cell in outcomes.cells.items()
+        ]
         for outcomes in rounds
     ]

@@ -24,7 +24,14 @@ SHOWN_CLASSES = 20
 def score_table(table: ScoreTable, names: list[str]) -> Table:
     """A line per column: its range over the training rows, and the examples at its hard end."""
     view = Table(
-        "column", "easiest", "median", "hardest", "runs", "the hardest examples (id)", box=None, header_style="bold"
+        "column",
+        "easiest",
+        "median",
+        "hardest",
+        "runs",
+        "the hardest examples (id)",
+        box=None,
+        header_style="bold",
     )
     for name in names:
         summary = table.summary(name)
@@ -43,9 +50,7 @@ def _networks_behind(column: ScoreColumn) -> str:
 
 def probes_sentence(table: ScoreTable) -> str:
     """How many rows were trained on under a planted wrong label."""
-    return (
-        f"{len(table.probes):,} of {len(table.rows.training):,} training rows had a planted wrong label while scoring"
-    )
+    return f"{len(table.probes):,} of {len(table.rows.training):,} training rows had a planted wrong label while scoring"
 
 
 def error_lines(table: ScoreTable, names: list[str]) -> list[str]:
@@ -60,7 +65,9 @@ def error_lines(table: ScoreTable, names: list[str]) -> list[str]:
             of = f"{count_of(folds, 'fold')} at {count_of(len(ratios), 'ratio')}"
             behind = f"{of}, {count_of(folds * len(ratios), 'network')}"
             precision = column.parameters["fold_precision"]
-            lines.append(f"{name}: {behind} in {precision}; {cscore.error_sentence(column, table.rows)}")
+            lines.append(
+                f"{name}: {behind} in {precision}; {cscore.error_sentence(column, table.rows)}"
+            )
             lines += [f"{name}: {text}" for text in [cscore.shortfall(column, table.rows)] if text]
     return lines
 
@@ -68,7 +75,11 @@ def error_lines(table: ScoreTable, names: list[str]) -> list[str]:
 def class_table(selection: "Selection") -> Table | str:
     """The share kept per class, for up to SHOWN_CLASSES classes, lowest first where there are more."""
     names, shares = selection.rows.class_names, selection.class_shares()
-    order = range(len(names)) if len(names) <= SHOWN_CLASSES else np.argsort(shares)[:SHOWN_CLASSES].tolist()
+    order = (
+        range(len(names))
+        if len(names) <= SHOWN_CLASSES
+        else np.argsort(shares)[:SHOWN_CLASSES].tolist()
+    )
     view = Table("class", "kept", "", box=None, header_style="bold")
     for number in order:
         share = shares[number]
@@ -101,7 +112,10 @@ def outcome_sentence(outcomes: Outcomes) -> list[str]:
     sentences = []
     for line in outcomes.summaries():
         parts = []
-        for difference, other in ((line.minus_full, "full data"), (line.minus_random, "a random subset of its size")):
+        for difference, other in (
+            (line.minus_full, "full data"),
+            (line.minus_random, "a random subset of its size"),
+        ):
             if difference is None or line.name.startswith("random-"):
                 continue
             if math.isnan(difference.low):
@@ -109,16 +123,24 @@ def outcome_sentence(outcomes: Outcomes) -> list[str]:
             elif difference.verdict == "not distinguishable":
                 parts.append(f"not distinguishable from {other}")
             else:
-                parts.append(f"{difference.verdict} {other} by {abs(100 * difference.mean):.2f} points")
+                parts.append(
+                    f"{difference.verdict} {other} by {abs(100 * difference.mean):.2f} points"
+                )
         if parts:
-            sentences.append(f"{line.name}: {', '.join(parts)}, over {count_of(line.seeds, 'seed')}.")
+            sentences.append(
+                f"{line.name}: {', '.join(parts)}, over {count_of(line.seeds, 'seed')}."
+            )
     return sentences
 
 
 def outcomes_json(outcomes: Outcomes) -> list[dict[str, Any]]:
     """The summary lines as JSON values; accuracies are shares in [0, 1]."""
     return [
-        {**vars(line), "minus_full": _interval(line.minus_full), "minus_random": _interval(line.minus_random)}
+        {
+            **vars(line),
+            "minus_full": _interval(line.minus_full),
+            "minus_random": _interval(line.minus_random),
+        }
         for line in outcomes.summaries()
     ]
 

@@ -1,7 +1,8 @@
 """One file per way to find where the wrong labels end: `find(evidence) -> Cut`.
 
-A module sees the Evidence alone, never the true labels. `NEEDS` says without what it cannot work: "probability", the
-averaged probabilities; "probes", labels that were planted wrong while scoring; "" for the score alone.
+A module sees the Evidence alone, never the true labels. `NEEDS` says without what it cannot work:
+"probability", the averaged probabilities; "probes", labels that were planted wrong while scoring;
+"" for the score alone.
 """
 
 import math
@@ -14,15 +15,17 @@ from jaxtyping import Bool, Float, Int, Num
 from prune_kit.cleaning.confident_joint import blocks
 from prune_kit.errors import TableError
 
-SOFTENING = 0.01  # added to both classes' probabilities, so that ratios of vanishing ones mean nothing
+SOFTENING = (
+    0.01  # added to both classes' probabilities, so that ratios of vanishing ones mean nothing
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """What is known of n labels: how hard each is, and the probabilities (n, C) that training gave the classes.
 
-    `probes` is the same of the rows whose labels were planted wrong; there `label` is the planted one, and `given` (n,)
-    the one before. `column` names the score in messages.
+    `probes` is the same of the rows whose labels were planted wrong; there `label` is the planted
+    one, and `given` (n,) the one before. `column` names the score in messages.
     """
 
     hardness: Float[np.ndarray, "n"]
@@ -36,7 +39,9 @@ class Evidence:
 
     def part(self, which: Bool[np.ndarray, "n"], probes: "Evidence | None" = None) -> "Evidence":
         """The evidence about some of the labels."""
-        given, probability = (None if kept is None else kept[which] for kept in (self.given, self.probability))
+        given, probability = (
+            None if kept is None else kept[which] for kept in (self.given, self.probability)
+        )
         return replace(
             self,
             hardness=self.hardness[which],
@@ -51,8 +56,8 @@ class Evidence:
         """The probabilities that training gave the classes. Raises TableError where none were kept."""
         if self.probability is None:
             raise TableError(
-                f"{self.column} was scored without averaged probabilities; choose cumulative_pl with --by, "
-                "or --cut mixture, which takes the score alone"
+                f"{self.column} was scored without averaged probabilities; choose cumulative_pl "
+                "with --by, or --cut mixture, which takes the score alone"
             )
         return self.probability
 
@@ -84,9 +89,9 @@ class Evidence:
     def suspicion(self) -> Float[np.ndarray, "n"]:
         """How suspect a label is, in [0, 1].
 
-        With probabilities: how much the likeliest other class has of what it and the given label share,
-        (q + a) / (p + q + 2 a), a = SOFTENING; above 0.5 where it is the likelier. Else the hardness, from the least to
-        the largest.
+        With probabilities: how much the likeliest other class has of what it and the given label
+        share, (q + a) / (p + q + 2 a), a = SOFTENING; above 0.5 where it is the likelier. Else the
+        hardness, from the least to the largest.
         """
         if self.probability is not None:
             share: np.ndarray = (self.rival + SOFTENING) / (self.own + self.rival + 2 * SOFTENING)
@@ -98,9 +103,9 @@ class Evidence:
 class Cut:
     """Which of n labels are taken for wrong; how many are wrong in all, and how good the list should be.
 
-    `noise_rate` is the estimated share of wrong labels, between `low` and `high` with 90 % confidence; `precision` and
-    `recall` are those expected, `precision_low` the precision if only `low` of them are wrong. NaN where the method
-    does not tell.
+    `noise_rate` is the estimated share of wrong labels, between `low` and `high` with 90 %
+    confidence; `precision` and `recall` are those expected, `precision_low` the precision if only
+    `low` of them are wrong. NaN where the method does not tell.
     """
 
     flagged: Bool[np.ndarray, "n"]
@@ -131,5 +136,9 @@ def candidates(
 def scaled(hardness: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
     """The hardness from its least, 0, to its largest, 1; 0 where all are the same."""
     low, high = float(hardness.min()), float(hardness.max())
-    values: np.ndarray = (hardness.astype(np.float64) - low) / (high - low) if high > low else np.zeros(len(hardness))
+    values: np.ndarray = (
+        (hardness.astype(np.float64) - low) / (high - low)
+        if high > low
+        else np.zeros(len(hardness))
+    )
     return values

@@ -8,7 +8,7 @@ NEEDS = "probability"
 def find(evidence: Evidence) -> Cut:
     """Flag the rows in which another class is likelier than the given label; their share is the noise rate.
 
-    A network that has learnt too little disagrees with right labels too, and nothing here would tell: there is no
-    interval. Raises TableError without probabilities.
+    A network that has learnt too little disagrees with right labels too, and nothing here would
+    tell: there is no interval. Raises TableError without probabilities.
     """
     return Cut(evidence.disagrees, noise_rate=float(evidence.disagrees.mean()))

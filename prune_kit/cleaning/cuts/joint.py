@@ -15,8 +15,8 @@ NEEDS = "probability"
 def find(evidence: Evidence) -> Cut:
     """Prune by noise rate, by the evidence's probabilities in the place of cross-validated ones.
 
-    Probabilities of training-time pull to the given label, so the counts are low for them. There is no interval.
-    Raises TableError without probabilities, DataError for a class without a label.
+    Probabilities of training-time pull to the given label, so the counts are low for them. There is
+    no interval. Raises TableError without probabilities, DataError for a class without a label.
     """
     probability = evidence.probabilities.astype(np.float32)
     label, probability = checked(evidence.label, probability)

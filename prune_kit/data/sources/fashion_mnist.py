@@ -1,6 +1,7 @@
 """fashion-mnist: 70,000 pieces of clothing of 28x28 grey pixels, from the four original IDX files (plain or .gz).
 
-Paper: Xiao, Rasul, Vollgraf 2017, https://arxiv.org/abs/1708.07747; the class names are those of its table 2.
+Paper: Xiao, Rasul, Vollgraf 2017, https://arxiv.org/abs/1708.07747; the class names are those of
+its table 2.
 """
 
 from prune_kit.data.dataset import Dataset

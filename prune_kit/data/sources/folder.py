@@ -19,18 +19,21 @@ Files = list[tuple[str, int]]  # path and class, in torchvision's order
 def load(location: str, *, image_size: int | None = None, progress: Listener = nobody) -> Dataset:
     """The images of `train/` (and of `test/`, or else `val/`) in DIR, or of the class folders in DIR itself.
 
-    Classes and files stand in torchvision's order; other files are ignored as torchvision ignores them. An id is the
-    path relative to DIR, a digest that of the file's bytes. Decoded images are cached (see `decoded_cache`).
+    Classes and files stand in torchvision's order; other files are ignored as torchvision ignores
+    them. An id is the path relative to DIR, a digest that of the file's bytes. Decoded images are
+    cached (see `decoded_cache`).
 
-    Channels: grey images (Pillow modes 1, L, LA) have one; all others of 8 bits (RGB, RGBA, P, CMYK, ...) three.
-    Palettes are looked up, transparency is dropped, EXIF orientation is not applied, of several frames the first
-    counts. 16-bit and floating-point images are refused.
+    Channels: grey images (Pillow modes 1, L, LA) have one; all others of 8 bits (RGB, RGBA, P,
+    CMYK, ...) three. Palettes are looked up, transparency is dropped, EXIF orientation is not
+    applied, of several frames the first counts. 16-bit and floating-point images are refused.
 
-    Size: images of one size stay as they are, unless `image_size` is another one; images of different sizes have their
-    shorter side resized to `image_size` pixels (64), and the centre square is kept.
+    Size: images of one size stay as they are, unless `image_size` is another one; images of
+    different sizes have their shorter side resized to `image_size` pixels (64), and the centre
+    square is kept.
 
-    Raises DataError for a missing folder, an empty class, a class that only the test set has, a file that is no whole
-    image (named), images that differ in channels; FileError when the cache cannot be written.
+    Raises DataError for a missing folder, an empty class, a class that only the test set has, a
+    file that is no whole image (named), images that differ in channels; FileError when the cache
+    cannot be written.
     """
     root = Path(location).absolute()
     train, test = _splits(root)
@@ -63,7 +66,8 @@ def _splits(root: Path) -> tuple[Path, Path | None]:
         return root / TRAIN, next((root / name for name in TESTS if name in folders), None)
     if folders and folders <= {TRAIN, *TESTS}:
         raise DataError(
-            f"{root} holds {', '.join(sorted(folders))}, but no class folders in train; expected train/CLASS/FILE"
+            f"{root} holds {', '.join(sorted(folders))}, but no class folders in train; expected "
+            "train/CLASS/FILE"
         )
     return root, None
 
@@ -88,8 +92,8 @@ def _train_files(folder: Path) -> tuple[tuple[str, ...], Files]:
     empty = [name for name, number in class_numbers.items() if not counts[number]]
     if empty:
         raise DataError(
-            f"class {empty[0]!r} is empty: {folder / empty[0]} holds no image file ({', '.join(IMG_EXTENSIONS)}); "
-            "add some, or remove the folder"
+            f"class {empty[0]!r} is empty: {folder / empty[0]} holds no image file "
+            f"({', '.join(IMG_EXTENSIONS)}); add some, or remove the folder"
         )
     return tuple(class_numbers), listed
 
@@ -101,11 +105,15 @@ def _test_files(folder: Path, class_names: tuple[str, ...], train: Path) -> File
     unknown = sorted(_folders(folder) - set(class_numbers))
     if unknown:
         raise DataError(
-            f"{folder} has a class {unknown[0]!r} that {train} lacks; the training classes are: {_few(class_names)}"
+            f"{folder} has a class {unknown[0]!r} that {train} lacks; the training classes are: "
+            f"{_few(class_names)}"
         )
     listed: Files = make_dataset(folder, class_numbers, IMG_EXTENSIONS, allow_empty=True)
     if not listed:
-        raise DataError(f"{folder} holds no image; fill it, or remove it to have a fifth of the rows held out as test")
+        raise DataError(
+            f"{folder} holds no image; fill it, or remove it to have a fifth of the rows held out "
+            "as test"
+        )
     return listed
 
 
@@ -114,8 +122,12 @@ def _ids(root: Path, paths: list[str]) -> list[str]:
     try:
         "".join(ids).encode("utf-8")
     except UnicodeEncodeError as error:
-        wrong = next(text for text in ids if text != text.encode("utf-8", "replace").decode("utf-8"))
-        raise DataError(f"the name of the file {wrong!r} in {root} is no UTF-8 text; rename it") from error
+        wrong = next(
+            text for text in ids if text != text.encode("utf-8", "replace").decode("utf-8")
+        )
+        raise DataError(
+            f"the name of the file {wrong!r} in {root} is no UTF-8 text; rename it"
+        ) from error
     return ids
 
 

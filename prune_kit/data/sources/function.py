@@ -18,23 +18,30 @@ TUPLES = {2: ("x_train", "y_train"), 4: ("x_train", "y_train", "x_test", "y_test
 def load(location: str, *, image_size: int | None = None, progress: Listener = nobody) -> Dataset:
     """What the function named by `location` returns.
 
-    It may return a Dataset, a dictionary of arrays under the names of an npz file, or a tuple (x_train, y_train) or
-    (x_train, y_train, x_test, y_test). The current folder can be imported from. Raises DataError when the function is
-    not found, fails (the error says where), or returns something else.
+    It may return a Dataset, a dictionary of arrays under the names of an npz file, or a tuple
+    (x_train, y_train) or (x_train, y_train, x_test, y_test). The current folder can be imported
+    from. Raises DataError when the function is not found, fails (the error says where), or returns
+    something else.
     """
     function = _find(location)
     try:
         result = function()
     except PruneKitError:
         raise
-    except Exception as error:  # anything may go wrong in a user's function, and it is the user's to mend
+    except (
+        Exception
+    ) as error:  # anything may go wrong in a user's function, and it is the user's to mend
         raise DataError(f"{location}() failed: {_told(error)}") from error
     if isinstance(result, Dataset):
         return result
     if isinstance(result, tuple) and len(result) in TUPLES:
         result = dict(zip(TUPLES[len(result)], result, strict=True))
     if not isinstance(result, Mapping):
-        found = f"a tuple of {len(result)}" if isinstance(result, tuple) else f"a {type(result).__name__}"
+        found = (
+            f"a tuple of {len(result)}"
+            if isinstance(result, tuple)
+            else f"a {type(result).__name__}"
+        )
         expected = "a Dataset, a dictionary with x_train and y_train, or a tuple (x_train, y_train[, x_test, y_test])"
         raise DataError(f"{location}() returned {found}; expected {expected}")
     return from_named_arrays(result, name=location, spec=location)
@@ -55,8 +62,14 @@ def _find(location: str) -> Callable[[], object]:
         raise DataError(f"importing {module_name} failed: {_told(error)}") from error
     function = getattr(module, name, None)
     if not callable(function):
-        there = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise DataError(f"{module_name} has no function {name!r}; it has: {', '.join(there) or 'none'}")
+        there = [
+            key
+            for key, value in vars(module).items()
+            if callable(value) and not key.startswith("_")
+        ]
+        raise DataError(
+            f"{module_name} has no function {name!r}; it has: {', '.join(there) or 'none'}"
+        )
     found: Callable[[], object] = function
     return found
 

@@ -1,7 +1,7 @@
 """npz: arrays of your own in one numpy file: x_train, y_train, and perhaps x_test, y_test, class_names, ids.
 
-Arrays above a GiB that `numpy.savez` wrote, uncompressed, stay in the file and are read as they are needed, so that
-they may be larger than the memory.
+Arrays above a GiB that `numpy.savez` wrote, uncompressed, stay in the file and are read as they are
+needed, so that they may be larger than the memory.
 """
 
 import math
@@ -18,13 +18,16 @@ from prune_kit.progress import Listener, nobody
 from prune_kit.storage.files import UNREADABLE_ARRAY
 
 LARGE_BYTES = 2**30
-LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip archive's member: the lengths of its name and of its extra field
+LOCAL_HEADER = struct.Struct(
+    "<26xHH"
+)  # of a zip archive's member: the lengths of its name and of its extra field
 
 
 def load(location: str, *, image_size: int | None = None, progress: Listener = nobody) -> Dataset:
     """The arrays of an .npz file, in their order; pickled (object) arrays are refused, unread.
 
-    Raises DataError when the file is missing or damaged, or its arrays are not as `from_named_arrays` wants them.
+    Raises DataError when the file is missing or damaged, or its arrays are not as
+    `from_named_arrays` wants them.
     """
     path = Path(location)
     if not path.is_file():
@@ -38,7 +41,8 @@ def _read(path: Path) -> dict[str, np.ndarray | None]:
     try:
         if not zipfile.is_zipfile(path):
             raise DataError(
-                f"{path} is no .npz file, or a damaged one; write it with numpy.savez(path, x_train=..., ...)"
+                f"{path} is no .npz file, or a damaged one; write it with numpy.savez(path, "
+                "x_train=..., ...)"
             )
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found: dict[str, np.ndarray | None] = dict.fromkeys(arrays.files)

@@ -3,9 +3,10 @@
     linear, convolution:  G_i = sum_t g_it x_it^T      ||G_i||^2 = sum_st (g_is . g_it) (x_is . x_it)
     normalisation:        G_i = sum_t g_it * xhat_it
 
-over the positions t of example i. The first form has two prices: build G_i, or build the two Gram matrices of its
-right-hand side (Rochette, Manoel, Tramel 2019, https://arxiv.org/abs/1912.06015; Li et al. 2022, "ghost clipping",
-https://arxiv.org/abs/2110.05679). Both are counted, and the cheaper one is taken, layer by layer.
+over the positions t of example i. The first form has two prices: build G_i, or build the two Gram
+matrices of its right-hand side (Rochette, Manoel, Tramel 2019, https://arxiv.org/abs/1912.06015; Li
+et al. 2022, "ghost clipping", https://arxiv.org/abs/2110.05679). Both are counted, and the cheaper
+one is taken, layer by layer.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,12 +22,16 @@ Form = Callable[..., Squares]  # (layer, its input, the gradient at its output, 
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
-ELEMENT_PRICE = 16  # of reading and writing one number, in multiplications of a matrix product; fitted on a Xeon
-# Of temporaries. On one CPU thread 1 to 64 MiB cost the same; on a busy machine many small pieces wait for each other.
+# of reading and writing one number, in multiplications of a matrix product; fitted on a Xeon
+ELEMENT_PRICE = 16
+# Of temporaries. On one CPU thread 1 to 64 MiB cost the same; on a busy machine many small pieces
+# wait for each other.
 CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 256 * 2**20}
 
 
-def linear(layer: nn.Linear, inputs: torch.Tensor, gradient: torch.Tensor, examples: int) -> Squares:
+def linear(
+    layer: nn.Linear, inputs: torch.Tensor, gradient: torch.Tensor, examples: int
+) -> Squares:
     """Of a linear layer, on any number of positions per example."""
     x = inputs.reshape(examples, -1, inputs.shape[-1])
     g = gradient.reshape(examples, -1, gradient.shape[-1])
@@ -36,7 +41,9 @@ def linear(layer: nn.Linear, inputs: torch.Tensor, gradient: torch.Tensor, examp
     return squares
 
 
-def product_squares(x: Float[torch.Tensor, "B T I"], g: Float[torch.Tensor, "B T O"]) -> Float[torch.Tensor, "B"]:
+def product_squares(
+    x: Float[torch.Tensor, "B T I"], g: Float[torch.Tensor, "B T O"]
+) -> Float[torch.Tensor, "B"]:
     """|| sum_t g_t x_t^T ||^2 for each of B, by the cheaper of its two forms."""
     examples, positions, inputs = x.shape
     outputs = g.shape[2]
@@ -55,22 +62,36 @@ def product_squares(x: Float[torch.Tensor, "B T I"], g: Float[torch.Tensor, "B T
     return torch.cat(parts)
 
 
-def batch_norm(layer: BatchNorm, inputs: torch.Tensor, gradient: torch.Tensor, examples: int) -> Squares:
+def batch_norm(
+    layer: BatchNorm, inputs: torch.Tensor, gradient: torch.Tensor, examples: int
+) -> Squares:
     """Of a batch norm in eval mode, which scales each channel by constants."""
     mean, variance, eps = layer.running_mean, layer.running_var, layer.eps
     return _channels(
-        layer, inputs, gradient, examples, lambda x: functional.batch_norm(x, mean, variance, None, None, False, 0, eps)
+        layer,
+        inputs,
+        gradient,
+        examples,
+        lambda x: functional.batch_norm(x, mean, variance, None, None, False, 0, eps),
     )
 
 
-def group_norm(layer: nn.GroupNorm, inputs: torch.Tensor, gradient: torch.Tensor, examples: int) -> Squares:
+def group_norm(
+    layer: nn.GroupNorm, inputs: torch.Tensor, gradient: torch.Tensor, examples: int
+) -> Squares:
     """Of a group norm."""
     return _channels(
-        layer, inputs, gradient, examples, lambda x: functional.group_norm(x, layer.num_groups, eps=layer.eps)
+        layer,
+        inputs,
+        gradient,
+        examples,
+        lambda x: functional.group_norm(x, layer.num_groups, eps=layer.eps),
     )
 
 
-def layer_norm(layer: nn.LayerNorm, inputs: torch.Tensor, gradient: torch.Tensor, examples: int) -> Squares:
+def layer_norm(
+    layer: nn.LayerNorm, inputs: torch.Tensor, gradient: torch.Tensor, examples: int
+) -> Squares:
     """Of a layer norm, on any number of positions per example."""
     shape = layer.normalized_shape
     x, g = (tensor.reshape(examples, -1, *shape) for tensor in (inputs, gradient))
@@ -82,7 +103,9 @@ def layer_norm(layer: nn.LayerNorm, inputs: torch.Tensor, gradient: torch.Tensor
     return _present(layer, torch.cat(weight), torch.cat(bias))
 
 
-def embedding(layer: nn.Embedding, inputs: torch.Tensor, gradient: torch.Tensor, examples: int) -> Squares:
+def embedding(
+    layer: nn.Embedding, inputs: torch.Tensor, gradient: torch.Tensor, examples: int
+) -> Squares:
     """Of an embedding: positions with the same token add up, those with the padding token do not count."""
     if layer.max_norm is not None or layer.scale_grad_by_freq:
         raise NotImplementedError("the gradient of this embedding depends on more than its tokens")
@@ -103,7 +126,9 @@ def square_sums(values: Float[torch.Tensor, "B *shape"]) -> Float[torch.Tensor, 
     return dots(flat, flat)
 
 
-def dots(a: Float[torch.Tensor, "B *shape"], b: Float[torch.Tensor, "B *shape"]) -> Float[torch.Tensor, "B"]:
+def dots(
+    a: Float[torch.Tensor, "B *shape"], b: Float[torch.Tensor, "B *shape"]
+) -> Float[torch.Tensor, "B"]:
     """The inner product of each row of `a` with that of `b`, in float32 or better."""
     wide = torch.promote_types(a.dtype, torch.float32)
     products: torch.Tensor = torch.linalg.vecdot(a.flatten(1).to(wide), b.flatten(1).to(wide))
@@ -140,4 +165,8 @@ def _channels(
 def _present(layer: nn.Module, weight: torch.Tensor, bias: torch.Tensor) -> Squares:
     """The squares of the gradients (B, ...) of those of the two parameters that the layer has."""
     both = {"weight": weight, "bias": bias}
-    return {name: square_sums(own) for name, own in both.items() if getattr(layer, name, None) is not None}
+    return {
+        name: square_sums(own)
+        for name, own in both.items()
+        if getattr(layer, name, None) is not None
+    }

@@ -1,8 +1,9 @@
 """The squared norm of a convolution's per-example gradient: any stride, padding, dilation and groups, in 1 to 3 D.
 
-A convolution is a linear layer on the patches of its input, so the two forms of `closed_forms` hold. The direct one
-unfolds the patches of a few examples at a time. The Gram one needs no patches: the Gram matrix of all patches is that
-of the padded pixels, summed over the diagonal shifts of the kernel,
+A convolution is a linear layer on the patches of its input, so the two forms of `closed_forms`
+hold. The direct one unfolds the patches of a few examples at a time. The Gram one needs no patches:
+the Gram matrix of all patches is that of the padded pixels, summed over the diagonal shifts of the
+kernel,
 
     patch_p . patch_q = sum_k  pixel_{stride p + dilation k} . pixel_{stride q + dilation k}
 
@@ -17,7 +18,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from prune_kit.measures.gradients.closed_forms import ELEMENT_PRICE, Squares, chunks, dots, product_squares, square_sums
+from prune_kit.measures.gradients.closed_forms import (
+    ELEMENT_PRICE,
+    Squares,
+    chunks,
+    dots,
+    product_squares,
+    square_sums,
+)
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
@@ -60,10 +68,16 @@ class Geometry:
     def gram_price(self) -> int:
         """Multiplications for one example and group: the two Gram matrices, and the sum over the shifts."""
         pixels, positions = prod(self.pixels) ** 2, prod(self.positions) ** 2
-        return pixels * self.inputs + positions * self.outputs + ELEMENT_PRICE * (self.gram_sums + positions)
+        return (
+            pixels * self.inputs
+            + positions * self.outputs
+            + ELEMENT_PRICE * (self.gram_sums + positions)
+        )
 
 
-def convolution(layer: Convolution, inputs: torch.Tensor, gradient: torch.Tensor, examples: int) -> Squares:
+def convolution(
+    layer: Convolution, inputs: torch.Tensor, gradient: torch.Tensor, examples: int
+) -> Squares:
     """Of a convolution of (B, C, ...) images with any padding mode."""
     if len(inputs) != examples or inputs.dim() != layer.weight.dim():
         raise ValueError(f"input {tuple(inputs.shape)} for {examples} examples")
@@ -73,12 +87,18 @@ def convolution(layer: Convolution, inputs: torch.Tensor, gradient: torch.Tensor
     return squares
 
 
-def _weight_squares(layer: Convolution, inputs: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+def _weight_squares(
+    layer: Convolution, inputs: torch.Tensor, gradient: torch.Tensor
+) -> torch.Tensor:
     padding = _padding(layer)
     shape = _geometry(layer, inputs, gradient, padding)
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     by_gram = shape.gram_price < shape.direct_price
-    values = 2 * prod(shape.pixels) ** 2 if by_gram else shape.patch * (prod(shape.positions) + shape.outputs)
+    values = (
+        2 * prod(shape.pixels) ** 2
+        if by_gram
+        else shape.patch * (prod(shape.positions) + shape.outputs)
+    )
     form = gram_squares if by_gram else direct_squares
     parts = []
     for rows in chunks(len(inputs), shape.groups * values * inputs.element_size(), inputs.device):
@@ -90,18 +110,24 @@ def _weight_squares(layer: Convolution, inputs: torch.Tensor, gradient: torch.Te
 def direct_squares(x: torch.Tensor, g: torch.Tensor, shape: Geometry) -> torch.Tensor:
     """(B,) from padded images (B, C, ...) and output gradients (B, O, ...), by unfolding the patches."""
     count, groups = len(x), shape.groups
-    last = x.stride(1) == 1  # channels-last memory: keep the order of the memory, so that unfolding copies long runs
+    last = (
+        x.stride(1) == 1
+    )  # channels-last memory: keep the order of the memory, so that unfolding copies long runs
     batch, channel, axes = x.stride(0), x.stride(1), x.stride()[2:]
     slide = [step * stride for step, stride in zip(axes, shape.stride, strict=True)]
     reach = [step * dilation for step, dilation in zip(axes, shape.dilation, strict=True)]
     group = channel * shape.inputs
     if last:
         sizes = (count, groups, *shape.positions, *shape.kernel, shape.inputs)
-        patches = x.as_strided(sizes, (batch, group, *slide, *reach, channel)).reshape(count * groups, -1, shape.patch)
+        patches = x.as_strided(sizes, (batch, group, *slide, *reach, channel)).reshape(
+            count * groups, -1, shape.patch
+        )
     else:
         sizes = (count, groups, shape.inputs, *shape.kernel, *shape.positions)
         steps = (batch, group, channel, *reach, *slide)
-        patches = x.as_strided(sizes, steps).reshape(count * groups, shape.patch, -1).transpose(1, 2)
+        patches = (
+            x.as_strided(sizes, steps).reshape(count * groups, shape.patch, -1).transpose(1, 2)
+        )
     outputs = g.reshape(count * groups, shape.outputs, -1).transpose(1, 2)
     return product_squares(patches, outputs).view(count, groups).sum(1)
 
@@ -124,7 +150,9 @@ def gram_squares(x: torch.Tensor, g: torch.Tensor, shape: Geometry) -> torch.Ten
     return dots(gram.flatten(1), sums.flatten(1)).view(count, groups).sum(1)
 
 
-def _shift(sums: torch.Tensor, axis: int, dimensions: int, offset: int, shape: Geometry) -> torch.Tensor:
+def _shift(
+    sums: torch.Tensor, axis: int, dimensions: int, offset: int, shape: Geometry
+) -> torch.Tensor:
     """The pairs of pixels that the kernel's element `offset` along `axis` sees, both pixels moved alike."""
     start = offset * shape.dilation[axis]
     stop = start + (shape.positions[axis] - 1) * shape.stride[axis] + 1
@@ -147,9 +175,13 @@ def _padding(layer: Convolution) -> list[int]:
     return padding
 
 
-def _geometry(layer: Convolution, inputs: torch.Tensor, gradient: torch.Tensor, padding: Sequence[int]) -> Geometry:
+def _geometry(
+    layer: Convolution, inputs: torch.Tensor, gradient: torch.Tensor, padding: Sequence[int]
+) -> Geometry:
     axes = len(layer.kernel_size)
-    added = [padding[2 * (axes - 1 - axis)] + padding[2 * (axes - 1 - axis) + 1] for axis in range(axes)]
+    added = [
+        padding[2 * (axes - 1 - axis)] + padding[2 * (axes - 1 - axis) + 1] for axis in range(axes)
+    ]
     return Geometry(
         kernel=tuple(layer.kernel_size),
         stride=tuple(layer.stride),

@@ -1,8 +1,8 @@
 """Squared per-example gradient norms without a closed form, in the order of their price.
 
-1. One layer's own vector-Jacobian product, example by example, from its input and the gradient at its output.
-2. `torch.func` per-example gradients of the whole network, of the parameters in question alone.
-3. One forward and backward pass per example: the definition.
+1. One layer's own vector-Jacobian product, example by example, from its input and the gradient at
+its output. 2. `torch.func` per-example gradients of the whole network, of the parameters in
+question alone. 3. One forward and backward pass per example: the definition.
 """
 
 import warnings
@@ -20,12 +20,18 @@ from prune_kit.measures.gradients.copies import forget_caches
 from prune_kit.measures.gradients.passage import Call, cross_entropy
 
 GRADIENT_BYTES = 256 * 2**20  # of per-example gradients held at once
-Rows = dict[int | str, int]  # of a layer's tensors, by position or keyword: their length when there is one example
+Rows = dict[
+    int | str, int
+]  # of a layer's tensors, by position or keyword: their length when there is one example
 
 
 def row_counts(call: Call) -> Rows:
     """The lengths of a layer's tensors, in a pass of one example."""
-    return {key: len(value) for key, value in _named(call).items() if isinstance(value, torch.Tensor) and value.dim()}
+    return {
+        key: len(value)
+        for key, value in _named(call).items()
+        if isinstance(value, torch.Tensor) and value.dim()
+    }
 
 
 def layer_squares(call: Call, gradient: torch.Tensor, examples: int, rows: Rows) -> Squares:
@@ -55,11 +61,15 @@ def layer_squares(call: Call, gradient: torch.Tensor, examples: int, rows: Rows)
     return result
 
 
-def network_squares(copied: nn.Module, names: Iterable[str], inputs: torch.Tensor, labels: torch.Tensor) -> Squares:
+def network_squares(
+    copied: nn.Module, names: Iterable[str], inputs: torch.Tensor, labels: torch.Tensor
+) -> Squares:
     """The squares (B,) of the parameters `names`, by per-example gradients of the whole network under `vmap`."""
     parameters = {name: copied.get_parameter(name).detach() for name in names}
 
-    def loss(parameters: dict[str, torch.Tensor], image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    def loss(
+        parameters: dict[str, torch.Tensor], image: torch.Tensor, label: torch.Tensor
+    ) -> torch.Tensor:
         return cross_entropy(functional_call(copied, parameters, (image[None],)), label[None])[0]
 
     def squares(image: torch.Tensor, label: torch.Tensor) -> Squares:
@@ -70,7 +80,9 @@ def network_squares(copied: nn.Module, names: Iterable[str], inputs: torch.Tenso
     parts = []
     for start in range(0, len(inputs), step):
         forget_caches(copied)
-        rows = slice(start, start + step) if start + 1 < len(inputs) else [start, start]  # never one; see below
+        rows = (
+            slice(start, start + step) if start + 1 < len(inputs) else [start, start]
+        )  # never one; see below
         with _transformable():
             parts.append(vmap(squares)(inputs[rows], labels[rows]))
     forget_caches(copied)
@@ -80,10 +92,15 @@ def network_squares(copied: nn.Module, names: Iterable[str], inputs: torch.Tenso
 def single_squares(copied: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> Squares:
     """The squares (B,) of all parameters, one example at a time. This is the definition.
 
-    Each example is accompanied by itself, with no part in the loss: for a batch of one, batch norm's gradient in eval
-    mode is wrong on the CPU when a transposition follows (torch 2.14; the strides of a batch of one are ambiguous).
+    Each example is accompanied by itself, with no part in the loss: for a batch of one, batch
+    norm's gradient in eval mode is wrong on the CPU when a transposition follows (torch 2.14; the
+    strides of a batch of one are ambiguous).
     """
-    parameters = {name: parameter for name, parameter in copied.named_parameters() if parameter.is_floating_point()}
+    parameters = {
+        name: parameter
+        for name, parameter in copied.named_parameters()
+        if parameter.is_floating_point()
+    }
     squares: Squares = {}
     try:
         for parameter in parameters.values():

@@ -2,8 +2,9 @@
 
     g_i = || d crossentropy(f(x_i), y_i) / d w ||_2
 
-Read on in `gradient_plan.py` (which way for which parameter), `gradient_pass.py` (the one pass), `closed_forms.py` and
-`convolution_norms.py` (the mathematics), `gradient_fallbacks.py` (what has no closed form).
+Read on in `gradient_plan.py` (which way for which parameter), `gradient_pass.py` (the one pass),
+`closed_forms.py` and `convolution_norms.py` (the mathematics), `gradient_fallbacks.py` (what has no
+closed form).
 """
 
 from weakref import WeakKeyDictionary
@@ -34,13 +35,15 @@ def per_example_gradient_norms(
 ) -> Float[torch.Tensor, "B"]:
     """The L2 norm of the gradient of each example's cross-entropy with respect to all parameters of `model`.
 
-    All means all, also those with `requires_grad=False`. The network is evaluated in eval mode (batch norm by its
-    running statistics, no dropout), since in training mode the examples of a batch are not independent. The work is
-    done on a copy that shares the parameters' memory, so the model stays as it is, also after an exception. The result
-    does not depend on how examples are batched. The first batch of its kind costs more: there, the fast ways are
-    compared with single examples in float64. Source: Data Diet, definition 2.1.
+    All means all, also those with `requires_grad=False`. The network is evaluated in eval mode
+    (batch norm by its running statistics, no dropout), since in training mode the examples of a
+    batch are not independent. The work is done on a copy that shares the parameters' memory, so the
+    model stays as it is, also after an exception. The result does not depend on how examples are
+    batched. The first batch of its kind costs more: there, the fast ways are compared with single
+    examples in float64. Source: Data Diet, definition 2.1.
 
-    Raises RunError when examples have no gradient of their own (batch statistics), or the network gives no logits.
+    Raises RunError when examples have no gradient of their own (batch statistics), or the network
+    gives no logits.
     """
     with torch.inference_mode(False):
         copied, inputs, labels = working_copy(model), _ordinary(inputs), _ordinary(labels)
@@ -51,12 +54,15 @@ def per_example_gradient_norms(
         return _norms(chosen, copied, inputs, labels)
 
 
-def data_gradient_norms(model: nn.Module, data: Dataset, execution: Execution) -> tuple[Float[np.ndarray, "N"], str]:
+def data_gradient_norms(
+    model: nn.Module, data: Dataset, execution: Execution
+) -> tuple[Float[np.ndarray, "N"], str]:
     """`per_example_gradient_norms` of every row of `data`, float32, as the training would present them unaugmented.
 
-    The batch is as large as the memory allows, and halved when it does not. With gradient precision bf16 the passes run
-    under autocast if that changes no norm of the first batch by 1% or more. The second value says in which `arithmetic`
-    they were computed. Raises RunError as the function above, and when a single example does not fit into memory.
+    The batch is as large as the memory allows, and halved when it does not. With gradient precision
+    bf16 the passes run under autocast if that changes no norm of the first batch by 1% or more. The
+    second value says in which `arithmetic` they were computed. Raises RunError as the function
+    above, and when a single example does not fit into memory.
     """
     keep_freed_memory()
     device = torch.device(execution.device)
@@ -66,7 +72,8 @@ def data_gradient_norms(model: nn.Module, data: Dataset, execution: Execution) -
     size = min(_batch_size(copied, pictures.batch(slice(0, 1)), labels[:1]), len(data))
     chosen = plan.plan(copied, pictures.batch(slice(0, size)))
     precision, start = execution.gradient_precision, 0
-    # not a list of batches: small arrays that stay between large ones that go would make the heap grow
+    # not a list of batches: small arrays that stay between large ones that go would make the heap
+    # grow
     norms = np.empty(len(data), dtype=np.float32)
     while start < len(data):
         rows, failure = slice(start, start + size), None
@@ -74,7 +81,9 @@ def data_gradient_norms(model: nn.Module, data: Dataset, execution: Execution) -
         try:
             if start == 0:
                 precision = _accepted_precision(chosen, copied, batch, labels[rows], precision)
-            norms[rows] = _norms(chosen, copied, batch, labels[rows], precision).float().cpu().numpy()
+            norms[rows] = (
+                _norms(chosen, copied, batch, labels[rows], precision).float().cpu().numpy()
+            )
         except (RuntimeError, MemoryError) as error:
             failure = error.with_traceback(None)  # whose frames would hold on to the memory
         if failure is not None:
@@ -86,7 +95,9 @@ def data_gradient_norms(model: nn.Module, data: Dataset, execution: Execution) -
 
 def arithmetic(precision: str, device: torch.device) -> str:
     """In words, what a pass in `precision` computes in: "bf16", "fp32", or on a GPU "fp32 (TF32 allowed)"."""
-    tf32 = device.type == "cuda" and (torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32)
+    tf32 = device.type == "cuda" and (
+        torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
+    )
     return f"{precision} (TF32 allowed)" if precision == "fp32" and tf32 else precision
 
 
@@ -96,7 +107,11 @@ def _ordinary(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _norms(
-    chosen: Plan, copied: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, precision: str = "fp32"
+    chosen: Plan,
+    copied: nn.Module,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    precision: str = "fp32",
 ) -> torch.Tensor:
     try:
         squares = chosen.squares(copied, inputs, labels, precision)
@@ -123,7 +138,9 @@ def _batch_size(copied: nn.Module, example: torch.Tensor, label: torch.Tensor) -
     """How many examples fit: twice what one pass keeps of one example, for gradients and temporaries."""
     each = 2 * activation_bytes(copied, example, label)
     device = example.device
-    return max(min(activation_budget(device) // max(each, 1), LARGEST_BATCH.get(device.type, 256)), 1)
+    return max(
+        min(activation_budget(device) // max(each, 1), LARGEST_BATCH.get(device.type, 256)), 1
+    )
 
 
 def _kind(model: nn.Module, inputs: torch.Tensor) -> object:

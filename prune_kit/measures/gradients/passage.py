@@ -1,8 +1,9 @@
 """One forward and one backward pass over a batch, in which each layer's squared gradient norms are taken as it goes by.
 
-The parameters are frozen, so autograd computes the gradients of the activations only. Each layer in question keeps its
-input on the way forward; on the way back, when the gradient at its output is there, both make the squared norms, and
-the input is let go. All of this happens to a working copy of the network.
+The parameters are frozen, so autograd computes the gradients of the activations only. Each layer in
+question keeps its input on the way forward; on the way back, when the gradient at its output is
+there, both make the squared norms, and the input is let go. All of this happens to a working copy
+of the network.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +20,9 @@ from prune_kit.measures.gradients.closed_forms import Squares, square_sums
 from prune_kit.training.loop import autocast
 from prune_kit.training.out_of_memory import is_out_of_memory
 
-Measure = Callable[["Call", torch.Tensor, int], Squares]  # (the call, the gradient at its output, B)
+Measure = Callable[
+    ["Call", torch.Tensor, int], Squares
+]  # (the call, the gradient at its output, B)
 
 
 class Unexpected(Exception):
@@ -54,7 +57,11 @@ class Call:
         return self.versions != self._versions()
 
     def _versions(self) -> list[int]:
-        return [value._version for value in [*self.args, *self.kwargs.values()] if isinstance(value, torch.Tensor)]
+        return [
+            value._version
+            for value in [*self.args, *self.kwargs.values()]
+            if isinstance(value, torch.Tensor)
+        ]
 
 
 @dataclass(eq=False)
@@ -76,7 +83,8 @@ def measure_batch(
 ) -> Passage:
     """Pass one batch through a working copy, and measure the layers that have a tap.
 
-    `expanded` names parameters (1, ...) that every example gets a copy (B, ...) of, which is then like an activation.
+    `expanded` names parameters (1, ...) that every example gets a copy (B, ...) of, which is then
+    like an activation.
     """
     passage = Passage()
     start = torch.zeros((), device=inputs.device, requires_grad=True)
@@ -106,7 +114,10 @@ def activation_bytes(copied: nn.Module, example: torch.Tensor, label: torch.Tens
         kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+    with (
+        torch.enable_grad(),
+        torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor),
+    ):
         cross_entropy(copied(example.detach().requires_grad_()), label)
     return sum(size for address, size in kept.items() if address not in own)
 
@@ -116,14 +127,21 @@ def cross_entropy(logits: Any, labels: torch.Tensor) -> torch.Tensor:
     if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != len(labels):
         shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise RunError(
-            f"the network gave {shape} for {len(labels)} examples; a gradient norm needs logits (B, classes)"
+            f"the network gave {shape} for {len(labels)} examples; a gradient norm needs logits "
+            "(B, classes)"
         )
     wide = torch.promote_types(logits.dtype, torch.float32)
     return functional.cross_entropy(logits.to(wide), labels, reduction="none")
 
 
 def _attach(
-    layer: nn.Module, name: str, tap: Tap, passage: Passage, start: torch.Tensor, examples: int, hooks: ExitStack
+    layer: nn.Module,
+    name: str,
+    tap: Tap,
+    passage: Passage,
+    start: torch.Tensor,
+    examples: int,
+    hooks: ExitStack,
 ) -> None:
     calls: list[Call] = []
 
@@ -152,12 +170,16 @@ def _attach(
             return
         try:
             squares = tap.measure(call, gradient, examples)
-        except Exception as error:  # whatever a measure makes of a foreign layer, it does not fit it
+        except (
+            Exception
+        ) as error:  # whatever a measure makes of a foreign layer, it does not fit it
             if is_out_of_memory(error):
                 raise
             passage.failed[name] = f"{type(error).__name__}: {error}"
             return
-        passage.squares.update({f"{name}.{key}" if name else key: squares[key] for key in tap.names})
+        passage.squares.update(
+            {f"{name}.{key}" if name else key: squares[key] for key in tap.names}
+        )
 
     hooks.callback(layer.register_forward_pre_hook(before, with_kwargs=True).remove)
     hooks.callback(layer.register_forward_hook(after).remove)

@@ -1,10 +1,11 @@
 """Which way each parameter's per-example gradient norms are computed: tried, and compared with the definition.
 
-Ways, cheapest first: a closed form for layers of exactly a known type; one copy per example for parameters (1, ...)
-that are combined with activations; the layer's own vector-Jacobian product; `torch.func` over the whole network; single
-examples. A few examples are measured in float64 on a copy of the network and compared with single examples, parameter
-by parameter; where a way does not apply or its answer differs, the parameter takes the next way. So weight sharing,
-layers called twice, weights read behind a layer's back, and caches need no list of cases.
+Ways, cheapest first: a closed form for layers of exactly a known type; one copy per example for
+parameters (1, ...) that are combined with activations; the layer's own vector-Jacobian product;
+`torch.func` over the whole network; single examples. A few examples are measured in float64 on a
+copy of the network and compared with single examples, parameter by parameter; where a way does not
+apply or its answer differs, the parameter takes the next way. So weight sharing, layers called
+twice, weights read behind a layer's back, and caches need no list of cases.
 """
 
 from collections import Counter
@@ -19,10 +20,24 @@ from prune_kit.measures.gradients.closed_forms import Form, Squares
 from prune_kit.measures.gradients.convolutions import convolution
 from prune_kit.measures.gradients.copies import checking_copy, forget_caches, working_copy
 from prune_kit.measures.gradients.fallbacks import Rows
-from prune_kit.measures.gradients.passage import Call, Measure, Passage, Tap, Unexpected, cross_entropy, measure_batch
+from prune_kit.measures.gradients.passage import (
+    Call,
+    Measure,
+    Passage,
+    Tap,
+    Unexpected,
+    cross_entropy,
+    measure_batch,
+)
 from prune_kit.training.out_of_memory import is_out_of_memory
 
-CLOSED, EXPANDED, LAYER, NETWORK, SINGLE = "closed form", "expanded", "layer", "network", "single examples"
+CLOSED, EXPANDED, LAYER, NETWORK, SINGLE = (
+    "closed form",
+    "expanded",
+    "layer",
+    "network",
+    "single examples",
+)
 NEXT = {CLOSED: LAYER, EXPANDED: LAYER, LAYER: NETWORK, NETWORK: SINGLE}
 FORMS: Mapping[type[nn.Module], Form] = {
     nn.Linear: closed_forms.linear,
@@ -57,7 +72,8 @@ class Plan:
     ) -> Squares:
         """The squared norms (B,) by parameter, of a batch on a working copy of the network.
 
-        A parameter that no example reaches may lack. Raises Unexpected when a layer does not do as it did.
+        A parameter that no example reaches may lack. Raises Unexpected when a layer does not do as
+        it did.
         """
         if self.chosen(SINGLE) or len(inputs) == 1:
             return fallbacks.single_squares(copied, inputs, labels)
@@ -65,7 +81,9 @@ class Plan:
         if passage.failed or passage.overwritten:
             raise Unexpected(f"{passage.failed or passage.overwritten}")
         left = self.chosen(NETWORK)
-        return passage.squares | (fallbacks.network_squares(copied, left, inputs, labels) if left else {})
+        return passage.squares | (
+            fallbacks.network_squares(copied, left, inputs, labels) if left else {}
+        )
 
     def passage(
         self, copied: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, precision: str = "fp32"
@@ -73,7 +91,9 @@ class Plan:
         """The one pass that measures all parameters but those of the last two ways."""
         forget_caches(copied)
         try:
-            return measure_batch(copied, self._taps(copied), self.chosen(EXPANDED), inputs, labels, precision)
+            return measure_batch(
+                copied, self._taps(copied), self.chosen(EXPANDED), inputs, labels, precision
+            )
         finally:
             forget_caches(copied)
 
@@ -99,8 +119,8 @@ class Plan:
 def plan(model: nn.Module, inputs: torch.Tensor) -> Plan:
     """Plan the gradient norms of `model` for batches like this one.
 
-    Raises RunError when the network couples the examples of a batch, gives no logits, or uses parameters that are not
-    its own.
+    Raises RunError when the network couples the examples of a batch, gives no logits, or uses
+    parameters that are not its own.
     """
     refusals.refuse_batch_statistics(model)
     refusals.refuse_foreign_parameters(working_copy(model), inputs[:1])
@@ -113,7 +133,10 @@ def plan(model: nn.Module, inputs: torch.Tensor) -> Plan:
     try:
         with torch.no_grad():
             logits = copied(examples)
-    except (RuntimeError, TypeError):  # such as a network that insists on float32: nothing to compare in
+    except (
+        RuntimeError,
+        TypeError,
+    ):  # such as a network that insists on float32: nothing to compare in
         return one_by_one
     cross_entropy(logits, torch.zeros(len(rows), dtype=torch.int64, device=inputs.device))
     refusals.refuse_coupling(copied, examples)
@@ -130,7 +153,9 @@ def _agreed(copied: nn.Module, examples: torch.Tensor, labels: torch.Tensor) -> 
     while by_passage := current.chosen(CLOSED, EXPANDED, LAYER):
         try:
             passage = current.passage(copied, examples, labels)
-        except Exception as error:  # foreign code; it may refuse expanded parameters in any way it likes
+        except (
+            Exception
+        ) as error:  # foreign code; it may refuse expanded parameters in any way it likes
             if is_out_of_memory(error):
                 raise
             current = current.moved(current.chosen(EXPANDED) or by_passage)
@@ -145,11 +170,19 @@ def _agreed(copied: nn.Module, examples: torch.Tensor, labels: torch.Tensor) -> 
         if not wrong:
             break
         current = current.moved(wrong)
-    return current if _network_agrees(current.chosen(NETWORK), copied, examples, labels, expected) else None
+    return (
+        current
+        if _network_agrees(current.chosen(NETWORK), copied, examples, labels, expected)
+        else None
+    )
 
 
 def _network_agrees(
-    names: tuple[str, ...], copied: nn.Module, examples: torch.Tensor, labels: torch.Tensor, expected: Squares
+    names: tuple[str, ...],
+    copied: nn.Module,
+    examples: torch.Tensor,
+    labels: torch.Tensor,
+    expected: Squares,
 ) -> bool:
     if not names:
         return True
@@ -177,7 +210,9 @@ def _differing(names: Collection[str], squares: Squares, expected: Squares) -> l
 
 def _first_ways(copied: nn.Module) -> dict[str, str]:
     """The cheapest way that a parameter's place and shape allow."""
-    owners = Counter(id(parameter) for module in copied.modules() for parameter in module._parameters.values())
+    owners = Counter(
+        id(parameter) for module in copied.modules() for parameter in module._parameters.values()
+    )
     ways = {}
     for name, parameter in copied.named_parameters():
         layer = copied.get_submodule(_layer(name))
@@ -239,6 +274,8 @@ def distinct_rows(inputs: torch.Tensor) -> list[int]:
     """Up to `CHECKED` rows of a batch, all different: the first, and the last ones that differ."""
     rows = [0] if len(inputs) else []
     for row in reversed(range(len(inputs))):
-        if len(rows) < CHECKED and all(not torch.equal(inputs[row], inputs[other]) for other in rows):
+        if len(rows) < CHECKED and all(
+            not torch.equal(inputs[row], inputs[other]) for other in rows
+        ):
             rows.append(row)
     return rows

@@ -15,8 +15,9 @@ def refuse_batch_statistics(model: nn.Module) -> None:
     for name, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
             raise RunError(
-                f"{name or 'the network'} ({type(module).__name__}) keeps no running statistics, so the examples of a "
-                "batch share theirs and no example has a gradient of its own. Build it with track_running_stats=True"
+                f"{name or 'the network'} ({type(module).__name__}) keeps no running statistics, "
+                "so the examples of a batch share theirs and no example has a gradient of its own. "
+                "Build it with track_running_stats=True"
             )
 
 
@@ -27,14 +28,17 @@ def refuse_foreign_parameters(copied: nn.Module, example: torch.Tensor) -> None:
     """
     with torch.enable_grad():
         logits = copied(example)
-    waiting: list[Any] = [logits.grad_fn] if isinstance(logits, torch.Tensor) and logits.requires_grad else []
+    waiting: list[Any] = (
+        [logits.grad_fn] if isinstance(logits, torch.Tensor) and logits.requires_grad else []
+    )
     seen = set(waiting)
     while waiting:
         node = waiting.pop()
         if isinstance(getattr(node, "variable", None), nn.Parameter):
             raise RunError(
-                f"{type(copied).__name__} uses a parameter of shape {tuple(node.variable.shape)} that is not its own "
-                "(a function stored in it, such as a lambda, may hold on to another module). Register the module"
+                f"{type(copied).__name__} uses a parameter of shape {tuple(node.variable.shape)} "
+                "that is not its own (a function stored in it, such as a lambda, may hold on to "
+                "another module). Register the module"
             )
         following = {other for other, _ in node.next_functions if other is not None} - seen
         seen |= following
@@ -51,15 +55,17 @@ def refuse_coupling(copied: nn.Module, examples: torch.Tensor) -> None:
         alone = torch.cat([copied(example[None]) for example in examples])
     if _differ(together, alone):
         raise RunError(
-            f"{_coupling_module(copied, examples)} makes the examples of a batch depend on each other (or on chance) "
-            "in eval mode, so that no example has a gradient of its own"
+            f"{_coupling_module(copied, examples)} makes the examples of a batch depend on each "
+            "other (or on chance) in eval mode, so that no example has a gradient of its own"
         )
 
 
 def _coupling_module(copied: nn.Module, examples: torch.Tensor) -> str:
     together, alone = _traced(copied, examples), _traced(copied, examples[:1])
     for (name, output), (_, expected) in zip(together, alone, strict=False):
-        if len(output) == len(expected) * len(examples) and _differ(output[: len(expected)], expected):
+        if len(output) == len(expected) * len(examples) and _differ(
+            output[: len(expected)], expected
+        ):
             return f"{name} ({type(copied.get_submodule(name)).__name__})"
     return type(copied).__name__
 

@@ -1,6 +1,7 @@
 """How densely the other rows lie around each row: sums of a Gaussian kernel over all pairs, a block at a time.
 
-Source: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, equations 3 to 5 and appendix A.
+Source: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, equations 3 to 5 and
+appendix A.
 """
 
 from collections.abc import Iterator
@@ -11,14 +12,18 @@ from jaxtyping import Float, Float64, Int
 
 from prune_kit.measures.neighbours.distances import ROUNDING, centre, square_distances, square_norms
 
-# Rows. One CPU thread likes 512 to 1536 best, by a tenth; on a busy machine several threads wait for each other less
-# often in larger blocks (two threads, 1024: twice the processor seconds of 2048).
+# Rows. One CPU thread likes 512 to 1536 best, by a tenth; on a busy machine several threads wait
+# for each other less often in larger blocks (two threads, 1024: twice the processor seconds of
+# 2048).
 BLOCK = {"cpu": 2048, "cuda": 8192}
 Block = tuple[slice, slice, torch.Tensor]  # rows, columns, what is between them
 
 
 def kernel_densities(
-    features: Float[torch.Tensor, "N D"], labels: Int[torch.Tensor, "N"], *, block: int | None = None
+    features: Float[torch.Tensor, "N D"],
+    labels: Int[torch.Tensor, "N"],
+    *,
+    block: int | None = None,
 ) -> Float64[np.ndarray, "3 N"]:
     """Three densities of each row: of all rows, of those with its label, and of the latter minus the others.
 
@@ -26,10 +31,11 @@ def kernel_densities(
         same    1/N sum_j 1[y_j = y_i] K(x_j, x_i)                  in [1/N, 1]
         signed  1/N sum_j 2 (1[y_j = y_i] - 1/2) K(x_j, x_i)        in [2/N - 1, 1]
 
-    with K(x, x') = exp(-|| x - x' ||^2 / h^2), not 2 h^2, and h half of the mean distance over pairs i != j. The row
-    itself counts, with K = 1. Where all rows are identical h is 0; K is then 1, as at distance 0 with any other h.
-    Two passes over the pairs i <= j in blocks of `block` rows, one for h and one for all three sums; no (N, N) matrix.
-    float32 products, float64 sums: the error of `all` and `same` is below 1e-5 of their value.
+    with K(x, x') = exp(-|| x - x' ||^2 / h^2), not 2 h^2, and h half of the mean distance over
+    pairs i != j. The row itself counts, with K = 1. Where all rows are identical h is 0; K is then
+    1, as at distance 0 with any other h. Two passes over the pairs i <= j in blocks of `block`
+    rows, one for h and one for all three sums; no (N, N) matrix. float32 products, float64 sums:
+    the error of `all` and `same` is below 1e-5 of their value.
     """
     size = block or BLOCK[features.device.type]
     order = labels.argsort(stable=True)  # few blocks then hold pairs of the same label
@@ -54,7 +60,9 @@ def mean_distance(points: Float[torch.Tensor, "N D"], block: int) -> float:
     return total.item() / max(len(points) * (len(points) - 1), 1)
 
 
-def _kernel_sums(points: torch.Tensor, labels: torch.Tensor, block: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _kernel_sums(
+    points: torch.Tensor, labels: torch.Tensor, block: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Of each row, the kernel's sum over all rows and over those of its label; `labels` ascend."""
     total = torch.zeros(len(points), dtype=torch.float64, device=points.device)
     same = torch.zeros_like(total)

@@ -16,7 +16,9 @@ def pixels(data: Dataset, device: torch.device) -> Float[torch.Tensor, "n D"]:
     rows = torch.from_numpy(data.rows.training)
     height, width, channels = data.shape
     points = torch.empty(len(rows), channels * height * width, device=device)
-    for part, own in zip(torch.split(points, images.BLOCK), torch.split(rows, images.BLOCK), strict=True):
+    for part, own in zip(
+        torch.split(points, images.BLOCK), torch.split(rows, images.BLOCK), strict=True
+    ):
         part.copy_(pictures.batch(own).flatten(1))
     return points
 
@@ -24,8 +26,8 @@ def pixels(data: Dataset, device: torch.device) -> Float[torch.Tensor, "n D"]:
 def penultimate(run: RecordedRun, epoch: int) -> Float[torch.Tensor, "n D"]:
     """The penultimate layer of a run's network after `epoch`, of the n training rows, where the run was trained.
 
-    Eval mode, no augmentation, always in float32: among neighbours the roundings of bf16 would make copies.
-    Raises RunError if the weights of `epoch` were not kept.
+    Eval mode, no augmentation, always in float32: among neighbours the roundings of bf16 would make
+    copies. Raises RunError if the weights of `epoch` were not kept.
     """
     data, device = run.inputs.data, torch.device(run.inputs.execution.device)
     pictures = images.on_device(data.images, *images.normalisation(data), device)

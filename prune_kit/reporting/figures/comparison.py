@@ -1,6 +1,7 @@
 """Pictures of a comparison, drawn by matplotlib's objects: no window, no global state, PNG or SVG by the file's name.
 
-Colours: cividis and RdBu for values, Okabe and Ito's palette for lines; all can be told apart without seeing hues.
+Colours: cividis and RdBu for values, Okabe and Ito's palette for lines; all can be told apart
+without seeing hues.
 """
 
 import textwrap
@@ -42,7 +43,9 @@ def draw_comparison(comparison: Comparison, path: Path) -> Path:
     widths = [inches for inches in (width, 6.4 if curves else 0.0) if inches]
     if not widths:
         raise OptionError(f"--picture {path}: there is nothing to draw; one column, of one run")
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)  # inches; square panels need them for their labels
+    layout = ConstrainedLayoutEngine(
+        w_pad=0.12, h_pad=0.08
+    )  # inches; square panels need them for their labels
     figure = Figure(figsize=(sum(widths), height), layout=layout)
     panels = list(figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0])
     if comparison.pairs:
@@ -71,7 +74,9 @@ def _draw_pair(axes: Axes, comparison: Comparison) -> None:
     [(one, other)], [found], top = comparison.pairs, comparison.agreements, comparison.top
     names = [one.name, other.name]
     if one.name == other.name and len(comparison.origins) == 2:
-        names = [f"{name} of {origin}" for name, origin in zip(names, comparison.origins, strict=True)]
+        names = [
+            f"{name} of {origin}" for name, origin in zip(names, comparison.origins, strict=True)
+        ]
     scored = comparison.rows & np.isfinite(one.hardness) & np.isfinite(other.hardness)
     x, y = (100 * (stats.rankdata(r.hardness[scored]) - 0.5) / scored.sum() for r in (one, other))
     bins = int(np.clip(np.sqrt(scored.sum()) / 2, 10, CELLS))
@@ -81,13 +86,16 @@ def _draw_pair(axes: Axes, comparison: Comparison) -> None:
         cells, ax=axes, label=f"examples per cell ({bins} x {bins} cells)", shrink=0.8, format="%g"
     )
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
-    axes.set(xlabel=f"{names[0]}: percentile of hardness", ylabel=f"{names[1]}: percentile of hardness")
+    axes.set(
+        xlabel=f"{names[0]}: percentile of hardness", ylabel=f"{names[1]}: percentile of hardness"
+    )
     axes.set_aspect("equal")
     rho = found.spearman
     interval = "" if np.isnan(rho.low) else f" [{rho.low:.3f}, {rho.high:.3f}]"
     axes.set_title(
         f"{' and '.join(names)}: Spearman {rho.value:.3f}{interval}\n"
-        f"{100 * found.hardest.value:.0f} % of the hardest {100 * top:g} % are the same, of {found.rows:,} examples",
+        f"{100 * found.hardest.value:.0f} % of the hardest {100 * top:g} % are the same, of "
+        f"{found.rows:,} examples",
         fontsize=10,
     )
 
@@ -103,7 +111,12 @@ def _draw_matrix(axes: Axes, comparison: Comparison) -> None:
     for (row, column), value in np.ndenumerate(matrix):
         if not np.isnan(value):
             axes.text(
-                column, row, f"{value:.2f}", ha="center", va="center", color="white" if abs(value) > 0.6 else "black"
+                column,
+                row,
+                f"{value:.2f}",
+                ha="center",
+                va="center",
+                color="white" if abs(value) > 0.6 else "black",
             )
     axes.set_xticks(range(len(across)), across, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(down)), down)
@@ -112,7 +125,9 @@ def _draw_matrix(axes: Axes, comparison: Comparison) -> None:
     axes.figure.colorbar(image, ax=axes, label="Spearman of hardness", shrink=0.7)
     if len(set(comparison.origins)) == 2:
         axes.set(xlabel=comparison.origins[0], ylabel=comparison.origins[1])
-    title = "\n".join(textwrap.fill(line, 26 + 9 * len(across)) for line in _extremes(comparison).splitlines())
+    title = "\n".join(
+        textwrap.fill(line, 26 + 9 * len(across)) for line in _extremes(comparison).splitlines()
+    )
     axes.set_title(title, fontsize=10, loc="left")
 
 
@@ -123,14 +138,31 @@ def _draw_stabilities(axes: Axes, curves: list[Stability]) -> None:
     """
     shown = curves[:MOST_CURVES]
     for number, found in enumerate(shown):
-        color, marker = PALETTE[number % len(PALETTE)], MARKERS[(number + number // len(PALETTE)) % len(MARKERS)]
-        axes.plot(found.sizes, found.independent, "-", label=found.column, color=color, marker=marker, markersize=4)
-        part = [(k, rho) for k, rho in zip(found.sizes, found.with_all, strict=True) if k < found.runs]
-        axes.plot(*zip(*part, strict=True), ":", alpha=0.6, color=color, marker=marker, markersize=4)
+        color, marker = (
+            PALETTE[number % len(PALETTE)],
+            MARKERS[(number + number // len(PALETTE)) % len(MARKERS)],
+        )
+        axes.plot(
+            found.sizes,
+            found.independent,
+            "-",
+            label=found.column,
+            color=color,
+            marker=marker,
+            markersize=4,
+        )
+        part = [
+            (k, rho) for k, rho in zip(found.sizes, found.with_all, strict=True) if k < found.runs
+        ]
+        axes.plot(
+            *zip(*part, strict=True), ":", alpha=0.6, color=color, marker=marker, markersize=4
+        )
     bar = curves[0].bar
     axes.axhline(bar, color="grey", linewidth=0.8)
     beside = axes.get_yaxis_transform()  # x in shares of the panel, y in its values
-    axes.text(1.01, bar, f"{bar:g}\nasked for", transform=beside, color="grey", fontsize=8, va="center")
+    axes.text(
+        1.01, bar, f"{bar:g}\nasked for", transform=beside, color="grey", fontsize=8, va="center"
+    )
     axes.plot([], [], "-", color="grey", label="with as many other runs")
     axes.plot([], [], ":", color="grey", label="with the mean of all runs")
     axes.set(xlabel="runs averaged", ylabel="Spearman", ylim=(None, 1.01))
@@ -139,7 +171,9 @@ def _draw_stabilities(axes: Axes, curves: list[Stability]) -> None:
     axes.set_xlim(1 - 0.05 * most, 1.05 * most)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False, loc="lower right")
-    few = f"\n(the first {len(shown)} of {len(curves)} are drawn)" if len(shown) < len(curves) else ""
+    few = (
+        f"\n(the first {len(shown)} of {len(curves)} are drawn)" if len(shown) < len(curves) else ""
+    )
     axes.set_title(_stability_title(curves) + few, fontsize=10)
     axes.set_box_aspect(0.75)
     axes.set_anchor("N")
@@ -163,7 +197,11 @@ def _stability_title(curves: list[Stability]) -> str:
     if len(curves) == 1:
         [found] = curves
         needed = found.enough or found.predicted
-        many = "no known number of" if needed is None else f"{'' if found.enough else 'about '}{needed}"
+        many = (
+            "no known number of"
+            if needed is None
+            else f"{'' if found.enough else 'about '}{needed}"
+        )
         runs = "run" if needed == 1 else "runs"
         return f"{found.column}: two means without a run in common\nagree at {found.bar:g} from {many} {runs} each on"
     return (

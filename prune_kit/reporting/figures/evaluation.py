@@ -18,11 +18,14 @@ BLUE, VERMILION = PALETTE[:2]
 def draw_evaluation(found: Evaluation, path: Path) -> Path:
     """Draw the precision and recall of every cut of the ranking, and of the list; PNG or SVG by the suffix of `path`.
 
-    `figures.check_picture` tells at the door whether the suffix is one of them. Raises OptionError where no label is
-    wrong, FileError.
+    `figures.check_picture` tells at the door whether the suffix is one of them. Raises OptionError
+    where no label is wrong, FileError.
     """
     if not found.wrong:
-        raise OptionError(f"--picture {path}: there is nothing to draw; none of the {found.rows:,} labels is wrong")
+        raise OptionError(
+            f"--picture {path}: there is nothing to draw; none of the {found.rows:,} labels is "
+            "wrong"
+        )
     figure = Figure(figsize=(6.4, 5.2), layout="constrained")
     axes = figure.subplots()
     _draw_curve(axes, found)
@@ -35,9 +38,13 @@ def draw_evaluation(found: Evaluation, path: Path) -> Path:
         ylim=(0, 104),
     )
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(fontsize=8, frameon=False, loc="outside lower center")  # a curve may pass through any corner
+    figure.legend(
+        fontsize=8, frameon=False, loc="outside lower center"
+    )  # a curve may pass through any corner
     axes.set_title(_title(found), fontsize=10)
-    metadata = {"Date": None} if path.suffix == ".svg" else {}  # the same numbers make the same file
+    metadata = (
+        {"Date": None} if path.suffix == ".svg" else {}
+    )  # the same numbers make the same file
     with files.replacing(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "prune_kit"}):
         figure.savefig(temporary, format=path.suffix[1:], dpi=150, metadata=metadata)
     return path
@@ -49,21 +56,40 @@ def _draw_curve(axes: Axes, found: Evaluation) -> None:
     recall, precision = np.append(0, curve.recall), np.append(curve.precision[0], curve.precision)
     ranking = f"cuts of the ranking (average precision {found.average_precision:.3f})"
     axes.plot(100 * recall, 100 * precision, color=BLUE, drawstyle="steps-pre", label=ranking)
-    chance = f"rows drawn at random ({_percent(found.true_rate)} of {found.rows:,} labels are wrong)"
+    chance = (
+        f"rows drawn at random ({_percent(found.true_rate)} of {found.rows:,} labels are wrong)"
+    )
     axes.axhline(100 * found.true_rate, color="grey", linewidth=0.8, linestyle="--", label=chance)
 
 
 def _mark_list(axes: Axes, found: Evaluation) -> None:
     """A dot, off the curve where the list is not a cut of the ranking, and lines from it to the axes."""
     recall, precision = 100 * found.recall, 100 * found.precision
-    axes.plot([0, recall, recall], [precision, precision, 0], color=VERMILION, linewidth=0.8, linestyle=":")
+    axes.plot(
+        [0, recall, recall],
+        [precision, precision, 0],
+        color=VERMILION,
+        linewidth=0.8,
+        linestyle=":",
+    )
     other = "" if _on_curve(found) else ", not a cut of this ranking"
     label = f"the list ({found.flagged:,} rows, {found.found:,} of them wrong){other}"
-    axes.plot([recall], [precision], "o", color=VERMILION, markersize=8, clip_on=False, zorder=3, label=label)
+    axes.plot(
+        [recall],
+        [precision],
+        "o",
+        color=VERMILION,
+        markersize=8,
+        clip_on=False,
+        zorder=3,
+        label=label,
+    )
 
 
 def _on_curve(found: Evaluation) -> bool:
-    return bool(np.any((found.curve.listed == found.flagged) & (found.curve.recall == found.recall)))
+    return bool(
+        np.any((found.curve.listed == found.flagged) & (found.curve.recall == found.recall))
+    )
 
 
 def _title(found: Evaluation) -> str:

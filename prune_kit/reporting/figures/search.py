@@ -37,9 +37,17 @@ def draw_tuning(tuning: Tuning, path: Path) -> Path:
     last, found = tuning.rounds[-1], tuning.cell
     best = 100 * mean_accuracy(last, found.name)
     _ring(panels[keeps.index(found.keep)], last, found.name)
-    shown = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(shown.values(), shown.keys(), loc="outside right center", fontsize=8, frameon=False)
-    figure.suptitle(f"{found.name}:\n{best:.1f} % on the validation split", fontsize=10, x=0.01, ha="left")
+    shown = {
+        label: handle
+        for axes in panels
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        shown.values(), shown.keys(), loc="outside right center", fontsize=8, frameon=False
+    )
+    figure.suptitle(
+        f"{found.name}:\n{best:.1f} % on the validation split", fontsize=10, x=0.01, ha="left"
+    )
     figure.supylabel("accuracy on the validation split, %", fontsize=9)
     dashed = "; dashed: all rows" if last.accuracies(FULL) else ""
     figure.supxlabel(f"{AXIS}\n{READING}{dashed}", fontsize=8)
@@ -72,22 +80,38 @@ def _ring(axes: Axes, last: Outcomes, found: str) -> None:
     )  # fmt: skip
 
 
-def _draw_round(axes: Axes, outcomes: Outcomes, keep: float, number: int, tried: set[tuple[str, str, float]]) -> None:
+def _draw_round(
+    axes: Axes, outcomes: Outcomes, keep: float, number: int, tried: set[tuple[str, str, float]]
+) -> None:
     """The lines of a round in the panel of a share: one for each rule and column, broken where it left out offsets."""
-    cells = [{"name": name, **cell} for name, cell in outcomes.cells.items() if cell["keep"] == keep]
+    cells = [
+        {"name": name, **cell} for name, cell in outcomes.cells.items() if cell["keep"] == keep
+    ]
     several = len({(cell["rule"], cell["by"]) for cell in outcomes.cells.values()}) > 1
     colour = PALETTE[number % len(PALETTE)]
-    for kind, (line, group) in enumerate(groupby(sorted(cells, key=_place), key=lambda cell: _place(cell)[:2])):
+    for kind, (line, group) in enumerate(
+        groupby(sorted(cells, key=_place), key=lambda cell: _place(cell)[:2])
+    ):
         members = list(group)
         found = [np.array(list(outcomes.accuracies(cell["name"]).values())) for cell in members]
-        means, lows, highs = (100 * np.array(values) for values in zip(*map(band, found), strict=True))
+        means, lows, highs = (
+            100 * np.array(values) for values in zip(*map(band, found), strict=True)
+        )
         seeds, epochs = len(found[0]), members[0]["epochs"]
-        label = f"{epochs} epoch{'s' * (epochs > 1)}, {seeds} seed{'s' * (seeds > 1)}" + f", {' '.join(line)}" * several
+        label = (
+            f"{epochs} epoch{'s' * (epochs > 1)}, {seeds} seed{'s' * (seeds > 1)}"
+            + f", {' '.join(line)}" * several
+        )
         own = [_place(cell) for cell in members]
         left_out = [any(one < place < other for place in tried) for one, other in pairwise(own)]
         places, means, lows, highs = (
             np.insert(values, np.flatnonzero(left_out) + 1, np.nan)
-            for values in (np.array([100.0 * cell["offset"] for cell in members]), means, lows, highs)
+            for values in (
+                np.array([100.0 * cell["offset"] for cell in members]),
+                means,
+                lows,
+                highs,
+            )
         )
         axes.errorbar(
             places, means, yerr=np.maximum([means - lows, highs - means], 0),
@@ -95,7 +119,13 @@ def _draw_round(axes: Axes, outcomes: Outcomes, keep: float, number: int, tried:
         )  # fmt: skip
         if outcomes.accuracies(FULL):
             same = "all rows, same epochs" if number == 0 and kind == 0 else None
-            axes.axhline(100 * mean_accuracy(outcomes, FULL), color=colour, linestyle="--", linewidth=0.8, label=same)
+            axes.axhline(
+                100 * mean_accuracy(outcomes, FULL),
+                color=colour,
+                linestyle="--",
+                linewidth=0.8,
+                label=same,
+            )
 
 
 def _place(cell: dict[str, Any]) -> tuple[str, str, float]:

@@ -38,7 +38,9 @@ def curves_of(sweep: Sweep) -> list[Curves]:
         ("offset", _by_offset(sweep), "offset: share skipped at the hard end, %"),
     ]
     return [
-        Curves(f"sweep-{name}", _finding(sweep, name, lines), partial(_fill, sweep, name, lines, label))
+        Curves(
+            f"sweep-{name}", _finding(sweep, name, lines), partial(_fill, sweep, name, lines, label)
+        )
         for name, lines, label in drawn
         if lines
     ]
@@ -54,7 +56,10 @@ def draw_sweep(sweep: Sweep, folder: Path) -> list[Path]:
         axes.set_title(curves.finding, fontsize=10, loc="left")
         figure.supxlabel(f"{reading(sweep)}; {sweep.outcomes.data}", fontsize=7)
         path = folder / f"{curves.name}.png"
-        with files.replacing(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "prune_kit"}):
+        with (
+            files.replacing(path) as temporary,
+            matplotlib.rc_context({"svg.hashsalt": "prune_kit"}),
+        ):
             figure.savefig(temporary, format="png", dpi=150)
         paths.append(path)
     return paths
@@ -83,28 +88,47 @@ def _fill(sweep: Sweep, name: str, lines: list[Line], label: str, axes: Axes) ->
     axes.grid(alpha=0.25)
 
 
-def _band(axes: Axes, places: list[float], found: list[np.ndarray], title: str, number: int) -> None:
-    means, lows, highs = (100 * np.array(values) for values in zip(*(band(one) for one in found), strict=True))
+def _band(
+    axes: Axes, places: list[float], found: list[np.ndarray], title: str, number: int
+) -> None:
+    means, lows, highs = (
+        100 * np.array(values) for values in zip(*(band(one) for one in found), strict=True)
+    )
     colour = PALETTE[number % len(PALETTE)]
-    axes.plot(places, means, color=colour, marker=MARKERS[number % len(MARKERS)], markersize=5, label=title)
+    axes.plot(
+        places,
+        means,
+        color=colour,
+        marker=MARKERS[number % len(MARKERS)],
+        markersize=5,
+        label=title,
+    )
     axes.fill_between(places, lows, highs, color=colour, alpha=0.15, linewidth=0)
 
 
 def _random_line(axes: Axes, sweep: Sweep, cells: Iterable[Cell]) -> None:
-    counts = sorted({sweep.kept(cell.name) for cell in cells if len(sweep.random(sweep.kept(cell.name)))}, reverse=True)
+    counts = sorted(
+        {sweep.kept(cell.name) for cell in cells if len(sweep.random(sweep.kept(cell.name)))},
+        reverse=True,
+    )
     if counts:
         means, lows, highs = (
-            100 * np.array(v) for v in zip(*(band(sweep.random(count)) for count in counts), strict=True)
+            100 * np.array(v)
+            for v in zip(*(band(sweep.random(count)) for count in counts), strict=True)
         )
         places = [100 * (1 - count / sweep.rows()) for count in counts]
         axes.plot(places, means, color=BASELINE, marker="x", linestyle=":", label="random rows")
         axes.fill_between(places, lows, highs, color=BASELINE, alpha=0.12, linewidth=0)
 
 
-def _lines(cells: Iterable[Cell], key: Callable[[Cell], tuple[object, ...]], x: Callable[[Cell], float]) -> list[Line]:
+def _lines(
+    cells: Iterable[Cell], key: Callable[[Cell], tuple[object, ...]], x: Callable[[Cell], float]
+) -> list[Line]:
     """Cells that agree in `key`, along `x`; only lines of at least two points."""
     ordered = sorted(cells, key=lambda cell: (*map(str, key(cell)), x(cell)))
-    lines = [(" ".join(map(str, k)), [(x(c), c) for c in group]) for k, group in groupby(ordered, key)]
+    lines = [
+        (" ".join(map(str, k)), [(x(c), c) for c in group]) for k, group in groupby(ordered, key)
+    ]
     return [(title, points) for title, points in lines if len({place for place, _ in points}) > 1]
 
 
@@ -113,7 +137,11 @@ def _by_share(sweep: Sweep) -> list[Line]:
 
     def key(cell: Cell) -> tuple[object, ...]:
         rule = () if cell.rule == "window" else (cell.rule,)
-        return (*rule, cell.by, *((f"offset {cell.offset:g}",) if len(offsets) > 1 and cell.rule == "window" else ()))
+        return (
+            *rule,
+            cell.by,
+            *((f"offset {cell.offset:g}",) if len(offsets) > 1 and cell.rule == "window" else ()),
+        )
 
     return _lines(sweep.cells, key, lambda cell: 100 * (1 - sweep.kept(cell.name) / sweep.rows()))
 
@@ -126,12 +154,16 @@ def _by_epoch(sweep: Sweep) -> list[Line]:
         at = (f"offset {cell.offset:g}",) if len(offsets) > 1 else ()
         return (*rule, cell.method, f"keep {cell.keep:g}", *at)
 
-    return _lines([c for c in sweep.cells if c.epoch is not None], key, lambda cell: float(cell.epoch or 0))
+    return _lines(
+        [c for c in sweep.cells if c.epoch is not None], key, lambda cell: float(cell.epoch or 0)
+    )
 
 
 def _by_offset(sweep: Sweep) -> list[Line]:
     windows = [cell for cell in sweep.cells if cell.rule == "window"]
-    return _lines(windows, lambda cell: (cell.by, f"keep {cell.keep:g}"), lambda cell: 100 * cell.offset)
+    return _lines(
+        windows, lambda cell: (cell.by, f"keep {cell.keep:g}"), lambda cell: 100 * cell.offset
+    )
 
 
 def _finding(sweep: Sweep, name: str, lines: list[Line]) -> str:
@@ -141,12 +173,16 @@ def _finding(sweep: Sweep, name: str, lines: list[Line]) -> str:
         return f"{len(cells)} selections, retrained"
     full = float(sweep.full().mean())
     if name == "pruned":
-        within = [cell for cell in cells if full - sweep.accuracies(cell.name).mean() <= HALF_A_POINT]
+        within = [
+            cell for cell in cells if full - sweep.accuracies(cell.name).mean() <= HALF_A_POINT
+        ]
         if not within:
             return "No selection stays within half a point of all rows"
         most = min(within, key=lambda cell: sweep.kept(cell.name))
         pruned = 100 * (1 - sweep.kept(most.name) / sweep.rows())
         return f"Within half a point of all rows with {pruned:.0f} % pruned: {most.name}"
-    spread = max(np.ptp([sweep.accuracies(cell.name).mean() for _, cell in points]) for _, points in lines)
+    spread = max(
+        np.ptp([sweep.accuracies(cell.name).mean() for _, cell in points]) for _, points in lines
+    )
     what = "the epoch of the score" if name == "epoch" else "the offset"
     return f"With {what}, the accuracy of a line changes by up to {100 * spread:.1f} points"

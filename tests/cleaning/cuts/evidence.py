@@ -12,16 +12,18 @@ CLASSES = 5
 def made_up(count: int, rate: float, probes: int, *, apart: float, seed: int, pairs: bool = False):
     """Evidence about `count` labels, a share `rate` of them wrong, with planted ones; and which are wrong.
 
-    The logit of the given label against the true class is normal around -apart for wrong labels, planted ones too, and
-    around +apart for right ones. With `pairs` the noise takes the next class, and such labels are half as suspect; so
-    are planted labels of these pairs.
+    The logit of the given label against the true class is normal around -apart for wrong labels,
+    planted ones too, and around +apart for right ones. With `pairs` the noise takes the next class,
+    and such labels are half as suspect; so are planted labels of these pairs.
     """
     chance = np.random.default_rng(seed)
     total = count + probes
     true, planted = chance.integers(0, CLASSES, total), np.arange(total) >= count
     noisy, shift = chance.random(total) < rate, chance.integers(1, CLASSES, total)
     given = (true + noisy * (1 if pairs else shift)) % CLASSES
-    label = (given + planted * chance.integers(1, CLASSES, total)) % CLASSES  # a wrong one may be set right by it
+    label = (
+        given + planted * chance.integers(1, CLASSES, total)
+    ) % CLASSES  # a wrong one may be set right by it
     wrong = label != true
     half = pairs & (label == (true + 1) % CLASSES)
     centre = np.where(wrong, np.where(half, -apart / 2, -apart), apart)

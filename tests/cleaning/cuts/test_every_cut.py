@@ -31,7 +31,9 @@ def test_a_cut_is_the_same_when_it_is_found_again(name: str) -> None:
     assert np.array_equal(once.flagged, again.flagged) and once.noise_rate == again.noise_rate
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if registry.load(CUTS, n, "cut").NEEDS == "probability"])
+@pytest.mark.parametrize(
+    "name", [n for n in NAMES if registry.load(CUTS, n, "cut").NEEDS == "probability"]
+)
 def test_a_cut_that_needs_probabilities_says_so(name: str) -> None:
     evidence = Evidence(np.array([0.1, 0.9]), np.array([0, 1]), 2, column="aum@5")
     with pytest.raises(TableError, match="aum@5 was scored without averaged probabilities"):
@@ -50,19 +52,27 @@ def test_joint_flags_what_cleanlab_flags() -> None:
     evidence, _ = made_up(2000, 0.25, 100, apart=1.5, seed=4)
     probability = evidence.probabilities.astype(np.float32)
     expected = cleanlab.filter.find_label_issues(evidence.label, probability)
-    assert (joint.find(evidence).flagged != expected).sum() <= 2  # rows of equal margin: cleanlab's sort is unstable
+    assert (
+        joint.find(evidence).flagged != expected
+    ).sum() <= 2  # rows of equal margin: cleanlab's sort is unstable
 
 
 def test_mixture_finds_the_two_components_that_expectation_maximisation_finds() -> None:
     chance = np.random.default_rng(5)
     hardness = np.concatenate([chance.normal(0, 0.5, 1500), chance.normal(3, 1.0, 500)])
-    weight, mean, deviation = np.array([0.5, 0.5]), np.array([hardness.min(), hardness.max()]), np.ones(2)
+    weight, mean, deviation = (
+        np.array([0.5, 0.5]),
+        np.array([hardness.min(), hardness.max()]),
+        np.ones(2),
+    )
     for _ in range(2000):
         density = weight * norm.pdf(hardness[:, None], mean, deviation)
         belongs = density / density.sum(axis=1, keepdims=True)
         weight = belongs.mean(axis=0)
         mean = (belongs * hardness[:, None]).sum(axis=0) / belongs.sum(axis=0)
-        deviation = np.sqrt((belongs * (hardness[:, None] - mean) ** 2).sum(axis=0) / belongs.sum(axis=0))
+        deviation = np.sqrt(
+            (belongs * (hardness[:, None] - mean) ** 2).sum(axis=0) / belongs.sum(axis=0)
+        )
     found = mixture.find(Evidence(hardness, np.zeros(2000, dtype=int), 2))
     assert found.noise_rate == pytest.approx(weight[1], abs=0.01)
     assert (found.flagged != (belongs[:, 1] > 0.5)).sum() <= 10
@@ -80,7 +90,11 @@ def test_candidates_are_the_given_class_and_the_likeliest_other() -> None:
     for row in range(300):
         others = [c for c in range(CLASSES) if c != label[row]]
         best = max(others, key=lambda c: probability[row, c])
-        assert (own[row], rival[row], which[row]) == (probability[row, label[row]], probability[row, best], best)
+        assert (own[row], rival[row], which[row]) == (
+            probability[row, label[row]],
+            probability[row, best],
+            best,
+        )
 
 
 def test_suspicion_is_above_a_half_where_another_class_is_likelier() -> None:

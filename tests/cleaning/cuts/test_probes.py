@@ -71,7 +71,9 @@ def test_what_is_flagged_is_as_suspect_as_anything_that_is_not() -> None:
 def test_too_few_probes_are_refused(count: int) -> None:
     evidence, _ = made_up(500, 0.2, 30, apart=2.0, seed=8)
     few = evidence.probes.part(np.arange(30) < count) if count else None
-    with pytest.raises(TableError, match=rf"has {count} planted labels .* takes 20; score with --probes"):
+    with pytest.raises(
+        TableError, match=rf"has {count} planted labels .* takes 20; score with --probes"
+    ):
         probes.find(replace(evidence, probes=few))
 
 
@@ -85,8 +87,13 @@ def test_the_even_part_of_a_density_is_found(even: float, power: float, total: f
     assert found == pytest.approx(np.array([1, 2]) * even * total / 0.9, rel=1e-3, abs=1e-3 * total)
 
 
-@given(st.lists(st.integers(0, 20), min_size=1, max_size=60), st.lists(st.integers(0, 20), min_size=1, max_size=20))
-def test_a_ranking_counts_the_labels_in_front_of_every_probe(labels: list[int], planted: list[int]) -> None:
+@given(
+    st.lists(st.integers(0, 20), min_size=1, max_size=60),
+    st.lists(st.integers(0, 20), min_size=1, max_size=20),
+)
+def test_a_ranking_counts_the_labels_in_front_of_every_probe(
+    labels: list[int], planted: list[int]
+) -> None:
     ranking = Ranking.of(np.array(labels, float), np.array(planted, float))
     for place, level in enumerate(ranking.level):
         assert ranking.between[: place + 1].sum() == sum(value >= level for value in labels)
@@ -98,17 +105,25 @@ def test_where_nothing_holds_the_rate_from_below_the_list_ends_between_what_the_
     apart: float,
 ) -> None:
     evidence, wrong = made_up(20_000, 0.4, 1000, apart=apart, seed=0, pairs=True)
-    flat = evidence.probability.astype(np.float64) ** 0.5  # not calibrated: the joint lists fewer than it counts
-    evidence = replace(evidence, probability=(flat / flat.sum(axis=1, keepdims=True)).astype(np.float16))
+    flat = (
+        evidence.probability.astype(np.float64) ** 0.5
+    )  # not calibrated: the joint lists fewer than it counts
+    evidence = replace(
+        evidence, probability=(flat / flat.sum(axis=1, keepdims=True)).astype(np.float16)
+    )
     found, counted = probes.find(evidence), joint.find(evidence)
     ends = counted.flagged.mean(), counted.noise_rate
     assert found.low == 0 and found.high >= counted.noise_rate > counted.flagged.mean()
-    assert found.flagged.mean() == pytest.approx(ends[0] + probes.BETWEEN * (ends[1] - ends[0]), abs=1e-3)
+    assert found.flagged.mean() == pytest.approx(
+        ends[0] + probes.BETWEEN * (ends[1] - ends[0]), abs=1e-3
+    )
     assert evidence.suspicion[found.flagged].min() >= evidence.suspicion[~found.flagged].max()
     assert f1(found.flagged, wrong) > 0.5
 
 
-def test_a_class_alone_which_has_no_joint_is_cut_by_its_highest_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_alone_which_has_no_joint_is_cut_by_its_highest_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     evidence, _ = made_up(20_000, 0.4, 1000, apart=0.8, seed=0, pairs=True)
     alone = evidence.part(evidence.label == 1, evidence.probes.part(evidence.probes.label == 1))
     monkeypatch.setattr(probes, "_interval", lambda *_, **__: (0.0, 0.6))
