@@ -24,7 +24,7 @@ from prune_kit.data.identity import check_same
 from prune_kit.data.labels import write_labels
 from prune_kit.data.noise import planted
 from prune_kit.errors import OptionError
-from prune_kit.progress import Listener, nobody, remark
+from prune_kit.progress import Listener, note, silent
 from prune_kit.protocol.setup import (
     check_settled,
     scored_with,
@@ -83,7 +83,7 @@ def score(
     probes: float | None = None,
     table: ScoreTable | None = None,
     workdir: str | Path = DEFAULT_WORKDIR,
-    progress: Listener = nobody,
+    progress: Listener = silent,
     **options: Any,
 ) -> ScoreTable:
     """Train `runs` networks, as far as they are not in the cache, and score every example by every method.
@@ -119,7 +119,7 @@ def score(
     observe = settled.get("observe", OBSERVATIONS[0]) if observe is None else observe
     check_seeds(runs, seed)
     if observe not in OBSERVATIONS:
-        raise registry.unknown("observation", observe, OBSERVATIONS)
+        raise registry.unknown_name_error("observation", observe, OBSERVATIONS)
     config = training_config(data, settled, config, model)
     epochs = (
         [score_epoch(data, config)]
@@ -263,7 +263,7 @@ def retrain(
     jobs: int | None = None,
     threads: int | None = None,
     workdir: str | Path = DEFAULT_WORKDIR,
-    progress: Listener = nobody,
+    progress: Listener = silent,
 ) -> Outcomes:
     """Train on each selection, on all of the data and on random subsets of the same size; report the last epoch.
 
@@ -364,7 +364,7 @@ def tune(
     model: str | None = None,
     config: "TrainConfig | None" = None,
     seed: int | None = None,
-    progress: Listener = nobody,
+    progress: Listener = silent,
     **retraining: Any,
 ) -> Tuning:
     """Find the share to keep and the offset that serve a goal, on a validation split; then test what was found, once.
@@ -391,7 +391,7 @@ def tune(
     def train(round_of: Sequence[Cell], epochs: int, seeds: int) -> Outcomes:
         selections = {cell.name: select(reduced, **options_of(cell)) for cell in round_of}
         said = f"{len(round_of)} candidate{'s' * (len(round_of) != 1)} for {epochs} epoch{'s' * (epochs != 1)}"
-        progress(remark("search", said))
+        progress(note("search", said))
         short = search.shortened(config, epochs)
         first = seed + search.SEARCH_SEEDS
         found = retrain(
@@ -400,7 +400,7 @@ def tune(
         return search.with_cells(found, round_of, epochs)
 
     cell, met, rounds = search.search(cells, chosen_goal, config.epochs, runs, train)
-    progress(remark("found" if met else "nearest", f"{cell.name}; now the test set"))
+    progress(note("found" if met else "nearest", f"{cell.name}; now the test set"))
     selection = select(table, **options_of(cell))
     tested = {search.FOUND: selection}
     if cell.offset or cell.rule not in ("window", "top"):

@@ -9,7 +9,7 @@ class Progress:
     """One step of a long piece of work: `done` of `total` units of `what`; `note` says how it goes.
 
     `of` is how many such pieces there are in all, and `networks` how many networks this one trains,
-    0 for other work. A `remark` is no work: it tells under the heading `what` how the work that
+    0 for other work. One that `is_note` is not work: it tells under the heading `what` how the work that
     follows is done.
     """
 
@@ -19,16 +19,16 @@ class Progress:
     note: str = ""
     of: int = 1
     networks: int = 0
-    remark: bool = False
+    is_note: bool = False
 
 
 Listener = Callable[[Progress], None]
 
 
-def remark(heading: str, text: str) -> Progress:
+def note(heading: str, text: str) -> Progress:
     """A step that is no work, and is told once."""
-    return Progress(heading, 1, 1, text, remark=True)
+    return Progress(heading, 1, 1, text, is_note=True)
 
 
-def nobody(_: Progress) -> None:
+def silent(_: Progress) -> None:
     """The listener that does not listen."""

@@ -34,11 +34,11 @@ def load(package: str, name: str, what: str) -> ModuleType:
     """
     names = module_names(package)
     if name not in names:
-        raise unknown(what, name, names)
+        raise unknown_name_error(what, name, names)
     return importlib.import_module(f"{package}.{name}")
 
 
-def unknown(
+def unknown_name_error(
     what: str, name: str, names: Iterable[str], error: type[PruneKitError] = OptionError
 ) -> PruneKitError:
     """The error for a name that does not exist: what was given, the nearest there is, all there are."""

@@ -71,11 +71,11 @@ class Screen:
                 console.print(item, soft_wrap=isinstance(item, str | Text), markup=False)
 
     @contextmanager
-    def progress(self) -> "Iterator[Follower]":
+    def progress(self) -> "Iterator[ProgressCounter]":
         """A listener for long work: bars on a terminal, one line per finished item elsewhere."""
         console = _stderr()
         if self.quiet:
-            yield Follower(self, lambda _: None)
+            yield ProgressCounter(self, lambda _: None)
         elif console.is_terminal:
             columns = (
                 TextColumn("{task.description}"),
@@ -85,22 +85,22 @@ class Screen:
                 TextColumn("{task.fields[note]}", style="dim"),
             )
             with Bars(*columns, console=console, transient=True) as bars:
-                yield Follower(self, _bars(bars, self))
+                yield ProgressCounter(self, _bars(bars, self))
         else:
-            yield Follower(self, _lines(self))
+            yield ProgressCounter(self, _lines(self))
 
 
-class Follower:
+class ProgressCounter:
     """A listener that also counts the networks that were finished while it listened."""
 
     def __init__(self, screen: Screen, show: Callable[[Progress], None]) -> None:
         self.screen, self.show = screen, show
         self.networks = 0
-        self.told: dict[str, str] = {}  # the last remark under each heading: it is not repeated
+        self.told: dict[str, str] = {}  # the last note under each heading: it is not repeated
 
     def __call__(self, step: Progress) -> None:
         self.networks += step.networks * (step.done == step.total)
-        if not step.remark:
+        if not step.is_note:
             self.show(step)
         elif self.told.get(step.what) != step.note:
             self.told[step.what] = step.note

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from prune_kit.errors import DataError
-from prune_kit.registry import unknown
+from prune_kit.registry import unknown_name_error
 
 BLOCK_VALUES = (
     2**17
@@ -154,7 +154,7 @@ def confident_class(
     word.
     """
     if collisions not in COLLISIONS:
-        raise unknown("collisions", collisions, COLLISIONS)
+        raise unknown_name_error("collisions", collisions, COLLISIONS)
     found = np.empty(len(probabilities), dtype=np.int64)
     for rows, block in blocks(probabilities):
         sure = block >= thresholds - CONFIDENCE_TOLERANCE

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from prune_kit.cleaning import confident_joint as joints
 from prune_kit.cleaning.confident_joint import BLOCK_VALUES, blocks
 from prune_kit.errors import OptionError
-from prune_kit.registry import unknown
+from prune_kit.registry import unknown_name_error
 
 PRUNING = ("prune_by_noise_rate", "prune_by_class", "both")
 FILTERS = (
@@ -239,9 +239,9 @@ def _place_in_group(group: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
 
 def _check_words(filter_by: str, ranking: str | None) -> None:
     if filter_by not in FILTERS:
-        raise unknown("filter_by", filter_by, FILTERS)
+        raise unknown_name_error("filter_by", filter_by, FILTERS)
     if ranking is not None and ranking not in RANKINGS:
-        raise unknown("return_indices_ranked_by", ranking, RANKINGS)
+        raise unknown_name_error("return_indices_ranked_by", ranking, RANKINGS)
 
 
 def _check_options(

@@ -83,7 +83,7 @@ def probe(
     names = list(dict.fromkeys(NAMES if learners is None else learners))
     for name in names:
         if name not in NAMES:
-            raise registry.unknown("learner", name, NAMES)
+            raise registry.unknown_name_error("learner", name, NAMES)
     check_seeds(seed=seed)
     if rows < 1:
         raise OptionError(f"--rows {rows} is out of range; at least 1")

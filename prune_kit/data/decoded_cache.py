@@ -18,7 +18,7 @@ from jaxtyping import UInt8, UInt64
 from prune_kit.data import decoding
 from prune_kit.data.decoding import Layout
 from prune_kit.errors import DataError, FileError
-from prune_kit.progress import Listener, nobody
+from prune_kit.progress import Listener, silent
 from prune_kit.storage import files
 
 ADVICE = "It lies in the cache of decoded images; PRUNE_KIT_CACHE names another folder for it"
@@ -43,7 +43,7 @@ def cache_folder() -> Path:
 
 
 def decoded(
-    root: Path, paths: list[str], image_size: int | None, *, progress: Listener = nobody
+    root: Path, paths: list[str], image_size: int | None, *, progress: Listener = silent
 ) -> Decoded:
     """The images at `paths`, all under `root`, in that order; decoded now, or before.
 

@@ -182,7 +182,7 @@ def plant(
         label[chosen] = KINDS[kind](label[chosen], data.classes, chance)
         touched[chosen] = True
     else:
-        raise registry.unknown("noise", kind, [*KINDS, "matrix"])
+        raise registry.unknown_name_error("noise", kind, [*KINDS, "matrix"])
     planted = data.rows.relabelled(label, data.labels)
     described = {
         "kind": kind,

@@ -8,7 +8,7 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.data.labels import read_labels
 from prune_kit.data.noise import NoisyLabels
 from prune_kit.errors import DataError, OptionError
-from prune_kit.progress import Listener, nobody
+from prune_kit.progress import Listener, silent
 
 SOURCES = "prune_kit.data.sources"
 FUNCTION = "package.module:function"
@@ -41,7 +41,7 @@ def load_data(
     *,
     labels: str | Path | None = None,
     image_size: int | None = None,
-    progress: Listener = nobody,
+    progress: Listener = silent,
 ) -> Dataset:
     """Load the data set that `spec` names.
 
@@ -60,7 +60,7 @@ def load_data(
     elif location.isidentifier() and ("." in name or Path(f"{name}.py").is_file()):
         source, location = "function", spec
     else:
-        raise registry.unknown("data source", name, [*source_names(), FUNCTION])
+        raise registry.unknown_name_error("data source", name, [*source_names(), FUNCTION])
     if image_size is not None and (image_size < 1 or source != "folder"):
         raise OptionError(
             f"--image-size {image_size} is for folder:DIR, and at least 1; the data is {spec!r}"

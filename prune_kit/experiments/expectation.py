@@ -50,7 +50,7 @@ def refuse_unknown(path: Path, check: str, names: set[str]) -> None:
     if not RANKS.fullmatch(match["left"]):
         for name in filter(None, (match["left"], match["minus"])):
             if name not in names and not name.startswith("random"):
-                raise registry.unknown(
+                raise registry.unknown_name_error(
                     f"outcome in the check {check!r},", name, sorted(names), RecipeError
                 )
 
@@ -78,7 +78,7 @@ def _measure(left: str, minus: str | None, table: ScoreTable, outcomes: Outcomes
         return float(spearmanr(*hardness[:, np.isfinite(hardness).all(axis=0)]).statistic)
     lines = {line.name: line for line in outcomes.summaries()}
     if left not in lines:
-        raise registry.unknown("outcome", left, lines, RecipeError)
+        raise registry.unknown_name_error("outcome", left, lines, RecipeError)
     if minus is None:
         return 100 * lines[left].mean
     difference = lines[left].minus_random if minus == "random" else outcomes.difference(left, minus)

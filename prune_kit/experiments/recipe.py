@@ -16,7 +16,7 @@ from prune_kit import pipeline, registry
 from prune_kit.data.spec import load_data
 from prune_kit.errors import OptionError, RecipeError
 from prune_kit.experiments.expectation import Expectation, judge, refuse_unknown
-from prune_kit.progress import Listener, nobody
+from prune_kit.progress import Listener, silent
 from prune_kit.results.outcomes import FULL, Outcomes
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
@@ -101,7 +101,7 @@ def load_recipe(name: str | Path) -> Recipe:
     path = Path(name)
     if path.suffix != ".toml":
         if str(name) not in recipe_names():
-            raise registry.unknown(
+            raise registry.unknown_name_error(
                 "recipe", str(name), [*recipe_names(), "or a .toml file"], RecipeError
             )
         path = recipes_folder() / f"{name}.toml"
@@ -122,7 +122,7 @@ def reproduce(
     jobs: int | None = None,
     threads: int | None = None,
     workdir: str | Path = pipeline.DEFAULT_WORKDIR,
-    progress: Listener = nobody,
+    progress: Listener = silent,
     announce: Callable[["Dataset", Recipe], None] = lambda _data, _recipe: None,
 ) -> Reproduction:
     """Score, select, retrain and check as the recipe says; `data` says where its data set lies.
@@ -131,7 +131,7 @@ def reproduce(
     RecipeError and what the verbs raise.
     """
     if scale not in SCALES:
-        raise registry.unknown("scale", scale, SCALES)
+        raise registry.unknown_name_error("scale", scale, SCALES)
     if scale == "smoke":
         recipe, data = smoke(recipe), "digits"
     if data is None and recipe.source != "digits":

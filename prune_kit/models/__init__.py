@@ -85,6 +85,6 @@ def _family(name: str) -> ModuleType:
             for known in module.NAMES
         ):
             return module
-    raise registry.unknown(
+    raise registry.unknown_name_error(
         "model", name, [f"{n}NAME" if n.endswith(":") else n for n in model_names()], ModelError
     )

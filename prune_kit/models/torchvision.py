@@ -18,7 +18,7 @@ def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
     entry = name.removeprefix("torchvision:")
     known = models.list_models(module=models)
     if entry not in known:
-        raise registry.unknown("torchvision model", entry, known, ModelError)
+        raise registry.unknown_name_error("torchvision model", entry, known, ModelError)
     height, width, channels = shape
     options: dict[str, int] = {"num_classes": classes}
     if entry.startswith("vit"):

@@ -42,7 +42,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
-            raise registry.unknown("schedule", self.schedule, SCHEDULES)
+            raise registry.unknown_name_error("schedule", self.schedule, SCHEDULES)
         limits = {
             "epochs": (1, 100_000),
             "batch_size": (1, 1_000_000),
@@ -66,7 +66,7 @@ class TrainConfig:
         fitted = {}
         for name, value in changes.items():
             if name not in fields:
-                raise registry.unknown("training option", name, fields)
+                raise registry.unknown_name_error("training option", name, fields)
             fitted[name] = _fit(name, value, getattr(self, name))
         return dataclasses.replace(self, **fitted)
 

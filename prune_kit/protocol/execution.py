@@ -87,7 +87,7 @@ def resolve_execution(
     if precision == "auto":
         precision = cpu_precision if device == "cpu" else "bf16"
     if precision not in PRECISIONS:
-        raise registry.unknown("precision", precision, ("auto", *PRECISIONS))
+        raise registry.unknown_name_error("precision", precision, ("auto", *PRECISIONS))
     cores, asked = _cores(), jobs
     if device == "cpu":
         threads = threads or max(cores // max(networks, 1), 1)

@@ -7,7 +7,7 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import Rows
 from prune_kit.data.spec import check_trusted, load_data
 from prune_kit.errors import IdentityError
-from prune_kit.progress import Listener, nobody
+from prune_kit.progress import Listener, silent
 from prune_kit.results.removal import Removal
 from prune_kit.results.selection import Selection
 
@@ -18,7 +18,7 @@ def load_again(
     *,
     image_size: int | None = None,
     trust: bool = False,
-    progress: Listener = nobody,
+    progress: Listener = silent,
 ) -> Dataset:
     """The data set that a file speaks of, from where it was or from a new location, under the labels of the file.
 

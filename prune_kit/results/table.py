@@ -114,7 +114,7 @@ class ScoreTable:
         """
         if by is not None:
             if by not in self.columns:
-                raise registry.unknown("column", by, self.columns, TableError)
+                raise registry.unknown_name_error("column", by, self.columns, TableError)
             return self.columns[by]
         own = [column for column in self.columns.values() if not column.companion]
         if len(own) != 1:

@@ -36,7 +36,7 @@ def retrain_groups(
         )
     unknown = [name for name in baseline if name not in BASELINES]
     if unknown:
-        raise registry.unknown("baseline", unknown[0], BASELINES)
+        raise registry.unknown_name_error("baseline", unknown[0], BASELINES)
     groups: dict[str, dict[int, np.ndarray | None]] = {}
     if "full" in baseline:
         groups[FULL] = dict.fromkeys(seeds)

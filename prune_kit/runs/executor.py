@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prune_kit.progress import Listener, Progress, nobody, remark
+from prune_kit.progress import Listener, Progress, note, silent
 from prune_kit.protocol.execution import Execution, check_threads, resolve_execution
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs, begun_threads, missing
 from prune_kit.runs.processes import EpochListener, work_in_processes
@@ -65,7 +65,7 @@ def execute(
     runs: list[RunInputs],
     requests: list[Request],
     runs_folder: Path,
-    listener: Listener = nobody,
+    listener: Listener = silent,
     labels: list[str] | None = None,
 ) -> Executed:
     """Complete every run with its request; finished ones are only looked up. `labels` say in words which is which.
@@ -96,7 +96,7 @@ def run_tasks(tasks: list[Task], execution: Execution, listener: Listener) -> No
     for.
     """
     jobs, groups = min(execution.jobs, len(tasks)), any(task.networks > 1 for task in tasks)
-    listener(remark("runs on", execution.describe(len(tasks), groups=groups)))
+    listener(note("runs on", execution.describe(len(tasks), groups=groups)))
 
     def tell(number: int, epoch: int, epochs: int, note: str) -> None:
         task = tasks[number]

@@ -10,7 +10,7 @@ import torch
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import RunError, TableError
-from prune_kit.progress import Listener, nobody, remark
+from prune_kit.progress import Listener, note, silent
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import FOLD_THREADS, Execution, resolve_execution
 from prune_kit.protocol.processor import multiplies_bf16
@@ -42,7 +42,7 @@ def complete_folds(
     folds: int,
     sampling: str,
     execution: Execution,
-    progress: Listener = nobody,
+    progress: Listener = silent,
 ) -> Holdout:
     """Train the folds that are not there yet, and give all of them.
 
@@ -59,7 +59,7 @@ def complete_folds(
         holdout.in_work(ratio, group).mkdir(parents=True, exist_ok=True)
     asked, lacking = len(ratios) * folds, sum(len(group) for _, group in groups)
     if 0 < lacking < asked:
-        progress(remark("folds", f"{asked - lacking} of {asked} are there already"))
+        progress(note("folds", f"{asked - lacking} of {asked} are there already"))
     rows = data.rows.training
     sets = {r: held_out_sets(rows, r, folds, seed=seed, sampling=sampling) for r in ratios}
     tasks = []

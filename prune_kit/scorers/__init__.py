@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prune_kit.errors import RunError
-from prune_kit.progress import Listener, Progress, nobody
+from prune_kit.progress import Listener, Progress, silent
 
 if TYPE_CHECKING:
     from prune_kit.protocol.execution import Execution
@@ -40,7 +40,7 @@ class Runs:
     seed: int
     execution: "Execution"
     observe: str = "minibatches"
-    progress: Listener = nobody
+    progress: Listener = silent
     fold_results: "Holdout | None" = None
 
     @property

@@ -28,7 +28,7 @@ _of_pixels: WeakKeyDictionary[Dataset, dict[str, np.ndarray]] = WeakKeyDictionar
 def check_options(space: str) -> None:
     """Raise OptionError unless there is such a space."""
     if space not in SPACES:
-        raise registry.unknown("space", space, SPACES)
+        raise registry.unknown_name_error("space", space, SPACES)
 
 
 def needs(space: str) -> str:

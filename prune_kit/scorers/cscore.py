@@ -45,7 +45,7 @@ def check_options(*, ratios: tuple[int, ...], folds: int, sampling: str) -> None
     if not 1 <= folds <= MOST_RUNS:
         raise OptionError(f"--folds {folds} is out of range; at least 1, at most {MOST_RUNS:,}")
     if sampling not in SAMPLINGS:
-        raise registry.unknown("sampling", sampling, SAMPLINGS)
+        raise registry.unknown_name_error("sampling", sampling, SAMPLINGS)
 
 
 def score(

@@ -37,7 +37,7 @@ STATISTICS = ("running", "calibrated")
 def check_options(bn: str) -> None:
     """Raises OptionError for statistics that there are not."""
     if bn not in STATISTICS:
-        raise registry.unknown("batch norm statistics", bn, STATISTICS)
+        raise registry.unknown_name_error("batch norm statistics", bn, STATISTICS)
 
 
 def score(

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import FileError, RunError
-from prune_kit.progress import remark
+from prune_kit.progress import note
 from prune_kit.runs import recorder, state
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs, missing
 from prune_kit.runs.executor import execute
@@ -169,7 +169,7 @@ def test_several_processes_give_the_bits_of_one(shapes: Dataset, tmp_path: Path)
     )
     assert (alone.trained, several.trained) == (3, 3)
     assert [contents(run) for run in alone.runs] == [contents(run) for run in several.runs]
-    assert events[0] == remark("runs on", "cpu in fp32: 2 networks at once, 1 thread each")
+    assert events[0] == note("runs on", "cpu in fp32: 2 networks at once, 1 thread each")
     assert {(e.what, e.done, e.total) for e in events[1:]} == {  # type: ignore[attr-defined]
         (f"network {s + 1} of 3 (seed {s})", 1, 1) for s in range(3)
     }

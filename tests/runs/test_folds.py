@@ -10,7 +10,7 @@ import pytest
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import FileError, OptionError, RunError, TableError
 from prune_kit.pipeline import score
-from prune_kit.progress import Progress, remark
+from prune_kit.progress import Progress, note
 from prune_kit.protocol import execution as execution_module
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import Execution
@@ -144,7 +144,7 @@ def test_more_folds_train_only_what_is_not_there(shapes, tmp_path):
     assert (
         sum(step.networks for step in heard if step.done == step.total) == 4
     )  # two folds more at two ratios
-    assert heard[0] == remark("folds", "4 of 8 are there already")
+    assert heard[0] == note("folds", "4 of 8 are there already")
     assert same_bits(more, scored(shapes, tmp_path / "anew", folds=4))
     assert same_bits(
         scored(shapes, tmp_path, folds=2, table=more), more

@@ -42,7 +42,7 @@ def list_(
         "recipes": lambda: {name: recipe.load_recipe(name).title for name in recipe.recipe_names()},
     }
     if what not in lists:
-        raise registry.unknown("list", what, lists)
+        raise registry.unknown_name_error("list", what, lists)
     entries = lists[what]()
     Screen(as_json, quiet).result({what: entries}, listing(entries))
 

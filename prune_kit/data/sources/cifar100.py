@@ -5,7 +5,7 @@ Report: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/learning-features-2009
 
 from prune_kit.data.cifar_archives import Form, load_cifar
 from prune_kit.data.dataset import Dataset
-from prune_kit.progress import Listener, nobody
+from prune_kit.progress import Listener, silent
 
 PYTHON = Form(
     folder="cifar-100-python",
@@ -26,6 +26,6 @@ BINARY = Form(
 )
 
 
-def load(location: str, *, image_size: int | None = None, progress: Listener = nobody) -> Dataset:
+def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
     """The photographs in original order. Raises DataError, naming the file that is wrong."""
     return load_cifar(location, (PYTHON, BINARY), name="cifar100")

@@ -4,13 +4,13 @@ Source: UCI Optical Recognition of Handwritten Digits, https://archive.ics.uci.e
 """
 
 from prune_kit.data.dataset import Dataset, from_arrays
-from prune_kit.progress import Listener, nobody
+from prune_kit.progress import Listener, silent
 
 BRIGHTEST = 16
 
 
 def load(
-    location: str = "", *, image_size: int | None = None, progress: Listener = nobody
+    location: str = "", *, image_size: int | None = None, progress: Listener = silent
 ) -> Dataset:
     """The digits; grey values 0 .. 16 are stretched to 0 .. 240, so that they can be seen as pictures."""
     from sklearn.datasets import load_digits

@@ -6,7 +6,7 @@ its table 2.
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.idx import load_idx
-from prune_kit.progress import Listener, nobody
+from prune_kit.progress import Listener, silent
 
 CLASS_NAMES = (
     "T-shirt/top",
@@ -22,6 +22,6 @@ CLASS_NAMES = (
 )
 
 
-def load(location: str, *, image_size: int | None = None, progress: Listener = nobody) -> Dataset:
+def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
     """The clothes in original order. Raises DataError, which names the file, when one is missing or damaged."""
     return load_idx(location, name="fashion-mnist", kept_in="FashionMNIST", class_names=CLASS_NAMES)

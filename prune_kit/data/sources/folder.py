@@ -9,14 +9,14 @@ import numpy as np
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.data.decoded_cache import decoded
 from prune_kit.errors import DataError
-from prune_kit.progress import Listener, nobody
+from prune_kit.progress import Listener, silent
 
 TRAIN, TESTS = "train", ("test", "val")
 
 Files = list[tuple[str, int]]  # path and class, in torchvision's order
 
 
-def load(location: str, *, image_size: int | None = None, progress: Listener = nobody) -> Dataset:
+def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
     """The images of `train/` (and of `test/`, or else `val/`) in DIR, or of the class folders in DIR itself.
 
     Classes and files stand in torchvision's order; other files are ignored as torchvision ignores

@@ -10,12 +10,12 @@ from pathlib import Path
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.named_arrays import from_named_arrays
 from prune_kit.errors import DataError, PruneKitError
-from prune_kit.progress import Listener, nobody
+from prune_kit.progress import Listener, silent
 
 TUPLES = {2: ("x_train", "y_train"), 4: ("x_train", "y_train", "x_test", "y_test")}
 
 
-def load(location: str, *, image_size: int | None = None, progress: Listener = nobody) -> Dataset:
+def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
     """What the function named by `location` returns.
 
     It may return a Dataset, a dictionary of arrays under the names of an npz file, or a tuple

@@ -5,11 +5,11 @@ Paper: LeCun, Bottou, Bengio, Haffner 1998, http://yann.lecun.com/exdb/publis/pd
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.idx import load_idx
-from prune_kit.progress import Listener, nobody
+from prune_kit.progress import Listener, silent
 
 CLASS_NAMES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 
 
-def load(location: str, *, image_size: int | None = None, progress: Listener = nobody) -> Dataset:
+def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
     """The digits in original order. Raises DataError, which names the file, when one is missing or damaged."""
     return load_idx(location, name="mnist", kept_in="MNIST", class_names=CLASS_NAMES)

@@ -14,7 +14,7 @@ import numpy as np
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.named_arrays import NEEDED, OPTIONAL, from_named_arrays
 from prune_kit.errors import DataError
-from prune_kit.progress import Listener, nobody
+from prune_kit.progress import Listener, silent
 from prune_kit.storage.files import UNREADABLE_ARRAY
 
 LARGE_BYTES = 2**30
@@ -23,7 +23,7 @@ LOCAL_HEADER = struct.Struct(
 )  # of a zip archive's member: the lengths of its name and of its extra field
 
 
-def load(location: str, *, image_size: int | None = None, progress: Listener = nobody) -> Dataset:
+def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
     """The arrays of an .npz file, in their order; pickled (object) arrays are refused, unread.
 
     Raises DataError when the file is missing or damaged, or its arrays are not as
