@@ -22,7 +22,7 @@ from prune_kit.runs.processes import EpochListener
 from prune_kit.runs.state import SavedState, State
 from prune_kit.runs.tensor_files import owned, write_tensors
 from prune_kit.storage import files
-from prune_kit.training import allocator, cuda_graphs, images, loop, signals
+from prune_kit.training import allocator, cuda_graphs, images, loop, optimizers, signals
 from prune_kit.training.out_of_memory import is_out_of_memory
 from prune_kit.training.threads import using_threads
 from prune_kit.training.threshold import Watch
@@ -83,7 +83,7 @@ class _Run:
         )
         self.test_labels = torch.from_numpy(data.test.label).to(device)
         self.model = loop.placed(build_model(inputs), device)
-        self.optimizer = loop.optimizer_for(self.model, inputs.config)
+        self.optimizer = optimizers.optimizer_for(self.model, inputs.config)
         self.steps = cuda_graphs.fastest(self.model, self.optimizer, self.training)
         self.logits = torch.empty(
             len(data), data.classes, device=device
@@ -246,17 +246,19 @@ class _Run:
     def _state(self) -> State:
         """All that the run goes on from after this epoch."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            state = self.optimizer.state[parameter]
-            if state.get("momentum_buffer") is not None:
-                tensors[f"momentum.{name}"] = state["momentum_buffer"]
+        kept, values = optimizers.optimizer_state(self.model, self.optimizer)
+        tensors |= kept
         if self.sums_complete:
             tensors |= {
                 "probability_sum": self.probability_sum,
                 "presentations": self.presentations,
             }
         unreached = json.dumps(sorted(self.watch.unreached))  # watched for in every epoch so far
-        return tensors, {"seconds": repr(self.seconds), "unreached": unreached}
+        return tensors, {
+            "seconds": repr(self.seconds),
+            "unreached": unreached,
+            "optimizer": values,
+        }
 
     def _resume(self) -> None:
         """Go on from the state, unless something is missing that only an earlier epoch can give."""
@@ -271,12 +273,9 @@ class _Run:
         ):
             return
         self.model.load_state_dict(_part(tensors, "model."))
-        momentum = _part(tensors, "momentum.")
-        for name, parameter in self.model.named_parameters():
-            if name in momentum:
-                # with the parameter's own memory layout: the fused optimiser reads both as they lie
-                buffer = torch.empty_like(parameter, requires_grad=False).copy_(momentum[name])
-                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+        optimizers.restore_optimizer(
+            self.model, self.optimizer, tensors, metadata.get("optimizer", "")
+        )
         self.sums_complete = self.sums_complete and "probability_sum" in tensors
         if self.sums_complete:
             self.probability_sum.copy_(tensors["probability_sum"])

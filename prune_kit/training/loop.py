@@ -47,18 +47,6 @@ class Training:
         return -(-self.total_steps // len(self.bounds))
 
 
-def optimizer_for(model: nn.Module, config: TrainConfig) -> torch.optim.SGD:
-    """Stochastic gradient descent over all parameters of `model`."""
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        nesterov=config.nesterov,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
-
-
 @dataclass(frozen=True, eq=False)
 class Epoch:
     """What the steps of one epoch take: the `rows` (n,) in their order, the augmentation of each, and each step's rate.
@@ -82,7 +70,7 @@ Steps = Callable[
 
 def train_epoch(
     model: nn.Module,
-    optimizer: torch.optim.SGD,
+    optimizer: torch.optim.Optimizer,
     training: Training,
     epoch: int,
     logits: torch.Tensor | None = None,
@@ -123,7 +111,7 @@ class PlainSteps:
     """Steps one after the other, launched from here. Whole batches go through `compiled`, where that is given."""
 
     model: nn.Module
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     training: Training
     compiled: nn.Module | None = None
 

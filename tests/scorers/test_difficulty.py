@@ -19,7 +19,7 @@ from prune_kit.runs import recorder, state
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs, build_model, missing
 from prune_kit.runs.executor import execute
 from prune_kit.scorers import Runs, difficulty
-from prune_kit.training import images, loop, signals, threshold
+from prune_kit.training import images, loop, optimizers, signals, threshold
 from prune_kit.training.threads import using_threads
 from tests.conftest import ONE_THREAD, TINY, shapes_data
 
@@ -74,7 +74,7 @@ def stopped_at(run: RunInputs, steps: int) -> dict[str, np.ndarray]:
     )
     with using_threads(run.execution.threads):
         model = build_model(run).to(memory_format=torch.channels_last)
-        optimizer = loop.optimizer_for(model, config)
+        optimizer = optimizers.optimizer_for(model, config)
         for epoch in range(1, training.epochs + 1):
             loop.train_epoch(model, optimizer, training, epoch)
         return signals.statistics(loop.sweep(model, pictures, "fp32"), labels)
@@ -125,7 +125,7 @@ def test_dropout_batch_norm_and_all_generators_are_left_alone_while_the_accuracy
     watch = threshold.Watch(watched, training, {0.4, OUT_OF_REACH})
     before = torch.get_rng_state()
     for model, after_step in ((plain, None), (watched, watch.after_step)):
-        optimizer = loop.optimizer_for(model, config)
+        optimizer = optimizers.optimizer_for(model, config)
         for epoch in range(1, 5):
             loop.train_epoch(model, optimizer, training, epoch, after_step=after_step)
         assert all(module.training for module in model.modules())

@@ -6,7 +6,7 @@ from torch import nn
 
 from prune_kit import models
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.training import ensemble, loop, schedule
+from prune_kit.training import ensemble, loop, optimizers, schedule
 from prune_kit.training.images import DeviceImages
 
 N, MEMBERS, EPOCHS, SEEDS = 60, 37, 3, [5, 6, 7]  # no batch size divides 37
@@ -43,7 +43,7 @@ def members() -> torch.Tensor:
 def alone(name: str, config: TrainConfig, place: int) -> nn.Module:
     """The same training by the usual loop."""
     model = network(name, SEEDS[place])
-    optimizer = loop.optimizer_for(model, config)
+    optimizer = optimizers.optimizer_for(model, config)
     steps = schedule.steps_per_epoch(MEMBERS, config.batch_size, drop_last=config.drop_last)
     training = loop.Training(
         pictures(), labels(), members()[place], config, SEEDS[place], EPOCHS * steps, steps, "fp32"
