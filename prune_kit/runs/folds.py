@@ -20,6 +20,7 @@ from prune_kit.runs.executor import Task, run_tasks
 from prune_kit.runs.holdout import IN_WORK, PROBABILITY_CLASSES, Holdout
 from prune_kit.runs.processes import EpochListener
 from prune_kit.runs.recorder import STATE, complete
+from prune_kit.runs.signal_files import write_signals
 from prune_kit.runs.state import SavedState
 from prune_kit.runs.subsets import held_out_sets
 from prune_kit.storage import files
@@ -167,7 +168,7 @@ def _train_group(
     }
     if data.classes <= PROBABILITY_CLASSES:
         arrays["probability"] = logits.softmax(2).to(torch.float16).cpu().numpy()
-    files.write_arrays(holdout.path(ratio, group), arrays)
+    write_signals(holdout.path(ratio, group), arrays)
     shutil.rmtree(holdout.in_work(ratio, group))
     resumed = f", went on after epoch {trained}" if trained else ""
     listener(

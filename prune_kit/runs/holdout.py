@@ -22,11 +22,13 @@ from prune_kit import models, randomness
 from prune_kit.data.dataset import Dataset
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import Execution
-from prune_kit.runs.cache import RunInputs, key_of, read_signal
+from prune_kit.runs.cache import RunInputs, key_of
+from prune_kit.runs.signal_files import array_names, read_signal
 from prune_kit.training import ensemble
 
 FOLD_FORMAT = 1
 IN_WORK = "in-work"
+ARRAYS = ("held_out", "right", "test_accuracy", "seconds")
 PROBABILITY_CLASSES = 100  # with more, the probabilities of the held-out rows would fill disks
 LARGEST_GROUP = {
     "cpu": 4,
@@ -69,13 +71,24 @@ class Holdout:
         return self.runs_folder / key_of(self.inputs)
 
     def kept(self) -> dict[tuple[int, int], tuple[Path, int]]:
-        """Where (ratio, fold) is kept: the file, and its place in it."""
+        """Where (ratio, fold) is kept: the file, and its place in it.
+
+        A file that lacks an array, since it is older than that, counts for nothing.
+        """
         found = {}
         for path in sorted(self.folder.glob("ratio-*-folds-*.npz")):
+            if not self.arrays <= array_names(path):
+                continue
             ratio, group = _group_in(path)
             for place, fold in enumerate(group):
                 found[ratio, fold] = (path, place)
         return found
+
+    @property
+    def arrays(self) -> frozenset[str]:
+        """The arrays that a file of folds holds."""
+        few = self.data.classes <= PROBABILITY_CLASSES
+        return frozenset(ARRAYS) | ({"probability"} if few else frozenset())
 
     def path(self, ratio: int, group: range) -> Path:
         """Where the folds of a group are kept once they are trained."""

@@ -16,9 +16,9 @@ from prune_kit.runs.cache import (
     RunInputs,
     build_model,
     missing,
-    threshold_file,
 )
 from prune_kit.runs.processes import EpochListener
+from prune_kit.runs.signal_files import holds, threshold_file, write_signals
 from prune_kit.runs.state import SavedState, State
 from prune_kit.runs.tensor_files import owned, write_tensors
 from prune_kit.storage import files
@@ -92,11 +92,7 @@ class _Run:
             value for value in request.thresholds if threshold_file(value) in self.lacking
         }
         self.watch = Watch(self.model, self.training, lacking_thresholds)
-        self.last_epoch = (
-            _last_epoch(inputs, request, folder)
-            if "finished.json" in lacking
-            else request.last_epoch
-        )
+        self.last_epoch = _last_epoch(inputs, request, folder, lacking)
         self.epoch, self.seconds = 0, 0.0
         self.resumed = 0  # the epoch from which it goes on
         summed = (len(data), data.classes) if request.minibatches else (0, 0)
@@ -197,7 +193,7 @@ class _Run:
         for threshold, found in self.watch.take(
             at_the_end=self.epoch == self.training.epochs
         ).items():
-            files.write_arrays(self.folder / threshold_file(threshold), found)
+            write_signals(self.folder / threshold_file(threshold), found)
         return presented, loss
 
     def _observe(self) -> None:
@@ -240,8 +236,8 @@ class _Run:
 
     def _write_arrays(self, name: str, arrays: Callable[[], dict[str, np.ndarray]]) -> None:
         path = self.folder / name
-        if not path.is_file():
-            files.write_arrays(path, arrays())
+        if not holds(path, self.request.signals):
+            write_signals(path, arrays())
 
     def _state(self) -> State:
         """All that the run goes on from after this epoch."""
@@ -285,7 +281,7 @@ class _Run:
 
     def _finish(self) -> None:
         path, run = self.folder / "finished.json", RecordedRun(self.inputs, self.folder)
-        if path.is_file() and run.outcome()["epoch"] > self.epoch:
+        if path.is_file() and run.outcome()["epoch"] >= self.epoch:
             return
         correct = run.test("correct", self.epoch)
         steps = min(self.epoch * self.inputs.member_epoch_steps, self.inputs.total_steps)
@@ -298,8 +294,16 @@ class _Run:
         files.write_json(path, outcome, checked=True)
 
 
-def _last_epoch(inputs: RunInputs, request: Request, folder: Path) -> int:
-    """The epoch at which a run ends that has recorded everything: where it found its last threshold, or later."""
+def _last_epoch(inputs: RunInputs, request: Request, folder: Path, lacking: list[str]) -> int:
+    """The epoch at which this training ends: no later than where it has recorded all that it lacks.
+
+    A run that lacks nothing but its outcome ends where it found its last threshold, or later.
+    """
+    if (folder / "finished.json").is_file():
+        made_at = request.files()
+        return max(made_at[name] + name.startswith("minibatch") for name in lacking)
+    if lacking != ["finished.json"]:
+        return request.last_epoch
     steps = [RecordedRun(inputs, folder).reached(threshold)[0] for threshold in request.thresholds]
     epochs = [
         inputs.epochs if step is None else -(-step // inputs.member_epoch_steps) for step in steps
