@@ -198,7 +198,7 @@ def our_parts(
                     "training",
                     lambda e=epoch: loop.train_epoch(model, optimizer, training, e, steps=taken),
                 ),
-                ("sweeps", lambda: loop.sweep(model, pictures, precision, members)),
+                ("sweeps", lambda: loop.evaluate(model, pictures, precision, members)),
             ):
                 synchronise(device)
                 began = time.perf_counter()

@@ -226,13 +226,16 @@ class RecordedRun:
             raise FileError(f"{path} is damaged ({error}). {REMEDY}") from error
         return probability
 
+    def has_model(self, epoch: int) -> bool:
+        """Whether the network after `epoch` was kept."""
+        return (self.folder / f"weights-{epoch:04}.safetensors").is_file()
+
     def model(self, epoch: int) -> nn.Module:
         """The network after `epoch`, on the CPU. Raises RunError if it was not kept."""
-        path = self.folder / f"weights-{epoch:04}.safetensors"
-        if not path.is_file():
+        if not self.has_model(epoch):
             raise RunError(f"the run of seed {self.seed} kept no weights of epoch {epoch}")
         model = build_model(self.inputs)
-        model.load_state_dict(read_tensors(path)[0])
+        model.load_state_dict(read_tensors(self.folder / f"weights-{epoch:04}.safetensors")[0])
         return model
 
     def has(self, name: str) -> bool:

@@ -208,8 +208,8 @@ def _together(
             torch.from_numpy(np.stack(held_out)).to(device),
             test_rows.expand(len(seeds), -1),
         )
-        logits = ensemble.sweep(networks, shown, asked)
-        return logits, ensemble.sweep(networks, test_pictures, tested), time.monotonic() - began
+        logits = ensemble.evaluate(networks, shown, asked)
+        return logits, ensemble.evaluate(networks, test_pictures, tested), time.monotonic() - began
 
 
 def _alone(
@@ -234,8 +234,8 @@ def _alone(
     device, precision = torch.device(holdout.execution.device), holdout.execution.precision
     network = loop.placed(run.model(epochs), device)
     pictures, test_pictures, test_rows = images.of_data(data, device)
-    asked = loop.sweep(network, pictures, precision, torch.from_numpy(rows).to(device))
-    tested = loop.sweep(network, test_pictures, precision, test_rows)
+    asked = loop.evaluate(network, pictures, precision, torch.from_numpy(rows).to(device))
+    tested = loop.evaluate(network, test_pictures, precision, test_rows)
     return asked[None], tested[None], time.monotonic() - began
 
 

@@ -21,7 +21,7 @@ from prune_kit.training import images, loop, optimizers, schedule
 from prune_kit.training.images import DeviceImages, PreparedImages
 
 VECTORS = 64  # numbers: a whole count of the vectors of every CPU
-PERCEPTRON_SWEEP = (
+EVALUATION_BATCH = (
     500  # images of each network at a time, however many networks: the bits depend on it
 )
 
@@ -158,15 +158,15 @@ def train_epoch(
         sgd_step(networks, gradients, config, rate)
 
 
-def sweep(
+def evaluate(
     networks: Stack, pictures: DeviceImages | PreparedImages, rows: Int[torch.Tensor, "G h"]
 ) -> Float[torch.Tensor, "G h C"]:
     """The logits of each network on its own `rows`, float32, in eval mode and without augmentation."""
     networks.template.eval()
     size = (
-        PERCEPTRON_SWEEP
+        EVALUATION_BATCH
         if networks.linear
-        else max(loop.SWEEP_BATCH[rows.device.type] // len(rows), 1)
+        else max(loop.EVALUATION_BATCH[rows.device.type] // len(rows), 1)
     )
     logits_of = _perceptron_logits if networks.linear else _functional_logits
     with torch.inference_mode():

@@ -87,7 +87,7 @@ def test_logits_are_those_before_the_step(shapes: Dataset) -> None:
     config = TINY.changed({"batch_size": 100, "model": "mlp"})
     work = training(shapes, config, shapes.rows.training)
     model = models.build("mlp", shape=shapes.shape, classes=shapes.classes, seed=0)
-    before = loop.sweep(model, work.images, "fp32").clone()
+    before = loop.evaluate(model, work.images, "fp32").clone()
     logits = torch.full((len(shapes), shapes.classes), torch.nan)
     loop.train_epoch(model, optimizers.optimizer_for(model, config), work, 1, logits)
     torch.testing.assert_close(logits, before)
@@ -109,9 +109,9 @@ def test_a_sweep_leaves_batch_norm_alone_and_does_not_depend_on_its_batch(
     model = models.build(TINY.model, shape=shapes.shape, classes=shapes.classes, seed=0)
     loop.train_epoch(model, optimizers.optimizer_for(model, TINY), work, 1)
     state = copy.deepcopy(model.state_dict())
-    whole = loop.sweep(model, work.images, "fp32")
-    monkeypatch.setattr(loop, "SWEEP_BATCH", {"cpu": 10})
-    torch.testing.assert_close(loop.sweep(model, work.images, "fp32"), whole)
+    whole = loop.evaluate(model, work.images, "fp32")
+    monkeypatch.setattr(loop, "EVALUATION_BATCH", {"cpu": 10})
+    torch.testing.assert_close(loop.evaluate(model, work.images, "fp32"), whole)
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
 
 
@@ -126,7 +126,7 @@ def test_a_sweep_goes_on_in_halves_when_memory_runs_out(shapes: Dataset) -> None
                 raise MemoryError
             return batch.flatten(1)[:, :3]
 
-    found = loop.sweep(Greedy(), work.images, "fp32")
+    found = loop.evaluate(Greedy(), work.images, "fp32")
     assert torch.equal(found, work.images.batch(slice(0, 77)).flatten(1)[:, :3])
     assert sizes == [77, 77, 62, 31, 15, 15, 15, 15, 15, 2]
 
@@ -141,7 +141,7 @@ def test_an_example_that_does_not_fit_into_memory_is_an_error(shapes: Dataset) -
     with pytest.raises(
         RunError, match="the clean pass of a single example does not fit into memory"
     ):
-        loop.sweep(Huge(), work.images, "fp32")
+        loop.evaluate(Huge(), work.images, "fp32")
 
 
 def test_other_errors_of_a_sweep_pass(shapes: Dataset) -> None:
@@ -152,7 +152,7 @@ def test_other_errors_of_a_sweep_pass(shapes: Dataset) -> None:
             raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        loop.sweep(Broken(), work.images, "fp32")
+        loop.evaluate(Broken(), work.images, "fp32")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
