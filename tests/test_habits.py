@@ -92,3 +92,18 @@ def test_the_hooks_use_the_tools_of_the_test_extra() -> None:
     for hook in repository["hooks"]:
         assert hook["language"] == "system"
         assert hook["entry"].split()[0] in tools
+
+
+def test_the_citation_names_the_version_and_the_five_papers() -> None:
+    citation = parsed("CITATION.cff")
+    assert citation["cff-version"] == "1.2.0"
+    assert (citation["title"], citation["type"]) == (PROJECT["name"], "software")
+    assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
+    assert citation["message"] and citation["authors"]
+    papers = {paper["url"].rpartition("/")[2]: paper for paper in citation["references"]}
+    assert papers.keys() == {"2107.07075", "2002.03206", "2002.03206v1", "1905.10854", "2003.07422"}
+    for number, paper in papers.items():
+        assert paper["identifiers"] == [{"type": "other", "value": f"arXiv:{number}"}]
+        assert {"type", "title", "authors", "year"} <= paper.keys()
+        assert all(author.keys() == {"family-names", "given-names"} for author in paper["authors"])
+        assert 2000 + int(number[:2]) <= paper["year"] <= 2021  # the year of the version that is cited
