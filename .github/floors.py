@@ -1,4 +1,4 @@
-"""Print the oldest version of every dependency that pyproject.toml allows, one `name==version` a line.
+"""Print the oldest version of every dependency that pyproject.toml allows, one a line.
 
     python .github/floors.py parquet test > floors.txt
     pip install --constraint floors.txt '.[parquet,test]'
