@@ -1,4 +1,4 @@
-"""What is written beside the code: the CI, the hooks, the citation and the changelog say what pyproject.toml says."""
+"""What stands beside the code: CI, hooks, citation and guides agree with pyproject.toml."""
 
 import re
 import subprocess
@@ -79,7 +79,9 @@ def test_the_ci_tests_the_floors_on_the_oldest_python(jobs: dict[str, Any]) -> N
     assert "pytest" in steps
 
 
-def test_the_ci_runs_the_demo_of_the_wheel_and_makes_the_documentation(jobs: dict[str, Any]) -> None:
+def test_the_ci_runs_the_demo_of_the_wheel_and_makes_the_documentation(
+    jobs: dict[str, Any],
+) -> None:
     assert "pip wheel" in steps_of(jobs["wheel"])
     assert "fresh/bin/prune-kit demo" in steps_of(jobs["wheel"])
     assert steps_of(jobs["docs"]) == "make docs"
@@ -106,4 +108,32 @@ def test_the_citation_names_the_version_and_the_five_papers() -> None:
         assert paper["identifiers"] == [{"type": "other", "value": f"arXiv:{number}"}]
         assert {"type", "title", "authors", "year"} <= paper.keys()
         assert all(author.keys() == {"family-names", "given-names"} for author in paper["authors"])
-        assert 2000 + int(number[:2]) <= paper["year"] <= 2021  # the year of the version that is cited
+        assert 2000 + int(number[:2]) <= paper["year"] <= 2021  # that of the version cited
+
+
+def test_the_changelog_knows_the_version() -> None:
+    titles = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert titles[0] == "Unreleased"
+    assert titles[1].split()[0] == PROJECT["version"]
+
+
+def test_the_contributing_guide_adds_everything_in_five_lines() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    recipes = re.findall(r"^### an? (.*)\n\n((?:\d\. .*\n|   .*\n)+)", text, re.MULTILINE)
+    assert [name for name, _ in recipes] == [
+        "score", "rule", "cut", "data source", "family of networks", "format", "optimiser"
+    ]  # fmt: skip
+    for name, lines in recipes:
+        assert len(re.findall(r"^\d\. ", lines, re.MULTILINE)) == 5, name
+
+
+def test_the_places_that_the_contributing_guide_names_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    paths = {path for path in re.findall(r"`([\w./]+/[\w./]*)`", text) if "NAME" not in path}
+    folders = {path.rpartition("/")[0] for path in re.findall(r"`([\w./]+/NAME\.py)`", text)}
+    assert len(paths | folders) > 8
+    assert [
+        path for path in paths | folders if not (ROOT / path).exists() and not list(ROOT.glob(f"*/**/{path}"))
+    ] == []
+    for name in re.findall(r"function of the training wing, `(\w+)`", text):
+        assert any(f"def {name}(" in path.read_text("utf-8") for path in (ROOT / "prune_kit").rglob("*.py"))
