@@ -31,7 +31,7 @@ from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.data.noise import plant
 from prune_kit.data.spec import load_data
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.protocol.execution import Execution, resolve_execution
+from prune_kit.protocol.execution import Execution, ResolvedExecution
 from prune_kit.protocol.processor import cpu_precision
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs
 from prune_kit.runs.recorder import complete
@@ -91,7 +91,7 @@ def noisy(data: Dataset, noise: str, seed: int) -> Dataset:
 
 
 def cross_validated(
-    data: Dataset, config: TrainConfig, execution: Execution, folder: Path
+    data: Dataset, config: TrainConfig, execution: ResolvedExecution, folder: Path
 ) -> np.ndarray:
     """The probabilities (N, C) that the network gives each row when it is trained on the other folds."""
     device = torch.device(execution.device)
@@ -122,8 +122,8 @@ def compared(
     from cleanlab.count import num_label_issues
     from cleanlab.filter import find_label_issues
 
-    execution = resolve_execution(
-        device, networks=1, cpu_precision=cpu_precision(config.model, data.shape)
+    execution = Execution(device=device).resolve(
+        cpu_precision=cpu_precision(config.model, data.shape)
     )
     wrong = data.labels != data.true_labels
     with tempfile.TemporaryDirectory() as folder:
@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, help="append a JSON line per row here")
     asked = parser.parse_args()
-    device = torch.device(resolve_execution(asked.device).device)
+    device = torch.device(Execution(device=asked.device).resolve().device)
     print(
         f"{machine(device)}; {EPOCHS} epochs, {asked.probes:.0%} probes, cross-validation in "
         f"{FOLDS} folds"

@@ -30,8 +30,9 @@ from prune_kit import models
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.spec import load_data
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.protocol.execution import Execution, resolve_execution
+from prune_kit.protocol.execution import Execution, ResolvedExecution
 from prune_kit.runs import folds
+from prune_kit.runs.holdout import Holdout
 from prune_kit.runs.subsets import held_out_sets
 from prune_kit.training import allocator, ensemble, images, loop, optimizers, schedule
 
@@ -79,19 +80,21 @@ def plain(data: Dataset, config: TrainConfig, device: torch.device, networks: in
     return time.perf_counter() - started
 
 
-def ours(data: Dataset, config: TrainConfig, execution: Execution, networks: int) -> float:
+def ours(data: Dataset, config: TrainConfig, execution: ResolvedExecution, networks: int) -> float:
     """Seconds for `networks` folds, trained as `score` trains them, their files included."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         holdout = folds.complete_folds(
-            data,
-            config,
-            0,
-            Path(folder),
-            ratios=(RATIO,),
-            folds=networks,
-            sampling="balanced",
-            execution=execution,
+            Holdout(
+                data,
+                config,
+                seed=0,
+                runs_folder=Path(folder),
+                ratios=(RATIO,),
+                folds=networks,
+                sampling="balanced",
+                execution=execution,
+            )
         )
         holdout.votes()
         return time.perf_counter() - started
@@ -102,7 +105,10 @@ def speed(data: Dataset, model: str, device: str, repeats: int) -> None:
     config = protocol(model, EPOCHS)
     cores = torch.get_num_threads()
     counts = {"plain loop, fp32": 1, "ours, fp32": 4 * cores, "ours, bf16": 4 * cores}
-    where = {name[-4:]: resolve_execution(device, name[-4:], networks=100) for name in counts}
+    where = {
+        name[-4:]: Execution(device=device, precision=name[-4:]).resolve(networks=100)
+        for name in counts
+    }
     contenders: dict[str, Callable[[int], float]] = {
         "plain loop, fp32": lambda n: plain(data, config, torch.device(device), n),
         "ours, fp32": lambda n: ours(data, config, where["fp32"], n),
@@ -189,9 +195,11 @@ def agreement(data: Dataset, device: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for precision, seed in product(("fp32", "bf16"), range(3)):
             holdout = folds.complete_folds(
-                data, config, seed + 100 * (precision == "bf16"), Path(folder), ratios=AGREEMENT_RATIOS,
+                Holdout(
+                data, config, seed=seed + 100 * (precision == "bf16"), runs_folder=Path(folder), ratios=AGREEMENT_RATIOS,
                 folds=AGREEMENT_FOLDS, sampling="balanced",
-                execution=resolve_execution(device, precision, networks=100),
+                execution=Execution(device=device, precision=precision).resolve(networks=100),
+                )
             )  # fmt: skip
             asked, right = holdout.votes()
             scores[precision, seed] = (right / asked).mean(axis=0)
@@ -210,12 +218,16 @@ def agreement(data: Dataset, device: str) -> None:
 
 def paper(data: Dataset, device: str, precision: str) -> None:
     """The paper's MNIST experiment, whole."""
-    execution = resolve_execution(device, precision, networks=len(PAPER_RATIOS) * PAPER_FOLDS)
+    execution = Execution(device=device, precision=precision).resolve(
+        networks=len(PAPER_RATIOS) * PAPER_FOLDS
+    )
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         holdout = folds.complete_folds(
-            data, protocol("mlp", PAPER_EPOCHS), 0, Path(folder), ratios=PAPER_RATIOS, folds=PAPER_FOLDS,
+            Holdout(
+            data, protocol("mlp", PAPER_EPOCHS), seed=0, runs_folder=Path(folder), ratios=PAPER_RATIOS, folds=PAPER_FOLDS,
             sampling="uniform", execution=execution,
+            )
         )  # fmt: skip
         asked, right = holdout.votes()
         print(f"9 ratios x 200 folds x 10 epochs, {precision}: {time.perf_counter() - started:.1f} s, "

@@ -41,7 +41,7 @@ from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.data.spec import load_data
 from prune_kit.errors import PruneKitError
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.protocol.execution import resolve_execution
+from prune_kit.protocol.execution import Execution
 from prune_kit.protocol.processor import cpu_precision
 from prune_kit.training import allocator, cuda_graphs, images, loop, optimizers, schedule
 from prune_kit.training.threads import using_threads
@@ -480,7 +480,7 @@ def main() -> None:
         small = {"epoch": 4, "runs": 4, "rows": 5000}
         vars(given).update({name: small[name] for name in small if getattr(given, name) is None})
     try:
-        given.device = resolve_execution(given.device).device
+        given.device = Execution(device=given.device).resolve().device
         device = torch.device(given.device)
         for name in given.models or ():
             models.build(name, shape=(32, 32, 3), classes=2, seed=0)

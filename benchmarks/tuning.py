@@ -28,7 +28,8 @@ from prune_kit.protocol.defaults import protocol
 from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.table import ScoreTable
 from prune_kit.retraining.grid import options_of
-from prune_kit.retraining.search import SEARCH_SEEDS, VALIDATION, candidates, mean_accuracy
+from prune_kit.retraining.search import candidates, mean_accuracy
+from prune_kit.retraining.tuning import SEARCH_SEEDS, VALIDATION
 
 STEP, LAST = 0.0125, 0.6
 

@@ -147,8 +147,10 @@ def test_the_wheel_holds_the_modules_and_recipes_of_the_tree(wheel: list[str]) -
     tree = {
         str(path.relative_to((ROOT / package).parent))
         for package in PACKAGES
-        for path in (ROOT / package).rglob("*.py")
+        for pattern in ("*.py", "py.typed")
+        for path in (ROOT / package).rglob(pattern)
     }
+    assert {"prune_kit/py.typed", "prune_kit_cli/py.typed"} <= tree
     tree |= {f"prune_kit/recipes/{path.name}" for path in (ROOT / "recipes").glob("*.toml")}
     assert packed == tree
 

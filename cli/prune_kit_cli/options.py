@@ -256,3 +256,7 @@ Baseline = Annotated[
 Budget = Annotated[
     str, typer.Option("--budget", help="steps: as many steps as the full data takes; or epochs.")
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say what would be trained, where, in how much memory; stop."),
+]

@@ -19,7 +19,6 @@ from prune_kit.cleaning.cuts import Cut, Evidence, candidates, scaled
 from prune_kit.cleaning.cuts.probes import LEAST_PROBES
 from prune_kit.data.identity import Rows
 from prune_kit.errors import OptionError, TableError
-from prune_kit.protocol.setup import scored_with
 from prune_kit.results.removal import NO_SUGGESTION, Removal
 from prune_kit.results.table import ScoreColumn, ScoreTable
 
@@ -146,7 +145,7 @@ def judge(
         cut_method=method,
         column=source.name,
         parameters={"remove": remove, "per_class": per_class, "holdout": holdout, "seed": seed},
-        scored_with=source.parameters or scored_with(table),
+        scored_with=source.parameters or table.trained_with,
     )
 
 

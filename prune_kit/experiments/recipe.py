@@ -17,9 +17,12 @@ from prune_kit.data.spec import load_data
 from prune_kit.errors import OptionError, RecipeError
 from prune_kit.experiments.expectation import Expectation, judge, refuse_unknown
 from prune_kit.progress import Listener, silent
+from prune_kit.protocol.execution import Execution
 from prune_kit.results.outcomes import FULL, Outcomes
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
+from prune_kit.retraining.plan import RETRAIN_SEED
+from prune_kit.scoring.plan import DEFAULT_RUNS
 
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
@@ -117,10 +120,7 @@ def reproduce(
     *,
     data: str | None = None,
     scale: str = "full",
-    device: str = "auto",
-    precision: str = "auto",
-    jobs: int | None = None,
-    threads: int | None = None,
+    execution: Execution | None = None,
     workdir: str | Path = pipeline.DEFAULT_WORKDIR,
     progress: Listener = silent,
     announce: Callable[["Dataset", Recipe], None] = lambda _data, _recipe: None,
@@ -142,9 +142,10 @@ def reproduce(
     loaded = load_data(data or recipe.source, progress=progress)
     announce(loaded, recipe)
     where: dict[str, Any] = {
-        "device": device, "precision": precision, "jobs": jobs, "threads": threads, "workdir": workdir,
+        "execution": execution,
+        "workdir": workdir,
         "progress": progress,
-    }  # fmt: skip
+    }
     table = pipeline.score(
         loaded,
         recipe.score["methods"],
@@ -240,10 +241,10 @@ def _parse(path: Path, content: dict[str, Any]) -> Recipe:
             paper=content["paper"],
             source=content["data"]["source"],
             train=config,
-            score={"runs": pipeline.DEFAULT_RUNS, **content["score"]},
+            score={"runs": DEFAULT_RUNS, **content["score"]},
             select=content["select"],
             retrain=content["retrain"],
-            seeds={"score": 0, "retrain": pipeline.RETRAIN_SEED, **content["seeds"]},
+            seeds={"score": 0, "retrain": RETRAIN_SEED, **content["seeds"]},
             expect=tuple(Expectation(**block) for block in blocks),
         )
     except OptionError as error:

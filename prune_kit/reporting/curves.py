@@ -8,7 +8,6 @@ from jaxtyping import Float
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.noise import planted
-from prune_kit.protocol.setup import scored_with, table_runs
 from prune_kit.reporting import limits, plots
 from prune_kit.reporting.blocks import Section, Table, visible
 from prune_kit.results.table import ScoreTable
@@ -78,27 +77,23 @@ def _correct(data: Dataset, table: ScoreTable, runs: Path) -> Float[np.ndarray, 
 
     NaN where a row was never observed; no epoch where a run is not there.
     """
-    from prune_kit.protocol.config import TrainConfig
-    from prune_kit.protocol.execution import Execution
+    from prune_kit.protocol.execution import ResolvedExecution
     from prune_kit.runs.cache import RecordedRun, RunInputs
 
-    settled = scored_with(table)
+    setup = table.setup
     nothing = np.zeros((0, len(data)))
-    if not settled or settled.get("observe") != "minibatches":
+    if setup is None or setup.observe != "minibatches" or setup.precision is None:
         return nothing
     seen = data if table.probe_label is None else planted(data, table.probe_label)
-    config = TrainConfig.of(settled["config"])
-    for device in ("cpu", "cuda:0"):
-        execution = Execution(
-            device=device, precision=settled["precision"], threads=settled["threads"]
+    for device in [setup.device] if setup.device else ["cpu", "cuda"]:
+        execution = ResolvedExecution(
+            device=device, precision=setup.precision, threads=setup.threads or 1
         )
-        recorded = [
-            RecordedRun(inputs, runs / inputs.key)
-            for inputs in (
-                RunInputs(seen, config, settled["seed"] + number, execution)
-                for number in range(table_runs(table))
-            )
+        inputs = [
+            RunInputs(seen, setup.protocol, setup.seed + number, execution)
+            for number in range(table.runs)
         ]
+        recorded = [RecordedRun(one, runs / one.key) for one in inputs]
         epochs = min((_recorded_epochs(run.folder) for run in recorded), default=0)
         if epochs:
             break

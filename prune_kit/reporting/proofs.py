@@ -11,7 +11,8 @@ from prune_kit.reporting.figures.search import fill_panel
 from prune_kit.reporting.figures.sweep import curves_of, reading
 from prune_kit.results.outcomes import FULL, Difference, Outcomes, Summary, is_baseline
 from prune_kit.retraining.grid import Sweep
-from prune_kit.retraining.search import TOP, found_of, goal_of, mean_accuracy, rounds_of
+from prune_kit.retraining.search import mean_accuracy
+from prune_kit.retraining.tuning import TOP, found_of, goal_of, rounds_of
 
 HEADER = (
     "rows",

@@ -3,12 +3,14 @@
 import json
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from prune_kit.data.identity import index_digest
+from prune_kit.protocol.setup import Setup
 from prune_kit.storage import hdf5
 from prune_kit.storage.provenance import now, version
 
@@ -46,7 +48,12 @@ def is_baseline(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One retraining: which selection and seed, rows kept, the last epoch's test accuracy in [0, 1], what it took."""
+    """One retraining: which selection and seed, rows kept, test accuracy, what it took.
+
+    `test_accuracy` is that of the last epoch, in [0, 1]. `config` is JSON: how the network was made
+    (`Setup.values`), the `budget` of the retraining, and a digest of the `rows` trained on. Files
+    of version 0.1.0 hold the protocol's fields beside the others.
+    """
 
     selection: str
     seed: int
@@ -56,6 +63,26 @@ class Outcome:
     epochs: float
     seconds: float
     config: str
+
+    @property
+    def setup(self) -> Setup | None:
+        """How the network was made; None where an older file does not say."""
+        return Setup.of(self._config)
+
+    @property
+    def budget(self) -> str | None:
+        """What all sets had the same number of, "steps" or "epochs"; None in an older file."""
+        return self._config.get("budget")
+
+    @property
+    def rows(self) -> str | None:
+        """The digest of the row numbers trained on; None where an older file does not say."""
+        return self._config.get("rows")
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        config = json.loads(self.config)
+        return config if isinstance(config, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -120,8 +147,15 @@ class Outcomes:
 
         None where it was not retrained, or by an earlier version, which did not say.
         """
-        told = [json.loads(row.config).get("rows") for row in self.rows if row.selection == name]
-        return None if not told or None in told else set(told) == {index_digest(index)}
+        trained = [row.rows for row in self.rows if row.selection == name]
+        if not trained or None in trained:
+            return None
+        return set(trained) == {index_digest(index)}
+
+    @property
+    def latest(self) -> Outcome | None:
+        """The last row, which in a search is of a training in full length; None without rows."""
+        return self.rows[-1] if self.rows else None
 
     def accuracies(self, name: str) -> dict[int, float]:
         """Test accuracy by seed."""

@@ -22,6 +22,7 @@ from prune_kit.data.identity import (
     write_rows,
 )
 from prune_kit.errors import FileError, OptionError
+from prune_kit.protocol.setup import Setup
 from prune_kit.results.selection import DROPPED_NOISY, HELD_OUT_REASON, KEPT, Selection
 from prune_kit.storage import files, hdf5
 from prune_kit.storage.csv_files import csv_text
@@ -92,6 +93,11 @@ class Removal:
         return (
             float(np.float32(self.suspicion[-1])) if len(self.suspicion) else math.nan
         )  # float32, as in the file
+
+    @property
+    def setup(self) -> Setup | None:
+        """How the networks behind its scores were made; None where they come from no network."""
+        return Setup.of(self.scored_with)
 
     @property
     def label(self) -> Int[np.ndarray, "M"]:

@@ -19,6 +19,7 @@ from prune_kit.data.identity import (
     write_rows,
 )
 from prune_kit.errors import FileError
+from prune_kit.protocol.setup import Setup
 from prune_kit.storage import hdf5
 from prune_kit.storage.provenance import now, version
 
@@ -61,6 +62,11 @@ class Selection:
     def dropped(self) -> Int[np.ndarray, "D"]:
         """The training rows that are not kept, ascending. Rows held out as test are in neither list."""
         return np.flatnonzero((self.reason != KEPT) & (self.reason != HELD_OUT_REASON))
+
+    @property
+    def setup(self) -> Setup | None:
+        """How the networks behind its scores were made; None where they come from no network."""
+        return Setup.of(self.scored_with)
 
     @property
     def share(self) -> float:

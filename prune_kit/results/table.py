@@ -12,6 +12,7 @@ import numpy as np
 from prune_kit import registry
 from prune_kit.data.identity import NO_PROBE, TRAIN, Rows, read_rows, write_rows
 from prune_kit.errors import FileError, TableError
+from prune_kit.protocol.setup import Setup
 from prune_kit.results.column_summary import Summary, read_summary, summary_of, write_summary
 from prune_kit.storage import hdf5
 from prune_kit.storage.provenance import now, version
@@ -28,6 +29,7 @@ TRAININGS = (
     "observe",
     "precision",
     "threads",
+    "device",
     "probes",
     "epoch",
 )  # parameters that methods share
@@ -73,6 +75,11 @@ class ScoreColumn:
     def runs(self) -> int:
         """How many runs it averages."""
         return len(self.seeds)
+
+    @property
+    def setup(self) -> Setup | None:
+        """How the networks behind it were made; None where it comes from no network."""
+        return Setup.of(self.parameters)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -130,6 +137,24 @@ class ScoreTable:
         """The range of a column over the training rows, and its hardest examples."""
         column = self.column(by)
         return column.summary or summary_of(column.values, column.harder, self.rows)
+
+    @property
+    def trained_with(self) -> dict[str, Any]:
+        """The parameters of the first column that comes from networks; empty where none does."""
+        return next((c.parameters for c in self.columns.values() if c.setup is not None), {})
+
+    @property
+    def setup(self) -> Setup | None:
+        """How the networks behind the table were made; None where no column comes from networks.
+
+        All columns of a table come from networks that were made alike.
+        """
+        return Setup.of(self.trained_with)
+
+    @property
+    def runs(self) -> int:
+        """How many runs stand behind the widest column."""
+        return max((column.runs for column in self.columns.values()), default=0)
 
     def with_columns(self, columns: Iterable[ScoreColumn]) -> "ScoreTable":
         """The same table with columns added, or replaced by their namesakes."""

@@ -32,7 +32,7 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import index_digest
 from prune_kit.errors import FileError, RunError
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.protocol.execution import Execution
+from prune_kit.protocol.execution import ResolvedExecution
 from prune_kit.runs.signal_files import REMEDY, array_names, holds, read_signal, threshold_file
 from prune_kit.runs.tensor_files import read_tensors
 from prune_kit.storage import files
@@ -55,7 +55,7 @@ class RunInputs:
     data: Dataset
     config: TrainConfig
     seed: int
-    execution: Execution
+    execution: ResolvedExecution
     members: np.ndarray | None = None
     schedule_rows: int | None = None
 
@@ -75,7 +75,7 @@ class RunInputs:
             "seed": self.seed,
             "device": self.execution.device.partition(":")[0],
             "precision": self.execution.precision,
-            "threads": self.execution.settled_threads,
+            "threads": self.execution.recorded_threads,
         }
 
     @cached_property

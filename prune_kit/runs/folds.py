@@ -3,18 +3,13 @@
 import shutil
 import time
 from functools import lru_cache, partial
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from prune_kit.data.dataset import Dataset
-from prune_kit.errors import RunError, TableError
+from prune_kit.errors import RunError
 from prune_kit.progress import Listener, note, silent
-from prune_kit.protocol.config import TrainConfig
-from prune_kit.protocol.execution import FOLD_THREADS, Execution, resolve_execution
-from prune_kit.protocol.processor import multiplies_bf16
-from prune_kit.results.table import ScoreColumn
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs
 from prune_kit.runs.executor import Task, run_tasks
 from prune_kit.runs.holdout import IN_WORK, PROBABILITY_CLASSES, Holdout
@@ -22,7 +17,6 @@ from prune_kit.runs.processes import EpochListener
 from prune_kit.runs.recorder import STATE, complete
 from prune_kit.runs.signal_files import write_signals
 from prune_kit.runs.state import SavedState
-from prune_kit.runs.subsets import held_out_sets
 from prune_kit.storage import files
 from prune_kit.training import allocator, ensemble, images, loop
 from prune_kit.training.images import DeviceImages, PreparedImages
@@ -33,36 +27,22 @@ PREPARED_BYTES = (
 )  # images are normalised once for all folds where that takes no more in each process
 
 
-def complete_folds(
-    data: Dataset,
-    config: TrainConfig,
-    seed: int,
-    runs_folder: Path,
-    *,
-    ratios: tuple[int, ...],
-    folds: int,
-    sampling: str,
-    execution: Execution,
-    progress: Listener = silent,
-) -> Holdout:
+def complete_folds(holdout: Holdout, progress: Listener = silent) -> Holdout:
     """Train the folds that are not there yet, and give all of them.
 
-    Every network passes `config.epochs` times over its own rows. Raises RunError when a training
-    diverges, FileError when the cache cannot be written.
+    Every network passes `holdout.config.epochs` times over its own rows. Raises RunError when a
+    training diverges, FileError when the cache cannot be written.
     """
-    holdout = Holdout(
-        data, config, execution, seed, sampling, ratios, folds, runs_folder.absolute()
-    )
     groups = holdout.groups()
     if groups and not (holdout.folder / "inputs.json").is_file():
         files.write_json(holdout.folder / "inputs.json", holdout.inputs)
     for ratio, group in groups:  # whatever becomes of this command, they stay together
         holdout.in_work(ratio, group).mkdir(parents=True, exist_ok=True)
-    asked, lacking = len(ratios) * folds, sum(len(group) for _, group in groups)
+    asked = len(holdout.ratios) * holdout.folds
+    lacking = sum(len(group) for _, group in groups)
     if 0 < lacking < asked:
         progress(note("folds", f"{asked - lacking} of {asked} are there already"))
-    rows = data.rows.training
-    sets = {r: held_out_sets(rows, r, folds, seed=seed, sampling=sampling) for r in ratios}
+    sets = {ratio: holdout.held_out(ratio) for ratio in holdout.ratios}
     tasks = []
     for ratio, group in groups:
         held_out = [sets[ratio][fold] for fold in group]
@@ -74,53 +54,10 @@ def complete_folds(
             )
         )
     if tasks:
-        run_tasks(tasks, execution, progress)
+        run_tasks(tasks, holdout.execution, progress)
     shutil.rmtree(holdout.folder / IN_WORK, ignore_errors=True)
     _shown.cache_clear()
     return holdout
-
-
-def fold_execution(
-    device: str,
-    precision: str,
-    jobs: int | None,
-    threads: int | None,
-    networks: int,
-    earlier: ScoreColumn | None,
-) -> Execution:
-    """Where `networks` folds train: as many at once as there are cores, as those of an `earlier` column did.
-
-    Left open, the precision is bf16 also on a CPU with matrix units for it: it is 1.4 times as fast
-    there as fp32, and its C-scores agree with those in fp32 as well as those of other seeds do
-    (benchmarks/RESULTS.md).
-
-    Raises TableError when that one was made with another precision, or other threads.
-    """
-    settled = earlier.parameters if earlier else {}
-    if precision == "auto":
-        precision = settled.get("fold_precision") or _open_precision(device)
-    execution = resolve_execution(
-        device, precision, jobs=jobs, networks=networks,
-        threads=settled.get("fold_threads") or FOLD_THREADS if threads is None else threads,
-    )  # fmt: skip
-    for name, now in (("precision", execution.precision), ("threads", execution.settled_threads)):
-        if now and (had := settled.get(f"fold_{name}")) not in (
-            None,
-            now,
-        ):  # a GPU tells of no threads
-            raise TableError(
-                f"the folds of the table were trained with {name} {had}, not {now}. "
-                "Give --fresh to start the table anew, or another --workdir"
-            )
-    return execution
-
-
-def _open_precision(device: str) -> str:
-    return (
-        "bf16"
-        if not resolve_execution(device).device.startswith("cuda") and multiplies_bf16()
-        else "auto"
-    )
 
 
 def _name(ratio: int, group: range) -> str:

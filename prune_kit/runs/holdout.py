@@ -21,9 +21,10 @@ import torch
 from prune_kit import models, randomness
 from prune_kit.data.dataset import Dataset
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.protocol.execution import Execution
+from prune_kit.protocol.execution import ResolvedExecution
 from prune_kit.runs.cache import RunInputs, key_of
 from prune_kit.runs.signal_files import array_names, read_signal
+from prune_kit.runs.subsets import held_out_sets
 from prune_kit.training import ensemble
 
 FOLD_FORMAT = 1
@@ -45,7 +46,7 @@ class Holdout:
 
     data: Dataset
     config: TrainConfig
-    execution: Execution
+    execution: ResolvedExecution
     seed: int
     sampling: str
     ratios: tuple[int, ...]
@@ -178,6 +179,12 @@ class Holdout:
                     group = range(fold, fold + 1)
                 found.append((ratio, group))
         return sorted(found, key=lambda group: (group[1].start, group[0]))
+
+    def held_out(self, ratio: int) -> list[np.ndarray]:
+        """The rows that each of the folds at a ratio does not train on."""
+        return held_out_sets(
+            self.data.rows.training, ratio, self.folds, seed=self.seed, sampling=self.sampling
+        )
 
     def network_seed(self, ratio: int, fold: int) -> int:
         """The seed of one network."""

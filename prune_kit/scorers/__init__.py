@@ -24,7 +24,7 @@ from prune_kit.errors import RunError
 from prune_kit.progress import Listener, Progress, silent
 
 if TYPE_CHECKING:
-    from prune_kit.protocol.execution import Execution
+    from prune_kit.protocol.execution import ResolvedExecution
     from prune_kit.runs.cache import Computed, RecordedRun
     from prune_kit.runs.holdout import Holdout
 
@@ -38,7 +38,7 @@ class Runs:
 
     recorded: "tuple[RecordedRun, ...]"
     seed: int
-    execution: "Execution"
+    execution: "ResolvedExecution"
     observe: str = "minibatches"
     progress: Listener = silent
     fold_results: "Holdout | None" = None

@@ -78,7 +78,7 @@ def provenance(runs: Runs, *, epoch: None, **options: Any) -> dict[str, Any]:
     holdout = runs.holdout
     return {
         "fold_precision": holdout.execution.precision,
-        "fold_threads": holdout.execution.settled_threads,
+        "fold_threads": holdout.execution.recorded_threads,
         "test_accuracy_by_ratio": [
             round(float(value), 6) for value in holdout.test_accuracy().mean(axis=1)
         ],

@@ -13,7 +13,7 @@ from prune_kit import models
 from prune_kit.errors import RunError
 from prune_kit.measures.gradients import norms, plan
 from prune_kit.measures.gradients.norms import data_gradient_norms, per_example_gradient_norms
-from prune_kit.protocol.execution import Execution
+from prune_kit.protocol.execution import ResolvedExecution
 from prune_kit.training import images, out_of_memory
 from tests.conftest import ONE_THREAD, shapes_data
 
@@ -267,7 +267,7 @@ def test_bf16_is_taken_only_where_it_hardly_changes_a_norm(
     model: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = shapes_data()
-    half = Execution(device="cpu", precision="bf16", threads=1, gradient_precision="bf16")
+    half = ResolvedExecution(device="cpu", precision="bf16", threads=1, gradient_precision="bf16")
     exact, arithmetic = data_gradient_norms(model, data, ONE_THREAD)
     assert arithmetic == "fp32"
     monkeypatch.setattr(norms, "BF16_ERROR", 0.0)

@@ -16,7 +16,8 @@ from prune_kit.reporting.proofs import search_section, sweep_section
 from prune_kit.reporting.provenance import provenance_section
 from prune_kit.results.outcomes import Outcome, Outcomes
 from prune_kit.results.table import ScoreTable
-from prune_kit.retraining.search import Goal, Tuning, candidates, with_cells
+from prune_kit.retraining.search import Goal, candidates
+from prune_kit.retraining.tuning import Tuning, with_cells
 from tests.conftest import TINY, shapes_data
 from tests.small_tables import selection_of, table_of
 

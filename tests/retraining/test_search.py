@@ -20,21 +20,23 @@ from prune_kit.reporting.figures.search import draw_tuning
 from prune_kit.results.outcomes import FULL, Outcome, Outcomes
 from prune_kit.retraining.grid import Cell, options_of
 from prune_kit.retraining.search import (
-    FOUND,
-    TOP,
     Goal,
     candidates,
+    mean_accuracy,
+    neighbours,
+    plan,
+    search,
+    stages_of,
+)
+from prune_kit.retraining.tuning import (
+    FOUND,
+    TOP,
     found_of,
     goal_of,
     grid_of,
     is_search,
-    mean_accuracy,
-    neighbours,
-    plan,
     rounds_of,
-    search,
     shortened,
-    stages_of,
     validation_of,
     with_cells,
 )

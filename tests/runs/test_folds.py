@@ -13,12 +13,13 @@ from prune_kit.pipeline import score
 from prune_kit.progress import Progress, note
 from prune_kit.protocol import execution as execution_module
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.protocol.execution import Execution
+from prune_kit.protocol.execution import Execution, ResolvedExecution
 from prune_kit.results.table import ScoreTable
 from prune_kit.runs import folds, state
 from prune_kit.runs.folds import complete_folds
 from prune_kit.runs.holdout import Holdout
 from prune_kit.scorers import cscore
+from prune_kit.scoring.plan import fold_execution
 from tests.conftest import ONE_THREAD, TINY, shapes_data
 
 MLP = TrainConfig(model="mlp", epochs=2, batch_size=16, learning_rate=0.05, schedule="constant")
@@ -32,7 +33,7 @@ def trained(data: Dataset, folder: Path, config: TrainConfig = MLP, **changes: A
         "sampling": "balanced",
         "execution": ONE_THREAD,
     } | changes
-    return complete_folds(data, config, 0, folder, **options)
+    return complete_folds(Holdout(data, config, seed=0, runs_folder=folder, **options))
 
 
 def scored(data: Dataset, workdir: Path, config: TrainConfig = MLP, **options: Any) -> ScoreTable:
@@ -162,23 +163,18 @@ def test_other_ratios_sampling_or_precision_than_the_table_has_are_refused(shape
     with pytest.raises(
         TableError, match="the folds of the table were trained with precision fp32, not bf16"
     ):
-        folds.fold_execution("cpu", "bf16", 1, None, 6, table.columns["cscore"])
+        fold_execution(Execution(precision="bf16", jobs=1), 6, table.columns["cscore"])
     with pytest.raises(
         TableError, match="the folds of the table were trained with threads 1, not 2"
     ):
-        folds.fold_execution("cpu", "auto", 1, 2, 6, table.columns["cscore"])
+        fold_execution(Execution(jobs=1, threads=2), 6, table.columns["cscore"])
 
 
-def test_folds_that_a_cpu_began_may_go_on_on_a_gpu_and_back(shapes, tmp_path, monkeypatch):
-    begun_on_cpu = scored(shapes, tmp_path).columns["cscore"]
+def test_folds_that_a_cpu_began_do_not_go_on_on_a_gpu(shapes, tmp_path, monkeypatch):
+    table = scored(shapes, tmp_path)
     monkeypatch.setattr(execution_module, "_resolve_device", lambda _: "cuda:0")
-    found = folds.fold_execution("cuda", "auto", None, None, 6, begun_on_cpu)
-    assert (found.device, found.precision, found.settled_threads) == ("cuda:0", "fp32", None)
-    begun_on_gpu = replace(
-        begun_on_cpu, parameters=begun_on_cpu.parameters | {"fold_threads": None}
-    )
-    monkeypatch.undo()
-    assert folds.fold_execution("cpu", "auto", None, None, 6, begun_on_gpu).threads == 1
+    with pytest.raises(TableError, match=r"device cuda \(the table has cpu\).*--device cpu"):
+        scored(shapes, tmp_path, folds=4, table=table)
 
 
 def test_no_network_is_asked_about_a_row_that_it_was_trained_on(shapes, tmp_path, monkeypatch):
@@ -278,8 +274,8 @@ def test_an_option_that_does_not_fit_is_refused(shapes, tmp_path, options, told)
 
 
 def test_one_process_trains_one_network_per_core() -> None:
-    found = folds.fold_execution("cpu", "fp32", 2, None, 180, None)
-    assert isinstance(found, Execution)
+    found = fold_execution(Execution(precision="fp32", jobs=2), 180, None)
+    assert isinstance(found, ResolvedExecution)
     assert found.jobs == 2
 
 

@@ -14,9 +14,9 @@ from prune_kit.runs.folds import complete_folds
 from prune_kit.runs.signal_files import array_names
 from prune_kit.storage import files
 from prune_kit.training import signals
-from tests.conftest import ONE_THREAD, TINY
+from tests.conftest import TINY
 from tests.runs.test_cache import count_epochs, record, run_of
-from tests.runs.test_folds import MLP, RATIOS
+from tests.runs.test_folds import trained
 
 REQUEST = Request(3, minibatches=True, test=True, sweeps=frozenset({1, 3}))
 
@@ -133,15 +133,12 @@ def test_a_threshold_that_was_reached_is_watched_for_anew_and_one_that_never_was
 def test_folds_that_lack_an_array_are_trained_again_and_no_others(
     shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = {"ratios": RATIOS, "folds": 3, "sampling": "balanced", "execution": ONE_THREAD}
-    holdout = complete_folds(shapes, MLP, 0, tmp_path, **given)  # type: ignore[arg-type]
+    holdout = trained(shapes, tmp_path)
     whole = {path.name: path.read_bytes() for path in holdout.folder.glob("*.npz")}
     seconds = holdout.seconds
     without(holdout.folder / "ratio-70-folds-0000-0002.npz", "probability")
     told: list[str] = []
-    again = complete_folds(
-        shapes, MLP, 0, tmp_path, progress=lambda step: told.append(step.what), **given
-    )  # type: ignore[arg-type]
+    again = complete_folds(holdout, lambda step: told.append(step.what))
     assert set(told) == {"folds", "runs on", "networks folds 1 to 3 at 70 %"}
     assert again.seconds == seconds
     assert {path.name: path.read_bytes() for path in holdout.folder.glob("*.npz")} == whole

@@ -17,7 +17,7 @@ from prune_kit.pipeline import score
 from prune_kit.progress import Progress
 from prune_kit.runs import recorder, state
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs, build_model, missing
-from prune_kit.runs.executor import execute
+from prune_kit.runs.executor import PlannedRuns, complete_runs
 from prune_kit.runs.observers import Thresholds
 from prune_kit.scorers import Runs, difficulty
 from prune_kit.training import images, loop, optimizers, signals, threshold
@@ -305,7 +305,9 @@ def test_one_run_that_never_gets_there_makes_the_count_unknown_and_is_named(
     assert None not in lower
     slow = run_of(shapes, 2, config=LONG.changed({"learning_rate": 1e-6}))
     request = watching(HARD)
-    recorded = execute([run_of(shapes, 0), run_of(shapes, 1), slow], [request] * 3, tmp_path).runs
+    recorded = complete_runs(
+        PlannedRuns.of([run_of(shapes, 0), run_of(shapes, 1), slow], [request] * 3, tmp_path)
+    ).runs
     said: list[Progress] = []
     runs = Runs(recorded, 0, ONE_THREAD, progress=said.append)
     per_run = difficulty.score(shapes, runs, threshold=HARD)

@@ -14,7 +14,7 @@ from prune_kit.errors import OptionError, TableError
 from prune_kit.measures.gradients import norms
 from prune_kit.measures.gradients.norms import per_example_gradient_norms
 from prune_kit.pipeline import score
-from prune_kit.protocol.execution import resolve_execution
+from prune_kit.protocol.execution import Execution
 from prune_kit.results.table import ScoreTable
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs
 from prune_kit.runs.recorder import complete
@@ -161,8 +161,8 @@ def test_norms_kept_before_the_arithmetic_was_are_still_read(
 
 
 def test_norms_are_taken_in_bf16_only_where_it_was_asked_for_in_so_many_words() -> None:
-    assert resolve_execution("cpu", "auto").gradient_precision == "fp32"
-    assert resolve_execution("cpu", "bf16").gradient_precision == "bf16"
+    assert Execution(device="cpu").resolve().gradient_precision == "fp32"
+    assert Execution(device="cpu", precision="bf16").resolve().gradient_precision == "bf16"
 
 
 def test_a_table_trained_in_bf16_takes_later_norms_in_fp32(shapes: Dataset, tmp_path: Path) -> None:

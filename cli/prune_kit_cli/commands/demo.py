@@ -33,7 +33,7 @@ def demo(
     )
 
     screen = Screen(as_json, quiet)
-    done = _reproduce(screen, recipe.load_recipe(DEMO), None, "full", {}, workdir)
+    done = _reproduce(screen, recipe.load_recipe(DEMO), None, "full", None, workdir)
     half = done.selections["keep 0.5"]
     target = pipeline.export(half, workdir / DEMO / "keep-half.txt", format="txt")
     windows = [f"   {name}: {selection.describe()}" for name, selection in done.selections.items()]

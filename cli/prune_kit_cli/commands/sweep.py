@@ -64,21 +64,26 @@ def sweep(
     Example: prune-kit sweep --by el2n@20 --keep 0.2,0.4,0.6 --offset 0,0.02,0.1 --runs 2
     """
     from prune_kit import pipeline
-    from prune_kit.checks import check_seeds
+    from prune_kit.protocol.execution import Execution
     from prune_kit.reporting.figures.sweep import draw_sweep
     from prune_kit.results.reloading import load_again
-    from prune_kit.retraining.grid import grid
+    from prune_kit.retraining.grid import Sweep, grid
+    from prune_kit.retraining.plan import (
+        RETRAIN_SEED,
+        AskedRetraining,
+        plan_retraining,
+        run_retraining,
+    )
     from prune_kit.storage import lock
-    from prune_kit_cli.parsing import shares, words
+    from prune_kit_cli.parsing import baselines, changes_of, recipe_protocol, shares, words
+    from prune_kit_cli.screen import Screen
+    from prune_kit_cli.views.plan import plan_notes, protocol_note
     from prune_kit_cli.views.sweep import grid_sentence, sweep_json, sweep_table
-    from prune_kit_cli.views.tables import Screen, path_of
+    from prune_kit_cli.views.tables import path_of
     from prune_kit_cli.workdir import (
         SWEEP,
         check_target,
-        execution,
-        protocol,
         read_scores,
-        scored_with,
         tell_chance,
         tell_data,
         tell_replaced,
@@ -86,40 +91,39 @@ def sweep(
 
     screen, target = Screen(as_json, quiet), out or workdir / SWEEP
     check_target(target, "outcomes")
-    check_seeds(runs, seed)
-    where = execution(device, precision, jobs, threads, train)
+    execution = Execution(device=device, precision=precision, jobs=jobs, threads=threads)
+    changes = changes_of(model, train)
+    asked = AskedRetraining(
+        runs=runs,
+        baseline=baselines(baseline),
+        budget=budget,
+        seed=RETRAIN_SEED if seed is None else seed,
+    )
     lock.hold(workdir)
     table = read_scores(workdir, scores)
     own = [name for name, column in table.columns.items() if not column.companion]
     columns = words(by, "--by") if by else own
-    rules, keeps, offsets = (
-        words(rule, "--rule"),
-        shares(keep, "--keep"),
-        shares(offset, "--offset"),
-    )
+    rules = words(rule, "--rule")
+    keeps = shares(keep, "--keep")
+    offsets = shares(offset, "--offset")
     cells, left_out = grid(table, columns, rules, keeps, offsets)
     with screen.progress() as follow:
         loaded = load_again(table.rows, data, trust=trust, progress=follow)
         tell_data(screen, loaded, table.rows)
-        config = protocol(loaded, scored_with(table), recipe, model, train)
-        screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
-        screen.note("grid", grid_sentence(cells, left_out, runs))
-        swept = pipeline.sweep(
+        plan = plan_retraining(
             loaded,
-            table,
-            by=columns,
-            rule=rules,
-            keep=keeps,
-            offset=offsets,
-            runs=runs,
-            baseline=[] if baseline == "none" else [word for word in baseline.split(",") if word],
-            budget=budget,
-            config=config,
-            seed=seed,
-            **where,
+            pipeline.select_cells(table, cells),
+            asked,
+            config=recipe_protocol(recipe),
+            changes=changes,
+            execution=execution,
             workdir=workdir,
-            progress=follow,
         )
+        screen.note("protocol", protocol_note(plan.setup.protocol, budget))
+        screen.note("grid", grid_sentence(cells, left_out, runs))
+        for label, text in plan_notes(plan):
+            screen.note(label, text)
+        swept = Sweep.joined(run_retraining(plan, follow), cells)
     screen.trained(follow.networks)
     tell_replaced(screen, target, swept.outcomes)
     swept.outcomes.write(target)

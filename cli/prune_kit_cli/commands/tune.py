@@ -81,30 +81,32 @@ def tune(
     Example: prune-kit tune --keep 0.4 --goal accuracy
     """
     from prune_kit import pipeline
+    from prune_kit.protocol.execution import Execution
     from prune_kit.reporting.figures.search import draw_tuning
     from prune_kit.results.reloading import load_again
     from prune_kit.results.selection import Selection
-    from prune_kit.retraining import search
+    from prune_kit.retraining.plan import RETRAIN_SEED, AskedRetraining
+    from prune_kit.retraining.search import candidates
+    from prune_kit.retraining.tuning import check_validation, plan_tuning, run_tuning
     from prune_kit.storage import lock
-    from prune_kit_cli.parsing import shares, words
+    from prune_kit_cli.parsing import changes_of, recipe_protocol, shares, words
+    from prune_kit_cli.screen import Screen
+    from prune_kit_cli.views.plan import protocol_note
     from prune_kit_cli.views.search import (
         found_sentence,
-        plan_notes,
         search_table,
         tuning_json,
+        tuning_notes,
         verdicts,
     )
-    from prune_kit_cli.views.tables import Screen, outcome_table, path_of
+    from prune_kit_cli.views.tables import outcome_table, path_of
     from prune_kit_cli.workdir import (
         OUTCOMES,
         SELECTION,
         TUNE,
         TUNE_PICTURE,
         check_target,
-        execution,
-        protocol,
         read_scores,
-        scored_with,
         tell_chance,
         tell_data,
         tell_replaced,
@@ -113,47 +115,42 @@ def tune(
 
     screen, target = Screen(as_json, quiet), out or workdir / SELECTION
     check_target(target, "selection")
-    search.check_effort(runs, validation, seed)
-    where = execution(device, precision, jobs, threads, train)
+    check_validation(validation)
+    execution = Execution(device=device, precision=precision, jobs=jobs, threads=threads)
+    changes = changes_of(model, train)
+    asked = AskedRetraining(runs=runs, budget=budget, seed=RETRAIN_SEED if seed is None else seed)
     lock.hold(workdir)
     table = read_scores(workdir, scores)
-    rules, columns = words(rule, "--rule"), words(by, "--by") if by else None
-    keeps = shares(keep, "--keep") if keep else None
-    offsets = shares(offset, "--offset") if offset else search.OFFSETS
-    cells, chosen_goal, _ = search.candidates(
-        table, goal=goal, by=columns, keep=keeps, offset=offsets, rule=rules
+    among = candidates(
+        table,
+        goal=goal,
+        by=words(by, "--by") if by else None,
+        keep=shares(keep, "--keep") if keep else None,
+        offset=shares(offset, "--offset") if offset else None,
+        rule=words(rule, "--rule"),
     )
     with screen.progress() as follow:
         loaded = load_again(table.rows, data, trust=trust, progress=follow)
         tell_data(screen, loaded, table.rows)
-        config = protocol(loaded, scored_with(table), recipe, model, train)
-        screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
+        plan = plan_tuning(
+            loaded,
+            table,
+            among,
+            asked,
+            validation=validation,
+            config=recipe_protocol(recipe),
+            changes=changes,
+            execution=execution,
+            workdir=workdir,
+        )
+        screen.note("protocol", protocol_note(plan.protocol, budget))
         if target.is_file():
             screen.note(
                 "replaces", f"{path_of(target)}, which holds: {Selection.read(target).describe()}"
             )
-        planned = search.plan(cells, chosen_goal, config.epochs, runs)
-        for name, text in plan_notes(
-            planned, chosen_goal, len(cells), config.epochs, runs, validation
-        ):
-            screen.note(name, text)
-        tuned = pipeline.tune(
-            loaded,
-            table,
-            goal=goal,
-            by=columns,
-            keep=keeps,
-            offset=offsets,
-            rule=rules,
-            validation=validation,
-            runs=runs,
-            budget=budget,
-            config=config,
-            seed=seed,
-            **where,
-            workdir=workdir,
-            progress=follow,
-        )
+        for label, text in tuning_notes(plan):
+            screen.note(label, text)
+        tuned = run_tuning(plan, pipeline.select, follow)
     screen.trained(follow.networks)
     tuned.selection.write(target)
     tuned.validation().write(workdir / TUNE)

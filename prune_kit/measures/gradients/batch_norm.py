@@ -13,7 +13,7 @@ from torch import nn
 from prune_kit import randomness
 from prune_kit.data.dataset import Dataset
 from prune_kit.measures.gradients.copies import working_copy
-from prune_kit.protocol.execution import Execution
+from prune_kit.protocol.execution import ResolvedExecution
 from prune_kit.training import images
 
 BatchNorm = (
@@ -55,7 +55,9 @@ def calibrate(model: nn.Module, batches: Iterable[torch.Tensor]) -> None:
             model.get_submodule(name).get_buffer("running_var").copy_(variance)
 
 
-def calibrate_on_data(model: nn.Module, data: Dataset, execution: Execution, seed: int) -> None:
+def calibrate_on_data(
+    model: nn.Module, data: Dataset, execution: ResolvedExecution, seed: int
+) -> None:
     """`calibrate` by the training rows, unaugmented, in float32, with `model` on the device of `execution`.
 
     The rows are shuffled by `seed`, since those of a folder are sorted by class, and go in equal

@@ -19,7 +19,7 @@ from prune_kit.measures.gradients import fallbacks, plan
 from prune_kit.measures.gradients.copies import working_copy
 from prune_kit.measures.gradients.passage import Unexpected, activation_bytes
 from prune_kit.measures.gradients.plan import Plan
-from prune_kit.protocol.execution import Execution
+from prune_kit.protocol.execution import ResolvedExecution
 from prune_kit.training import images
 from prune_kit.training.allocator import keep_freed_memory
 from prune_kit.training.out_of_memory import activation_budget, halved
@@ -55,7 +55,7 @@ def per_example_gradient_norms(
 
 
 def data_gradient_norms(
-    model: nn.Module, data: Dataset, execution: Execution
+    model: nn.Module, data: Dataset, execution: ResolvedExecution
 ) -> tuple[Float[np.ndarray, "N"], str]:
     """`per_example_gradient_norms` of every row of `data`, float32, as the training would present them unaugmented.
 

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from prune_kit.reporting.figures.comparison import MARKERS, PALETTE
 from prune_kit.results.outcomes import FULL, Outcomes
 from prune_kit.retraining.grid import band
-from prune_kit.retraining.search import Tuning, mean_accuracy
+from prune_kit.retraining.search import mean_accuracy
+from prune_kit.retraining.tuning import Tuning
 from prune_kit.storage import files
 
 ACROSS = 4
