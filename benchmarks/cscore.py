@@ -51,9 +51,9 @@ def protocol(model: str, epochs: int) -> TrainConfig:
 
 def plain(data: Dataset, config: TrainConfig, device: torch.device, networks: int) -> float:
     """Seconds for `networks` networks, one after the other, as anyone would write it."""
-    mean, deviation = images.normalisation(data)
+    mean, std = images.normalisation(data)
     x = (torch.from_numpy(data.images).float() - torch.tensor(mean).float()) / torch.tensor(
-        deviation
+        std
     ).float()
     x, y = x.permute(0, 3, 1, 2).contiguous().to(device), torch.from_numpy(data.labels).to(device)
     started = time.perf_counter()
@@ -150,9 +150,9 @@ def ways(data: Dataset, model: str, device: torch.device, repeats: int, trained_
         loop.train_epoch(trained, optimizers.optimizer_for(trained, config), training, 1)
         return 1 / (time.perf_counter() - started)
 
-    def together(precision: str, count: int, by_hand: bool) -> float:
+    def together(precision: str, count: int, batched_mlp: bool) -> float:
         stacked = ensemble.stack(
-            [network(seed) for seed in range(count)], device, precision, by_hand=by_hand
+            [network(seed) for seed in range(count)], device, precision, batched_mlp=batched_mlp
         )
         members = rows.expand(count, -1)
         started = time.perf_counter()
@@ -163,11 +163,11 @@ def ways(data: Dataset, model: str, device: torch.device, repeats: int, trained_
     batch_norm = any(
         isinstance(layer, torch.nn.BatchNorm2d) for layer in network(0).modules()
     )  # no bf16 in torch.func
-    by_hand = bool(ensemble.perceptron_layers(network(0)))
+    batched_mlp = bool(ensemble.mlp_layers(network(0)))
     for precision in ("fp32", "bf16"):
         tried[f"the usual loop, {precision}"] = lambda p=precision: alone(p)
         for count in (1, 4, 16):
-            if by_hand:
+            if batched_mlp:
                 tried[f"by hand, {count} at once, {precision}"] = lambda p=precision, n=count: (
                     together(p, n, True)
                 )

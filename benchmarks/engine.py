@@ -80,8 +80,8 @@ def loaders(
     """A shuffled, augmenting loader over the training rows, and a plain one."""
     from torchvision import transforms
 
-    mean, deviation = (tuple(constant / 255) for constant in images.normalisation(data))
-    plain = [transforms.ToTensor(), transforms.Normalize(mean, deviation)]
+    mean, std = (tuple(constant / 255) for constant in images.normalisation(data))
+    plain = [transforms.ToTensor(), transforms.Normalize(mean, std)]
     crops = (
         [transforms.RandomCrop(data.shape[0], padding=config.crop_padding)]
         if config.crop_padding
@@ -205,7 +205,7 @@ def our_parts(
                 work()
                 synchronise(device)
                 found[name].append(time.perf_counter() - began)
-    if taken is not None and (remark := cuda_graphs.remark(taken)):
+    if taken is not None and (remark := cuda_graphs.why_slow(taken)):
         print(f"{config.model}, {precision}{remark}")
     medians = {name: statistics.median(seconds[1:]) for name, seconds in found.items()}
     return medians | {"before": found["training"][0] - medians["training"]}

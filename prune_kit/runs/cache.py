@@ -239,13 +239,13 @@ class RecordedRun:
         return model
 
     def has(self, name: str) -> bool:
-        """Whether `once` has kept something under `name`."""
+        """Whether `cached` has kept something under `name`."""
         return (self.folder / f"{name}.npz").is_file()
 
-    def once(self, name: str, compute: Callable[["RecordedRun"], Computed]) -> np.ndarray:
+    def cached(self, name: str, compute: Callable[["RecordedRun"], Computed]) -> np.ndarray:
         """What `compute` gives for this run, kept in its folder under `name`, so that it is computed once.
 
-        Where that is several arrays, `values` is the one returned, and `beside` gives the others.
+        Where that is several arrays, `values` is the one returned, and `extra_array` gives the others.
         """
         path = self.folder / f"{name}.npz"
         if not self.has(name):
@@ -255,8 +255,8 @@ class RecordedRun:
             )
         return files.read_array(path, "values")
 
-    def beside(self, name: str, array: str) -> np.ndarray | None:
-        """Another array that `once` has kept under `name`; None when it was computed without it."""
+    def extra_array(self, name: str, array: str) -> np.ndarray | None:
+        """Another array that `cached` has kept under `name`; None when it was computed without it."""
         path = self.folder / f"{name}.npz"
         return files.read_array(path, array) if array in array_names(path) else None
 

@@ -78,7 +78,7 @@ def _train_group(
         if epoch < of:  # the last is told with what came of it
             listener(epoch, of, note)
 
-    train = _together if holdout.by_hand else _alone
+    train = _together if holdout.batched_mlp else _alone
     with using_threads(holdout.execution.threads):
         logits, test_logits, seconds = train(holdout, ratio, group, held_out, listen)
     before = group.start - holdout.trained_with(group).start

@@ -69,9 +69,9 @@ class Holdout:
         return hash(self.folder)
 
     @cached_property
-    def by_hand(self) -> bool:
+    def batched_mlp(self) -> bool:
         """Whether the networks are plain perceptrons, several of which train at once."""
-        return bool(ensemble.perceptron_layers(self.network(0)))
+        return bool(ensemble.mlp_layers(self.network(0)))
 
     @cached_property
     def group_size(self) -> int:
@@ -80,7 +80,7 @@ class Holdout:
         It depends on the network and the kind of device, on nothing that changes from one command
         to the next.
         """
-        if not self.by_hand:
+        if not self.batched_mlp:
             return 1
         largest = LARGEST_GROUP[self.execution.kind]
         if self.execution.on_cpu:
@@ -106,7 +106,7 @@ class Holdout:
             **common,
             "format": FOLD_FORMAT,
             "sampling": self.sampling,
-            "by_hand": self.by_hand,
+            "by_hand": self.batched_mlp,
         }
         if self.rounded_by_group and not (self.runs_folder / key_of(inputs)).is_dir():
             inputs["group_size"] = self.group_size

@@ -113,7 +113,7 @@ class _Run:
             if last:
                 self._finish()
                 from_state = f", went on after epoch {self.resumed}" if self.resumed else ""
-                note = f"{note}, {self.seconds:.1f} s{from_state}{cuda_graphs.remark(self.steps)}"
+                note = f"{note}, {self.seconds:.1f} s{from_state}{cuda_graphs.why_slow(self.steps)}"
             if self.epoch == self.training.epochs:
                 self.saved.discard()
             ahead = self.training.epochs if self.thresholds.unreached else self.last_epoch

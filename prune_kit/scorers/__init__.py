@@ -62,13 +62,13 @@ class Runs:
             from joblib import Parallel, delayed
 
             results = Parallel(n_jobs=jobs, return_as="generator")(
-                delayed(run.once)(name, compute) for run in lacking
+                delayed(run.cached)(name, compute) for run in lacking
             )
         else:
-            results = (run.once(name, compute) for run in lacking)
+            results = (run.cached(name, compute) for run in lacking)
         for number, _ in enumerate(results, start=1):
             self.progress(Progress(f"scoring {name}", number, len(lacking)))
-        return np.stack([run.once(name, compute) for run in self.recorded])
+        return np.stack([run.cached(name, compute) for run in self.recorded])
 
     def over_epochs(self, name: str, epoch: int, run: "RecordedRun") -> np.ndarray:
         """A signal (T, N) of epochs 1 .. `epoch`, from the minibatches or, where those are observed, clean sweeps."""

@@ -56,7 +56,7 @@ def provenance(runs: Runs, *, epoch: int, bn: str = "running") -> dict[str, Any]
     """The arithmetic of the gradients, "bf16" only where that was close enough: of all runs, or how many had which."""
     words = []
     for run in runs.recorded:
-        word = run.beside(_kept_as(epoch, bn), "arithmetic")
+        word = run.extra_array(_kept_as(epoch, bn), "arithmetic")
         words.append("unrecorded" if word is None else str(word))
     counts = Counter(words)
     mixture = ", ".join(

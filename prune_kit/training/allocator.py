@@ -1,19 +1,25 @@
-"""The C library's allocator, told to keep what a training step frees, since the next step wants it again."""
+"""The C library's allocator keeps what a training step frees, for the next step needs it again."""
 
 import ctypes
 import sys
 from functools import cache
 
-MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of glibc's malloc.h
+# M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of glibc's malloc.h
+MMAP_THRESHOLD = -3
+TRIM_THRESHOLD = -1
 KEPT_BYTES = 2**30
 
 
 @cache
 def keep_freed_memory() -> bool:
-    """Raise glibc's thresholds for this process; say whether it has them (other systems keep their own rules).
+    """Raise glibc's thresholds for this process.
 
-    With the default thresholds glibc returns every large buffer to the kernel when it is freed, and
-    each step faults all of its pages in again.
+    With the default thresholds glibc returns every large buffer to the kernel when it is freed.
+    Each step then faults all of its pages in again.
+
+    Returns
+    -------
+    Whether the C library has these thresholds. Other systems keep their own rules.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,12 +1,11 @@
-"""Steps that a GPU replays: recorded once, so that a small network does not wait for Python to launch each kernel.
+"""Steps that are recorded as a CUDA graph and replayed, so that a GPU does not wait for Python.
 
-One step is hundreds of kernels of a few microseconds. Recorded, as a CUDA graph, it is one call.
-What differs from step to step, the rows, their augmentation and the learning rate, lies on the
-device for the whole epoch, and the recorded step finds its place there by a number that it counts
-on itself. Recording fixes all that Python decides; so two replayed steps are compared with two
-plain ones before any is trusted, and where they differ, or the network cannot be recorded, steps
-are taken plainly. What that cannot find: a network that does otherwise only after more steps than
-two.
+One step is hundreds of kernels of a few microseconds. Recorded, it is one call. The rows, their
+augmentation and the learning rate differ from step to step. They lie on the device for the whole
+epoch, and the recorded step counts a number by which it finds its place there. Recording fixes all
+that Python decides. So two replayed steps are compared with two eager ones before any is trusted.
+Where they differ, or the network cannot be recorded, steps are taken eagerly. A network that does
+otherwise only after more steps than two is not found so.
 """
 
 import logging
@@ -19,61 +18,63 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from prune_kit.training.images import Draws
-from prune_kit.training.loop import Epoch, PlainSteps, Steps, Training
+from prune_kit.training.images import Augmentation
+from prune_kit.training.loop import EagerSteps, Epoch, Steps, Training
 from prune_kit.training.optimizers import NOT_STATE
 
-# plain steps of a whole batch before: libraries choose their kernels, and the optimiser's state
+# eager steps of a whole batch before: libraries choose their kernels, and the optimiser's state
 # comes to be
 WARM_UP = 3
-COMPARED = (
-    2  # two, since the second shows whether gradients are cleared and the number is counted on
-)
+# two steps, for the second shows whether gradients are cleared and the number is counted on
+COMPARED = 2
 TOLERANCE = 0.02  # of the change that the steps make; bf16 rounds by at most 0.004 of a number
 
-Recorder = Callable[
-    [Callable[[], None]], Callable[[], None]
-]  # records a function of no arguments; gives its replay
+# records a function of no arguments; gives its replay
+Recorder = Callable[[Callable[[], None]], Callable[[], None]]
 
 # what an optimiser keeps, by parameter, and by the number of a group of them
 Kept = dict[Any, dict[str, Any]]
 
-_unrecordable: dict[
-    str, str
-] = {}  # networks that could not be recorded in this process, and why: not tried again
+# networks that could not be recorded in this process, and why: they are not tried again
+_unrecordable: dict[str, str] = {}
 
 
 def fastest(model: nn.Module, optimizer: torch.optim.Optimizer, training: Training) -> Steps:
-    """The fastest way to take the steps of a training here: on a GPU that holds the images, replayed; else plainly.
+    """Give the fastest way to take the steps of a training here.
 
-    Compiled first, where the protocol says so.
+    A GPU that holds the images replays them; else they are eager. The network is compiled before,
+    where the protocol says so.
     """
     compiled = (
         cast(nn.Module, torch.compile(model, dynamic=False)) if training.config.compiled else None
     )
-    plain = PlainSteps(model, optimizer, training, compiled)
+    eager = EagerSteps(model, optimizer, training, compiled)
     on_gpu = training.labels.device.type == "cuda"
-    if (
-        training.config.compiled and not on_gpu
-    ):  # torch's compiler warns where there are CUDA's tools and no GPU
+    if training.config.compiled and not on_gpu:
+        # torch's compiler warns where there are CUDA's tools and no GPU
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     replayed = on_gpu and not training.images.streamed
-    return RecordedSteps(plain) if replayed else plain
+    return GraphSteps(eager) if replayed else eager
 
 
-class RecordedSteps:
-    """Takes the steps of a training: most whole batches by replaying, all else as `plain` does.
+class GraphSteps:
+    """Takes the steps of a training: most whole batches by replaying, all else eagerly.
 
     Everything must happen on one stream, that of `own_stream`. The logits of every epoch should go
-    to the same tensor: for another, the step is recorded anew. `refused` says why nothing is
-    replayed, once that is known; else it is "".
+    to the same tensor, for the step is recorded anew for another. `refused` says why nothing is
+    replayed, once that is known; before it is "".
+
+    Parameters
+    ----------
+    eager : takes a step that is not replayed, and the one that is recorded.
+    record : records a step; `cuda_graph` where left out.
     """
 
-    def __init__(self, plain: PlainSteps, record: Recorder | None = None) -> None:
-        training = plain.training
+    def __init__(self, eager: EagerSteps, record: Recorder | None = None) -> None:
+        training = eager.training
         count, device = len(training.members), training.labels.device
         size = training.config.batch_size
-        self.plain, self.record, self.size = plain, record or cuda_graph, size
+        self.eager, self.record, self.size = eager, record or cuda_graph, size
         self.rows = torch.zeros(count, dtype=torch.int64, device=device)
         self.shifts = torch.zeros(2, count, dtype=torch.int64, device=device)
         self.mirror = torch.zeros(count, dtype=torch.bool, device=device)
@@ -88,9 +89,8 @@ class RecordedSteps:
     def __call__(self, epoch: Epoch) -> Iterator[None]:
         """Take the steps of an epoch."""
         self._lay_out(epoch)
-        whole = sum(
-            stop - start == self.size for start, stop in epoch.bounds
-        )  # only the last batch may be another
+        # only the last batch may be of another size
+        whole = sum(stop - start == self.size for start, stop in epoch.bounds)
         following = -1  # the step that the recorded one would take by its own count
         for number in range(len(epoch.bounds)):
             if number < whole and self._can_replay(epoch, number, whole - number):
@@ -100,27 +100,27 @@ class RecordedSteps:
                 self.replay()
                 following = number + 1
             else:
-                self._take_plainly(epoch, number)
+                self._take_eagerly(epoch, number)
                 self.warm_up -= number < whole
             yield
 
     def _lay_out(self, epoch: Epoch) -> None:
         """Copy to where the recorded step looks."""
         self.rows.copy_(epoch.rows)
-        self.shifts.copy_(torch.stack([epoch.draws.down, epoch.draws.right]))
-        self.mirror.copy_(epoch.draws.mirror)
+        self.shifts.copy_(torch.stack([epoch.augmentation.down, epoch.augmentation.right]))
+        self.mirror.copy_(epoch.augmentation.mirror)
         self.rates[: len(epoch.rates)] = torch.tensor(epoch.rates)
         if epoch.logits is not self.logits:
             self.logits, self.replay = epoch.logits, None
 
     def _can_replay(self, epoch: Epoch, number: int, left: int) -> bool:
-        """Whether the next step can be replayed; recorded here, when it is time and enough whole batches are left."""
+        """Whether the next step can be replayed. Records it, when enough whole batches are left."""
         if self.replay is None and not self.refused and self.warm_up <= 0 and left >= COMPARED:
             self._record(epoch, number)
         return self.replay is not None
 
     def _record(self, epoch: Epoch, number: int) -> None:
-        """Record the step and compare it with a plain one; the training is left at `number`, where it was."""
+        """Record the step, and compare it with eager ones. The training stays at `number`."""
         if self._some_weights_are_without_state():
             self.refused = (
                 "its steps cannot be recorded: some weights got no gradient in the first ones"
@@ -130,28 +130,27 @@ class RecordedSteps:
         before, kept = self._copies(rows), self._kept_by_optimizer()
         replay: Callable[[], None] | None = None
         try:
-            with self._same_chance(), _never_waiting(self.rows.device):
+            with self._same_randomness(), _never_waiting(self.rows.device):
                 for compared in range(number, number + COMPARED):
-                    self._take_plainly(epoch, compared)
+                    self._take_eagerly(epoch, compared)
             expected = self._copies(rows)
             alike = _outline(self._kept_by_optimizer()) == _outline(kept)
             self._restore(before, kept)
             if alike:
                 replay = self.record(self._step)
-        except (
-            RuntimeError
-        ) as error:  # any network may do what cannot be recorded, and torch says so in many ways
+        except RuntimeError as error:
+            # any network may do what cannot be recorded, and torch says so in many ways
             self._restore(before, kept)
             self.refused = (
                 f"its steps cannot be recorded: {_first_line(error.__context__ or error)}"
             )
-            _unrecordable[self.plain.training.config.model] = self.refused
+            _unrecordable[self.eager.training.config.model] = self.refused
             return
         if replay is None:
             self.refused = "its steps cannot be recorded: its optimiser counts them in Python"
             return
         self.number.fill_(number)
-        with self._same_chance():
+        with self._same_randomness():
             for _ in range(COMPARED):
                 replay()
         self.refused = _differing(before, expected, self._copies(rows))
@@ -159,12 +158,12 @@ class RecordedSteps:
         if not self.refused:
             self.replay = replay
 
-    def _take_plainly(self, epoch: Epoch, number: int) -> None:
+    def _take_eagerly(self, epoch: Epoch, number: int) -> None:
         start, stop = epoch.bounds[number]
         rows = epoch.rows[start:stop]
-        pixels = self.plain.training.images.of(rows)
-        self.plain.take(
-            pixels, rows, epoch.draws.part(start, stop), epoch.rates[number], self.logits
+        pixels = self.eager.training.images.of(rows)
+        self.eager.take(
+            pixels, rows, epoch.augmentation.part(start, stop), epoch.rates[number], self.logits
         )
 
     def _step(self) -> None:
@@ -172,12 +171,12 @@ class RecordedSteps:
         places = self.number * self.size + self.places
         rows = self.rows.index_select(0, places)
         down, right = self.shifts.index_select(1, places)
-        training = self.plain.training
-        draws = Draws(
+        training = self.eager.training
+        augmentation = Augmentation(
             training.config.crop_padding, down, right, self.mirror.index_select(0, places)
         )
         self.rate.copy_(self.rates.index_select(0, self.number).squeeze(0))
-        self.plain.take(training.images.of(rows), rows, draws, self.rate, self.logits)
+        self.eager.take(training.images.of(rows), rows, augmentation, self.rate, self.logits)
         self.number += 1
 
     def _copies(self, rows: torch.Tensor) -> dict[str, list[torch.Tensor]]:
@@ -190,7 +189,7 @@ class RecordedSteps:
 
     def _restore(self, copies: dict[str, list[torch.Tensor]], kept: Kept) -> None:
         """All but the logits, which the same steps will write again."""
-        state = self.plain.optimizer.state
+        state = self.eager.optimizer.state
         for parameter in state.keys() - kept.keys():
             del state[parameter]
         for key, entry in self._entries().items():
@@ -202,7 +201,7 @@ class RecordedSteps:
 
     def _entries(self) -> Kept:
         """What the optimiser keeps, as it keeps it: by parameter, and by the number of a group."""
-        optimizer = self.plain.optimizer
+        optimizer = self.eager.optimizer
         return {**optimizer.state, **dict(enumerate(optimizer.param_groups))}
 
     def _kept_by_optimizer(self) -> Kept:
@@ -211,16 +210,16 @@ class RecordedSteps:
 
     def _some_weights_are_without_state(self) -> bool:
         """Whether the optimiser keeps tensors for some weights, and none for others."""
-        state = self.plain.optimizer.state
+        state = self.eager.optimizer.state
         kept = [
             any(isinstance(value, torch.Tensor) for value in state.get(parameter, {}).values())
-            for parameter in self.plain.model.parameters()
+            for parameter in self.eager.model.parameters()
         ]
         return any(kept) and not all(kept)
 
     def _changing(self) -> dict[str, list[torch.Tensor]]:
         """The tensors themselves."""
-        model = self.plain.model
+        model = self.eager.model
         by_optimizer: dict[str, list[torch.Tensor]] = {}
         for entry in self._entries().values():
             for name, value in entry.items():
@@ -236,7 +235,7 @@ class RecordedSteps:
         }
 
     @contextmanager
-    def _same_chance(self) -> Iterator[None]:
+    def _same_randomness(self) -> Iterator[None]:
         """What is drawn inside the block, for dropout, is drawn again after it."""
         device = self.rows.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -245,7 +244,10 @@ class RecordedSteps:
 
 @contextmanager
 def _never_waiting(device: torch.device) -> Iterator[None]:
-    """On a GPU, have torch refuse inside the block what waits for it: recording that would fail, and leave traces."""
+    """On a GPU, have torch refuse inside the block what waits for it.
+
+    Recording that would fail, and leave traces.
+    """
     if device.type != "cuda":
         yield
         return
@@ -257,26 +259,28 @@ def _never_waiting(device: torch.device) -> Iterator[None]:
         torch.cuda.set_sync_debug_mode(before)
 
 
-def remark(steps: Steps) -> str:
-    """What a user should know of how the steps were taken: why none was replayed; mostly nothing."""
+def why_slow(steps: Steps) -> str:
+    """Say why no step was replayed, as words behind a note; nothing where steps were."""
     return (
         f", slower than it could be: {steps.refused}"
-        if isinstance(steps, RecordedSteps) and steps.refused
+        if isinstance(steps, GraphSteps) and steps.refused
         else ""
     )
 
 
 def compiler_failure(error: BaseException) -> str:
-    """What the compiler says, if it is its error; else nothing."""
-    from torch._dynamo.exc import (
-        TorchDynamoException,
-    )  # there is no public name for what torch.compile raises
+    """Give what torch's compiler says, if it raised the error; else nothing."""
+    # there is no public name for what torch.compile raises
+    from torch._dynamo.exc import TorchDynamoException
 
     return _first_line(error) if isinstance(error, TorchDynamoException) else ""
 
 
 def cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
-    """Record a step on the current stream, which must not be the default one, without taking it. Gives its replay."""
+    """Record a step without taking it, and give its replay.
+
+    The current stream must not be the default one.
+    """
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
         step()
@@ -285,7 +289,7 @@ def cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
 
 @contextmanager
 def own_stream(device: torch.device) -> Iterator[None]:
-    """On a GPU, do everything inside the block on a stream of its own, as recording asks for."""
+    """On a GPU, do everything inside the block on a stream of its own, as recording requires."""
     if device.type != "cuda":
         yield
         return
@@ -303,7 +307,7 @@ def _stream(device: torch.device) -> torch.cuda.Stream:
 
 
 def _outline(kept: Kept) -> list[dict[str, Any]]:
-    """What an optimiser keeps that replaying leaves as it is: plain values, and which tensors there are."""
+    """What an optimiser keeps that replaying does not change: plain values, and tensors' names."""
     return [
         {
             name: None if isinstance(value, torch.Tensor) else value
@@ -317,13 +321,16 @@ def _outline(kept: Kept) -> list[dict[str, Any]]:
 def _differing(
     before: dict[str, list[torch.Tensor]],
     expected: dict[str, list[torch.Tensor]],
-    found: dict[str, list[torch.Tensor]],
+    replayed: dict[str, list[torch.Tensor]],
 ) -> str:
-    """In words, which kind of numbers the replayed steps changed otherwise; empty where all agree."""
+    """Say which numbers replayed steps changed otherwise; nothing where all agree."""
     for kind, tensors in expected.items():
-        change, error = _distance(before[kind], tensors), _distance(tensors, found[kind])
+        change, error = _distance(before[kind], tensors), _distance(tensors, replayed[kind])
         if error > TOLERANCE * change:
-            return f"replayed, the {kind} end {error:.3g} from where plain steps bring them, a change of {change:.3g}"
+            return (
+                f"replayed, the {kind} end {error:.3g} from where eager steps bring them, a "
+                f"change of {change:.3g}"
+            )
     return ""
 
 

@@ -1,7 +1,7 @@
-"""The images where the training is: uint8 on the device, normalised and augmented a batch at a time.
+"""The images where the training is: uint8 on the device, normalised and augmented by the batch.
 
-Images that the device has no room for stay in the host's memory, and those that this has no room
-for stay in their file; then batches are read ahead of the training, by threads, and copied while it
+Images that the device has no room for stay in the memory of the host. Those that this has no room
+for stay in their file. Then threads read batches ahead of the training, and copy them while it
 computes. The numbers are the same.
 """
 
@@ -21,23 +21,26 @@ from prune_kit.training.out_of_memory import free_bytes
 
 BLOCK = 4096
 ROOM = 0.5  # of the free memory, that images may take up
-READERS, AHEAD = (
-    4,
-    8,
-)  # threads that read, and batches that are read or being read before they are asked for
+READERS = 4  # threads that read
+AHEAD = 8  # batches that are read, or being read, before they are asked for
 
 
 @dataclass(frozen=True, eq=False)
 class DeviceImages:
-    """Images uint8 (N, H, W, C) for a device, with the constants (C,) that normalise them, in units of grey values.
+    """Images for a device, with the constants that normalise them.
 
-    The constants lie on the device, and are those of the full training set, whatever part of it is
-    trained on. The `pixels` lie there too, unless they are `streamed`.
+    The constants are those of the full training set, whatever part of it is trained on.
+
+    Parameters
+    ----------
+    pixels : uint8 (N, H, W, C), on the device unless they are `streamed`.
+    mean, std : (C,) in grey values, on the device.
+    streamed : whether the pixels stay where they are, and only batches come to the device.
     """
 
     pixels: torch.Tensor
     mean: torch.Tensor
-    deviation: torch.Tensor
+    std: torch.Tensor
     streamed: bool = False
 
     @property
@@ -52,7 +55,7 @@ class DeviceImages:
         return self.pixels[rows].to(self.device)
 
     def batches(self, rows: torch.Tensor, bounds: list[tuple[int, int]]) -> Iterator[torch.Tensor]:
-        """`of` for each (start, stop) of `rows`; where they are streamed, the next ones are read meanwhile."""
+        """Yield the pixels of each (start, stop) of `rows`; streamed ones are read ahead."""
         if not self.streamed:
             for start, stop in bounds:
                 yield self.of(rows[start:stop])
@@ -74,8 +77,8 @@ class DeviceImages:
         return self.normalised(self.of(rows))
 
     def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """uint8 (B, H, W, C) to (B, C, H, W) in the constants' type: the mean subtracted, divided by the deviation."""
-        return pixels.to(self.mean.dtype).sub_(self.mean).div_(self.deviation).permute(0, 3, 1, 2)
+        """Subtract the mean and divide by the std: uint8 (B, H, W, C) to float (B, C, H, W)."""
+        return pixels.to(self.mean.dtype).sub_(self.mean).div_(self.std).permute(0, 3, 1, 2)
 
     def prepared(self) -> "PreparedImages":
         """All images normalised now, for trainings that show each of them many times."""
@@ -87,25 +90,32 @@ class DeviceImages:
             images[start : start + BLOCK] = self.batch(slice(start, start + BLOCK))
         return PreparedImages(images)
 
-    def augmented(self, pixels: torch.Tensor, draws: "Draws") -> torch.Tensor:
-        """As `normalised`, each image shifted within its black border and perhaps mirrored, as `draws` says."""
+    def augmented(self, pixels: torch.Tensor, augmentation: "Augmentation") -> torch.Tensor:
+        """Shift each image within a black border, mirror some, and normalise them.
+
+        Parameters
+        ----------
+        pixels : uint8 (B, H, W, C).
+        augmentation : that of these B images.
+
+        Returns
+        -------
+        Float (B, C, H, W), as of `normalised`.
+        """
         count, height, width, channels = pixels.shape
-        padding = draws.padding
+        padding = augmentation.padding
         if padding:
             pixels = functional.pad(pixels, (0, 0, padding, padding, padding, padding))
         steps_down = torch.arange(height, device=pixels.device)
         steps_right = torch.arange(width, device=pixels.device)
-        lines = draws.down[:, None] + steps_down
-        mirrored = torch.where(draws.mirror[:, None], steps_right.flip(0), steps_right)
-        columns = draws.right[:, None] + mirrored
+        lines = augmentation.down[:, None] + steps_down
+        mirrored = torch.where(augmentation.mirror[:, None], steps_right.flip(0), steps_right)
+        columns = augmentation.right[:, None] + mirrored
         _, high, wide, _ = pixels.shape
-        first = (
-            torch.arange(count, device=pixels.device)[:, None] * high
-        )  # the first line of each image
-        places = ((first + lines) * wide)[:, :, None] + columns[:, None, :]
-        chosen = pixels.reshape(-1, channels).index_select(
-            0, places.flatten()
-        )  # three times as fast as pixels[...]
+        first_lines = torch.arange(count, device=pixels.device)[:, None] * high
+        places = ((first_lines + lines) * wide)[:, :, None] + columns[:, None, :]
+        # three times as fast as pixels[...]
+        chosen = pixels.reshape(-1, channels).index_select(0, places.flatten())
         return self.normalised(chosen.view(count, height, width, channels))
 
 
@@ -121,58 +131,78 @@ class PreparedImages:
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
-    """The augmentation of a batch, or of an epoch: shifts (B,) in 0 .. 2 * padding, and who is mirrored (B,)."""
+class Augmentation:
+    """The augmentation of the B images of a batch, or of an epoch.
+
+    Parameters
+    ----------
+    padding : the width of the black border, in pixels.
+    down, right : int (B,) how far each image is shifted, in 0 .. 2 * padding.
+    mirror : bool (B,) whether each is mirrored.
+    """
 
     padding: int
     down: torch.Tensor
     right: torch.Tensor
     mirror: torch.Tensor
 
-    def part(self, start: int, stop: int) -> "Draws":
-        """The draws of one batch."""
-        return Draws(
+    def part(self, start: int, stop: int) -> "Augmentation":
+        """The augmentation of the images from `start` to `stop`."""
+        return Augmentation(
             self.padding, self.down[start:stop], self.right[start:stop], self.mirror[start:stop]
         )
 
 
-def draw(
-    count: int, padding: int, flip: bool, chance: torch.Generator, device: torch.device
-) -> Draws:
-    """Draw the augmentation of `count` images, on the CPU so that it is the same on every device."""
-    down, right = torch.randint(0, 2 * padding + 1, (2, count), generator=chance)
-    mirror = torch.rand(count, generator=chance) < (0.5 if flip else 0.0)
-    return Draws(padding, down.to(device), right.to(device), mirror.to(device))
+def draw_augmentation(
+    count: int, padding: int, flip: bool, rng: torch.Generator, device: torch.device
+) -> Augmentation:
+    """Draw the augmentation of `count` images: on the CPU, so that every device has the same.
+
+    Parameters
+    ----------
+    count : how many images.
+    padding : the width of the black border, in pixels; shifts are in 0 .. 2 * padding.
+    flip : whether half of the images are mirrored; else none is.
+    rng : what it is drawn from.
+    device : where the result lies.
+    """
+    down, right = torch.randint(0, 2 * padding + 1, (2, count), generator=rng)
+    mirror = torch.rand(count, generator=rng) < (0.5 if flip else 0.0)
+    return Augmentation(padding, down.to(device), right.to(device), mirror.to(device))
 
 
 def on_device(
-    images: np.ndarray, mean: np.ndarray, deviation: np.ndarray, device: torch.device
+    images: np.ndarray, mean: np.ndarray, std: np.ndarray, device: torch.device
 ) -> DeviceImages:
-    """Lay images on the device, if they take at most half of its free memory; else they will be streamed.
+    """Lay images on the device, if they take at most half of its free memory; else stream them.
 
     On the CPU a memory-mapped array stays on the disk until a batch reads it.
+
+    Parameters
+    ----------
+    images : uint8 (N, H, W, C).
+    mean, std : (C,) in grey values.
+    device : where batches are needed.
     """
     streamed = images.nbytes > ROOM * free_bytes(device)
     if streamed:
         _read_here_and_there(images)
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "The given NumPy array is not writable"
-        )  # nobody here writes to it
+        # nobody here writes to it
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         pixels = torch.from_numpy(images)
     return DeviceImages(
         pixels=pixels if streamed else pixels.to(device),
         mean=torch.tensor(mean, dtype=torch.float32, device=device),
-        deviation=torch.tensor(deviation, dtype=torch.float32, device=device),
+        std=torch.tensor(std, dtype=torch.float32, device=device),
         streamed=streamed,
     )
 
 
 def _read_here_and_there(images: np.ndarray) -> None:
-    """Where the images are mapped from a file, have the system read no more of it than is asked for.
+    """Have the system read no more of a mapped file than is asked for.
 
-    It would read on behind each row, and drop that again before its turn comes where memory is
-    short.
+    It would read on behind each row. Where memory is short it would drop that before its turn.
     """
     owner: object = images
     while isinstance(owner, np.ndarray):
@@ -182,20 +212,25 @@ def _read_here_and_there(images: np.ndarray) -> None:
 
 
 def of_data(data: Dataset, device: torch.device) -> tuple[DeviceImages, DeviceImages, torch.Tensor]:
-    """The images, the images among which the test examples are, and the rows (M,) of these, all for the device.
+    """Lay the images of a data set where it is trained on.
 
-    Both are normalised by the constants of the training rows.
+    Returns
+    -------
+    The images; those among which the test examples are; and the rows (M,) of the test examples
+    among these. Both are normalised by the constants of the training rows.
     """
     constants = normalisation(data)
-    pictures = on_device(data.images, *constants, device)
-    pool, rows = data.test.pool, torch.from_numpy(data.test.rows).to(device)
-    return pictures, pictures if pool is data.images else on_device(pool, *constants, device), rows
+    images = on_device(data.images, *constants, device)
+    test_rows = torch.from_numpy(data.test.rows).to(device)
+    if data.test.pool is data.images:
+        return images, images, test_rows
+    return images, on_device(data.test.pool, *constants, device), test_rows
 
 
 def normalisation(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (C,) per channel over the training rows, exact, from the counts of the 256 values.
+    """Give the mean and the standard deviation (C,) of each channel over the training rows.
 
-    A channel that is constant gets deviation 1.
+    They are exact: made of the counts of the 256 values. A constant channel gets the deviation 1.
     """
     counts = np.zeros((data.shape[2], 256), dtype=np.int64)
     training = data.rows.training
@@ -205,18 +240,17 @@ def normalisation(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
             count += np.bincount(block[..., channel].ravel(), minlength=256)
     values, total = np.arange(256.0), counts[0].sum()
     mean = counts @ values / total
-    deviation = np.sqrt(np.maximum(counts @ values**2 / total - mean**2, 0))
-    return mean, np.where(deviation > 0, deviation, 1.0)
+    std = np.sqrt(np.maximum(counts @ values**2 / total - mean**2, 0))
+    return mean, np.where(std > 0, std, 1.0)
 
 
 def _read(source: np.ndarray, rows: np.ndarray, pinned: bool) -> torch.Tensor:
-    """Some rows of the images, in memory that a GPU can copy from while it computes, where it is `pinned`.
+    """Read some rows of the images. A GPU can copy from `pinned` memory while it computes.
 
-    By numpy: torch would divide the work among as many threads as there are cores, whatever the
-    training was told.
+    By numpy: torch would divide the work among as many threads as there are cores, however many
+    the training may use.
     """
     pixels = torch.empty(len(rows), *source.shape[1:], dtype=torch.uint8, pin_memory=pinned)
-    np.take(
-        source, rows, axis=0, out=pixels.numpy(), mode="clip"
-    )  # without clip it would be buffered; rows are in range
+    # without clip it would be buffered; rows are in range
+    np.take(source, rows, axis=0, out=pixels.numpy(), mode="clip")
     return pixels

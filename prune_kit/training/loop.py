@@ -1,4 +1,4 @@
-"""The only training loop, and the clean pass that observes a network between epochs."""
+"""The only training loop, and the clean pass that evaluates a network between epochs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from prune_kit import randomness
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.training import images, schedule
-from prune_kit.training.images import DeviceImages, Draws
+from prune_kit.training import schedule
+from prune_kit.training.images import Augmentation, DeviceImages, draw_augmentation
 from prune_kit.training.out_of_memory import halved
 
 EVALUATION_BATCH = {"cpu": 250, "cuda": 2000}  # on a CPU larger ones only take memory
@@ -19,10 +19,18 @@ EVALUATION_BATCH = {"cpu": 250, "cuda": 2000}  # on a CPU larger ones only take 
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """One training: the images and labels (N,) on the device, the `members` (n,) that are trained on, and the protocol.
+    """One training: what it is trained on, and how.
 
-    `total_steps` ends it; `epoch_steps`, the steps of one epoch of the full data, place the
-    schedule's milestones.
+    Parameters
+    ----------
+    images : those of the data, for the device.
+    labels : (N,) on the device.
+    members : (n,) the rows that are trained on, on the device.
+    config : the protocol.
+    seed : of the order, the augmentation and dropout.
+    total_steps : after which it ends, perhaps within an epoch.
+    epoch_steps : the steps of one epoch of the full data, in which milestones are counted.
+    precision : "fp32" or "bf16", that of the arithmetic; weights stay float32.
     """
 
     images: DeviceImages
@@ -49,23 +57,27 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class Epoch:
-    """What the steps of one epoch take: the `rows` (n,) in their order, the augmentation of each, and each step's rate.
+    """What the steps of one epoch take.
 
-    `bounds` are the (start, stop) of the batches, perhaps fewer than would cover the rows. The
-    logits of every example, before the step that uses them, go to its row of `logits` (N, C), where
-    that is given.
+    Parameters
+    ----------
+    rows : (n,) in the order in which they are presented.
+    augmentation : of each of them.
+    bounds : the (start, stop) of each batch; perhaps fewer than would cover the rows.
+    rates : the learning rate of each step.
+    logits : (N, C), where given; the logits of each example, before the step that uses them, go to
+        its row.
     """
 
     rows: torch.Tensor
-    draws: Draws
+    augmentation: Augmentation
     bounds: list[tuple[int, int]]
     rates: list[float]
     logits: torch.Tensor | None
 
 
-Steps = Callable[
-    [Epoch], Iterator[None]
-]  # takes the steps of an epoch, one whenever the next is asked for
+# takes the steps of an epoch, one whenever the next is asked for
+Steps = Callable[[Epoch], Iterator[None]]
 
 
 def train_epoch(
@@ -77,29 +89,40 @@ def train_epoch(
     after_step: Callable[[int], None] | None = None,
     steps: Steps | None = None,
 ) -> int:
-    """Train epoch number `epoch` (1 is the first), and return how many examples were presented.
+    """Train one epoch.
 
-    The order and the augmentation depend on (seed, epoch) alone, so that an epoch can be repeated
-    or resumed at. `logits` are those of `Epoch`. `after_step`, where given, is told the number of
-    finished steps after each; it may look, and must touch nothing. `steps` takes them, `PlainSteps`
-    if none is given.
+    The order and the augmentation depend on the seed and the epoch alone, so an epoch can be
+    repeated, and gone on with.
+
+    Parameters
+    ----------
+    model, optimizer : what is trained, and what changes it.
+    training : on what, and how.
+    epoch : its number; 1 is the first.
+    logits : those of `Epoch`.
+    after_step : is called with the number of finished steps after each. It must change nothing.
+    steps : takes the steps; `EagerSteps` where left out.
+
+    Returns
+    -------
+    How many examples were presented.
     """
     config, device = training.config, training.labels.device
-    draws_from = randomness.generator(training.seed, "epoch", epoch)
+    rng = randomness.generator(training.seed, "epoch", epoch)
     count = len(training.members)
-    order = training.members[torch.randperm(count, generator=draws_from).to(device)]
-    draws = images.draw(count, config.crop_padding, config.flip, draws_from, device)
+    order = training.members[torch.randperm(count, generator=rng).to(device)]
+    augmentation = draw_augmentation(count, config.crop_padding, config.flip, rng, device)
     first_step = (epoch - 1) * len(training.bounds)
     bounds = training.bounds[: training.total_steps - first_step]
     rates = [
         schedule.learning_rate(config, step, training.total_steps, training.epoch_steps)
         for step in range(first_step, first_step + len(bounds))
     ]
-    steps = steps or PlainSteps(model, optimizer, training)
+    steps = steps or EagerSteps(model, optimizer, training)
     model.train()
     with randomness.seeded(training.seed, "dropout", epoch):
         for number, _ in enumerate(
-            steps(Epoch(order, draws, bounds, rates, logits)), start=first_step + 1
+            steps(Epoch(order, augmentation, bounds, rates, logits)), start=first_step + 1
         ):
             if after_step is not None:
                 after_step(number)
@@ -107,8 +130,11 @@ def train_epoch(
 
 
 @dataclass(frozen=True, eq=False)
-class PlainSteps:
-    """Steps one after the other, launched from here. Whole batches go through `compiled`, where that is given."""
+class EagerSteps:
+    """Steps that are launched one after the other.
+
+    Whole batches go through `compiled`, where it is given; what it computes is the `model`.
+    """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -117,10 +143,14 @@ class PlainSteps:
 
     def __call__(self, epoch: Epoch) -> Iterator[None]:
         """Take the steps of an epoch."""
-        pictures = self.training.images.batches(epoch.rows, epoch.bounds)
-        for (start, stop), rate, pixels in zip(epoch.bounds, epoch.rates, pictures, strict=True):
+        batches = self.training.images.batches(epoch.rows, epoch.bounds)
+        for (start, stop), rate, pixels in zip(epoch.bounds, epoch.rates, batches, strict=True):
             self.take(
-                pixels, epoch.rows[start:stop], epoch.draws.part(start, stop), rate, epoch.logits
+                pixels,
+                epoch.rows[start:stop],
+                epoch.augmentation.part(start, stop),
+                rate,
+                epoch.logits,
             )
             yield
 
@@ -128,15 +158,24 @@ class PlainSteps:
         self,
         pixels: torch.Tensor,
         rows: torch.Tensor,
-        draws: Draws,
+        augmentation: Augmentation,
         rate: float | torch.Tensor,
         logits: torch.Tensor | None,
     ) -> None:
-        """One step: on the `pixels` (B, H, W, C) of the `rows` (B,), augmented as `draws` says, at a learning rate."""
+        """Take one step.
+
+        Parameters
+        ----------
+        pixels : uint8 (B, H, W, C), those of the rows.
+        rows : (B,) whose labels count.
+        augmentation : of each of them.
+        rate : the learning rate.
+        logits : those of `Epoch`.
+        """
         training, config = self.training, self.training.config
         augmented = config.crop_padding > 0 or config.flip
         batch = (
-            training.images.augmented(pixels, draws)
+            training.images.augmented(pixels, augmentation)
             if augmented
             else training.images.normalised(pixels)
         )
@@ -211,11 +250,11 @@ def accuracy(model: nn.Module, images: DeviceImages, labels: torch.Tensor, preci
 
 
 def placed(model: nn.Module, device: torch.device) -> nn.Module:
-    """`model` on the device, in channels-last memory, and so that its gradients stay in it.
+    """Lay a network on the device, in channels-last memory, so that its gradients stay in it.
 
-    The gradient of a global average comes in the other layout; through the layers before it, which
-    take their layout from it, a step of a small network would take a tenth longer. The numbers are
-    the same.
+    The gradient of a global average comes in the other layout. The layers before it take their
+    layout from it; so a step of a small network would take a tenth longer. The numbers are the
+    same.
     """
     model = model.to(device).to(memory_format=torch.channels_last)
     for layer in model.modules():
@@ -225,16 +264,15 @@ def placed(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _keep_layout(_: nn.Module, received: tuple[torch.Tensor]) -> None:
-    (images,) = received
-    if (
-        images.requires_grad and images.dim() == 4 and not torch.compiler.is_compiling()
-    ):  # which has its own layouts
-        images.register_hook(lambda g: g.contiguous(memory_format=torch.channels_last))  # type: ignore[no-untyped-call]
+    (maps,) = received
+    # torch's compiler has layouts of its own
+    if maps.requires_grad and maps.dim() == 4 and not torch.compiler.is_compiling():
+        maps.register_hook(lambda g: g.contiguous(memory_format=torch.channels_last))  # type: ignore[no-untyped-call]
 
 
 @contextmanager
 def in_tf32(device: torch.device) -> Iterator[None]:
-    """Let a GPU multiply float32 matrices in TF32 inside the block, as torch has it do for convolutions anyway."""
+    """Let a GPU multiply float32 matrices in TF32 inside the block, as it does for convolutions."""
     before = torch.get_float32_matmul_precision()
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")

@@ -2,7 +2,7 @@
 
     optimizer.<buffer>.<parameter>     a tensor that the optimiser keeps for a parameter
     optimizer_group.<number>.<name>    a tensor that it keeps for a group of parameters
-    momentum.<parameter>               what state files of an earlier layout call the momentum_buffer
+    momentum.<parameter>               the momentum_buffer, in state files of the earlier layout
 
 No buffer is named here: whatever an optimiser keeps is saved, and restored under its own name.
 """

@@ -7,20 +7,26 @@ import torch
 
 from prune_kit.errors import RunError
 
-CPU_BYTES = (
-    2 * 2**30
-)  # for a batch's activations; a constant, since the size of a batch can change the last bits
+# for a batch's activations; a constant, since the size of a batch can change the last bits
+CPU_BYTES = 2 * 2**30
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on a GPU or on the CPU (where torch has no type for it)."""
+    """Whether an exception says that memory ran out, on a GPU or on the CPU.
+
+    On a CPU torch has no type for it; its words are read.
+    """
     return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )
 
 
 def free_bytes(device: torch.device) -> int:
-    """What is free on a GPU, or kept by torch for use; on a CPU, where a file's pages come and go, all there is."""
+    """Give the bytes of memory that a training may count on.
+
+    On a GPU they are what is free, and what torch has reserved and does not use. On a CPU they are
+    all there is, for the pages of files come and go.
+    """
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0] + kept)
@@ -28,9 +34,10 @@ def free_bytes(device: torch.device) -> int:
 
 
 def activation_budget(device: torch.device) -> int:
-    """The bytes that a batch may take: half of what is free on a GPU, 2 GiB of a CPU's memory or half of all there is.
+    """Give the bytes that a batch may take.
 
-    It does not depend on what else runs on a CPU, so that the same inputs give the same bits.
+    On a GPU they are half of what is free; on a CPU 2 GiB, or half of all memory if that is less.
+    The latter does not depend on what else runs there, so the same inputs give the same bits.
     """
     if device.type == "cuda":
         return free_bytes(device) // 2
@@ -39,18 +46,24 @@ def activation_budget(device: torch.device) -> int:
 
 def _all_bytes() -> int:
     """The machine's memory, or what its container leaves to this process; 0 where neither says."""
-    known = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
-    machine = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")] if known else []
+    is_known = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
+    machine = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")] if is_known else []
     return min(
         [*machine, *container_limits(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))], default=0
     )
 
 
 def container_limits(groups: Path, root: Path) -> list[int]:
-    """The limits of the memory groups of a process, in bytes, by both versions of Linux' control groups.
+    """Give the limits of the memory groups of a process, by both versions of Linux' control groups.
 
-    `groups` is its list of them, `root` where they are mounted; in a container its own group is
-    mounted there.
+    Parameters
+    ----------
+    groups : the file that lists the groups of the process.
+    root : where groups are mounted; in a container its own group is mounted there.
+
+    Returns
+    -------
+    The limits in bytes; none where no group has a limit.
     """
     if not groups.is_file():
         return []
@@ -67,9 +80,17 @@ def container_limits(groups: Path, root: Path) -> list[int]:
 
 
 def halved(size: int, error: Exception, what: str) -> int:
-    """The next smaller batch. Raises the `error` unless memory ran out, RunError if one example is too much.
+    """Give half of a batch size, since a batch did not fit into memory.
 
-    `what` is it that does not fit: "the gradient norm".
+    Parameters
+    ----------
+    size : the number of examples that did not fit.
+    error : what was raised.
+    what : what did not fit, in words: "the gradient norm".
+
+    Raises
+    ------
+    RunError when a single example does not fit. The `error` itself, unless memory ran out.
     """
     if not is_out_of_memory(error):
         raise error

@@ -6,17 +6,26 @@ from prune_kit.protocol.config import TrainConfig
 
 
 def steps_per_epoch(rows: int, batch_size: int, *, drop_last: bool) -> int:
-    """How many batches an epoch over `rows` rows has. The one place that knows what happens to the last one.
+    """Give the number of batches of an epoch.
 
-    A last batch of one row joins the batch before it, since batch norm cannot normalise a single
-    row. An epoch has one batch at least, however few the rows.
+    A last batch of one row joins the batch before it, for batch norm cannot normalise a single row.
+
+    Parameters
+    ----------
+    rows : how many rows an epoch passes over.
+    batch_size : how many rows a whole batch has.
+    drop_last : whether a last batch that is not whole is left out.
+
+    Returns
+    -------
+    At least 1, however few the rows.
     """
     full, rest = divmod(rows, batch_size)
     return max(full + (rest > 1 and not drop_last), 1)
 
 
 def batch_bounds(rows: int, batch_size: int, *, drop_last: bool) -> list[tuple[int, int]]:
-    """The (start, stop) of every batch of an epoch."""
+    """Give the (start, stop) of every batch of an epoch; the parameters are `steps_per_epoch`'s."""
     count = steps_per_epoch(rows, batch_size, drop_last=drop_last)
     bounds = [(i * batch_size, min((i + 1) * batch_size, rows)) for i in range(count)]
     if not drop_last or rows < batch_size:
@@ -25,7 +34,15 @@ def batch_bounds(rows: int, batch_size: int, *, drop_last: bool) -> list[tuple[i
 
 
 def learning_rate(config: TrainConfig, step: int, total_steps: int, epoch_steps: int) -> float:
-    """The rate of step `step` (0 .. total_steps - 1); `epoch_steps` are the steps of one epoch of the full data."""
+    """Give the learning rate of a step.
+
+    Parameters
+    ----------
+    config : the protocol, which names the schedule.
+    step : in 0 .. total_steps - 1.
+    total_steps : of the whole protocol.
+    epoch_steps : the steps of one epoch of the full data; milestones are counted in them.
+    """
     if config.schedule == "constant":
         return config.learning_rate
     if config.schedule == "step":

@@ -1,7 +1,7 @@
 """The statistics that scores are made of, from logits and labels. N examples, C classes.
 
-Minibatch signals come free with training (train mode, augmented, logits before the step); sweep
-signals come from a clean pass in eval mode without augmentation. Both have the same names.
+Minibatch signals come free with training: in train mode, augmented, with the logits before the
+step. The others come from a clean pass in eval mode without augmentation. Both have the same names.
 """
 
 import numpy as np
@@ -19,13 +19,23 @@ BLOCK = 65_536
 def statistics(
     logits: Float[torch.Tensor, "N C"], labels: Int[torch.Tensor, "N"]
 ) -> dict[str, np.ndarray]:
-    """All signals of N examples. A row of NaN logits stands for an example that was not observed.
+    """Give all signals of N examples.
 
-    `correct` int8, 1 where the largest logit is the label's, -1 where not observed; `p_label` and
-    `p_max` in [0, 1]; `negative_entropy` sum p log p, in [-log C, 0]; `margin` the label's logit
-    minus the largest other, of any size; `l2_error` || p - onehot(y) ||_2, in [0, sqrt 2];
-    `predicted` int32, the class of the largest logit, -1 where not observed. Float signals are
-    float32, NaN where not observed.
+    Parameters
+    ----------
+    logits : (N, C). A row of NaN stands for an example that was not observed.
+    labels : (N,) the class that each example is given.
+
+    Returns
+    -------
+    Arrays (N,) by name. Floats are float32, NaN where the example was not observed.
+
+    - `correct` int8: 1 where the largest logit is the label's, else 0; -1 where not observed.
+    - `p_label` and `p_max`: the label's and the largest probability, in [0, 1].
+    - `negative_entropy`: sum p log p, in [-log C, 0].
+    - `margin`: the label's logit minus the largest other; any number.
+    - `l2_error`: || p - onehot(y) ||_2, in [0, sqrt 2].
+    - `predicted` int32: the class of the largest logit; -1 where not observed.
     """
     blocks = [
         _block(*block)
@@ -40,7 +50,7 @@ def _block(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, np.ndarray]:
     probability = log_probability.exp()
     predicted = logits.argmax(1)
     observed = ~logits[:, 0].isnan()
-    found = {
+    values = {
         "correct": torch.where(observed, predicted == labels, -1).to(torch.int8),
         "p_label": probability.gather(1, at_label)[:, 0],
         "p_max": probability.max(1).values,
@@ -50,4 +60,4 @@ def _block(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, np.ndarray]:
         "l2_error": (probability - functional.one_hot(labels, logits.shape[1])).norm(dim=1),
         "predicted": torch.where(observed, predicted, -1).to(torch.int32),
     }
-    return {name: value.cpu().numpy() for name, value in found.items()}
+    return {name: value.cpu().numpy() for name, value in values.items()}

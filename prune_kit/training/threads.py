@@ -10,7 +10,7 @@ import torch
 def using_threads(count: int) -> Iterator[None]:
     """Let torch use `count` CPU threads inside the block, and as many as before after it.
 
-    The number changes the order of sums, and so the last bits; the same number gives the same bits.
+    The number changes the order of sums, and so the last bits. The same number gives the same bits.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(count)

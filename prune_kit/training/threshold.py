@@ -1,4 +1,4 @@
-"""When the training accuracy is measured, and on which examples, to find the step that reaches a threshold."""
+"""When the training accuracy is measured, and on which examples, to find when it is reached."""
 
 import torch
 
@@ -10,12 +10,12 @@ SPACING = 10  # between two measurements there are at most a tenth of the steps 
 
 
 def checked_steps(total_steps: int) -> frozenset[int]:
-    """Give the numbers of finished steps after which the accuracy is measured: 1 .. 20, 22, 24, ..., and the last.
+    """Give the numbers of finished steps after which the accuracy is measured.
 
-    They depend on the length of the protocol alone, so that a repeated or resumed run measures at
-    the same ones. There are 60 in the first 800 steps and 110 in 78,000. Each costs as much as
-    SAMPLE / (3 * batch size) steps: under a fifth of the training from some 800 steps of batch 128
-    on. A training that gets there sooner is short.
+    They are 1 .. 20, 22, 24, ..., and the last. They depend on the length of the protocol alone, so
+    that a repeated or resumed run measures at the same ones. There are 60 in the first 800 steps
+    and 110 in 78,000. Each costs as much as SAMPLE / (3 * batch size) steps: under a fifth of the
+    training from some 800 steps of batch 128 on. A training that gets there sooner is short.
     """
     steps, step = {total_steps}, 1
     while step < total_steps:

@@ -322,11 +322,11 @@ def test_several_arrays_are_kept_under_one_name_and_an_older_file_lacks_the_othe
 ) -> None:
     run = record(run_of(shapes), Request(1), runs_folder)
     values, words = np.arange(3.0), np.array("in words")
-    assert run.once("both", lambda _: {"values": values, "how": words}).tolist() == [0, 1, 2]
-    assert run.once("both", lambda _: values + 1).tolist() == [0, 1, 2]
-    assert str(run.beside("both", "how")) == "in words"
-    assert run.once("one", lambda _: values).tolist() == [0, 1, 2]
-    assert run.beside("one", "how") is None
+    assert run.cached("both", lambda _: {"values": values, "how": words}).tolist() == [0, 1, 2]
+    assert run.cached("both", lambda _: values + 1).tolist() == [0, 1, 2]
+    assert str(run.extra_array("both", "how")) == "in words"
+    assert run.cached("one", lambda _: values).tolist() == [0, 1, 2]
+    assert run.extra_array("one", "how") is None
 
 
 def test_a_damaged_state_is_refused_by_name(shapes: Dataset, runs_folder: Path) -> None:

@@ -17,7 +17,7 @@ from prune_kit.protocol.config import TrainConfig
 from prune_kit.runs import recorder
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs
 from prune_kit.training import cuda_graphs, loop, optimizers
-from prune_kit.training.cuda_graphs import RecordedSteps
+from prune_kit.training.cuda_graphs import GraphSteps
 from tests.conftest import ONE_THREAD, TINY
 from tests.training.tape import tape
 from tests.training.test_loop import training
@@ -51,8 +51,8 @@ def trained(
     work = replace(work, total_steps=work.total_steps - cut)
     model = model or models.build(config.model, shape=data.shape, classes=data.classes, seed=0)
     optimizer = optimizers.optimizer_for(model, config)
-    plain = loop.PlainSteps(model, optimizer, work)
-    steps: loop.Steps = RecordedSteps(plain, tape) if recorded else plain
+    plain = loop.EagerSteps(model, optimizer, work)
+    steps: loop.Steps = GraphSteps(plain, tape) if recorded else plain
     logits, told, kept = torch.empty(len(data), data.classes), list[int](), []
     for epoch in range(1, EPOCHS + 1):
         logits.fill_(torch.nan)
@@ -69,7 +69,7 @@ def test_replayed_steps_train_the_same_network(
     config = TINY.changed(changes)
     expected, their_logits, their_steps, _ = trained(shapes, config, recorded=False, cut=cut)
     found, logits, told, steps = trained(shapes, config, recorded=True, cut=cut)
-    assert isinstance(steps, RecordedSteps)
+    assert isinstance(steps, GraphSteps)
     assert (steps.refused, steps.replay is None) == ("", False)
     assert told == their_steps
     for name, values in expected.items():
@@ -81,15 +81,15 @@ def test_most_steps_are_replayed_and_none_is_missing(
     shapes: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    take = loop.PlainSteps.take
+    take = loop.EagerSteps.take
 
     def counted(
-        self: loop.PlainSteps, pixels: torch.Tensor, rows: torch.Tensor, *rest: object
+        self: loop.EagerSteps, pixels: torch.Tensor, rows: torch.Tensor, *rest: object
     ) -> None:
         sizes.append(len(rows))
         take(self, pixels, rows, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop.PlainSteps, "take", counted)
+    monkeypatch.setattr(loop.EagerSteps, "take", counted)
     _, logits, told, _ = trained(shapes, TINY, recorded=True)
     assert told == list(range(1, 5 * EPOCHS + 1))
     # to warm up, the fourth, behind which there is no second to compare, to compare with, and what
@@ -116,7 +116,7 @@ def test_dropout_draws_in_replayed_steps_what_it_draws_in_plain_ones(shapes: Dat
     network = Dropping()
     expected, *_ = trained(shapes, TINY, recorded=False, model=copy.deepcopy(network))
     found, _, _, steps = trained(shapes, TINY, recorded=True, model=network)
-    assert isinstance(steps, RecordedSteps) and steps.refused == ""
+    assert isinstance(steps, GraphSteps) and steps.refused == ""
     for name, values in expected.items():
         torch.testing.assert_close(found[name], values, rtol=1e-5, atol=1e-6, msg=name)
 
@@ -149,7 +149,7 @@ class Asking(nn.Module):
 @pytest.mark.parametrize(
     ("network", "reason"),
     [
-        (Counting, "replayed, the .* end .* from where plain steps"),
+        (Counting, "replayed, the .* end .* from where eager steps"),
         (Asking, "cannot be recorded: .*capt"),
     ],
 )
@@ -160,13 +160,13 @@ def test_what_cannot_be_replayed_is_trained_plainly_and_says_why(
     model = network()
     expected, their_logits, *_ = trained(shapes, TINY, recorded=False, model=copy.deepcopy(model))
     found, logits, told, steps = trained(shapes, TINY, recorded=True, model=model)
-    assert isinstance(steps, RecordedSteps) and steps.replay is None
+    assert isinstance(steps, GraphSteps) and steps.replay is None
     assert told == list(range(1, 5 * EPOCHS + 1))
     assert re.search(reason, steps.refused)
     *_, again = trained(shapes, TINY, recorded=True, model=network())
-    assert isinstance(again, RecordedSteps)
+    assert isinstance(again, GraphSteps)
     if network is Asking:  # is not tried again in this process
-        assert RecordedSteps(steps.plain, tape).refused == steps.refused == again.refused
+        assert GraphSteps(steps.eager, tape).refused == steps.refused == again.refused
         for name, values in expected.items():
             assert torch.equal(found[name], values)
         torch.testing.assert_close(logits, their_logits, rtol=0, atol=0, equal_nan=True)
@@ -176,14 +176,14 @@ def test_a_network_with_weights_that_get_no_gradient_is_trained_plainly(shapes: 
     network = Dropping()
     network.register_parameter("unused", nn.Parameter(torch.ones(3)))
     _, _, told, steps = trained(shapes, TINY, recorded=True, model=network)
-    assert isinstance(steps, RecordedSteps) and "got no gradient" in steps.refused
+    assert isinstance(steps, GraphSteps) and "got no gradient" in steps.refused
     assert told == list(range(1, 5 * EPOCHS + 1))
 
 
 def test_short_epochs_are_never_recorded(shapes: Dataset) -> None:
     config = TINY.changed({"batch_size": 40})
     _, _, told, steps = trained(shapes, config, recorded=True)
-    assert isinstance(steps, RecordedSteps) and steps.replay is None and steps.refused == ""
+    assert isinstance(steps, GraphSteps) and steps.replay is None and steps.refused == ""
     assert told == list(range(1, 2 * EPOCHS + 1))
 
 
@@ -195,12 +195,12 @@ def test_a_run_with_replayed_steps_records_the_same(
     )
     run = RunInputs(shapes, TINY, 0, ONE_THREAD)
     recorder.complete(run, everything, tmp_path / "plain", lambda *_: None)
-    made: list[RecordedSteps] = []
+    made: list[GraphSteps] = []
 
     def recorded(
         model: nn.Module, optimizer: torch.optim.Optimizer, work: loop.Training
     ) -> loop.Steps:
-        made.append(RecordedSteps(loop.PlainSteps(model, optimizer, work), tape))
+        made.append(GraphSteps(loop.EagerSteps(model, optimizer, work), tape))
         return made[-1]
 
     monkeypatch.setattr(cuda_graphs, "fastest", recorded)
@@ -226,7 +226,7 @@ def test_why_steps_are_not_replayed_is_told_at_the_end(
     monkeypatch.setattr(
         cuda_graphs,
         "fastest",
-        lambda *given: RecordedSteps(loop.PlainSteps(*given), fails),  # type: ignore[arg-type]
+        lambda *given: GraphSteps(loop.EagerSteps(*given), fails),  # type: ignore[arg-type]
     )
     told: list[str] = []
     run = RunInputs(shapes, TINY, 0, ONE_THREAD)
@@ -292,8 +292,8 @@ def on_gpu(
         )
         model = loop.placed(model, device)
         optimizer = optimizers.optimizer_for(model, config)
-        plain = loop.PlainSteps(model, optimizer, work)
-        steps: loop.Steps = RecordedSteps(plain) if recorded else plain
+        plain = loop.EagerSteps(model, optimizer, work)
+        steps: loop.Steps = GraphSteps(plain) if recorded else plain
         for epoch in range(1, EPOCHS + 1):
             loop.train_epoch(model, optimizer, work, epoch, steps=steps)
         return torch.cat([p.detach().flatten() for p in model.parameters()]).cpu(), steps
@@ -312,7 +312,7 @@ def test_a_gpu_replays_the_steps_of_a_training(shapes: Dataset, name: str, preci
     )
     expected, _ = on_gpu(shapes, config, copy.deepcopy(network), precision, recorded=False)
     found, steps = on_gpu(shapes, config, network, precision, recorded=True)
-    assert isinstance(steps, RecordedSteps)
+    assert isinstance(steps, GraphSteps)
     assert (steps.refused, steps.replay is None) == ("", False)
     torch.testing.assert_close(
         found, expected, rtol=1e-2, atol=1e-2 if precision == "bf16" else 1e-3
@@ -326,6 +326,6 @@ def test_a_gpu_trains_plainly_what_cannot_be_recorded_and_then_records_another(
     torch.manual_seed(0)
     asking = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Unflatten(1, (1, 8, 8)), Asking())
     _, steps = on_gpu(shapes, TINY, asking, "fp32", recorded=True)
-    assert isinstance(steps, RecordedSteps) and "cannot be recorded" in steps.refused
+    assert isinstance(steps, GraphSteps) and "cannot be recorded" in steps.refused
     _, steps = on_gpu(shapes, TINY.changed({"model": "mlp"}), Dropping(), "fp32", recorded=True)
-    assert isinstance(steps, RecordedSteps) and steps.replay is not None
+    assert isinstance(steps, GraphSteps) and steps.replay is not None

@@ -53,9 +53,9 @@ def alone(name: str, config: TrainConfig, place: int) -> nn.Module:
     return model
 
 
-def together(name: str, config: TrainConfig, by_hand: bool = True) -> ensemble.Stack:
+def together(name: str, config: TrainConfig, batched_mlp: bool = True) -> ensemble.StackedModels:
     stacked = ensemble.stack(
-        [network(name, seed) for seed in SEEDS], torch.device("cpu"), by_hand=by_hand
+        [network(name, seed) for seed in SEEDS], torch.device("cpu"), batched_mlp=batched_mlp
     )
     for epoch in range(1, EPOCHS + 1):
         ensemble.train_epoch(stacked, pictures(), labels(), members(), SEEDS, config, epoch)
@@ -63,11 +63,13 @@ def together(name: str, config: TrainConfig, by_hand: bool = True) -> ensemble.S
 
 
 @pytest.mark.parametrize("changes", CHANGES, ids=str)
-@pytest.mark.parametrize(("name", "by_hand"), [("mlp", True), ("mlp", False), ("convnet", True)])
-def test_each_member_equals_the_same_network_trained_alone(name, by_hand, changes):
+@pytest.mark.parametrize(
+    ("name", "batched_mlp"), [("mlp", True), ("mlp", False), ("convnet", True)]
+)
+def test_each_member_equals_the_same_network_trained_alone(name, batched_mlp, changes):
     config = PLAIN.changed({"model": name, **changes})
-    stacked = together(name, config, by_hand)
-    assert bool(stacked.linear) == (name == "mlp" and by_hand)
+    stacked = together(name, config, batched_mlp)
+    assert bool(stacked.linear) == (name == "mlp" and batched_mlp)
     for place in range(len(SEEDS)):
         model = alone(name, config, place)
         for kept, values in (
@@ -78,9 +80,11 @@ def test_each_member_equals_the_same_network_trained_alone(name, by_hand, change
                 torch.testing.assert_close(kept[key][place], value.detach(), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize(("name", "by_hand"), [("mlp", True), ("mlp", False), ("convnet", True)])
-def test_what_they_say_equals_a_clean_pass_of_each(name, by_hand):
-    stacked = together(name, PLAIN.changed({"model": name}), by_hand)
+@pytest.mark.parametrize(
+    ("name", "batched_mlp"), [("mlp", True), ("mlp", False), ("convnet", True)]
+)
+def test_what_they_say_equals_a_clean_pass_of_each(name, batched_mlp):
+    stacked = together(name, PLAIN.changed({"model": name}), batched_mlp)
     rows = members()
     found = ensemble.evaluate(stacked, pictures(), rows)
     assert found.dtype == torch.float32
@@ -117,8 +121,8 @@ def test_bf16_arithmetic_stays_near_and_parameters_stay_float32():
     ],
 )
 def test_only_plain_perceptrons_are_done_by_hand(model):
-    assert ensemble.perceptron_layers(model) == ()
-    assert ensemble.perceptron_layers(network("mlp", 0)) == ("1", "3", "5")
+    assert ensemble.mlp_layers(model) == ()
+    assert ensemble.mlp_layers(network("mlp", 0)) == ("1", "3", "5")
 
 
 @pytest.mark.parametrize("size", [1, 2])

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from prune_kit.data.dataset import from_arrays
 from prune_kit.randomness import generator
 from prune_kit.training import images
-from prune_kit.training.images import Draws, draw, normalisation, of_data, on_device
+from prune_kit.training.images import (
+    Augmentation,
+    draw_augmentation,
+    normalisation,
+    of_data,
+    on_device,
+)
 from tests.conftest import shapes_data
 
 CPU = torch.device("cpu")
@@ -20,23 +26,23 @@ def test_normalisation_is_the_mean_and_deviation_of_the_training_rows_alone() ->
     images = chance.integers(0, 256, (50, 5, 7, 3)).astype(np.uint8)
     data = from_arrays(images, np.arange(50) % 2, name="d", spec="d")
     training = images[data.rows.role == 0].astype(np.float64)
-    mean, deviation = normalisation(data)
+    mean, std = normalisation(data)
     np.testing.assert_allclose(mean, training.mean(axis=(0, 1, 2)), rtol=1e-12)
-    np.testing.assert_allclose(deviation, training.std(axis=(0, 1, 2)), rtol=1e-9)
+    np.testing.assert_allclose(std, training.std(axis=(0, 1, 2)), rtol=1e-9)
 
 
 def test_a_constant_channel_is_divided_by_one() -> None:
     images = np.full((20, 4, 4), 7, dtype=np.uint8)
     images[:, 0, 0] = 7
-    mean, deviation = normalisation(from_arrays(images, np.arange(20) % 2, name="d", spec="d"))
-    assert (mean[0], deviation[0]) == (7, 1)
+    mean, std = normalisation(from_arrays(images, np.arange(20) % 2, name="d", spec="d"))
+    assert (mean[0], std[0]) == (7, 1)
 
 
 def test_a_batch_is_normalised_pixel_by_pixel() -> None:
     data = shapes_data()
-    mean, deviation = normalisation(data)
-    batch = on_device(data.images, mean, deviation, CPU).batch(torch.tensor([3, 0]))
-    expected = (data.images[[3, 0]].astype(np.float64) - mean) / deviation
+    mean, std = normalisation(data)
+    batch = on_device(data.images, mean, std, CPU).batch(torch.tensor([3, 0]))
+    expected = (data.images[[3, 0]].astype(np.float64) - mean) / std
     np.testing.assert_allclose(batch.numpy(), expected.transpose(0, 3, 1, 2), rtol=1e-5, atol=1e-6)
 
 
@@ -53,31 +59,31 @@ def test_augmentation_equals_padding_cropping_and_mirroring_one_image_at_a_time(
     images = (
         np.random.default_rng(seed).integers(0, 256, (9, height, width, channels)).astype(np.uint8)
     )
-    draws = draw(5, padding, True, generator(seed, "test"), CPU)
+    augmentation = draw_augmentation(5, padding, True, generator(seed, "test"), CPU)
     rows = torch.tensor([8, 0, 3, 3, 1])
     pictures = on_device(images, np.zeros(channels), np.ones(channels), CPU)
-    found = pictures.augmented(pictures.of(rows), draws).numpy()
+    found = pictures.augmented(pictures.of(rows), augmentation).numpy()
     for position, row in enumerate(rows.tolist()):
         padded = np.pad(images[row], ((padding, padding), (padding, padding), (0, 0)))
-        down, right = int(draws.down[position]), int(draws.right[position])
+        down, right = int(augmentation.down[position]), int(augmentation.right[position])
         crop = padded[down : down + height, right : right + width]
-        if draws.mirror[position]:
+        if augmentation.mirror[position]:
             crop = crop[:, ::-1]
         np.testing.assert_array_equal(found[position], crop.transpose(2, 0, 1))
 
 
 def test_draws_reach_every_shift_and_mirror_half_of_the_images() -> None:
-    draws = draw(4000, 2, True, generator(0, "test"), CPU)
-    assert set(draws.down.tolist()) == set(draws.right.tolist()) == {0, 1, 2, 3, 4}
-    assert draws.mirror.float().mean().item() == pytest.approx(0.5, abs=0.03)
-    assert not draw(4000, 2, False, generator(0, "test"), CPU).mirror.any()
+    augmentation = draw_augmentation(4000, 2, True, generator(0, "test"), CPU)
+    assert set(augmentation.down.tolist()) == set(augmentation.right.tolist()) == {0, 1, 2, 3, 4}
+    assert augmentation.mirror.float().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert not draw_augmentation(4000, 2, False, generator(0, "test"), CPU).mirror.any()
 
 
 def test_a_part_of_the_draws_is_that_part() -> None:
-    draws = draw(10, 1, True, generator(0, "test"), CPU)
-    part = draws.part(2, 5)
-    assert isinstance(part, Draws)
-    assert part.down.tolist() == draws.down[2:5].tolist()
+    augmentation = draw_augmentation(10, 1, True, generator(0, "test"), CPU)
+    part = augmentation.part(2, 5)
+    assert isinstance(part, Augmentation)
+    assert part.down.tolist() == augmentation.down[2:5].tolist()
 
 
 def test_read_only_images_are_taken_without_a_warning() -> None:

@@ -50,9 +50,9 @@ def test_an_epoch_equals_the_obvious_loop_with_hand_written_sgd(
     for epoch in (1, 2):
         loop.train_epoch(model, optimizer, work, epoch, logits)
 
-    mean, deviation = images.normalisation(shapes)
+    mean, std = images.normalisation(shapes)
     pixels = torch.from_numpy(
-        ((shapes.images - mean) / deviation).transpose(0, 3, 1, 2).astype(np.float32)
+        ((shapes.images - mean) / std).transpose(0, 3, 1, 2).astype(np.float32)
     )
     momentum = [torch.zeros_like(p) for p in plain.parameters()]
     step, seen = 0, {}

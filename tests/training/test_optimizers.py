@@ -165,12 +165,12 @@ def test_steps_of_any_optimiser_are_replayed_or_refused(
         torch.manual_seed(0)
         model = nn.Sequential(nn.Flatten(), nn.Linear(64, 9), nn.ReLU(), nn.Linear(9, 3))
         optimizer = make(model)
-        plain = loop.PlainSteps(model, optimizer, work)
-        steps = cuda_graphs.RecordedSteps(plain, tape) if replayed else plain
+        plain = loop.EagerSteps(model, optimizer, work)
+        steps = cuda_graphs.GraphSteps(plain, tape) if replayed else plain
         logits = torch.empty(len(shapes), shapes.classes)
         for epoch in (1, 2):
             loop.train_epoch(model, optimizer, work, epoch, logits, steps=steps)
-        if isinstance(steps, cuda_graphs.RecordedSteps):
+        if isinstance(steps, cuda_graphs.GraphSteps):
             assert refused in steps.refused and bool(steps.refused) == bool(refused)
             assert (steps.replay is None) == bool(refused)
         weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
