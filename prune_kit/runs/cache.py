@@ -1,18 +1,20 @@
-"""The run cache: a run is a function of its inputs, lives in `runs/<key>/`, and is never trained twice.
+"""The run cache: a run is a function of its inputs, and is never trained twice.
 
-    inputs.json              everything the key is the hash of, readable
+It lives in `runs/<key>/`:
+
+    inputs.json              everything that the key is the hash of, readable
     minibatch-0001.npz       signals of epoch 1, every row, from the training minibatches
     sweep-0020.npz           signals of all rows after epoch 20, from a clean pass
-    test-0020.npz            the same for the test examples
-    threshold-0.5.npz        signals of all rows after the first step at which half of the training examples were right
+    test-0020.npz            the same of the test examples
+    threshold-0.5.npz        signals of all rows at the first step with half of them right
     weights-0020.safetensors the network after epoch 20
-    probability-0020.npy     each row's training-time probabilities, averaged over the epochs up to 20
-    state.safetensors        what training goes on from: weights, momentum, sums, the last finished epoch
+    probability-0020.npy     training-time probabilities of each row, averaged over epochs 1 .. 20
+    state.safetensors        what training goes on from: weights, the optimiser's state, sums
     finished.json            written last: how far the run is, and what it took
 
-Every file appears whole, by a rename, and its content is determined by the inputs; so a run that
-was interrupted or is asked for more goes on from its state, and one that is asked for an earlier
-epoch repeats it to the same bits.
+Every file appears whole, by a rename, and the inputs determine its content. So a run that was
+interrupted, or is asked for more, goes on from its state. One that is asked for an earlier epoch
+repeats it to the same bits.
 """
 
 import hashlib
@@ -33,7 +35,14 @@ from prune_kit.data.identity import index_digest
 from prune_kit.errors import FileError, RunError
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import ResolvedExecution
-from prune_kit.runs.signal_files import REMEDY, array_names, holds, read_signal, threshold_file
+from prune_kit.runs.signal_files import (
+    REMEDY,
+    array_names,
+    holds,
+    read_checked_array,
+    read_signal,
+    threshold_file,
+)
 from prune_kit.runs.tensor_files import read_tensors
 from prune_kit.storage import files
 from prune_kit.training import schedule
@@ -46,10 +55,17 @@ Computed = np.ndarray | dict[str, np.ndarray]  # one array, or several by their 
 
 @dataclass(frozen=True, eq=False)
 class RunInputs:
-    """What a run is a function of. `members` are row numbers, None for all training rows.
+    """What a run is a function of.
 
-    `schedule_rows` is the number of rows whose epochs count the steps: those of the full training
-    set, so that a pruned set trains for as many steps (the default), or the members' own.
+    Parameters
+    ----------
+    data : the data set.
+    config : the protocol.
+    seed : of the first weights, the order and the augmentation.
+    execution : where it trains; the number of jobs is no input.
+    members : (n,) the rows that are trained on; None for all training rows.
+    schedule_rows : the number of rows whose epochs count the steps. Left out, it is that of the
+        full training set, so that a pruned set trains for as many steps.
     """
 
     data: Dataset
@@ -144,7 +160,10 @@ class Request:
     signals: frozenset[str] = frozenset(FIRST_NAMES)
 
     def files(self) -> dict[str, int]:
-        """The files that must be there, each with the latest epoch from whose end it can still be made."""
+        """Give the files that must be there, each with the latest epoch that it can be made from.
+
+        Minibatches must be recorded while they are trained, and thresholds from the first step on.
+        """
         wanted = {f"test-{self.last_epoch:04}.npz": self.last_epoch} if self.test else {}
         if self.minibatches:
             wanted |= {
@@ -153,9 +172,7 @@ class Request:
         wanted |= {
             f"{kind}-{epoch:04}.npz": epoch for kind in ("sweep", "test") for epoch in self.sweeps
         }
-        wanted |= {
-            threshold_file(threshold): 0 for threshold in self.thresholds
-        }  # every step must have been watched
+        wanted |= {threshold_file(threshold): 0 for threshold in self.thresholds}
         return wanted | {f"weights-{epoch:04}.safetensors": epoch for epoch in self.weights}
 
 
@@ -180,17 +197,18 @@ class RecordedRun:
         return self._read("test", name, epoch)
 
     def at_threshold(self, name: str, threshold: float) -> np.ndarray | None:
-        """A clean-pass signal (N,) of the first step at which the training accuracy was `threshold`; None for never.
+        """Give a clean-pass signal (N,) of the first step that reached a training accuracy.
 
-        Raises RunError if it was not watched for.
+        None where no step did. Raises RunError if it was not looked for.
         """
         step, _ = self.reached(threshold)
         return None if step is None else read_signal(self.folder / threshold_file(threshold), name)
 
     def reached(self, threshold: float) -> tuple[int | None, float]:
-        """The first step at which the training accuracy was `threshold`, and how high it was; never: None, the last.
+        """Give the first step that reached a training accuracy, and the accuracy that it had.
 
-        Raises RunError if it was not watched for.
+        Where no step did, the step is None, and the accuracy that of the last one. Raises RunError
+        if it was not looked for.
         """
         path = self.folder / threshold_file(threshold)
         if not path.is_file():
@@ -210,21 +228,12 @@ class RecordedRun:
         return np.stack([self.sweep(name, epoch) for epoch in range(1, epochs + 1)])
 
     def probability(self, epoch: int) -> np.ndarray | None:
-        """The averaged training-time probabilities (N, C) up to `epoch`, float32; None where they were not kept.
+        """Give the training-time probabilities (N, C), float32, averaged over the epochs up to one.
 
-        Raises FileError when they are not what was written.
+        None where they were not kept. Raises FileError when they are damaged.
         """
         path = self.folder / f"probability-{epoch:04}.npy"
-        if not path.is_file():
-            return None
-        if files.checksum_holds(path) is False:
-            raise FileError(f"{path} is damaged: its checksum does not hold. {REMEDY}")
-        try:
-            with path.open("rb") as file:
-                probability: np.ndarray = np.load(file, allow_pickle=False)
-        except files.UNREADABLE_ARRAY as error:
-            raise FileError(f"{path} is damaged ({error}). {REMEDY}") from error
-        return probability
+        return read_checked_array(path) if path.is_file() else None
 
     def has_model(self, epoch: int) -> bool:
         """Whether the network after `epoch` was kept."""
@@ -243,9 +252,13 @@ class RecordedRun:
         return (self.folder / f"{name}.npz").is_file()
 
     def cached(self, name: str, compute: Callable[["RecordedRun"], Computed]) -> np.ndarray:
-        """What `compute` gives for this run, kept in its folder under `name`, so that it is computed once.
+        """Compute something of this run once, and keep it in its folder.
 
-        Where that is several arrays, `values` is the one returned, and `extra_array` gives the others.
+        Parameters
+        ----------
+        name : under which it is kept.
+        compute : gives one array, or several by name; `values` is then the one returned, and
+            `extra_array` gives the others.
         """
         path = self.folder / f"{name}.npz"
         if not self.has(name):
@@ -256,12 +269,15 @@ class RecordedRun:
         return files.read_array(path, "values")
 
     def extra_array(self, name: str, array: str) -> np.ndarray | None:
-        """Another array that `cached` has kept under `name`; None when it was computed without it."""
+        """Give another array that `cached` has kept under `name`; None where it has none."""
         path = self.folder / f"{name}.npz"
         return files.read_array(path, array) if array in array_names(path) else None
 
     def outcome(self) -> dict[str, Any]:
-        """What `finished.json` says: epoch, steps, seconds, test_accuracy. Raises FileError when it is damaged."""
+        """Read `finished.json`: epoch, steps, seconds, test_accuracy.
+
+        Raises FileError when it is damaged.
+        """
         path = self.folder / "finished.json"
         try:
             outcome = files.read_json(path)
@@ -275,14 +291,13 @@ class RecordedRun:
     def _read(self, kind: str, name: str, epoch: int) -> np.ndarray:
         path = self.folder / f"{kind}-{epoch:04}.npz"
         if not path.is_file():
-            raise RunError(
-                f"the run of seed {self.seed} recorded no {kind} signals at epoch {epoch}"
-            )
+            missing_file = f"{kind} signals at epoch {epoch}"
+            raise RunError(f"the run of seed {self.seed} recorded no {missing_file}")
         return read_signal(path, name)
 
 
 def key_of(inputs: dict[str, Any]) -> str:
-    """The hash of what a training is a function of, and the name of its folder: 24 hexadecimal digits."""
+    """Hash the inputs of a training: 24 hexadecimal digits, the name of its folder."""
     text = json.dumps(inputs, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
@@ -306,10 +321,10 @@ def build_model(inputs: RunInputs) -> nn.Module:
 
 
 def begun_threads(runs: Sequence[RunInputs], runs_folder: Path) -> int | None:
-    """The CPU threads with which most of these runs were begun, whatever their own say; None where none was.
+    """Give the CPU threads with which most of these runs were begun; None where none was.
 
-    Begun is what has left more than its inputs. Raises FileError when the inputs of some run cannot
-    be read.
+    The threads in their own inputs do not count. A run is begun when it has left more than its
+    inputs. Raises FileError when the inputs of some run cannot be read.
     """
     wanted = {key_of(run.describe() | {"threads": None}) for run in runs}
     paths = [
@@ -317,11 +332,11 @@ def begun_threads(runs: Sequence[RunInputs], runs_folder: Path) -> int | None:
         for path in sorted(runs_folder.glob("*/inputs.json"))
         if len(list(path.parent.iterdir())) > 1
     ]
-    told = [_inputs_in(path) for path in paths]
+    recorded = [_inputs_in(path) for path in paths]
     begun = Counter(
-        one["threads"]
-        for one in told
-        if "threads" in one and key_of(one | {"threads": None}) in wanted
+        inputs["threads"]
+        for inputs in recorded
+        if "threads" in inputs and key_of(inputs | {"threads": None}) in wanted
     )
     return max(begun, key=lambda threads: begun[threads], default=None)
 

@@ -1,4 +1,4 @@
-"""Holdout validation: networks trained on a part of the rows, asked about the rest; each is trained once."""
+"""Holdout validation: networks that train on a part of the rows, and classify the rest."""
 
 import shutil
 import time
@@ -23,9 +23,8 @@ from prune_kit.training import allocator, ensemble, images, loop
 from prune_kit.training.images import DeviceImages, PreparedImages
 from prune_kit.training.threads import using_threads
 
-PREPARED_BYTES = (
-    2**28
-)  # images are normalised once for all folds where that takes no more in each process
+# images are normalised once for all folds where that takes no more in each process
+PREPARED_BYTES = 2**28
 
 
 def complete_folds(holdout: Holdout, progress: Listener = silent) -> Holdout:
@@ -37,12 +36,12 @@ def complete_folds(holdout: Holdout, progress: Listener = silent) -> Holdout:
     groups = holdout.groups()
     if groups and not (holdout.folder / "inputs.json").is_file():
         files.write_json(holdout.folder / "inputs.json", holdout.inputs)
-    for ratio, group in groups:  # whatever becomes of this command, they stay together
+    for ratio, group in groups:  # they stay together if this command is interrupted
         holdout.in_work(ratio, group).mkdir(parents=True, exist_ok=True)
     asked = set(product(holdout.ratios, range(holdout.folds)))
-    there = len(asked & set(holdout.kept()))
-    if groups and there:
-        progress(note("folds", f"{there} of {len(asked)} are there already"))
+    kept_number = len(asked & set(holdout.kept()))
+    if groups and kept_number:
+        progress(note("folds", f"{kept_number} of {len(asked)} are there already"))
     last = max((holdout.trained_with(group).stop for _, group in groups), default=0)
     sets = {ratio: holdout.held_out(ratio, last) for ratio in holdout.ratios}
     tasks = []
@@ -53,7 +52,7 @@ def complete_folds(holdout: Holdout, progress: Listener = silent) -> Holdout:
     if tasks:
         run_tasks(tasks, holdout.execution, progress)
     shutil.rmtree(holdout.folder / IN_WORK, ignore_errors=True)
-    _shown.cache_clear()
+    _images_of.cache_clear()
     return holdout
 
 
@@ -67,7 +66,7 @@ def _name(ratio: int, group: range) -> str:
 def _train_group(
     holdout: Holdout, ratio: int, group: range, held_out: list[np.ndarray], listener: EpochListener
 ) -> None:
-    """Train the folds of a group, and keep what they say of the rows that each has not seen, and of the test set."""
+    """Train the folds of a group, and keep how they classify the rows that each has not seen."""
     allocator.keep_freed_memory()
     data, epochs = holdout.data, holdout.config.epochs
     finished = epochs  # when this command began, unless one more epoch ends
@@ -118,14 +117,19 @@ def _together(
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Train the G networks of a group, or of its block, in one batched computation.
 
-    It goes on where it was interrupted. Gives their logits (G, h, C), and (G, M, C) of the test set, and the seconds that both took.
+    It goes on where it was interrupted.
+
+    Returns
+    -------
+    The logits (G, h, C) of the rows held out of each, those (G, M, C) of the test set, and the
+    seconds that both took.
     """
     data, config, device = holdout.data, holdout.config, torch.device(holdout.execution.device)
     began, seeds = (
         time.monotonic(),
         [holdout.network_seed(ratio, fold) for fold in holdout.trained_with(group)],
     )
-    shown, test_pictures, test_rows = _shown(holdout)
+    shown, test_images, test_rows = _images_of(holdout)
     labels = torch.from_numpy(data.labels).to(device)
     members = torch.from_numpy(np.stack([_rest(data, rows) for rows in held_out])).to(device)
     networks = ensemble.stack(
@@ -133,8 +137,8 @@ def _together(
     )
     saved = SavedState(holdout.in_work(ratio, group) / STATE)
     finished = 0
-    if found := saved.read():
-        finished, (tensors, metadata) = found
+    if earlier := saved.read():
+        finished, (tensors, metadata) = earlier
         ensemble.restore(networks, tensors)
         began -= float(metadata["seconds"])
     with saved.saved_on_interrupt():
@@ -149,13 +153,16 @@ def _together(
             test_rows.expand(len(seeds), -1),
         )
         logits = ensemble.evaluate(networks, shown, asked)
-        return logits, ensemble.evaluate(networks, test_pictures, tested), time.monotonic() - began
+        return logits, ensemble.evaluate(networks, test_images, tested), time.monotonic() - began
 
 
 def _alone(
     holdout: Holdout, ratio: int, group: range, held_out: list[np.ndarray], listener: EpochListener
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """One network by the usual loop, which goes on where it was interrupted; what it gives is as of `_together`."""
+    """Train one network by the usual loop, which goes on where it was interrupted.
+
+    What it gives is that of `_together`.
+    """
     data, epochs = holdout.data, holdout.config.epochs
     (fold,), (rows,) = group, held_out
     members = _rest(data, rows)
@@ -173,20 +180,27 @@ def _alone(
     began = time.monotonic() - run.outcome()["seconds"]
     device, precision = torch.device(holdout.execution.device), holdout.execution.precision
     network = loop.placed(run.model(epochs), device)
-    pictures, test_pictures, test_rows = images.of_data(data, device)
-    asked = loop.evaluate(network, pictures, precision, torch.from_numpy(rows).to(device))
-    tested = loop.evaluate(network, test_pictures, precision, test_rows)
+    all_images, test_images, test_rows = images.of_data(data, device)
+    asked = loop.evaluate(network, all_images, precision, torch.from_numpy(rows).to(device))
+    tested = loop.evaluate(network, test_images, precision, test_rows)
     return asked[None], tested[None], time.monotonic() - began
 
 
 @lru_cache(maxsize=1)
-def _shown(holdout: Holdout) -> tuple[DeviceImages | PreparedImages, DeviceImages, torch.Tensor]:
-    """The images, prepared where they fit and none is augmented, and those and the rows of the test examples."""
+def _images_of(
+    holdout: Holdout,
+) -> tuple[DeviceImages | PreparedImages, DeviceImages, torch.Tensor]:
+    """Lay the images where folds train, and those and the rows of the test examples.
+
+    The former are prepared where they fit, and none is augmented.
+    """
     data, device = holdout.data, torch.device(holdout.execution.device)
-    pictures, test_pictures, test_rows = images.of_data(data, device)
+    all_images, test_images, test_rows = images.of_data(data, device)
     augmented = holdout.config.crop_padding > 0 or holdout.config.flip
     fits = data.images.size * torch.float32.itemsize <= PREPARED_BYTES
-    return pictures.prepared() if fits and not augmented else pictures, test_pictures, test_rows
+    if fits and not augmented:
+        return all_images.prepared(), test_images, test_rows
+    return all_images, test_images, test_rows
 
 
 def _rest(data: Dataset, rows: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""The folds of holdout validation as they are kept: what was asked of each network, and what is still to be trained.
+"""The folds of holdout validation as they are kept, and which of them are still to be trained.
 
-    runs/<key>/inputs.json                       everything the key is the hash of, readable
-    runs/<key>/ratio-70-folds-0000-0000.npz      what the networks of these folds said of the rows they did not see
-    runs/<key>/in-work/ratio-70-folds-0001-0004/ what the training of these folds goes on from, should it be stopped
+    runs/<key>/inputs.json                       everything that the key is the hash of, readable
+    runs/<key>/ratio-70-folds-0000-0000.npz      how the networks of these folds classify the rows
+                                                 that they did not see
+    runs/<key>/in-work/ratio-70-folds-0001-0004/ what the training of these folds goes on from
 
 Every fold is a function of its inputs, so folds may be added, and an interrupted command goes on
 where it was, to the same bits.
@@ -38,19 +39,28 @@ FOLD_FORMAT = 1
 IN_WORK = "in-work"
 ARRAYS = ("held_out", "right", "test_accuracy", "seconds")
 PROBABILITY_CLASSES = 100  # with more, the probabilities of the held-out rows would fill disks
-# On a CPU more than four gain nothing: benchmarks/cscore.py --ways. On a GPU, which was not measured,
+# On a CPU more than four gain nothing: benchmarks/cscore.py --ways. A GPU was not measured. It has
 # as many as there are folds unless others are asked for, so that no block is trained in vain.
 LARGEST_GROUP = {"cpu": 4, "cuda": 20}
-# for the networks of a group on a GPU; a constant, since the size of a group can change the last bits
+# for the networks of a group on a GPU; a constant, for the size of a group can change the last bits
 GROUP_BYTES = 4 * 2**30
 COPIES = 6  # of the weights while they are trained: gradients, momentum, and what steps take
 
 
 @dataclass(frozen=True, eq=False)
 class Holdout:
-    """The networks of holdout validation: `folds` at each of the `ratios`, percents of the rows trained on.
+    """The networks of holdout validation. Two are equal when their folds are the same networks.
 
-    Two are equal when their folds are the same networks, however many of them each speaks of.
+    Parameters
+    ----------
+    data : the data set.
+    config : the protocol. Every network passes `config.epochs` times over its own rows.
+    execution : where they train; the number of jobs changes no result.
+    seed : of all of them.
+    sampling : how rows are held out; `subsets.held_out_sets` says how.
+    ratios : percents of the rows that are trained on.
+    folds : how many networks there are at each ratio; it is no input of any of them.
+    runs_folder : the cache, in which they have a folder.
     """
 
     data: Dataset
@@ -75,7 +85,7 @@ class Holdout:
 
     @cached_property
     def group_size(self) -> int:
-        """How many networks train in one batched computation, at most.
+        """Give how many networks train in one batched computation, at most.
 
         It depends on the network and the kind of device, on nothing that changes from one command
         to the next.
@@ -122,14 +132,14 @@ class Holdout:
 
         A file that lacks an array, since it is older than that, counts for nothing.
         """
-        found = {}
+        kept: dict[tuple[int, int], tuple[Path, int]] = {}
         for path in sorted(self.folder.glob("ratio-*-folds-*.npz")):
             if not self.arrays <= array_names(path):
                 continue
             ratio, group = _group_in(path)
             for place, fold in enumerate(group):
-                found[ratio, fold] = (path, place)
-        return found
+                kept[ratio, fold] = (path, place)
+        return kept
 
     @property
     def arrays(self) -> frozenset[str]:
@@ -150,29 +160,29 @@ class Holdout:
         return self.folder / IN_WORK / name
 
     def trained_with(self, group: range) -> range:
-        """The folds that train at once when a group does: its block where bits depend on it, else itself."""
+        """Give the folds that train at once with a group: its block, or itself in fp32 on a CPU."""
         if not self.rounded_by_group:
             return group
         start = group.start // self.group_size * self.group_size
         return range(start, start + self.group_size)
 
     def votes(self) -> tuple[np.ndarray, np.ndarray]:
-        """How often each row was held out, and how often it was then classified right: both int32 (S, N)."""
-        asked, right = np.zeros((2, len(self.ratios), len(self.data)), dtype=np.int32)
+        """Count how often each row was held out, and then classified right: both int32 (S, N)."""
+        held_out, right = np.zeros((2, len(self.ratios), len(self.data)), dtype=np.int32)
         kept = self.kept()
         for s, ratio in enumerate(self.ratios):
             for fold in range(self.folds):
                 path, place = kept[ratio, fold]
-                asked[s] += np.unpackbits(
+                held_out[s] += np.unpackbits(
                     read_signal(path, "held_out")[place], count=len(self.data)
                 )
                 right[s] += np.unpackbits(read_signal(path, "right")[place], count=len(self.data))
-        return asked, right
+        return held_out, right
 
     def probability(self) -> np.ndarray | None:
-        """The probabilities (N, C) that networks gave rows they had not seen, averaged over the votes; NaN without any.
+        """Average the probabilities (N, C) that networks gave rows which they had not seen.
 
-        None where there are too many classes to keep them.
+        NaN where no network had not seen a row. None where there are too many classes to keep them.
         """
         if self.data.classes > PROBABILITY_CLASSES:
             return None
@@ -207,7 +217,7 @@ class Holdout:
         )
 
     def groups(self) -> list[tuple[int, range]]:
-        """What is still to be trained: (ratio, folds), the folds of a group at once, first folds first."""
+        """Give what is still to be trained: (ratio, folds) of each group, first folds first."""
         kept = set(self.kept())
         groups = self._blocks(kept) if self.rounded_by_group else self._batches(kept)
         return sorted(groups, key=lambda group: (group[1].start, group[0]))
@@ -223,7 +233,7 @@ class Holdout:
         return groups
 
     def _batches(self, kept: set[tuple[int, int]]) -> list[tuple[int, range]]:
-        """The groups that an interrupted command planned, and batches of each run of other missing folds."""
+        """Groups that an interrupted command planned, and batches of the other missing folds."""
         missing = set(product(self.ratios, range(self.folds))) - kept
         size = max(min(self.group_size, len(missing) // self.execution.jobs), 1)
         groups: list[tuple[int, range]] = []

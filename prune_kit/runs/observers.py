@@ -151,7 +151,7 @@ class Weights:
 
 
 class Thresholds:
-    """The signals of a clean pass at the first step that reaches a training accuracy: `threshold-0.5.npz`.
+    """The signals of a clean pass at the first step that reaches an accuracy: `threshold-0.5.npz`.
 
     Parameters
     ----------
@@ -182,7 +182,10 @@ class Thresholds:
         self.reached: dict[float, dict[str, np.ndarray]] = {}  # since the last epoch ended
 
     def after_step(self, step: int) -> None:
-        """Measure after so many finished steps, where it is due; a threshold that is reached gets its clean pass."""
+        """Measure after so many finished steps, where it is due.
+
+        A threshold that is reached gets its clean pass.
+        """
         if not self.unreached or step not in self.steps:
             return
         self.measured = step, self.accuracy()
@@ -193,9 +196,10 @@ class Thresholds:
             self.reached |= dict.fromkeys(reached, recorded)
 
     def after(self, epoch: int) -> None:
-        """Record the thresholds that the epoch has reached, and with the last step those that were never reached.
+        """Record the thresholds that the epoch has reached.
 
-        The latter have `step` -1 and no signals.
+        With the last step those are recorded that no step has reached. They have `step` -1 and no
+        signals.
         """
         never = self.unreached if self.measured[0] == self.total_steps else set()
         recorded = self.reached | dict.fromkeys(never, self._when(NEVER))

@@ -1,4 +1,4 @@
-"""Work in several processes at once, which tell how it goes, stop when the user does, and end with their parent."""
+"""Work in several processes, which tell how it goes, stop when told, and end with their parent."""
 
 import atexit
 import os
@@ -16,11 +16,8 @@ from typing import Any
 POLL_SECONDS = 0.2
 STOP_SECONDS = 30.0  # so long an interrupted worker may take to save what it has
 STOP, LEAVE = "stop", "leave"  # files that the parent makes: save what there is, and end at once
-ENDINGS = (
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-)  # what a terminal or a job queue sends to all processes of a command alike
+# what a terminal or a job queue sends to all processes of a command alike
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 EpochListener = Callable[[int, int, str], None]  # finished epoch, epochs asked for, how it goes
 Tell = Callable[[int, int, int, str], None]  # number of the work, then as above
@@ -29,15 +26,19 @@ Tell = Callable[[int, int, int, str], None]  # number of the work, then as above
 def work_in_processes(
     work: Sequence[Callable[[EpochListener], None]], jobs: int, tell: Tell
 ) -> None:
-    """Do every piece of work, `jobs` at a time; each is a module's function, or a `functools.partial` of one.
+    """Do every piece of work, several at a time.
 
-    Interrupted, the pieces at work get a KeyboardInterrupt of their own and `STOP_SECONDS` to end;
-    a second interrupt ends them at once. Raises what a piece raises, once the others are ended.
+    Interrupted, the pieces at work get a KeyboardInterrupt of their own and `STOP_SECONDS` to end.
+    A second interrupt ends them at once. Raises what a piece raises, once the others are ended.
+
+    Parameters
+    ----------
+    work : functions of modules, or `functools.partial`s of such, that take a listener.
+    jobs : how many are done at a time.
+    tell : is called with the number of a piece and what the piece tells its listener.
     """
-    from joblib import (
-        Parallel,
-        delayed,
-    )  # its processes need no `if __name__ == "__main__"` in the user's script
+    # its processes need no `if __name__ == "__main__"` in the user's script
+    from joblib import Parallel, delayed
 
     with TemporaryDirectory(prefix="prune-kit-") as name, futures.ThreadPoolExecutor(1) as beside:
         folder, working = Path(name), list[futures.Future[object]]()
@@ -63,7 +64,10 @@ def work_in_processes(
 
 
 def _with_shielded_workers(parallel: Callable[[Any], object], pieces: Any) -> None:
-    """Start processes that no signal of ENDINGS reaches before they know what to do with it: blocks are inherited."""
+    """Start processes that no signal of ENDINGS reaches before they know what to do with it.
+
+    A process inherits what its parent blocks.
+    """
     from multiprocessing import resource_tracker
 
     from joblib.externals.loky.backend import resource_tracker as tracker_of_loky
@@ -75,7 +79,7 @@ def _with_shielded_workers(parallel: Callable[[Any], object], pieces: Any) -> No
 
 
 def _elsewhere(work: Callable[[EpochListener], None], folder: Path, number: int) -> None:
-    """Do a piece of work in a worker process, which tells its progress by appending lines to a diary."""
+    """Do a piece of work in a worker process, which appends its progress to a diary."""
     if (folder / STOP).exists():
         return
     with (folder / f"{number}.diary").open("a", buffering=1) as lines, _stopping(folder) as armed:
@@ -88,10 +92,10 @@ def _elsewhere(work: Callable[[EpochListener], None], folder: Path, number: int)
 
 
 def _leave_with(parent: int) -> None:
-    """End this process as soon as `parent` has died, however it died: nobody waits for what it trains.
+    """End this process as soon as `parent` has died, for nobody waits for what it trains.
 
-    Called before the first work arrives: a parent that is killed while it sends some would be
-    waited for for ever.
+    This is called before the first work arrives. Else a worker would wait for ever for a parent
+    that is killed while it sends some.
     """
 
     def watch() -> None:
@@ -100,9 +104,8 @@ def _leave_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    atexit.register(
-        os._exit, 0
-    )  # a worker has nothing left to save, and taking torch apart takes seconds
+    # a worker has nothing left to save, and taking torch apart takes seconds
+    atexit.register(os._exit, 0)
     for number in ENDINGS:  # the parent gets them too, and says what is to be done
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
@@ -110,8 +113,13 @@ def _leave_with(parent: int) -> None:
 
 @contextmanager
 def _stopping(folder: Path) -> Iterator[threading.Event]:
-    """While the event given is set, the parent's word to stop is a KeyboardInterrupt here, which clears it."""
-    armed, over, here = threading.Event(), threading.Event(), threading.get_ident()
+    """Turn the parent's word to stop into a KeyboardInterrupt here, while the event given is set.
+
+    The interrupt clears the event.
+    """
+    armed = threading.Event()
+    over = threading.Event()
+    here = threading.get_ident()
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         if armed.is_set() and (folder / STOP).exists():

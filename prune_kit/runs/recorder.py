@@ -124,7 +124,10 @@ class _Run:
 
     @property
     def _done(self) -> bool:
-        """Whether every epoch asked for has ended, and every threshold was reached or the protocol is at its end."""
+        """Whether every epoch asked for has ended, and nothing more can be found.
+
+        Thresholds are looked for until they are reached, or the protocol is at its end.
+        """
         looking = self.thresholds.unreached and self.epoch < self.training.epochs
         return self.epoch >= self.last_epoch and not looking
 
@@ -191,10 +194,10 @@ class _Run:
 
     def _resume(self) -> None:
         """Go on from the state, unless something is missing that only an earlier epoch can give."""
-        found = self.saved.read()
-        if found is None:
+        saved = self.saved.read()
+        if saved is None:
             return
-        epoch, (tensors, metadata) = found
+        epoch, (tensors, metadata) = saved
         unreached = json.loads(metadata.get("unreached", "[]"))
         latest = self.request.files() | {threshold_file(value): epoch for value in unreached}
         if epoch > min(

@@ -48,8 +48,20 @@ def write_signals(path: Path, computed: dict[str, np.ndarray]) -> None:
 
 
 def read_signal(path: Path, name: str) -> np.ndarray:
-    """One array of what a training left. Raises FileError, which says what to do."""
+    """Read one array of what a training left. Raises FileError, which says what to do."""
     try:
         return files.read_array(path, name)
     except FileError as error:
         raise FileError(f"{error}. {REMEDY}") from error
+
+
+def read_checked_array(path: Path) -> np.ndarray:
+    """Read an npy file of a run. Raises FileError when it is not what was written."""
+    if files.checksum_holds(path) is False:
+        raise FileError(f"{path} is damaged: its checksum does not hold. {REMEDY}")
+    try:
+        with path.open("rb") as file:
+            array: np.ndarray = np.load(file, allow_pickle=False)
+    except files.UNREADABLE_ARRAY as error:
+        raise FileError(f"{path} is damaged ({error}). {REMEDY}") from error
+    return array

@@ -16,7 +16,16 @@ from prune_kit.training.threshold import sample_of
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A run whose data are where it trains. The test examples are the `test_rows` of `test_images`."""
+    """A run whose data are where it trains.
+
+    Parameters
+    ----------
+    inputs, request : what the run is a function of, and what must be recorded of it.
+    folder : that of the run.
+    training : what its steps work on.
+    test_images, test_rows : the test examples are these rows (M,) of these images.
+    test_labels : (M,)
+    """
 
     inputs: RunInputs
     request: Request
@@ -50,7 +59,7 @@ class Stage:
         return self.training.images.device
 
     def evaluations(self, model: nn.Module) -> tuple[Evaluations, Evaluations]:
-        """The observers that make clean passes with a network: over all rows, and the test examples."""
+        """Give the observers that make clean passes: over all rows, and over the test examples."""
         asked, training = self.request, self.training
         all_rows = partial(loop.evaluate, model, training.images, training.precision)
         test_rows = partial(

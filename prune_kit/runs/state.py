@@ -1,4 +1,4 @@
-"""What a training goes on from: saved now and then at the end of an epoch, and when the user interrupts."""
+"""What a training goes on from, saved at the end of some epochs, and when the user interrupts."""
 
 import time
 from collections.abc import Iterator
@@ -9,18 +9,16 @@ import torch
 
 from prune_kit.runs.tensor_files import owned, read_tensors, write_tensors
 
-STATE_INTERVAL, STATE_SHARE = (
-    60.0,
-    0.01,
-)  # save the state every minute, or as often as saving costs 1% of the time
-MOST_KEPT = (
-    2**30
-)  # bytes of a state up to which it is kept in memory, to be saved when the user interrupts
+# save the state every minute, or as often as saving costs 1% of the time
+STATE_INTERVAL = 60.0
+STATE_SHARE = 0.01
+# bytes of a state up to which it is kept in memory, to be saved when the user interrupts
+MOST_KEPT = 2**30
 State = tuple[dict[str, torch.Tensor], dict[str, str]]
 
 
 class SavedState:
-    """The state of a training after one of its epochs: tensors and metadata in a file, or newer ones in memory."""
+    """The state of a training after one of its epochs: in a file, or a newer one in memory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -28,7 +26,10 @@ class SavedState:
         self._unsaved: State | None = None
 
     def read(self) -> tuple[int, State] | None:
-        """The epoch and the state that were saved, if any were. Raises FileError when the file is damaged."""
+        """Give the epoch and the state that were saved, if any were.
+
+        Raises FileError when the file is damaged.
+        """
         if not self.path.is_file():
             return None
         tensors, metadata = read_tensors(self.path)
@@ -36,10 +37,19 @@ class SavedState:
         return self._saved_epoch, (tensors, metadata)
 
     def keep(self, epoch: int, state: State, *, save: bool = False) -> None:
-        """Keep a copy of the state after `epoch`: in the file if told to or if it is time, else in memory.
+        """Keep a copy of a state: in the file if it is time, else in memory.
 
-        The file stays as it is where it has a later epoch. Raises FileError when it cannot be
-        written.
+        The file stays as it is where it has a later epoch.
+
+        Parameters
+        ----------
+        epoch : after which this is the state.
+        state : its tensors by name, and its metadata.
+        save : whether it goes to the file in any case.
+
+        Raises
+        ------
+        FileError when the file cannot be written.
         """
         tensors, metadata = state
         due = save or time.monotonic() - self._saved_at > min(
@@ -62,7 +72,7 @@ class SavedState:
         self.path.unlink(missing_ok=True)
 
     def _write(self) -> None:
-        """Write what is in memory, which stays there until it is whole: the user may interrupt the writing."""
+        """Write what is in memory. It stays there until then, for writing may be interrupted."""
         if self._unsaved is not None:
             write_tensors(self.path, *self._unsaved)
             self._unsaved = None

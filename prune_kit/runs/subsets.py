@@ -14,12 +14,24 @@ SAMPLINGS = ("balanced", "uniform")
 def held_out_sets(
     rows: Int[np.ndarray, "n"], ratio: int, folds: int, *, seed: int, sampling: str
 ) -> list[Int[np.ndarray, "h"]]:
-    """For each of `folds` networks the rows that it is not trained on, ascending; it trains on `ratio` percent.
+    """Draw the rows that each network is not trained on.
 
-    "uniform" draws every set anew (Jiang et al. 2021, algorithm 1). "balanced" deals them from
-    shuffled decks of all rows, so that after any number of folds every row was held out equally
-    often, up to one vote. Each set is drawn uniformly from all sets of its size in both. The first
-    k of more folds are those of k folds.
+    The first k of more folds are those of k folds. Each set is drawn uniformly from all sets of its
+    size, by either sampling.
+
+    Parameters
+    ----------
+    rows : (n,) the rows that are trained on or held out.
+    ratio : the percent of them that a network trains on.
+    folds : how many networks there are.
+    seed : of the draw.
+    sampling : "uniform" draws every set anew (Jiang et al. 2021, algorithm 1). "balanced" deals
+        them from shuffled decks of all rows: after any number of folds, every row was held out
+        equally often, up to one vote.
+
+    Returns
+    -------
+    For each network its rows (h,), ascending.
     """
     count = len(rows) - round(len(rows) * ratio / 100)
     deal = _balanced if sampling == "balanced" else _uniform
@@ -29,23 +41,23 @@ def held_out_sets(
     return [rows[np.sort(place)] for place in islice(places, folds)]
 
 
-def _uniform(total: int, count: int, chance: np.random.Generator) -> Iterator[np.ndarray]:
+def _uniform(total: int, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     while True:
-        yield chance.permutation(total)[:count]
+        yield rng.permutation(total)[:count]
 
 
-def _balanced(total: int, count: int, chance: np.random.Generator) -> Iterator[np.ndarray]:
-    """Deal `count` at a time; a hand that the deck cannot fill takes the rest, and from a new deck what it lacks.
+def _balanced(total: int, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Deal `count` rows at a time from a deck.
 
-    The hand must not hold a row twice: those that it has stay in the new deck, in which they come
-    at random places behind it.
+    A hand that the deck cannot fill takes the rest, and from a new deck what it lacks. The hand
+    must not hold a row twice. Rows that it has stay in the new deck, in random places.
     """
-    deck = chance.permutation(total)
+    deck = rng.permutation(total)
     while True:
         hand, deck = deck[:count], deck[count:]
         lacking = count - len(hand)
         if lacking:
-            fresh = chance.permutation(total)
+            fresh = rng.permutation(total)
             dealt = fresh[~np.isin(fresh, hand)][:lacking]
             deck = fresh[~np.isin(fresh, dealt)]
             hand = np.concatenate([hand, dealt])

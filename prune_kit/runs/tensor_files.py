@@ -15,7 +15,7 @@ CHECKSUM = "blake2b"  # the name under which the metadata keep it
 
 
 def owned(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copies on the CPU, none of which shares memory with another (safetensors refuses shared memory)."""
+    """Copy tensors to the CPU so that none shares memory with another: safetensors refuses that."""
     return {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
@@ -23,23 +23,28 @@ def owned(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write contiguous tensors on the CPU, with a checksum over them and over the metadata among the latter."""
+    """Write tensors and metadata, with a checksum over both among the latter.
+
+    Parameters
+    ----------
+    path : the file that is replaced.
+    tensors : by name; contiguous, and on the CPU.
+    metadata : words by name.
+    """
     files.write_bytes(path, save(tensors, metadata | {CHECKSUM: _checksum(tensors, metadata)}))
 
 
 def read_tensors(
     path: Path, *, checked: bool = False
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors and the metadata that `write_tensors` wrote.
+    """Read the tensors and the metadata that `write_tensors` wrote.
 
-    Raises FileError when the file is damaged, or, where it must be `checked`, has no checksum.
+    Raises FileError when the file is damaged. Where it must be `checked`, it must have a checksum.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors, metadata = (
-                {name: file.get_tensor(name) for name in file.keys()},
-                file.metadata() or {},
-            )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise FileError(
             f"{path} is damaged ({error}); remove its folder, and the run is trained again"

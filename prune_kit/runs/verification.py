@@ -12,10 +12,14 @@ from prune_kit.storage import files
 
 
 def verify_runs(folder: Path) -> tuple[int, list[FileError]]:
-    """How many files of trainings are in `folder` and below, and what is wrong with those that are damaged.
+    """Check every file of trainings in `folder` and below.
 
-    Each is compared with the checksum that was written with it, the inputs of a training with the
-    name of its folder, which is their hash.
+    Each is compared with the checksum that was written with it. The inputs of a training are
+    compared with the name of its folder, which is their hash.
+
+    Returns
+    -------
+    How many files there are, and what is wrong with those that are damaged.
     """
     count, wrong = 0, list[FileError]()
     for path in sorted(folder.rglob("*")):
