@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "cli")]
 
 import prune_kit  # noqa: E402
-from prune_kit import catalog as registry  # noqa: E402
+from prune_kit import registry  # noqa: E402
 
 REFERENCE = ROOT / "docs" / "reference"
 PACKAGE = ROOT / "prune_kit"
@@ -185,7 +185,9 @@ def cut_lines(module: ModuleType, tree: ast.Module) -> Iterator[str]:
 
 def format_lines(module: ModuleType, tree: ast.Module) -> Iterator[str]:
     """Yield what an exporter's module says: ending, which rows, and what it writes."""
-    rows = "all rows, kept and dropped" if module.WHOLE_TABLE else "the rows to keep, or those to drop"
+    rows = (
+        "all rows, kept and dropped" if module.WHOLE_TABLE else "the rows to keep, or those to drop"
+    )
     yield f"The file ends in `{module.SUFFIX}` and lists {rows}."
     yield function_docstring(tree, "export")
 
@@ -204,7 +206,9 @@ def option_lines(module: ModuleType, tree: ast.Module, function: str) -> Iterato
     """Yield one line with the options that the command line and Python take, and their defaults."""
     options = getattr(module, "OPTIONS", ())
     defaults = dict(options) if isinstance(options, dict) else keyword_defaults(tree, function)
-    words = [f"`{name}`" + (f" ({told(defaults[name])})" if name in defaults else "") for name in options]
+    words = [
+        f"`{name}`" + (f" ({told(defaults[name])})" if name in defaults else "") for name in options
+    ]
     if words:
         yield f"Options, with their defaults: {', '.join(words)}."
 
@@ -221,12 +225,18 @@ def keyword_defaults(tree: ast.Module, function: str) -> dict[str, Any]:
     """Return the literal defaults of a function's keyword-only parameters."""
     arguments = definition(tree, function).args
     pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    return {name.arg: ast.literal_eval(value) for name, value in pairs if isinstance(value, ast.Constant)}
+    return {
+        name.arg: ast.literal_eval(value)
+        for name, value in pairs
+        if isinstance(value, ast.Constant)
+    }
 
 
 def definition(tree: ast.Module | ast.ClassDef, name: str) -> ast.FunctionDef:
     """Return the definition of a function in a module or a class."""
-    (found,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    (found,) = (
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name
+    )
     return found
 
 
@@ -260,8 +270,12 @@ def commands() -> Iterator[str]:
     for name, command in group.commands.items():
         yield f"## {name}"
         yield from help_lines(command.help or "")
-        arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
-        options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
+        arguments = [
+            parameter for parameter in command.params if parameter.param_type_name == "argument"
+        ]
+        options = [
+            parameter for parameter in command.params if parameter.param_type_name == "option"
+        ]
         words = [f"[{metavar(argument)}]" for argument in arguments]
         yield fenced("text", " ".join(["prune-kit", name, *words, "[OPTIONS]"]))
         if arguments:
@@ -274,7 +288,9 @@ def commands() -> Iterator[str]:
             if panel:
                 yield f"**{panel}**"
             chosen = (option for option in options if panel_of(option) == panel)
-            yield table("option", ((option_words(option), option_help(option)) for option in chosen))
+            yield table(
+                "option", ((option_words(option), option_help(option)) for option in chosen)
+            )
 
 
 def help_lines(text: str) -> Iterator[str]:
@@ -314,7 +330,11 @@ def option_help(option: Any) -> str:
     text = option.help or ""
     if option.envvar:
         text += f" Also from the environment: `{option.envvar}`."
-    if option.is_flag or option.default is None or not isinstance(option.default, str | int | float | Path):
+    if (
+        option.is_flag
+        or option.default is None
+        or not isinstance(option.default, str | int | float | Path)
+    ):
         return text
     return f"{text} Default: `{option.default}`."
 
@@ -358,7 +378,11 @@ def homes_of_public_names() -> dict[str, Path]:
     """Return the file of every public name, as the package's imports for type checkers say it."""
     homes = {}
     for node in ast.walk(ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("prune_kit."):
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.startswith("prune_kit.")
+        ):
             path = ROOT.joinpath(*node.module.split("."))
             file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
             homes |= {alias.name: file for alias in node.names}
@@ -384,7 +408,11 @@ def class_lines(name: str, node: ast.ClassDef) -> Iterator[str]:
     """Yield the title and the docstring of a class, and one line for each public method."""
     yield f"### {name}"
     yield markdown(ast.get_docstring(node) or "")
-    methods = [each for each in node.body if isinstance(each, ast.FunctionDef) and not each.name.startswith("_")]
+    methods = [
+        each
+        for each in node.body
+        if isinstance(each, ast.FunctionDef) and not each.name.startswith("_")
+    ]
     if methods:
         yield "\n".join(f"- {method_line(method)}" for method in methods)
 
@@ -413,7 +441,11 @@ def signature(node: ast.FunctionDef) -> str:
         words.append(f"**{parameter_word(arguments.kwarg, None)}")
     returned = f" -> {annotation(node.returns)}" if node.returns else ""
     short = f"({', '.join(words)}){returned}"
-    return short if len(short) <= 70 else "(\n" + "".join(f"    {word},\n" for word in words) + f"){returned}"
+    return (
+        short
+        if len(short) <= 70
+        else "(\n" + "".join(f"    {word},\n" for word in words) + f"){returned}"
+    )
 
 
 def parameter_word(argument: ast.arg, default: ast.expr | None) -> str:
@@ -426,7 +458,11 @@ def parameter_word(argument: ast.arg, default: ast.expr | None) -> str:
 
 def annotation(node: ast.expr) -> str:
     """Return a type as it is written, without the quotes of one that is not imported."""
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ast.unparse(node)
+    return (
+        node.value
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        else ast.unparse(node)
+    )
 
 
 # ---------------------------------------------------------------- docstrings as Markdown

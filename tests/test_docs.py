@@ -40,12 +40,20 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 
 def commands(code: str) -> list[list[str]]:
-    return [shlex.split(line, comments=True) for line in code.splitlines() if shlex.split(line, comments=True)]
+    return [
+        shlex.split(line, comments=True)
+        for line in code.splitlines()
+        if shlex.split(line, comments=True)
+    ]
 
 
 def is_run(words: list[str]) -> bool:
     needs_data = any(own in word for word in words for own in READERS_OWN)
-    return not needs_data and "suspects" not in words and not any(word in NOT_RUN for word in words[:2])
+    return (
+        not needs_data
+        and "suspects" not in words
+        and not any(word in NOT_RUN for word in words[:2])
+    )
 
 
 def script() -> str:
@@ -86,12 +94,16 @@ def test_the_generated_pages_are_those_of_the_tree(generate: ModuleType) -> None
 
 
 def test_every_generated_page_is_in_the_table_of_contents(generate: ModuleType) -> None:
-    listed = re.findall(r"^reference/([a-z]+)$", (DOCS / "index.md").read_text("utf-8"), re.MULTILINE)
+    listed = re.findall(
+        r"^reference/([a-z]+)$", (DOCS / "index.md").read_text("utf-8"), re.MULTILINE
+    )
     assert sorted(f"{name}.md" for name in listed) == sorted(generate.pages())
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
-    assert {path.name for path in DOCS.glob("*.md")} - {"index.md"} == {path.name for path in hand_written()}
+    assert {path.name for path in DOCS.glob("*.md")} - {"index.md"} == {
+        path.name for path in hand_written()
+    }
 
 
 def test_every_module_of_a_registry_folder_has_its_entry(generate: ModuleType) -> None:
@@ -157,12 +169,20 @@ def test_every_option_in_the_guides_is_known() -> None:
                         env={**os.environ, "COLUMNS": "200"},
                     )
                     helps[words[1]] = done.stdout
-                assert all(word in helps[words[1]] for word in words if word.startswith("--")), words
+                assert all(word in helps[words[1]] for word in words if word.startswith("--")), (
+                    words
+                )
     assert len(helps) > 10
 
 
 def test_the_guides_run(reader: Path) -> None:
-    ran = [words for page in hand_written() for kind, code in blocks(page) if kind == "sh" for words in commands(code)]
+    ran = [
+        words
+        for page in hand_written()
+        for kind, code in blocks(page)
+        if kind == "sh"
+        for words in commands(code)
+    ]
     assert len([words for words in ran if is_run(words)]) > 20
     assert sum(kind == "python" for page in hand_written() for kind, _ in blocks(page)) > 5
     assert (reader / "keep.txt").is_file()
@@ -186,7 +206,9 @@ def test_every_array_and_attribute_of_our_files_is_described(reader: Path) -> No
             check("id", file)
             file.visititems(check)
     assert undescribed == set()
-    assert kinds == set(re.findall(r"`(prune_kit\.[a-z]+)`", text)), "every kind of file was written"
+    assert kinds == set(re.findall(r"`(prune_kit\.[a-z]+)`", text)), (
+        "every kind of file was written"
+    )
 
 
 def test_the_python_of_the_guides_is_python() -> None:

@@ -133,7 +133,11 @@ def test_the_places_that_the_contributing_guide_names_are_there() -> None:
     folders = {path.rpartition("/")[0] for path in re.findall(r"`([\w./]+/NAME\.py)`", text)}
     assert len(paths | folders) > 8
     assert [
-        path for path in paths | folders if not (ROOT / path).exists() and not list(ROOT.glob(f"*/**/{path}"))
+        path
+        for path in paths | folders
+        if not (ROOT / path).exists() and not list(ROOT.glob(f"*/**/{path}"))
     ] == []
     for name in re.findall(r"function of the training wing, `(\w+)`", text):
-        assert any(f"def {name}(" in path.read_text("utf-8") for path in (ROOT / "prune_kit").rglob("*.py"))
+        assert any(
+            f"def {name}(" in path.read_text("utf-8") for path in (ROOT / "prune_kit").rglob("*.py")
+        )
