@@ -18,7 +18,7 @@ from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.defaults import chosen_protocol, score_epoch
 from prune_kit.protocol.execution import Execution, ResolvedExecution
 from prune_kit.protocol.processor import cpu_precision
-from prune_kit.protocol.setup import OBSERVATIONS, Setup
+from prune_kit.protocol.setup import OBSERVATIONS, Setup, spelled
 from prune_kit.results.table import ScoreColumn, ScoreTable
 from prune_kit.scorers import Runs
 from prune_kit.scoring.averages import score_column
@@ -271,11 +271,14 @@ def check_setup(earlier: Setup, now: Setup) -> None:
     differing = now.differences(earlier)
     if not differing:
         return
-    told = [f"{name} {value} (the table has {had})" for name, (value, had) in differing.items()]
+    words = [
+        f"{name} {spelled(value)} (the table has {spelled(had)})"
+        for name, (value, had) in differing.items()
+    ]
     back = ""
     if "device" in differing:
         back = f"Go on where it was begun: --device {earlier.device}. "
-    raise TableError(f"the score table was made otherwise: {'; '.join(told)}. {back}{ANEW}")
+    raise TableError(f"the score table was made otherwise: {'; '.join(words)}. {back}{ANEW}")
 
 
 def _probe_label(table: ScoreTable, share: float | None, seed: int) -> np.ndarray | None:
