@@ -79,7 +79,7 @@ def penultimate(name: str, model: "nn.Module", inputs: "torch.Tensor") -> "torch
 
 def _family(name: str) -> ModuleType:
     for family in registry.module_names(__name__):
-        module = registry.load(__name__, family, "model family")
+        module: ModuleType = registry.load(__name__, family, "model family")
         if any(
             name == known or (known.endswith(":") and name.startswith(known))
             for known in module.NAMES

@@ -44,7 +44,8 @@ def method_names(methods: str | Sequence[str]) -> list[str]:
 
 
 def _scorer(method: str) -> ModuleType:
-    return registry.load(SCORERS, method, "method")
+    module: ModuleType = registry.load(SCORERS, method, "method")
+    return module
 
 
 def options_for(methods: list[str], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
