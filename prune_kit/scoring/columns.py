@@ -53,27 +53,11 @@ def options_for(methods: list[str], given: Mapping[str, Any]) -> dict[str, dict[
 
     Raises OptionError for an option that none of the methods takes, or a value that does not fit.
     """
-    chosen = {}
-    for method in methods:
+    chosen = registry.chosen_options(SCORERS, "method", methods, given)
+    for method, options in chosen.items():
         module = _scorer(method)
-        chosen[method] = {
-            name: given.get(name, value) for name, value in getattr(module, "OPTIONS", {}).items()
-        }
         if hasattr(module, "check_options"):
-            module.check_options(**chosen[method])
-    taken = {name for options in chosen.values() for name in options}
-    for name in given:
-        if name not in taken:
-            takers = [
-                m
-                for m in registry.module_names(SCORERS)
-                if name in getattr(_scorer(m), "OPTIONS", {})
-            ]
-            raise OptionError(
-                f"--{name.replace('_', '-')} is for --method {','.join(takers)}"
-                if takers
-                else f"unknown scoring option {name!r}"
-            )
+            module.check_options(**options)
     return chosen
 
 
@@ -158,9 +142,8 @@ def is_there(
     found = table.columns.get(name)
     if found is None:
         return False
-    defaults = getattr(
-        _scorer(method), "OPTIONS", {}
-    )  # an option younger than the table stood at its default
+    defaults = registry.defaults(SCORERS, method)
+    # an option younger than the table stood at its default
     had = {key: found.parameters.get(key, _plain(defaults[key])) for key in options}
     differing = [
         f"{key} {_plain(value)} (the table has {had[key]})"
