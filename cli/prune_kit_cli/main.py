@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from prune_kit.errors import PruneKitError
+from prune_kit_cli.options import OUTPUT
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -76,10 +77,21 @@ def run() -> None:
     sys.exit(exit_code(sys.argv[1:]))
 
 
+def program() -> typer.core.TyperGroup:
+    """The parser of the command line. `--help` stands with the options of output, at the end."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    with group.make_context("prune-kit", [], resilient_parsing=True) as context:
+        for command in group.commands.values():
+            shown = command.get_help_option(context)
+            vars(shown)["rich_help_panel"] = OUTPUT
+    return group
+
+
 def exit_code(words: list[str]) -> int:
     """Run one command line and say how it ended."""
     try:
-        code = int(app(words or ["--help"], standalone_mode=False) or 0)
+        code = int(program()(words or ["--help"], standalone_mode=False) or 0)
     except PruneKitError as error:
         _error(" ".join(str(error).split()))
         return USER_ERROR

@@ -3,19 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from prune_kit_cli import options as o
 
 
 def export(
     selection: Annotated[
         Path | None,
-        typer.Option("--selection", metavar="FILE", help="The selection or removal to write out."),
+        o.option(o.DATA, "--selection", metavar="FILE", help="The selection or removal to write."),
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option(
+        o.option(
+            o.OUTPUT,
             "--format",
             metavar="NAME",
             help="txt, npy, json, csv or parquet (default: as --out ends, or txt).",
@@ -23,22 +22,26 @@ def export(
     ] = None,
     what: Annotated[
         str | None,
-        typer.Option(
+        o.option(
+            o.OUTPUT,
             "--what",
-            metavar="keep|drop",
-            help="Which rows (default: keep; csv and parquet list all).",
+            metavar="KIND",
+            help="Which rows: keep or drop (default: keep; csv and parquet list all).",
+        ),
+    ] = None,
+    relabel: Annotated[
+        Path | None,
+        o.option(
+            o.OUTPUT,
+            "--relabel",
+            metavar="FILE",
+            help="Write no list, but the labels of all rows, with a removal's clear suggestions: .npy or .csv.",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="PATH", help="Where to write (default: in the workdir)."),
-    ] = None,
-    relabel: Annotated[
-        Path | None,
-        typer.Option(
-            "--relabel",
-            metavar="FILE",
-            help="Write no list, but the labels of all rows with a removal's clear suggestions put in: .npy or .csv.",
+        o.option(
+            o.OUTPUT, "--out", metavar="FILE", help="Where to write (default: in the workdir)."
         ),
     ] = None,
     as_json: o.AsJson = False,

@@ -2,52 +2,50 @@
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from prune_kit_cli import options as o
+from prune_kit_cli.method_options import takes_options_of
 
 if TYPE_CHECKING:
     from prune_kit.results.table import ScoreTable
 
 
+@takes_options_of(o.SCORERS, "method", panel=o.SCORES)
 def score(
     data: o.Data = None,
     labels: o.Labels = None,
     image_size: o.ImageSize = None,
+    trust: o.Trust = False,
     method: o.Method = None,
     epoch: o.Epoch = None,
     runs: Annotated[
         int | None,
-        typer.Option("--runs", metavar="R", help="Networks to average over (default: 10)."),
+        o.option(o.SCORES, "--runs", metavar="R", help="Networks to average over (default: 10)."),
     ] = None,
-    model: o.Model = None,
-    recipe: o.Recipe = None,
-    train: o.Train = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", metavar="S", help="The first network's seed (default: 0)."),
+        o.option(
+            o.SCORES, "--seed", metavar="S", help="The seed of the first network (default: 0)."
+        ),
     ] = None,
     observe: o.Observe = None,
     probes: o.Probes = None,
-    bn: o.Bn = None,
-    ratios: o.Ratios = None,
-    folds: o.Folds = None,
-    sampling: o.Sampling = None,
-    space: o.Space = None,
-    clusters: o.Clusters = None,
-    threshold: o.Threshold = None,
+    fresh: Annotated[
+        bool,
+        o.option(
+            o.SCORES, "--fresh", help="Start the score table anew; finished runs are still used."
+        ),
+    ] = False,
+    model: o.Model = None,
+    recipe: o.Recipe = None,
+    train: o.Train = None,
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     jobs: o.Jobs = None,
     threads: o.Threads = None,
-    trust: o.Trust = False,
-    fresh: Annotated[
-        bool,
-        typer.Option("--fresh", help="Start the score table anew; finished runs are still used."),
-    ] = False,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+    **options: Any,
 ) -> None:
     """Train a few networks for a few epochs and score every example by them.
 
@@ -82,12 +80,8 @@ def score(
     check_seeds(1 if runs is None else runs, seed)
     where = execution(device, precision, jobs, threads, train)
     names, epochs = method_names(method or "el2n"), numbers(epoch, "--epoch")
-    percents = numbers([ratios] if ratios else None, "--ratios")
-    options = {"bn": bn, "ratios": percents and tuple(percents), "folds": folds, "sampling": sampling, "space": space,
-               "clusters": clusters, "threshold": threshold}  # fmt: skip
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     check_use(
-        names, given, epoch=epoch is not None, runs=runs is not None, probes=probes is not None
+        names, options, epoch=epoch is not None, runs=runs is not None, probes=probes is not None
     )
     lock.hold(workdir)
     earlier = ScoreTable.read(target) if target.exists() and not (fresh and data) else None
@@ -112,7 +106,7 @@ def score(
         config = protocol(loaded, scored_with(table) if table else {}, recipe, model, train)
         screen.note("protocol", config.describe())
         stop = max(epochs or [score_epoch(loaded, config)])
-        if stop < config.epochs and ends_with_epochs(names, given):
+        if stop < config.epochs and ends_with_epochs(names, options):
             first = "first epoch is" if stop == 1 else f"first {stop} epochs are"
             screen.note("", f"its {first} trained: nothing asks for a later one")
         scored = pipeline.score(
@@ -128,7 +122,7 @@ def score(
             table=table,
             workdir=workdir,
             progress=follow,
-            **given,
+            **options,
         )
     made = [
         name
