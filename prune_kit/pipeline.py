@@ -429,7 +429,9 @@ def export(
         write_labels(Path(path), selection.rows, selection.relabelled())
         return Path(path)
     selection = as_selection(selection)
-    module = registry.load(EXPORTERS, format or exporters.format_of(Path(path)) or "txt", "format")
+    module: exporters.Exporter = registry.load(
+        EXPORTERS, format or exporters.format_of(Path(path)) or "txt", "format"
+    )
     if what not in (None, "keep", "drop"):
         raise OptionError(f"--what {what!r} is unknown; expected keep or drop")
     if what is None and module.WHOLE_TABLE:

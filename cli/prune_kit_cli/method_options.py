@@ -1,4 +1,4 @@
-"""The flags that methods and rules declare beside themselves, put into the commands that take them."""
+"""The flags that methods and rules declare, put into the commands that take them."""
 
 import functools
 import inspect
@@ -101,7 +101,7 @@ def _parameter(takers: Mapping[str, Option], panel: str) -> inspect.Parameter:
 
 
 def _help(takers: Mapping[str, Option], panel: str) -> str:
-    """The help of an option, with its default, and its entries where the panel does not name all."""
+    """The help of an option with its default, and its entries where the panel names not all."""
     text = next(iter(takers.values())).help.rstrip(".")
     defaults = Counter(_spelled(option.default) for option in takers.values())
     usual, _ = defaults.most_common(1)[0]

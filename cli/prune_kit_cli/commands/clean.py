@@ -41,7 +41,8 @@ def clean(
             o.LABELS,
             "--cut",
             metavar="NAME",
-            help="How --auto finds it, of `prune-kit list cuts` (default: probes after score --probes, else argmax).",
+            help="How --auto finds it, of `prune-kit list cuts` (default: probes after score "
+            "--probes, else argmax).",
         ),
     ] = None,
     per_class: Annotated[
@@ -115,12 +116,12 @@ def clean(
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """Which labels are wrong, how many, and what should they be? A list to review or to remove.
+    """List the labels that look wrong, how many there are, and what each should be.
 
-    Reads the score table and trains nothing. `score --method cumulative_pl --probes 0.05` first:
-    planted labels show where wrong ones fall, which gives the share of wrong labels with an
-    interval, and the cut. Without them the cut trusts the network. The true labels, where known,
-    are read by --evaluate alone.
+    It reads the score table and trains nothing. Run `score --method cumulative_pl --probes 0.05`
+    first: planted labels show where wrong ones fall. That gives the cut, and the share of wrong
+    labels with an interval. Without planted labels the cut trusts the network. Only --evaluate
+    reads the true labels.
 
     Example: prune-kit clean --auto
     """
@@ -188,7 +189,10 @@ def _judged(
     data: str | None,
     labels: Path | None,
 ) -> "tuple[ScoreTable, Any]":
-    """The score table, and the probabilities given; without a table, one without columns over the data named."""
+    """The score table, and the probabilities given.
+
+    Without a table it is one without columns, over the data that is named.
+    """
     from prune_kit.data.spec import load_data
     from prune_kit.errors import OptionError
     from prune_kit.results.table import ScoreTable

@@ -46,11 +46,11 @@ def corrupt(
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """Plant wrong labels, to study noise: a label file that `score --labels` takes, with the truth in it.
+    """Plant wrong labels, to study noise. Writes a file for `score --labels`, with the true labels.
 
-    uniform draws from all classes (so some stay right), flip from the others, pair takes the next
-    class, permute keeps every class's total, matrix draws from your transition matrix. Rows that
-    play the test set stay as they are.
+    uniform draws from all classes, so that some labels stay right. flip draws from the other
+    classes. pair takes the next class. permute keeps the total of every class. matrix draws from
+    your transition matrix. Rows held out as test keep their labels.
 
     Example: prune-kit corrupt --data mnist:DIR --kind flip --rate 0.25
     """

@@ -35,7 +35,8 @@ def export(
             o.OUTPUT,
             "--relabel",
             metavar="FILE",
-            help="Write no list, but the labels of all rows, with a removal's clear suggestions: .npy or .csv.",
+            help="Write no list, but the labels of all rows, with a removal's clear suggestions: "
+            ".npy or .csv.",
         ),
     ] = None,
     out: Annotated[
@@ -48,7 +49,7 @@ def export(
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """Write the index list for anybody's training code. An index is the row number in the source itself.
+    """Write the list of rows for your own training code. An index is a row number of the source.
 
     A removal stands for its complement: --what keep is the cleaned data, --what drop the rows on
     the list, ascending.
@@ -83,9 +84,8 @@ def export(
         )
         return
     format = format or (exporters.format_of(out) if out else None) or "txt"
-    whole = (
-        "-rows" if isinstance(chosen, Removal) else ""
-    )  # the bare name with .csv is the removal's own list
+    # the bare name with .csv is the removal's own list
+    whole = "-rows" if isinstance(chosen, Removal) else ""
     kept = as_selection(chosen)
     target = pipeline.export(
         kept,

@@ -34,11 +34,11 @@ def report(
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """Pictures, tables and examples of all that the workdir holds, in one HTML file to look at, send or print.
+    """Draw all that the workdir holds into one HTML page, to look at, send or print.
 
-    Shows the data, each score and its hardest and easiest images, what was selected, which labels
-    are suspected, what retraining proved, and where everything comes from. What is not there yet is
-    left out. Trains nothing.
+    It shows the data, each score with its hardest and easiest images, what was selected, which
+    labels are suspected, what retraining proved, and where everything comes from. What is not there
+    yet is left out. It trains nothing.
 
     Example: prune-kit report --figures figures
     """

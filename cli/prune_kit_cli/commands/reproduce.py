@@ -109,8 +109,14 @@ def _reproduce(
 
     with screen.progress() as follow:
         done = recipe.reproduce(
-            chosen, data=data, scale=scale, workdir=folder, progress=follow, announce=announce, **where
-        )  # fmt: skip
+            chosen,
+            data=data,
+            scale=scale,
+            workdir=folder,
+            progress=follow,
+            announce=announce,
+            **where,
+        )
     screen.trained(follow.networks)
     done.table.write(folder / SCORES)
     for name, selection in done.selections.items():

@@ -43,11 +43,11 @@ def retrain(
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """Does accuracy hold? Train on the selection, on all data and on random subsets of the same size, and compare.
+    """Does accuracy hold? Train on the selection, on all data and on random rows, and compare.
 
-    Without --selection, every selection and removal in the workdir; a removal is trained without
-    the rows on its list. Accuracies are those of the last epoch on the test set, whose labels
-    nothing changes.
+    Without --selection, every selection and removal in the workdir is retrained. A removal is
+    trained without the rows on its list. Random subsets have the same number of rows. Accuracies
+    are those of the last epoch on the test set, whose labels nothing changes.
 
     Example: prune-kit retrain --runs 4
     """

@@ -33,7 +33,7 @@ def select(
 ) -> None:
     """Choose the examples to keep: by default a window over the sorted scores.
 
-    --offset 0.02 skips the 2 % hardest, which are often mislabelled, and --keep 0.5 keeps the next
+    --offset 0.02 skips the 2 % hardest, which are often mislabelled. --keep 0.5 keeps the next
     half.
 
     Example: prune-kit select --by el2n@20 --keep 0.5 --offset 0.02

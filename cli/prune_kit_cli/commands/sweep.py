@@ -57,11 +57,11 @@ def sweep(
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """How much can go, and from which end? Retrain over a grid of columns, shares to keep and offsets.
+    """How much can go, and from which end? Retrain over a grid of columns, shares and offsets.
 
-    Every cell is a cached training: stop it, go on, or give a wider grid, and nothing is trained
-    twice. Ends in a table and in pictures: accuracy against the share pruned, the epoch of the
-    score, and the offset.
+    Every cell is a cached training. Stop it, go on, or give a wider grid: nothing is trained twice.
+    It ends in a table and in pictures: accuracy against the share pruned, the epoch of the score,
+    and the offset.
 
     Example: prune-kit sweep --by el2n@20 --keep 0.2,0.4,0.6 --offset 0,0.02,0.1 --runs 2
     """

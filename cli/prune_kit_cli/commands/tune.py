@@ -13,7 +13,8 @@ def tune(
             o.SELECTION,
             "--goal",
             metavar="TEXT",
-            help='accuracy (the default with one --keep), or "within 0.5 points of full, keep least".',
+            help="accuracy (the default with one --keep), or "
+            '"within 0.5 points of full, keep least".',
         ),
     ] = None,
     keep: Annotated[
@@ -87,8 +88,8 @@ def tune(
     """How much to keep, and from where? Find the window that serves a goal, and test it once.
 
     A validation split, held out of the training rows, judges all candidates in short trainings (of
-    more than 13 offsets, 13 spread evenly), the better ones in longer ones, and the winner with its
-    neighbours in whole ones. Then the test set sees the winner, beside all rows, random rows and
+    more than 13 offsets, 13 spread evenly), the better ones in longer trainings, and the winner
+    with its neighbours in whole ones. Then the test set sees the winner, all rows, random rows and
     the rule without an offset. What it costs is said before it starts.
 
     Example: prune-kit tune --keep 0.4 --goal accuracy
