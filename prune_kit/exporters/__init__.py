@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
@@ -16,6 +16,7 @@ from prune_kit.results.selection import KEPT, REASONS, Selection
 COLUMNS = ("id", "index", "label", "class", "score", "kept", "reason")
 
 
+@runtime_checkable
 class Exporter(Protocol):
     """What a module of this folder must have.
 

@@ -4,7 +4,7 @@ One file a family. `ModelFamily` says what its module must have.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from prune_kit import registry
 from prune_kit.errors import ModelError
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+@runtime_checkable
 class ModelFamily(Protocol):
     """What a module of this folder must have.
 

@@ -8,7 +8,7 @@ verb `score` averages over the first axis of the array and adds what else made i
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -116,6 +116,7 @@ class Runs:
         return np.stack(means)
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """What a module of this folder must have. It must also say NEEDS or `needs`, see below."""
 

@@ -90,7 +90,7 @@ def score(
 
 
 def extra_arrays(
-    data: Dataset, runs: Runs, shares: Float[np.ndarray, "S N"], *, epoch: None, **options: Any
+    data: Dataset, runs: Runs, scores: Float[np.ndarray, "S N"], *, epoch: None, **options: Any
 ) -> dict[str, np.ndarray]:
     """The votes behind every share (S, N) and in all (N,); the held-out probabilities (N, C)."""
     asked, _ = runs.holdout.votes()

@@ -25,10 +25,10 @@ def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
 
 
 def extra_arrays(
-    data: Dataset, runs: Runs, per_run: Float[np.ndarray, "R N"], *, epoch: int
+    data: Dataset, runs: Runs, scores: Float[np.ndarray, "R N"], *, epoch: int
 ) -> dict[str, Int32[np.ndarray, "N"]]:
     """In how many runs each example was never learned."""
-    return {"never_learned": never_learned(per_run, epoch)}
+    return {"never_learned": never_learned(scores, epoch)}
 
 
 def never_learned(per_run: Float[np.ndarray, "R N"], epoch: int) -> Int32[np.ndarray, "N"]:

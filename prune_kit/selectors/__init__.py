@@ -7,7 +7,7 @@ alone. Rows held out as test keep the reason "held-out" (see `selection.REASONS`
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -43,6 +43,7 @@ WINDOW = np.array([DROPPED_EASY, KEPT, DROPPED_HARD], dtype=np.uint8)  # before,
 SLACK = 1e-9  # keep + offset, added as binary fractions, may pass 1 by a rounding error
 
 
+@runtime_checkable
 class Rule(Protocol):
     """What a module of this folder must have."""
 

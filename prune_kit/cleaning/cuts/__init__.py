@@ -8,7 +8,7 @@ A module sees the Evidence alone, never the true labels. `NEEDS` says without wh
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
@@ -145,6 +145,7 @@ def scaled(hardness: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
     return values
 
 
+@runtime_checkable
 class CutModule(Protocol):
     """What a module of this folder must have.
 

@@ -1,11 +1,12 @@
 """One file a data source: `load(location, *, image_size, progress) -> Dataset`."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.progress import Listener, silent
 
 
+@runtime_checkable
 class Source(Protocol):
     """What a module of this folder must have."""
 
