@@ -8,7 +8,6 @@ method, a rule, a format is one module of `scorers`, `selectors`, `exporters`; i
 module's.
 """
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +37,7 @@ from prune_kit.retraining.plan import (
 from prune_kit.retraining.search import candidates
 from prune_kit.retraining.tuning import VALIDATION, Tuning, plan_tuning, run_tuning
 from prune_kit.scoring.plan import AskedScores, plan_scores, run_scores
+from prune_kit.selectors import DEFAULT_RULE, Rule
 
 if TYPE_CHECKING:
     from prune_kit.comparison.compare import Comparison
@@ -114,7 +114,7 @@ def score(
 def select(
     table: ScoreTable,
     *,
-    rule: str = "window",
+    rule: str = DEFAULT_RULE,
     by: str | None = None,
     keep: float = 0.5,
     **options: Any,
@@ -122,33 +122,22 @@ def select(
     """Choose the examples to keep: a pure function of a score table.
 
     `rule` is a module of `selectors`; `by` the column it ranks by; `keep` the share of the training
-    rows. `options` are the rule's own: `offset`, `offset_from` ("hard" or "easy"), `per_class`,
-    `seed`; `drop_hardest`, `suspect_by` and `bins` (coverage), `keep_easy` (prototypes). Raises
-    OptionError, TableError.
+    rows. `options` are those that the rule declares in its OPTIONS; one that is None stands at its
+    default. Raises OptionError, TableError.
     """
-    module = registry.load(SELECTORS, rule, "rule")
-    given = {name: value for name, value in {"keep": keep, **options}.items() if value is not None}
-    check_seeds(seed=given.get("seed", 0))
-    refused = [name for name in given if name not in module.OPTIONS]
-    if refused:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in refused)
-        taken = ", ".join(f"--{name.replace('_', '-')}" for name in module.OPTIONS)
-        raise OptionError(f"--rule {rule} takes no {flags}; it takes {taken}")
+    given = {name: value for name, value in options.items() if value is not None}
+    chosen = registry.chosen_options(SELECTORS, "rule", [rule], given)[rule]
+    module: Rule = registry.load(SELECTORS, rule, "rule")
     if not module.USES_SCORES and by is None:
         column = None
     else:
         column = table.column(by)
-    reason = module.select(table, by=by, **given)
-    defaults = {
-        name: parameter.default
-        for name, parameter in inspect.signature(module.select).parameters.items()
-        if name in module.OPTIONS and parameter.default is not parameter.empty
-    }
+    reason = module.select(table, by=by, keep=keep, **chosen)
     return Selection(
         rows=table.rows,
         reason=reason,
         rule=rule,
-        parameters={**defaults, **given},
+        parameters={"keep": keep, **chosen},
         column=column.name if column else "",
         score=column.values if column else None,
         scored_with=column.parameters if column else table.trained_with,
@@ -267,7 +256,7 @@ def sweep(
     by: str | Iterable[str],
     keep: Iterable[float],
     offset: Iterable[float] = (0.0,),
-    rule: str | Iterable[str] = ("window",),
+    rule: str | Iterable[str] = (DEFAULT_RULE,),
     **retraining: Any,
 ) -> Sweep:
     """Retrain over a grid of rules, columns, shares to keep and offsets; with all data and random rows of each size.
@@ -294,7 +283,7 @@ def tune(
     by: str | Iterable[str] | None = None,
     keep: float | Iterable[float] | None = None,
     offset: Iterable[float] | None = None,
-    rule: str | Iterable[str] = ("window",),
+    rule: str | Iterable[str] = (DEFAULT_RULE,),
     validation: float = VALIDATION,
     config: "TrainConfig | None" = None,
     workdir: str | Path = DEFAULT_WORKDIR,
@@ -372,7 +361,9 @@ def export(
         write_labels(Path(path), selection.rows, selection.relabelled())
         return Path(path)
     selection = as_selection(selection)
-    module = registry.load(EXPORTERS, format or exporters.format_of(Path(path)) or "txt", "format")
+    module: exporters.Exporter = registry.load(
+        EXPORTERS, format or exporters.format_of(Path(path)) or "txt", "format"
+    )
     if what not in (None, "keep", "drop"):
         raise OptionError(f"--what {what!r} is unknown; expected keep or drop")
     if what is None and module.WHOLE_TABLE:

@@ -153,9 +153,7 @@ def test_the_selection_carries_its_provenance(selection: Selection) -> None:
 
 
 def test_options_that_a_rule_does_not_take_are_refused(table: ScoreTable) -> None:
-    with pytest.raises(
-        OptionError, match="--rule top takes no --offset; it takes --keep, --per-class"
-    ):
+    with pytest.raises(OptionError, match="--rule top takes no --offset; it takes --per-class"):
         select(table, rule="top", by="el2n@2", offset=0.1)
 
 

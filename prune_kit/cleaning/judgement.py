@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int, Num
 from prune_kit import registry
 from prune_kit.checks import check_seeds
 from prune_kit.cleaning.confident_joint import checked
-from prune_kit.cleaning.cuts import Cut, Evidence, candidates, scaled
+from prune_kit.cleaning.cuts import Cut, CutModule, Evidence, candidates, scaled
 from prune_kit.cleaning.cuts.probes import LEAST_PROBES
 from prune_kit.data.identity import Rows
 from prune_kit.errors import OptionError, TableError
@@ -127,7 +127,8 @@ def judge(
         part = _of_class(evidence, number)
         if number is not None and method == "probes":
             _check_probes(part, evidence, table.rows, number)
-        one: Cut = registry.load(CUTS, method, "cut").find(part)
+        module: CutModule = registry.load(CUTS, method, "cut")
+        one = module.find(part)
         flagged[inside] = one.flagged
         listed = round(one.flagged.mean() * len(others)) if unseen is not None else 0
         flagged[others[np.argsort(-suspicion[others], kind="stable")[:listed]]] = True

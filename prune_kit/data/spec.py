@@ -7,6 +7,7 @@ from prune_kit import registry
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.labels import read_labels
 from prune_kit.data.noise import NoisyLabels
+from prune_kit.data.sources import Source
 from prune_kit.errors import DataError, OptionError
 from prune_kit.progress import Listener, silent
 
@@ -65,8 +66,8 @@ def load_data(
         raise OptionError(
             f"--image-size {image_size} is for folder:DIR, and at least 1; the data is {spec!r}"
         )
-    module = registry.load(SOURCES, source, "data source")
-    data: Dataset = module.load(location, image_size=image_size, progress=progress)
+    module: Source = registry.load(SOURCES, source, "data source")
+    data = module.load(location, image_size=image_size, progress=progress)
     options = {"image_size": image_size} if image_size is not None else {}
     data = replace(data, rows=replace(data.rows, data=spec, options=options))
     if labels is None:

@@ -1,13 +1,10 @@
 """Networks by name: `mlp`, `convnet`, `resnet18`, `resnet50`, `timm:NAME`, `torchvision:NAME`.
 
-One file per family. A family's `NAMES` lists what it builds (a name that ends in ":" stands for a
-whole library), its `build(name, shape=, classes=)` builds it, and its `classifier(model)` names the
-module whose input is the penultimate representation.
+One file a family. `ModelFamily` says what its module must have.
 """
 
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from prune_kit import registry
 from prune_kit.errors import ModelError
@@ -15,6 +12,41 @@ from prune_kit.errors import ModelError
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+
+@runtime_checkable
+class ModelFamily(Protocol):
+    """What a module of this folder must have.
+
+    Attributes
+    ----------
+    NAMES
+        The names of the networks that it builds, a literal above its first function. A name that
+        ends in ":" stands for a whole library.
+    """
+
+    NAMES: list[str]
+
+    def build(self, name: str, *, shape: tuple[int, int, int], classes: int) -> "nn.Module":
+        """A network with fresh weights, drawn from the global generator of torch.
+
+        Parameters
+        ----------
+        name
+            One of NAMES, or a name of the library.
+        shape
+            The height, width and channels of the images.
+        classes
+            The number of classes.
+
+        Raises
+        ------
+        ModelError
+            If there is no such network, or if it does not take such images.
+        """
+
+    def classifier(self, model: "nn.Module") -> str:
+        """The name of the module whose input is the penultimate representation."""
 
 
 def model_names() -> list[str]:
@@ -41,7 +73,7 @@ def build(name: str, *, shape: tuple[int, int, int], classes: int, seed: int) ->
 
     family = _family(name)
     with seeded(seed, "initialisation"):
-        model: nn.Module = family.build(name, shape=shape, classes=classes)
+        model = family.build(name, shape=shape, classes=classes)
     _try(name, model, shape)
     return model
 
@@ -77,9 +109,9 @@ def penultimate(name: str, model: "nn.Module", inputs: "torch.Tensor") -> "torch
     return kept[0].flatten(1)
 
 
-def _family(name: str) -> ModuleType:
+def _family(name: str) -> ModelFamily:
     for family in registry.module_names(__name__):
-        module = registry.load(__name__, family, "model family")
+        module: ModelFamily = registry.load(__name__, family, "model family")
         if any(
             name == known or (known.endswith(":") and name.startswith(known))
             for known in module.NAMES

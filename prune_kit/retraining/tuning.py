@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from prune_kit.data.dataset import Dataset, validation_split
 from prune_kit.data.identity import check_same
 from prune_kit.errors import OptionError
@@ -241,8 +243,9 @@ def run_tuning(
     progress(note("found" if met else "nearest", f"{cell.name}; now the test set"))
     selection = select(plan.table, **options_of(cell))
     tested = {FOUND: selection}
-    if cell.offset or cell.rule not in ("window", "top"):
-        tested[TOP] = select(plan.table, by=cell.by, keep=cell.keep)
+    hardest = select(plan.table, by=cell.by, keep=cell.keep)
+    if cell.offset or not np.array_equal(hardest.index, selection.index):
+        tested[TOP] = hardest
     test = retrained(plan.data, tested, asked, full)
     return Tuning(goal, plan.among.cells, cell, met, selection, rounds, test, plan.validation)
 

@@ -148,12 +148,12 @@ WRONG = [
     (
         "select --by el2n@1 --rule top --offset 0.1",
         "work",
-        "--rule top takes no --offset; it takes --keep, --per-class",
+        "--rule top takes no --offset; it takes --per-class",
     ),
     (
         "select --by el2n@1 --offset-from left",
         "work",
-        "--offset-from 'left' is unknown; expected hard or easy",
+        "unknown --offset-from 'left'. There are: hard, easy",
     ),
     ("export --format tx", "work", "unknown format 'tx'. Did you mean 'txt'?"),
     ("export --what all", "work", "--what 'all' is unknown; expected keep or drop"),

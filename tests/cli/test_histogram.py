@@ -182,9 +182,9 @@ def test_options_of_the_new_rules_reach_them(work, capsys):
     [
         (
             "--rule coverage --offset 0.1",
-            "--rule coverage takes no --offset; it takes --keep, --drop-hardest",
+            "--rule coverage takes no --offset; it takes --drop-hardest",
         ),
-        ("--rule top --bins 5", "--rule top takes no --bins; it takes --keep, --per-class"),
+        ("--rule top --bins 5", "--rule top takes no --bins; it takes --per-class"),
         ("--drop-hardest 0.1", "--rule window takes no --drop-hardest"),
         ("--rule top --keep-easy", "--rule top takes no --keep-easy"),
         (

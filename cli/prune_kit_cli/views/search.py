@@ -9,6 +9,7 @@ from rich.text import Text
 from prune_kit.results.outcomes import FULL, Difference, Outcomes, random_name
 from prune_kit.retraining.search import mean_accuracy
 from prune_kit.retraining.tuning import FOUND, Tuning, TuningPlan
+from prune_kit.selectors import has_offset
 from prune_kit_cli.screen import count_of
 from prune_kit_cli.views.tables import difference, outcomes_json
 
@@ -72,7 +73,7 @@ def search_table(rounds: Sequence[Outcomes], found: str, met: bool = True) -> Ta
                 if last
                 else ""
             )
-            offset = f"{cell['offset']:g}" if cell["rule"] == "window" else ""
+            offset = f"{cell['offset']:g}" if has_offset(cell["rule"]) else ""
             view.add_row(
                 str(cell["epochs"]), cell["rule"], Text(cell["by"]), f"{cell['keep']:g}", offset, str(len(seeds)),
                 f"{100 * mean_accuracy(outcomes, name):.2f} %", apart if last else "",

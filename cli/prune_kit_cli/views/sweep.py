@@ -37,7 +37,7 @@ def sweep_table(sweep: Sweep) -> Table:
 
 
 def _what(cell: Cell) -> tuple[str, str, str, str]:
-    return cell.rule, cell.by, f"{cell.keep:g}", f"{cell.offset:g}" if cell.rule == "window" else ""
+    return cell.rule, cell.by, f"{cell.keep:g}", f"{cell.offset:g}" if cell.has_offset else ""
 
 
 def _figures(line: Summary) -> tuple[str, str, str, str]:

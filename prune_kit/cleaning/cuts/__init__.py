@@ -8,6 +8,7 @@ A module sees the Evidence alone, never the true labels. `NEEDS` says without wh
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
@@ -142,3 +143,25 @@ def scaled(hardness: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
         else np.zeros(len(hardness))
     )
     return values
+
+
+@runtime_checkable
+class CutModule(Protocol):
+    """What a module of this folder must have.
+
+    Attributes
+    ----------
+    NEEDS
+        What it cannot work without: "probability", "probes" or "".
+    """
+
+    NEEDS: str
+
+    def find(self, evidence: Evidence) -> Cut:
+        """Where the wrong labels end, by the evidence alone.
+
+        Raises
+        ------
+        TableError
+            If the evidence lacks what the module needs.
+        """

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from prune_kit.reporting.figures.comparison import MARKERS, PALETTE
 from prune_kit.retraining.grid import Cell, Sweep, band
+from prune_kit.selectors import DEFAULT_RULE
 from prune_kit.storage import files
 
 BASELINE = "#666666"
@@ -136,12 +137,8 @@ def _by_share(sweep: Sweep) -> list[Line]:
     offsets = {cell.offset for cell in sweep.cells}
 
     def key(cell: Cell) -> tuple[object, ...]:
-        rule = () if cell.rule == "window" else (cell.rule,)
-        return (
-            *rule,
-            cell.by,
-            *((f"offset {cell.offset:g}",) if len(offsets) > 1 and cell.rule == "window" else ()),
-        )
+        at = (f"offset {cell.offset:g}",) if len(offsets) > 1 and cell.has_offset else ()
+        return (*_rule_named(cell), cell.by, *at)
 
     return _lines(sweep.cells, key, lambda cell: 100 * (1 - sweep.kept(cell.name) / sweep.rows()))
 
@@ -150,9 +147,8 @@ def _by_epoch(sweep: Sweep) -> list[Line]:
     offsets = {cell.offset for cell in sweep.cells}
 
     def key(cell: Cell) -> tuple[object, ...]:
-        rule = () if cell.rule == "window" else (cell.rule,)
         at = (f"offset {cell.offset:g}",) if len(offsets) > 1 else ()
-        return (*rule, cell.method, f"keep {cell.keep:g}", *at)
+        return (*_rule_named(cell), cell.method, f"keep {cell.keep:g}", *at)
 
     return _lines(
         [c for c in sweep.cells if c.epoch is not None], key, lambda cell: float(cell.epoch or 0)
@@ -160,10 +156,16 @@ def _by_epoch(sweep: Sweep) -> list[Line]:
 
 
 def _by_offset(sweep: Sweep) -> list[Line]:
-    windows = [cell for cell in sweep.cells if cell.rule == "window"]
-    return _lines(
-        windows, lambda cell: (cell.by, f"keep {cell.keep:g}"), lambda cell: 100 * cell.offset
-    )
+    def key(cell: Cell) -> tuple[object, ...]:
+        return (*_rule_named(cell), cell.by, f"keep {cell.keep:g}")
+
+    shifted = [cell for cell in sweep.cells if cell.has_offset]
+    return _lines(shifted, key, lambda cell: 100 * cell.offset)
+
+
+def _rule_named(cell: Cell) -> tuple[str, ...]:
+    """The rule, where it is not the one that is taken unasked."""
+    return () if cell.rule == DEFAULT_RULE else (cell.rule,)
 
 
 def _finding(sweep: Sweep, name: str, lines: list[Line]) -> str:
