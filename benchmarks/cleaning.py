@@ -108,7 +108,7 @@ def cross_validated(
             lambda *_: None,
         )
         network = RecordedRun(inputs, folder / inputs.key).model(config.epochs).to(device)
-        logits = loop.sweep(
+        logits = loop.evaluate(
             network, pictures, execution.precision, torch.from_numpy(rows).to(device)
         )
         found[rows] = logits.softmax(1).double().cpu().numpy()

@@ -34,7 +34,7 @@ from prune_kit.protocol.execution import Execution, ResolvedExecution
 from prune_kit.runs import folds
 from prune_kit.runs.holdout import Holdout
 from prune_kit.runs.subsets import held_out_sets
-from prune_kit.training import allocator, ensemble, images, loop, schedule
+from prune_kit.training import allocator, ensemble, images, loop, optimizers, schedule
 
 EPOCHS, RATIO = 10, 50
 AGREEMENT_RATIOS, AGREEMENT_FOLDS, AGREEMENT_EPOCHS = (30,), 6, 5
@@ -147,7 +147,7 @@ def ways(data: Dataset, model: str, device: torch.device, repeats: int, trained_
         trained = network(0).to(device).to(memory_format=torch.channels_last)
         training = loop.Training(pictures, labels, rows, config, 0, steps, steps, precision)
         started = time.perf_counter()
-        loop.train_epoch(trained, loop.optimizer_for(trained, config), training, 1)
+        loop.train_epoch(trained, optimizers.optimizer_for(trained, config), training, 1)
         return 1 / (time.perf_counter() - started)
 
     def together(precision: str, count: int, by_hand: bool) -> float:

@@ -43,7 +43,7 @@ from prune_kit.errors import PruneKitError
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import Execution
 from prune_kit.protocol.processor import cpu_precision
-from prune_kit.training import allocator, cuda_graphs, images, loop, schedule
+from prune_kit.training import allocator, cuda_graphs, images, loop, optimizers, schedule
 from prune_kit.training.threads import using_threads
 
 GPU_PARTS = ("steps", "el2n", "grand", "seeds")
@@ -190,7 +190,7 @@ def our_parts(
         model = loop.placed(
             models.build(config.model, shape=data.shape, classes=data.classes, seed=0), device
         )
-        optimizer = loop.optimizer_for(model, config)
+        optimizer = optimizers.optimizer_for(model, config)
         taken = None if launched else cuda_graphs.fastest(model, optimizer, training)
         for epoch in range(1, epochs + 2):
             for name, work in (
@@ -198,7 +198,7 @@ def our_parts(
                     "training",
                     lambda e=epoch: loop.train_epoch(model, optimizer, training, e, steps=taken),
                 ),
-                ("sweeps", lambda: loop.sweep(model, pictures, precision, members)),
+                ("sweeps", lambda: loop.evaluate(model, pictures, precision, members)),
             ):
                 synchronise(device)
                 began = time.perf_counter()

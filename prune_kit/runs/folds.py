@@ -3,6 +3,7 @@
 import shutil
 import time
 from functools import lru_cache, partial
+from itertools import product
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from prune_kit.runs.executor import Task, run_tasks
 from prune_kit.runs.holdout import IN_WORK, PROBABILITY_CLASSES, Holdout
 from prune_kit.runs.processes import EpochListener
 from prune_kit.runs.recorder import STATE, complete
+from prune_kit.runs.signal_files import write_signals
 from prune_kit.runs.state import SavedState
 from prune_kit.storage import files
 from prune_kit.training import allocator, ensemble, images, loop
@@ -37,21 +39,17 @@ def complete_folds(holdout: Holdout, progress: Listener = silent) -> Holdout:
         files.write_json(holdout.folder / "inputs.json", holdout.inputs)
     for ratio, group in groups:  # whatever becomes of this command, they stay together
         holdout.in_work(ratio, group).mkdir(parents=True, exist_ok=True)
-    asked = len(holdout.ratios) * holdout.folds
-    lacking = sum(len(group) for _, group in groups)
-    if 0 < lacking < asked:
-        progress(note("folds", f"{asked - lacking} of {asked} are there already"))
-    sets = {ratio: holdout.held_out(ratio) for ratio in holdout.ratios}
+    asked = set(product(holdout.ratios, range(holdout.folds)))
+    there = len(asked & set(holdout.kept()))
+    if groups and there:
+        progress(note("folds", f"{there} of {len(asked)} are there already"))
+    last = max((holdout.trained_with(group).stop for _, group in groups), default=0)
+    sets = {ratio: holdout.held_out(ratio, last) for ratio in holdout.ratios}
     tasks = []
     for ratio, group in groups:
-        held_out = [sets[ratio][fold] for fold in group]
-        tasks.append(
-            Task(
-                _name(ratio, group),
-                partial(_train_group, holdout, ratio, group, held_out),
-                len(group),
-            )
-        )
+        held_out = [sets[ratio][fold] for fold in holdout.trained_with(group)]
+        work = partial(_train_group, holdout, ratio, group, held_out)
+        tasks.append(Task(_name(ratio, group), work, len(group)))
     if tasks:
         run_tasks(tasks, holdout.execution, progress)
     shutil.rmtree(holdout.folder / IN_WORK, ignore_errors=True)
@@ -72,17 +70,20 @@ def _train_group(
     """Train the folds of a group, and keep what they say of the rows that each has not seen, and of the test set."""
     allocator.keep_freed_memory()
     data, epochs = holdout.data, holdout.config.epochs
-    trained = epochs  # when this command began, unless one more epoch ends
+    finished = epochs  # when this command began, unless one more epoch ends
 
     def listen(epoch: int, of: int, note: str) -> None:
-        nonlocal trained
-        trained = min(trained, epoch - 1)
+        nonlocal finished
+        finished = min(finished, epoch - 1)
         if epoch < of:  # the last is told with what came of it
             listener(epoch, of, note)
 
-    train = _together if holdout.inputs["by_hand"] else _alone
+    train = _together if holdout.by_hand else _alone
     with using_threads(holdout.execution.threads):
         logits, test_logits, seconds = train(holdout, ratio, group, held_out, listen)
+    before = group.start - holdout.trained_with(group).start
+    places = slice(before, before + len(group))
+    logits, test_logits, held_out = logits[places], test_logits[places], held_out[places]
     if not bool(logits.isfinite().all()):
         rate = holdout.config.learning_rate
         raise RunError(
@@ -104,9 +105,9 @@ def _train_group(
     }
     if data.classes <= PROBABILITY_CLASSES:
         arrays["probability"] = logits.softmax(2).to(torch.float16).cpu().numpy()
-    files.write_arrays(holdout.path(ratio, group), arrays)
+    write_signals(holdout.path(ratio, group), arrays)
     shutil.rmtree(holdout.in_work(ratio, group))
-    resumed = f", went on after epoch {trained}" if trained else ""
+    resumed = f", went on after epoch {finished}" if finished else ""
     listener(
         epochs, epochs, f"test accuracy {100 * accuracy.mean():.2f} %, {seconds:.1f} s{resumed}"
     )
@@ -115,12 +116,15 @@ def _train_group(
 def _together(
     holdout: Holdout, ratio: int, group: range, held_out: list[np.ndarray], listener: EpochListener
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """Train G networks in one batched computation, which goes on where it was interrupted.
+    """Train the G networks of a group, or of its block, in one batched computation.
 
-    Gives their logits (G, h, C), and (G, M, C) of the test set, and the seconds that both took.
+    It goes on where it was interrupted. Gives their logits (G, h, C), and (G, M, C) of the test set, and the seconds that both took.
     """
     data, config, device = holdout.data, holdout.config, torch.device(holdout.execution.device)
-    began, seeds = time.monotonic(), [holdout.network_seed(ratio, fold) for fold in group]
+    began, seeds = (
+        time.monotonic(),
+        [holdout.network_seed(ratio, fold) for fold in holdout.trained_with(group)],
+    )
     shown, test_pictures, test_rows = _shown(holdout)
     labels = torch.from_numpy(data.labels).to(device)
     members = torch.from_numpy(np.stack([_rest(data, rows) for rows in held_out])).to(device)
@@ -144,8 +148,8 @@ def _together(
             torch.from_numpy(np.stack(held_out)).to(device),
             test_rows.expand(len(seeds), -1),
         )
-        logits = ensemble.sweep(networks, shown, asked)
-        return logits, ensemble.sweep(networks, test_pictures, tested), time.monotonic() - began
+        logits = ensemble.evaluate(networks, shown, asked)
+        return logits, ensemble.evaluate(networks, test_pictures, tested), time.monotonic() - began
 
 
 def _alone(
@@ -170,8 +174,8 @@ def _alone(
     device, precision = torch.device(holdout.execution.device), holdout.execution.precision
     network = loop.placed(run.model(epochs), device)
     pictures, test_pictures, test_rows = images.of_data(data, device)
-    asked = loop.sweep(network, pictures, precision, torch.from_numpy(rows).to(device))
-    tested = loop.sweep(network, test_pictures, precision, test_rows)
+    asked = loop.evaluate(network, pictures, precision, torch.from_numpy(rows).to(device))
+    tested = loop.evaluate(network, test_pictures, precision, test_rows)
     return asked[None], tested[None], time.monotonic() - began
 
 

@@ -16,10 +16,14 @@ from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import Execution, ResolvedExecution
 from prune_kit.results.table import ScoreTable
 from prune_kit.runs import folds, state
+from prune_kit.runs.cache import key_of
 from prune_kit.runs.folds import complete_folds
 from prune_kit.runs.holdout import Holdout
+from prune_kit.runs.signal_files import read_signal
+from prune_kit.runs.verification import verify_runs
 from prune_kit.scorers import cscore
 from prune_kit.scoring.plan import fold_execution
+from prune_kit.storage import files
 from tests.conftest import ONE_THREAD, TINY, shapes_data
 
 MLP = TrainConfig(model="mlp", epochs=2, batch_size=16, learning_rate=0.05, schedule="constant")
@@ -80,7 +84,7 @@ def test_a_command_interrupted_after_any_fold_and_repeated_gives_the_same_bits(
     )  # whose folds train in groups of three, where they can
     if config is TINY and size == 2:
         pytest.skip("convnets train one by one")
-    monkeypatch.setattr(Holdout, "_group_size", lambda _: size)
+    monkeypatch.setattr(Holdout, "group_size", size)
     for finished in range(1, 6 // size):
         workdir = tmp_path / f"{finished}"
         with pytest.raises(Stop):
@@ -123,10 +127,10 @@ def test_a_command_ended_inside_a_group_goes_on_from_its_last_epoch_to_the_same_
 def test_an_interrupted_command_goes_on_with_the_groups_that_it_planned(
     shapes, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(Holdout, "_group_size", lambda _: 2)
+    monkeypatch.setattr(Holdout, "group_size", 2)
     with pytest.raises(Stop):
         scored(shapes, tmp_path, progress=stopping_after(1))
-    monkeypatch.setattr(Holdout, "_group_size", lambda _: 3)
+    monkeypatch.setattr(Holdout, "group_size", 3)
     holdout = Holdout(shapes, MLP, ONE_THREAD, 0, "balanced", RATIOS, 3, tmp_path / "runs")
     assert holdout.groups() == [(70, range(2)), (30, range(2, 3)), (70, range(2, 3))]
 
@@ -136,6 +140,139 @@ def test_a_group_stays_together_and_a_part_of_it_begins_anew(shapes, tmp_path):
     holdout.in_work(30, range(1, 3)).mkdir(parents=True)
     assert holdout.groups() == [(30, range(1)), (30, range(1, 3)), (30, range(3, 6))]
     assert replace(holdout, folds=2).groups() == [(30, range(2))]
+
+
+BF16 = replace(ONE_THREAD, precision="bf16")
+
+
+def files_of(holdout: Holdout) -> list[str]:
+    return [path.name for path in sorted(holdout.folder.glob("*.npz"))]
+
+
+def contents(holdout: Holdout, *, but: str = "seconds") -> dict[tuple[int, int], list[bytes]]:
+    """Every array of every fold, as bytes."""
+    names = sorted(holdout.arrays - {but})
+    return {
+        fold: [read_signal(path, name)[place].tobytes() for name in names]
+        for fold, (path, place) in holdout.kept().items()
+    }
+
+
+def counted_networks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many networks each group trains, as they are stacked."""
+    counts: list[int] = []
+    stack = folds.ensemble.stack
+
+    def counted(models: list[Any], *others: Any, **more: Any) -> Any:
+        counts.append(len(models))
+        return stack(models, *others, **more)
+
+    monkeypatch.setattr(folds.ensemble, "stack", counted)
+    return counts
+
+
+def test_where_the_bits_depend_on_the_group_every_fold_trains_in_its_block_of_four(
+    shapes, tmp_path, monkeypatch
+):
+    counts = counted_networks(monkeypatch)
+    few = trained(shapes, tmp_path / "grown", folds=2, execution=BF16)
+    assert counts == [4, 4]
+    assert files_of(few) == ["ratio-30-folds-0000-0003.npz", "ratio-70-folds-0000-0003.npz"]
+    first = contents(few)
+    counts.clear()
+    assert contents(trained(shapes, tmp_path / "grown", folds=4, execution=BF16)) == first
+    assert counts == []  # those beyond were kept
+    more = trained(shapes, tmp_path / "grown", folds=6, execution=BF16)
+    assert counts == [4, 4]
+    anew = trained(shapes, tmp_path / "anew", folds=6, execution=replace(BF16, jobs=2))
+    assert contents(more) == contents(anew)
+    assert {fold: contents(anew)[fold] for fold in first} == first
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 5])
+def test_jobs_change_no_block_and_the_folder_says_the_size(shapes, tmp_path, jobs):
+    execution = replace(BF16, jobs=jobs)
+    holdout = Holdout(shapes, MLP, execution, 0, "balanced", RATIOS, 6, tmp_path)
+    assert holdout.groups() == [(ratio, range(at, at + 4)) for at in (0, 4) for ratio in RATIOS]
+    assert holdout.inputs["group_size"] == 4
+    alone = replace(holdout, config=TINY)  # convnets train one by one
+    assert "group_size" not in alone.inputs and alone.groups()[0] == (30, range(1))
+
+
+@pytest.mark.parametrize(
+    ("device", "precision"), [("cuda:0", "bf16"), ("cuda:0", "fp32"), ("cpu", "bf16")]
+)
+def test_the_group_size_is_an_input_where_bits_depend_on_it_and_does_not_change(
+    shapes, tmp_path, device, precision
+):
+    execution = replace(ONE_THREAD, device=device, precision=precision, jobs=3)
+    holdout = Holdout(shapes, MLP, execution, 0, "balanced", RATIOS, 6, tmp_path)
+    size = 4 if device == "cpu" else 20
+    assert holdout.inputs["group_size"] == holdout.group_size == size
+    assert holdout.trained_with(range(5, 6)) == range(5 // size * size, (5 // size + 1) * size)
+
+
+def test_in_fp32_on_a_cpu_the_key_is_what_it_was_and_groups_leave_no_process_idle(shapes, tmp_path):
+    holdout = Holdout(shapes, MLP, ONE_THREAD, 0, "balanced", (30,), 6, tmp_path)
+    assert "group_size" not in holdout.inputs
+    assert holdout.groups() == [(30, range(4)), (30, range(4, 6))]
+    three = replace(holdout, execution=replace(ONE_THREAD, jobs=3))
+    assert three.groups() == [(30, range(2)), (30, range(2, 4)), (30, range(4, 6))]
+
+
+def test_folds_kept_before_the_group_size_was_an_input_are_found_and_gone_on_with(
+    shapes, tmp_path, monkeypatch
+):
+    anew = trained(shapes, tmp_path / "anew", folds=6, execution=BF16)
+    older = {name: value for name, value in anew.inputs.items() if name != "group_size"}
+    folder = tmp_path / "older" / key_of(older)
+    folder.mkdir(parents=True)
+    files.write_json(folder / "inputs.json", older)
+    kept = {name: read_signal(anew.path(30, range(4)), name) for name in anew.arrays}
+    few = {name: value[1:3] if value.ndim else value for name, value in kept.items()}
+    files.write_arrays(folder / "ratio-30-folds-0001-0002.npz", few)  # no block of today
+    counts = counted_networks(monkeypatch)
+    grown = trained(shapes, tmp_path / "older", folds=6, execution=BF16)
+    assert grown.folder == folder and "group_size" not in grown.inputs
+    assert counts == [4] * 5  # the first block twice: folds 0 and 3 are kept of it
+    assert files_of(grown) == [
+        "ratio-30-folds-0000-0000.npz",
+        "ratio-30-folds-0001-0002.npz",
+        "ratio-30-folds-0003-0003.npz",
+        "ratio-30-folds-0004-0007.npz",
+        "ratio-70-folds-0000-0003.npz",
+        "ratio-70-folds-0004-0007.npz",
+    ]
+    assert contents(grown) == contents(anew)
+    assert verify_runs(tmp_path / "older")[1] == []
+    counts.clear()
+    trained(shapes, tmp_path / "older", folds=5, execution=BF16)
+    assert counts == []
+
+
+def test_a_block_ended_in_the_middle_goes_on_to_the_same_bits(shapes, tmp_path, monkeypatch):
+    monkeypatch.setattr(state, "STATE_SHARE", 1e-9)
+    whole = trained(shapes, tmp_path / "whole", folds=2, execution=BF16)
+    train = folds.ensemble.train_epoch
+
+    def stopping(*given: Any) -> None:
+        if given[-1] == 2:
+            raise KeyboardInterrupt
+        train(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folds.ensemble, "train_epoch", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            trained(shapes, tmp_path, folds=2, execution=BF16)
+    epochs: list[int] = []
+
+    def counted(*given: Any) -> None:
+        epochs.append(given[-1])
+        train(*given)
+
+    monkeypatch.setattr(folds.ensemble, "train_epoch", counted)
+    assert contents(trained(shapes, tmp_path, folds=2, execution=BF16)) == contents(whole)
+    assert epochs == [2, 1, 2]
 
 
 def test_more_folds_train_only_what_is_not_there(shapes, tmp_path):
@@ -213,7 +350,7 @@ def test_several_processes_give_the_bits_of_one(shapes, tmp_path):
 
 def test_groups_take_neighbouring_folds_and_leave_out_what_is_kept(shapes, tmp_path, monkeypatch):
     trained(shapes, tmp_path, folds=1)
-    monkeypatch.setattr(Holdout, "_group_size", lambda _: 3)
+    monkeypatch.setattr(Holdout, "group_size", 3)
     rest = Holdout(shapes, MLP, ONE_THREAD, 0, "balanced", RATIOS, 6, tmp_path)
     assert rest.groups() == [
         (30, range(1, 4)),
@@ -224,9 +361,9 @@ def test_groups_take_neighbouring_folds_and_leave_out_what_is_kept(shapes, tmp_p
 
 
 def test_a_group_of_networks_says_what_each_of_them_says_alone(shapes, tmp_path, monkeypatch):
-    monkeypatch.setattr(Holdout, "_group_size", lambda _: 1)
+    monkeypatch.setattr(Holdout, "group_size", 1)
     one_by_one = trained(shapes, tmp_path / "alone").probability()
-    monkeypatch.setattr(Holdout, "_group_size", lambda _: 3)
+    monkeypatch.setattr(Holdout, "group_size", 3)
     at_once = trained(shapes, tmp_path / "together")
     assert [path.name for path in sorted(at_once.folder.glob("*.npz"))] == [
         "ratio-30-folds-0000-0002.npz",

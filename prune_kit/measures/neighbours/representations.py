@@ -7,7 +7,7 @@ from prune_kit import models
 from prune_kit.data.dataset import Dataset
 from prune_kit.runs.cache import RecordedRun
 from prune_kit.training import images
-from prune_kit.training.loop import SWEEP_BATCH
+from prune_kit.training.loop import EVALUATION_BATCH
 
 
 def pixels(data: Dataset, device: torch.device) -> Float[torch.Tensor, "n D"]:
@@ -36,6 +36,6 @@ def penultimate(run: RecordedRun, epoch: int) -> Float[torch.Tensor, "n D"]:
     with torch.no_grad():
         parts = [
             models.penultimate(run.inputs.config.model, model, pictures.batch(own))
-            for own in torch.split(rows, SWEEP_BATCH[device.type])
+            for own in torch.split(rows, EVALUATION_BATCH[device.type])
         ]
     return torch.cat(parts)
