@@ -217,7 +217,7 @@ Jobs = Annotated[
         "--jobs",
         metavar="J",
         help="Networks trained at once (default: as the cores allow, 1 on a GPU). Changes no "
-        "result, but for the last bits of cscore in bf16.",
+        "result.",
     ),
 ]
 Threads = Annotated[

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +139,7 @@ class ScorePlan:
 
     @property
     def lacking_folds(self) -> int:
-        """How many networks of holdout validation are to be trained."""
+        """How many networks of holdout validation are to be trained, whole blocks of folds."""
         if self.holdout is None:
             return 0
         return sum(len(group) for _, group in self.holdout.groups())
@@ -151,8 +152,12 @@ class ScorePlan:
     @property
     def cached(self) -> int:
         """How many of the networks that the columns need are in the cache."""
-        folds = len(self.holdout.ratios) * self.holdout.folds if self.holdout else 0
-        return len(self.runs.inputs) + folds - self.networks
+        cached = len(self.runs.inputs) - len(self.runs.lacking)
+        if self.holdout is None:
+            return cached
+        kept = self.holdout.kept()
+        asked = product(self.holdout.ratios, range(self.holdout.folds))
+        return cached + sum(fold in kept for fold in asked)
 
     @property
     def epochs_to_train(self) -> int:
