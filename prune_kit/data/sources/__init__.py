@@ -1,1 +1,1 @@
-"""One file per data source. Each has `load(location, *, image_size, progress) -> Dataset`."""
+"""The data sources, one file each. A source has `load(location, *, image_size, progress)`."""
