@@ -24,7 +24,7 @@ def check_options(*, threshold: float) -> None:
     """Raise OptionError unless `threshold` is a training accuracy that can be reached."""
     if not 0 < threshold <= 1:
         raise OptionError(
-            f"--threshold {threshold} is out of range; a training accuracy above 0, at most 1"
+            f"threshold={threshold} is out of range; a training accuracy above 0, at most 1"
         )
 
 

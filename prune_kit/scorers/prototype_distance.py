@@ -29,7 +29,7 @@ def check_options(space: str, clusters: int | None) -> None:
     _spaces.check_options(space)
     if clusters is not None and clusters < 1:
         raise OptionError(
-            f"--clusters {clusters} is out of range; at least 1 (default: as many as classes)"
+            f"clusters={clusters} is out of range; at least 1 (default: as many as classes)"
         )
 
 
@@ -54,8 +54,8 @@ def score(
     count = len(data.rows.class_names) if clusters is None else clusters
     if count > len(data.rows.training):
         raise OptionError(
-            f"--clusters {count:,} is out of range; there are {len(data.rows.training):,} training "
-            "rows to cluster"
+            f"clusters={count:,} is out of range; the data has {len(data.rows.training):,} training "
+            "rows"
         )
     measure = partial(_measure, clusters=count, seed=runs.seed)
     name = f"prototype_distance-{count}-{runs.seed}"
