@@ -194,8 +194,8 @@ def from_arrays(
         What the data set is called, and the specification by which it is loaded again.
     class_names
         The C names of the classes; their numbers by default.
-    ids
-        The N ids; the row numbers by default.
+    ids, test_ids
+        The ids of the rows and of the test examples; numbers by default.
     test_images, test_label
         The test set, like `images` and `label`. Without it a seeded, stratified fifth of the rows
         is held out (`rows.role`).
@@ -204,8 +204,6 @@ def from_arrays(
     digest, test_digest
         The content digests (N,) of the files that the images came from; those of the arrays by
         default.
-    test_ids
-        The ids of the test examples.
 
     Returns
     -------
@@ -224,44 +222,18 @@ def from_arrays(
         classes = count_classes(np.asarray(label), len(images), name)
     label = check_labels(label, len(images), classes, name)
     class_names = class_names or tuple(str(c) for c in range(classes))
-    if classes < 2:
-        raise DataError(
-            f"{name} has one class only ({class_names[0]!r}); a classifier requires at least two"
-        )
-    test = None
-    role = np.full(len(images), TRAIN, dtype=np.uint8)
-    if test_images is not None and test_label is not None:
-        test_images = check_images(test_images, f"{name}: the test images")
-        if test_images.shape[1:] != images.shape[1:]:
+    if test_images is None or test_label is None:
+        test = None
+        role = _held_out_roles(label, name)
+    else:
+        test = _test_set(test_images, test_label, test_ids, test_digest, classes, name)
+        if test.pool.shape[1:] != images.shape[1:]:
             raise DataError(
-                f"{name}: test images are {test_images.shape[1:]}, but training images are "
+                f"{name}: test images are {test.pool.shape[1:]}, but training images are "
                 f"{images.shape[1:]}"
             )
-        if not len(test_images):
-            raise DataError(
-                f"{name}: the test set is empty; leave it out to have a fifth of the rows held out"
-            )
-        test = TestSet(
-            pool=test_images,
-            rows=np.arange(len(test_images)),
-            label=check_labels(test_label, len(test_images), classes, f"{name}, test set"),
-            id=text_array(_ids("test", len(test_images)) if test_ids is None else test_ids),
-            digest=identity.array_digests(test_images) if test_digest is None else test_digest,
-        )
-    else:
-        role[held_out_rows(label)] = HELD_OUT
-        if not role.any():
-            raise DataError(
-                f"{name}: every class has fewer than three images, too few to hold out a fifth; "
-                "give it a test set"
-            )
-    present = np.bincount(label[role == TRAIN], minlength=classes)
-    if not present.all():
-        empty = int(np.flatnonzero(present == 0)[0])
-        raise DataError(
-            f"{name}: class {empty} ({class_names[empty]!r}) is empty: every class must have a "
-            "training example"
-        )
+        role = np.full(len(images), TRAIN, dtype=np.uint8)
+    _check_every_class(label[role == TRAIN], class_names, name)
     rows = Rows(
         id=text_array(_ids("train", len(images)) if ids is None else ids),
         digest=identity.array_digests(images) if digest is None else digest,
@@ -274,6 +246,51 @@ def from_arrays(
     if len(rows.id) != len(images):
         raise DataError(f"{name}: {len(rows.id):,} ids for {len(images):,} images")
     return Dataset(name=name, images=images, rows=rows, outside_test=test, preparation=preparation)
+
+
+def _test_set(
+    images: np.ndarray,
+    label: np.ndarray,
+    ids: np.ndarray | list[str] | None,
+    digest: np.ndarray | None,
+    classes: int,
+    name: str,
+) -> TestSet:
+    """The source's own test set, checked."""
+    images = check_images(images, f"{name}: the test images")
+    return TestSet(
+        pool=images,
+        rows=np.arange(len(images)),
+        label=check_labels(label, len(images), classes, f"{name}, test set"),
+        id=text_array(_ids("test", len(images)) if ids is None else ids),
+        digest=identity.array_digests(images) if digest is None else digest,
+    )
+
+
+def _held_out_roles(label: np.ndarray, name: str) -> np.ndarray:
+    """The roles (N,) of rows of which a stratified fifth is held out. Raises DataError."""
+    role = np.full(len(label), TRAIN, dtype=np.uint8)
+    role[held_out_rows(label)] = HELD_OUT
+    if not role.any():
+        raise DataError(
+            f"{name}: every class has fewer than three images, too few to hold out a fifth; "
+            "give it a test set"
+        )
+    return role
+
+
+def _check_every_class(label: np.ndarray, class_names: tuple[str, ...], name: str) -> None:
+    """Raise DataError unless there are two classes, and each has one of these labels."""
+    if len(class_names) < 2:
+        raise DataError(
+            f"{name} has one class only ({class_names[0]!r}); a classifier requires at least two"
+        )
+    absent = np.flatnonzero(np.bincount(label, minlength=len(class_names)) == 0)
+    if len(absent):
+        raise DataError(
+            f"{name}: class {absent[0]} ({class_names[absent[0]]!r}) is empty: every class must "
+            "have a training example"
+        )
 
 
 def validation_split(data: Dataset, share: float, seed: int) -> Dataset:
