@@ -80,12 +80,12 @@ class Option:
         """
         if not _is_of_type(value, self.type):
             raise OptionError(
-                f"{flag(self.name)} {value!r} does not fit; expected {WORDS_OF_TYPES[self.type]}"
+                f"{self.name}={value!r} does not fit; expected {WORDS_OF_TYPES[self.type]}"
             )
         if self.choices and value not in self.choices:
-            raise unknown_name_error(flag(self.name), value, self.choices)
+            raise unknown_name_error(f"`{self.name}`", value, self.choices)
         if self.minimum is not None and not value >= self.minimum:  # `not` refuses NaN, too
-            raise OptionError(f"{flag(self.name)} {value} is out of range; at least {self.minimum}")
+            raise OptionError(f"{self.name}={value} is out of range; at least {self.minimum}")
         return tuple(value) if self.type == "list[int]" else value
 
 
@@ -240,11 +240,11 @@ def _not_taken_error(
     package: str, what: str, own: Mapping[str, Mapping[str, Option]], name: str
 ) -> OptionError:
     """The error for an option that is given to entries that do not take it."""
-    flags = dict.fromkeys(flag(option) for options in own.values() for option in options)
-    taken = f"; it takes {', '.join(flags)}" if flags else ""
+    names = dict.fromkeys(f"`{option}`" for options in own.values() for option in options)
+    taken = f"; it takes {', '.join(names)}" if names else ""
     takers = package_options(package).get(name)
-    others = f". {flag(name)} is for --{what} {','.join(takers)}" if takers else ""
-    return OptionError(f"--{what} {','.join(own)} takes no {flag(name)}{taken}{others}")
+    others = f". `{name}` is for {what}={','.join(takers)!r}" if takers else ""
+    return OptionError(f"{what}={','.join(own)!r} takes no `{name}`{taken}{others}")
 
 
 def _is_of_type(value: Any, type_: str) -> bool:

@@ -28,7 +28,7 @@ def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> Non
         from pyarrow import parquet
     except ImportError as error:
         raise OptionError(
-            "--format parquet requires pyarrow: pip install 'prune_kit[parquet]'"
+            "format='parquet' requires pyarrow: pip install 'prune_kit[parquet]'"
         ) from error
     schema = pyarrow.schema(list(zip(COLUMNS, TYPES, strict=True)))
     records = [dict(zip(COLUMNS, values, strict=True)) for values in table_rows(selection, index)]

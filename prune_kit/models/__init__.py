@@ -50,12 +50,12 @@ class ModelFamily(Protocol):
 
 
 def model_names() -> list[str]:
-    """What `list models` lists; reads the families' sources, imports no torch."""
+    """The names that `list models` lists. Torch is not imported."""
     return list(model_summaries())
 
 
 def model_summaries() -> dict[str, str]:
-    """Every name with its family's one-line description."""
+    """The one-line description of each name's family. Torch is not imported."""
     return {
         name: registry.summary(__name__, family)
         for family in registry.module_names(__name__)
@@ -64,10 +64,29 @@ def model_summaries() -> dict[str, str]:
 
 
 def build(name: str, *, shape: tuple[int, int, int], classes: int, seed: int) -> "nn.Module":
-    """A freshly initialised network on the CPU, in float32, for images of `shape` (height, width, channels).
+    """Build a freshly initialised network, on the CPU and in float32.
 
-    The initialisation depends on `seed` alone; the global generator is left as it was.
-    Raises ModelError when the name is unknown or the network refuses such images.
+    Parameters
+    ----------
+    name
+        The name of the network.
+    shape
+        The height, width and channels of the images.
+    classes
+        The number of classes.
+    seed
+        The seed of the initialisation, which depends on nothing else. The global generator does not
+        change.
+
+    Returns
+    -------
+    nn.Module
+        The network, from normalised images (B, channels, height, width) to logits (B, classes).
+
+    Raises
+    ------
+    ModelError
+        If the name is unknown, or the network does not take such images.
     """
     from prune_kit.randomness import seeded
 
@@ -98,7 +117,22 @@ def _try(name: str, model: "nn.Module", shape: tuple[int, int, int]) -> None:
 
 
 def penultimate(name: str, model: "nn.Module", inputs: "torch.Tensor") -> "torch.Tensor":
-    """The representation (B, D) that the classifier of `model` (built as `name`) receives for `inputs`."""
+    """The representation that the classifier of a network receives.
+
+    Parameters
+    ----------
+    name
+        The name by which the network was built.
+    model
+        The network.
+    inputs
+        Normalised images (B, C, H, W), on the device of the network.
+
+    Returns
+    -------
+    (B, D)
+        The representations, flattened.
+    """
     kept: list[torch.Tensor] = []
     classifier = model.get_submodule(_family(name).classifier(model))
     hook = classifier.register_forward_pre_hook(lambda _, received: kept.append(received[0]))

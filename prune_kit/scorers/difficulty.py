@@ -37,7 +37,7 @@ def check_options(*, threshold: float) -> None:
     """
     if not 0 < threshold <= 1:
         raise OptionError(
-            f"--threshold {threshold} is out of range; a training accuracy above 0, at most 1"
+            f"threshold={threshold} is out of range; a training accuracy above 0, at most 1"
         )
 
 

@@ -87,8 +87,8 @@ def known_hardness(table: ScoreTable, by: str | None) -> Float[np.ndarray, "N"]:
     if table.probe_label is not None:
         raise TableError(
             f"the table was scored with {len(table.probes):,} probes, labels planted wrong for "
-            "`clean`, so its scores are not those of its labels. To prune, score again without "
-            "--probes in another --workdir"
+            "cleaning, so its scores are not those of its labels. To prune, score again without "
+            "`probes` in another `workdir`"
         )
     rows, hardness = table.rows.training, table.hardness(by)
     unknown = np.flatnonzero(np.isnan(taken(hardness, rows)))
@@ -158,13 +158,13 @@ def count_kept(keep: float, count: int, of: str = "") -> int:
     """
     if not 0 < keep <= 1:
         raise OptionError(
-            f"--keep {keep:g} is out of range; it is the share to keep, above 0 and at most 1"
+            f"keep={keep:g} is out of range; it is the share to keep, above 0 and at most 1"
         )
     kept = round(keep * count)
     if kept == 0:
         raise OptionError(
-            f"--keep {keep:g} of {count:,} examples{of} keeps none; the least is --keep "
-            f"{1 / count:.2g}"
+            f"keep={keep:g} of {count:,} examples{of} is less than one example; the least is "
+            f"keep={1 / count:.2g}"
         )
     return kept
 
@@ -178,14 +178,13 @@ def check_room(keep: float, dropped: float, option: str) -> None:
         If `dropped` is outside [0, 1], or if keep + dropped is more than 1.
     """
     if not 0 <= dropped <= 1:
-        raise OptionError(f"{option} {dropped:g} is out of range; it is a share, 0 to 1")
+        raise OptionError(f"{option}={dropped:g} is out of range; it is a share, 0 to 1")
     if keep + dropped > 1 + SLACK:
         # rounded down: what is printed must be accepted
         largest = math.floor((1 - keep + SLACK) * 1e6) / 1e6
-        name = option.removeprefix("--")
         raise OptionError(
-            f"--keep {keep:g} and {option} {dropped:g} make more than 1; the largest {name} is "
-            f"{largest:g}"
+            f"keep={keep:g} and {option}={dropped:g} make more than 1; the largest is "
+            f"{option}={largest:g}"
         )
 
 
@@ -215,7 +214,7 @@ def window_bounds(
         If a share is out of range, or if keep + offset is more than 1.
     """
     kept = count_kept(keep, len(order), of)
-    check_room(keep, offset, "--offset")
+    check_room(keep, offset, "offset")
     skipped = min(round(offset * len(order)), len(order) - kept)
     start = skipped if offset_from == "easy" else len(order) - skipped - kept
     return start, start + kept

@@ -79,7 +79,7 @@ def select(
     """
     if suspect_by is not None and drop_hardest == 0:
         raise OptionError(
-            f"--suspect-by {suspect_by} drops nothing by itself; say how much: --drop-hardest 0.1"
+            f"suspect_by={suspect_by!r} does not drop anything by itself; say how much: drop_hardest=0.1"
         )
     order = finite_ranking(table, by)
     suspicion = np.empty(len(table.rows), dtype=np.int64)
@@ -90,7 +90,7 @@ def select(
 
     def fill(reasons: np.ndarray, part: np.ndarray, of: str) -> None:
         kept = count_kept(keep, len(part), of)
-        check_room(keep, drop_hardest, "--drop-hardest")
+        check_room(keep, drop_hardest, "drop_hardest")
         dropped = min(round(drop_hardest * len(part)), len(part) - kept)
         suspects = part[np.argsort(suspicion[part])][len(part) - dropped :]
         rest = part[~np.isin(part, suspects)]

@@ -301,7 +301,7 @@ def test_over_fewer_or_more_examples_the_estimates_are_unknown_and_unknown_rows_
 
 
 def test_other_data_cannot_be_aligned(removal):
-    with pytest.raises(IdentityError, match="nothing to align"):
+    with pytest.raises(IdentityError, match="cannot be aligned"):
         removal.aligned_to(rows_of([0, 1], digest=[1, 2]))
 
 

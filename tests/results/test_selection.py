@@ -286,7 +286,7 @@ def test_labels_that_were_put_over_the_data_come_along_with_the_right_ones():
 
 
 def test_other_data_cannot_be_aligned(selection):
-    with pytest.raises(IdentityError, match="nothing to align"):
+    with pytest.raises(IdentityError, match="cannot be aligned"):
         selection.aligned_to(rows_of([0, 1], digest=[1, 2]))
 
 

@@ -396,11 +396,11 @@ def test_the_table_says_how_its_folds_were_trained(shapes, tmp_path):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"ratios": (0, 50)}, "--ratios 0,50 is out of range; expected percents from 1 to 99"),
-        ({"ratios": (50, 50)}, "--ratios 50,50 is out of range"),
-        ({"ratios": ()}, "--ratios  is out of range"),
-        ({"folds": 0}, "--folds 0 is out of range"),
-        ({"sampling": "balance"}, "unknown --sampling 'balance'. Did you mean 'balanced'"),
+        ({"ratios": (0, 50)}, "ratios=[0, 50] is out of range; expected percents from 1 to 99"),
+        ({"ratios": (50, 50)}, "ratios=[50, 50] is out of range"),
+        ({"ratios": ()}, "ratios=[] is out of range"),
+        ({"folds": 0}, "folds=0 is out of range"),
+        ({"sampling": "balance"}, "unknown `sampling` 'balance'. Did you mean 'balanced'"),
         ({"space": "pixels"}, "--space is for --method class_distance,density"),
     ],
 )

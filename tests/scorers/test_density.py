@@ -196,7 +196,7 @@ def test_neighbours_that_float32_cannot_tell_apart_are_found_in_float64() -> Non
 
 
 def test_lof_of_three_rows_is_refused() -> None:
-    with pytest.raises(DataError, match="3 rows are too few, it takes at least 4"):
+    with pytest.raises(DataError, match="requires at least 4 rows, and the data has 3"):
         negative_outlier_factors(torch.rand(3, 2), 3)
     assert negative_outlier_factors(torch.rand(4, 2), 3).shape == (4,)
 

@@ -74,7 +74,7 @@ def test_a_selection_says_what_made_it(rule, tmp_path):
 @every_rule
 @pytest.mark.parametrize("keep", [0.0, 1.5, -1.0, float("nan"), 1e-6])
 def test_a_share_that_keeps_nothing_or_too_much_is_refused(rule, keep):
-    with pytest.raises(OptionError, match="--keep"):
+    with pytest.raises(OptionError, match="keep="):
         pipeline.select(some_table(0), rule=rule, keep=keep)
 
 
@@ -98,7 +98,7 @@ def test_a_rule_that_uses_scores_refuses_those_of_planted_labels(rule):
     with pytest.raises(TableError) as caught:
         pipeline.select(probed, rule=rule, per_class=True)
     assert "scored with 3 probes" in str(caught.value)
-    assert "score again without --probes in another --workdir" in str(caught.value)
+    assert "score again without `probes` in another `workdir`" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
