@@ -31,7 +31,7 @@ from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.data.noise import plant
 from prune_kit.data.spec import load_data
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.protocol.execution import ResolvedExecution
+from prune_kit.protocol.execution import Execution, ResolvedExecution
 from prune_kit.protocol.processor import cpu_precision
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs
 from prune_kit.runs.recorder import complete
@@ -119,7 +119,7 @@ def compared(
     from cleanlab.count import num_label_issues
     from cleanlab.filter import find_label_issues
 
-    execution = ResolvedExecution(device=device).resolve(
+    execution = Execution(device=device).resolve(
         cpu_precision=cpu_precision(config.model, data.shape)
     )
     wrong = data.labels != data.true_labels
@@ -204,7 +204,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, help="append a JSON line per row here")
     asked = parser.parse_args()
-    device = torch.device(ResolvedExecution(device=asked.device).resolve().device)
+    device = torch.device(Execution(device=asked.device).resolve().device)
     print(
         f"{machine(device)}; {EPOCHS} epochs, {asked.probes:.0%} probes, cross-validation in "
         f"{FOLDS} folds"

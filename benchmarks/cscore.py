@@ -31,7 +31,7 @@ from prune_kit import models
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.spec import load_data
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.protocol.execution import ResolvedExecution
+from prune_kit.protocol.execution import Execution, ResolvedExecution
 from prune_kit.runs import folds
 from prune_kit.runs.holdout import Holdout
 from prune_kit.runs.subsets import held_out_sets
