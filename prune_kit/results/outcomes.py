@@ -196,12 +196,12 @@ def paired_difference(differences: np.ndarray) -> Difference:
     """Mean and 95% interval (Student's t) of differences (R,), one per seed; see `Difference` for what has none."""
     from scipy import stats
 
-    count, mean = len(differences), float(differences.mean())
+    count = len(differences)
+    mean = float(differences.mean())
     if count < 2 or np.ptp(differences) < SAME:
-        return Difference(mean, float("nan"), float("nan"), len(differences))
-    error = differences.std(ddof=1) / np.sqrt(count)
-    reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error)
-    return Difference(mean, mean - reach, mean + reach, len(differences))
+        return Difference(mean, math.nan, math.nan, count)
+    interval = stats.ttest_1samp(differences, 0).confidence_interval(CONFIDENCE)
+    return Difference(mean, float(interval.low), float(interval.high), count)
 
 
 def _checked_cells(cells: Any) -> dict[str, dict[str, Any]]:
