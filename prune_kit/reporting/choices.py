@@ -1,7 +1,7 @@
 """The sections about what was chosen: the rows that a selection keeps, and the rows whose labels are suspected."""
 
 import numpy as np
-from scipy import stats
+from sklearn import metrics
 
 from prune_kit.reporting import limits, plots, sentences
 from prune_kit.reporting.blocks import (
@@ -206,9 +206,7 @@ def _known(removal: Removal, table: ScoreTable) -> list[Block]:
                 "wrong."
             )
         ]
-    ranks = stats.rankdata(hardness)
-    pairs = float(wrong.sum()) * float((~wrong).sum())
-    area = (ranks[wrong].sum() - wrong.sum() * (wrong.sum() + 1) / 2) / pairs
+    area = float(metrics.roc_auc_score(wrong, hardness))
     finding = (
         f"By {name} a wrong label is harder than a right one in {100 * area:.1f} % of such pairs"
     )
