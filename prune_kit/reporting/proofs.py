@@ -9,7 +9,7 @@ from prune_kit.reporting import limits, plots
 from prune_kit.reporting.blocks import Block, Paragraph, Picture, Section, Table, visible
 from prune_kit.reporting.figures.search import fill_panel
 from prune_kit.reporting.figures.sweep import curves_of, reading
-from prune_kit.results.outcomes import FULL, Difference, Outcomes, Summary, is_baseline
+from prune_kit.results.outcomes import FULL, Difference, Outcomes, OutcomeSummary, is_baseline
 from prune_kit.retraining.grid import Sweep
 from prune_kit.retraining.search import TOP, found_of, goal_of, mean_accuracy, rounds_of
 
@@ -119,7 +119,7 @@ def search_section(outcomes: Outcomes) -> Section:
     return Section("search", "The search for a window", (picture, table, Paragraph(sought + said)))
 
 
-def _dots(name: str, outcomes: Outcomes, summaries: list[Summary]) -> Picture:
+def _dots(name: str, outcomes: Outcomes, summaries: list[OutcomeSummary]) -> Picture:
     shown = summaries[: limits.LINES]
     bands = np.array([(summary.mean, summary.low, summary.high) for summary in shown])
     seeds = [list(outcomes.accuracies(summary.name).values()) for summary in shown]
@@ -129,7 +129,7 @@ def _dots(name: str, outcomes: Outcomes, summaries: list[Summary]) -> Picture:
                          lambda axes: plots.dots(axes, [s.name for s in shown], seeds, bands, full))  # fmt: skip
 
 
-def _finding(summaries: list[Summary]) -> str:
+def _finding(summaries: list[OutcomeSummary]) -> str:
     """What the selection with the highest accuracy does against the baselines."""
     own = [
         summary for summary in summaries if not is_baseline(summary.name) and summary.name != TOP
@@ -160,7 +160,7 @@ def _against(found: Difference, other: str) -> str:
     return f"{found.verdict} {other} by {abs(100 * found.mean):.2f} points"
 
 
-def _numbers(summary: Summary) -> tuple[str, ...]:
+def _numbers(summary: OutcomeSummary) -> tuple[str, ...]:
     return (
         f"{summary.kept:,}",
         str(summary.seeds),

@@ -89,7 +89,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Summary:
+class OutcomeSummary:
     """One line of the table: mean accuracy over seeds, its 16th and 84th percentile, and the paired differences."""
 
     name: str
@@ -127,16 +127,16 @@ class Outcomes:
         """Test accuracy by seed."""
         return {row.seed: row.test_accuracy for row in self.rows if row.selection == name}
 
-    def summaries(self) -> list[Summary]:
+    def summaries(self) -> list[OutcomeSummary]:
         """One summary for each selection and baseline, in the order they were trained."""
         kept = {row.selection: row.kept for row in self.rows}
         return [self._summary(name, count) for name, count in kept.items()]
 
-    def _summary(self, name: str, kept: int) -> Summary:
+    def _summary(self, name: str, kept: int) -> OutcomeSummary:
         values = np.array(list(self.accuracies(name).values()))
         low, high = np.percentile(values, (16, 84))
         random = random_name(kept)
-        return Summary(
+        return OutcomeSummary(
             name=name,
             kept=kept,
             seeds=len(values),

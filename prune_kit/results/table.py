@@ -12,7 +12,7 @@ import numpy as np
 from prune_kit import registry
 from prune_kit.data.identity import NO_PROBE, TRAIN, Rows, read_rows, write_rows
 from prune_kit.errors import FileError, TableError
-from prune_kit.results.column_summary import Summary, read_summary, summary_of, write_summary
+from prune_kit.results.column_summary import ColumnSummary, read_summary, summary_of, write_summary
 from prune_kit.storage import hdf5
 from prune_kit.storage.provenance import now, version
 
@@ -64,7 +64,7 @@ class ScoreColumn:
     companion: bool = False
     extras: dict[str, np.ndarray] = field(default_factory=dict)
     test: dict[str, np.ndarray] = field(default_factory=dict)
-    summary: Summary | None = None
+    summary: ColumnSummary | None = None
 
     def __repr__(self) -> str:
         return f"ScoreColumn({self.name}, {len(self.values):,} rows, {self.runs} runs)"
@@ -126,7 +126,7 @@ class ScoreTable:
         column = self.column(by)
         return column.values if column.harder == "higher" else -column.values
 
-    def summary(self, by: str | None = None) -> Summary:
+    def summary(self, by: str | None = None) -> ColumnSummary:
         """The range of a column over the training rows, and its hardest examples."""
         column = self.column(by)
         return column.summary or summary_of(column.values, column.harder, self.rows)
