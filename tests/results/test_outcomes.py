@@ -132,7 +132,7 @@ def test_cells_that_cannot_be_are_refused(cells, tmp_path):
 
 @pytest.mark.parametrize("cells", [[], None, 1, {"a": 1}, {"a": []}])
 def test_cells_that_are_no_objects_are_refused(cells):
-    with pytest.raises(ValueError, match="no objects by name"):
+    with pytest.raises(ValueError, match="not objects by name"):
         _checked_cells(cells)
 
 
