@@ -1,4 +1,4 @@
-"""The command lines that make a result again, as far as the files tell."""
+"""The command lines that make a result again, as far as the files record it."""
 
 import json
 import shlex
@@ -62,7 +62,7 @@ def command_lines(data: Dataset, results: Mapping[str, Result]) -> tuple[str, ..
 
 
 def _scoring(data: Dataset, table: ScoreTable) -> list[str]:
-    """A command for the columns that share epochs, runs and options: one training serves them all."""
+    """The commands that score. Columns with the same epochs, runs and options share a command."""
     groups: dict[tuple[str, str, int], list[ScoreColumn]] = {}
     by_method: dict[str, list[ScoreColumn]] = {}
     for column in table.columns.values():
@@ -91,7 +91,7 @@ def _scoring(data: Dataset, table: ScoreTable) -> list[str]:
 
 
 def _arithmetic(columns: list[ScoreColumn]) -> dict[str, Any]:
-    """The precision and the threads of the trainings, on which the last bits depend, as far as there are words.
+    """The precision and the threads of the trainings, which decide the last bits.
 
     There is none for networks and gradients (or folds) in different precisions: that is how they
     come unasked.
@@ -173,7 +173,7 @@ def _baselines(found: Outcomes) -> str:
 def _trainings(
     data: Dataset, found: Outcomes, settled: Mapping[str, Any], seeds_from: int = 0
 ) -> str:
-    """Seeds, budget, arithmetic and protocol of retrainings, as far as they are not those `settled` by the scores."""
+    """The options for retraining that differ from those `settled` by the scores."""
     told = json.loads(found.rows[-1].config)
     seeds = sorted({row.seed for row in found.rows})
     words: dict[str, Any] = {"runs": len(seeds), "seed": seeds[0] - seeds_from}
