@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from prune_kit.reporting import limits
 from prune_kit.reporting.blocks import Block, Gallery, Picture, Section, Table, visible
-from prune_kit.reporting.thumbnails import data_uri, thumbnail
+from prune_kit.reporting.thumbnails import SIDE, data_uri, thumbnail
 from prune_kit.storage import files
 from prune_kit.storage.csv_files import csv_text
 from prune_kit.storage.provenance import version
@@ -23,8 +23,9 @@ LIMITS = (
     f"To keep this page small it shows at most {limits.COLUMNS} score columns, {limits.BOXES} "
     f"classes in a figure, images of {limits.GALLERIES} classes at each end of a score, "
     f"{limits.EXAMPLES} classes of examples, {limits.SUSPECTS} suspects, {limits.TABLE_ROWS} rows "
-    f"of a table, and images of at most 64 pixels a side, {limits.IMAGE_BYTES / 1e6:g} MB of them "
-    "in all. prune-kit report --figures FOLDER writes the figures and the whole tables as files."
+    f"of a table, and images of at most {SIDE} pixels a side, {limits.IMAGE_BYTES / 1e6:g} MB of "
+    "them in all. prune-kit report --figures FOLDER writes the figures and the whole tables as "
+    "files."
 )
 
 
@@ -52,39 +53,49 @@ def html_of(sections: Sequence[Section], images: UInt8[np.ndarray, "N H W C"], t
 
 
 def write_parts(sections: Sequence[Section], folder: Path) -> list[Path]:
-    """Write every figure as PNG and SVG and every table as CSV; the paths. Raises FileError."""
-    written = []
-    for block in (block for section in sections for block in section.blocks):
+    """Write every figure as PNG and SVG, and every table as CSV.
+
+    Returns
+    -------
+    list of Path
+        The files that were written.
+
+    Raises
+    ------
+    FileError
+        A file cannot be written.
+    """
+    contents: dict[Path, bytes] = {}
+    for block in _blocks(sections):
         if isinstance(block, Picture):
             for format in ("png", "svg"):
-                written.append(folder / f"{block.name}.{format}")
-                files.write_bytes(written[-1], block.draw(format))
+                contents[folder / f"{block.name}.{format}"] = block.draw(format)
         elif isinstance(block, Table):
-            written.append(folder / f"{block.name}.csv")
-            files.write_bytes(
-                written[-1], csv_text([block.header, *block.rows]).encode("utf-8", "replace")
-            )
-    return written
+            text = csv_text([block.header, *block.rows])
+            contents[folder / f"{block.name}.csv"] = text.encode("utf-8", "replace")
+    for path, content in contents.items():
+        files.write_bytes(path, content)
+    return list(contents)
 
 
 def _sources(sections: Sequence[Section], images: np.ndarray) -> Iterator[Markup | None]:
-    """The source of each image in the order of the page; None from where IMAGE_BYTES are used up."""
-    made: dict[int, Markup] = {}
+    """The source of each image in the order of the page; None once IMAGE_BYTES are used up."""
+    thumbnails: dict[int, Markup] = {}
     room = limits.IMAGE_BYTES
-    for block in (block for section in sections for block in section.blocks):
-        for cell in (
-            (cell for _, cells in block.groups for cell in cells)
-            if isinstance(block, Gallery)
-            else ()
-        ):
-            if cell.row not in made and room > 0:
-                made[cell.row] = Markup(thumbnail(images[cell.row]))
-            room -= len(made.get(cell.row, ""))
-            yield made[cell.row] if room >= 0 else None
+    galleries = (block for block in _blocks(sections) if isinstance(block, Gallery))
+    for tile in (tile for gallery in galleries for _, tiles in gallery.groups for tile in tiles):
+        if tile.row not in thumbnails and room > 0:
+            thumbnails[tile.row] = Markup(thumbnail(images[tile.row]))
+        room -= len(thumbnails.get(tile.row, ""))
+        yield thumbnails[tile.row] if room >= 0 else None
+
+
+def _blocks(sections: Sequence[Section]) -> Iterator[Block]:
+    return (block for section in sections for block in section.blocks)
 
 
 def _environment() -> Environment:
-    """Templates in which every expression is made visible, cut to LONG characters and escaped.
+    """The settings of the template: every expression is made visible, cut to LONG, and escaped.
 
     The exception is Markup, which only this module and the template itself make.
     """
