@@ -24,11 +24,11 @@ from this_machine import machine
 import prune_kit
 from prune_kit.data.dataset import validation_split
 from prune_kit.data.noise import plant
-from prune_kit.pipeline import RETRAIN_SEED
 from prune_kit.protocol.defaults import protocol
 from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.table import ScoreTable
 from prune_kit.retraining.grid import options_of
+from prune_kit.retraining.plan import RETRAIN_SEED
 from prune_kit.retraining.search import candidates, mean_accuracy
 from prune_kit.retraining.tuning import SEARCH_SEEDS, VALIDATION
 

@@ -385,7 +385,7 @@ RIGHT = {
     "info": {"files"},
     **{
         f"list {what}": {what}
-        for what in ("data", "models", "methods", "rules", "formats", "recipes")
+        for what in ("data", "models", "methods", "rules", "cuts", "formats", "recipes")
     },
 }
 
@@ -453,7 +453,10 @@ def test_help_select_export_info_and_list_do_not_load_torch(place, tmp_path):
     lines = [
         ["--help"],
         *([name, "--help"] for name in COMMANDS),
-        *(["list", what] for what in ("data", "models", "methods", "rules", "formats", "recipes")),
+        *(
+            ["list", what]
+            for what in ("data", "models", "methods", "rules", "cuts", "formats", "recipes")
+        ),
         [
             "select",
             "--by",

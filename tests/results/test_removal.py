@@ -38,12 +38,22 @@ def rows():
 
 @pytest.fixture
 def removal(rows):
-    """Four of seven training rows: two clear suggestions, one of no class that fits, one of none."""
+    """Four of seven training rows: two clear suggestions, one that is not clear, and none."""
     return removal_of(
-        INDEX, SUGGESTED, clear=CLEAR, suspicion=SUSPICION, rows=rows,
-        noise_rate=1 / 3, noise_rate_low=0.1, noise_rate_high=math.pi / 6, precision=0.9, precision_low=0.7,
-        recall=math.nan, parameters={"cut": "probes"}, scored_with={"config": {"model": "mlp"}, "seed": 0},
-    )  # fmt: skip
+        INDEX,
+        SUGGESTED,
+        clear=CLEAR,
+        suspicion=SUSPICION,
+        rows=rows,
+        noise_rate=1 / 3,
+        noise_rate_low=0.1,
+        noise_rate_high=math.pi / 6,
+        precision=0.9,
+        precision_low=0.7,
+        recall=math.nan,
+        parameters={"cut": "probes"},
+        scored_with={"config": {"model": "mlp"}, "seed": 0},
+    )
 
 
 @pytest.fixture

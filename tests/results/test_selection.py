@@ -125,8 +125,10 @@ def test_the_file_has_the_layout_of_the_design(selection, path):
     }
 
 
-@pytest.mark.parametrize(("name", "told"), [("label", "fingerprint"), ("digest", "fingerprint"), ("index", "index"),
-                                            ("reason", "index")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("label", "fingerprint"), ("digest", "fingerprint"), ("index", "index"), ("reason", "index")],
+)
 def test_what_was_tampered_with_is_noticed(path, name, told):
     with h5py.File(path, "r+") as file:
         values = file[name][()]
