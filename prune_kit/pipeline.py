@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prune_kit import exporters, registry
+from prune_kit import exporters
 from prune_kit.checks import check_seeds
 from prune_kit.cleaning.judgement import judge
 from prune_kit.data.dataset import Dataset
@@ -26,7 +26,7 @@ from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.removal import Removal, as_selection
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
-from prune_kit.retraining.grid import Cell, Sweep, grid, options_of
+from prune_kit.retraining.grid import Sweep, grid, select_cells
 from prune_kit.retraining.groups import BASELINES
 from prune_kit.retraining.plan import (
     RETRAIN_SEED,
@@ -36,15 +36,14 @@ from prune_kit.retraining.plan import (
 )
 from prune_kit.retraining.search import candidates
 from prune_kit.retraining.tuning import VALIDATION, Tuning, plan_tuning, run_tuning
-from prune_kit.scoring.plan import AskedScores, plan_scores, run_scores
-from prune_kit.selectors import DEFAULT_RULE, Rule
+from prune_kit.scoring.asked import AskedScores
+from prune_kit.scoring.plan import plan_scores, run_scores
+from prune_kit.selectors import DEFAULT_RULE, choose
 
 if TYPE_CHECKING:
     from prune_kit.comparison.compare import Comparison
     from prune_kit.protocol.config import TrainConfig
 
-SELECTORS = "prune_kit.selectors"
-EXPORTERS = "prune_kit.exporters"
 DEFAULT_WORKDIR = "prune-kit-work"
 
 
@@ -90,24 +89,17 @@ def score(
     ------
     OptionError, ModelError
         for what is asked for and does not exist or fit.
-    TableError
-        when `table` was made otherwise.
-    IdentityError
-        when `table` is of other data.
+    TableError, IdentityError
+        when `table` was made otherwise, or is of other data.
     RunError, FileError
         when a training fails, or the cache cannot be written.
     """
     execution, rest = Execution.taken_from(options)
     asked = AskedScores.of(methods, epoch=epoch, runs=runs, seed=seed, **rest)
     plan = plan_scores(
-        data,
-        asked,
-        config=config,
-        changes={"model": model} if model else None,
-        execution=execution,
-        table=table,
+        data, asked, config=config, changes={"model": model}, execution=execution, table=table,
         workdir=workdir,
-    )
+    )  # fmt: skip
     return run_scores(plan, progress)
 
 
@@ -125,23 +117,7 @@ def select(
     rows. `options` are those that the rule declares in its OPTIONS; one that is None stands at its
     default. Raises OptionError, TableError.
     """
-    given = {name: value for name, value in options.items() if value is not None}
-    chosen = registry.chosen_options(SELECTORS, "rule", [rule], given)[rule]
-    module: Rule = registry.load(SELECTORS, rule, "rule")
-    if not module.USES_SCORES and by is None:
-        column = None
-    else:
-        column = table.column(by)
-    reason = module.select(table, by=by, keep=keep, **chosen)
-    return Selection(
-        rows=table.rows,
-        reason=reason,
-        rule=rule,
-        parameters={"keep": keep, **chosen},
-        column=column.name if column else "",
-        score=column.values if column else None,
-        scored_with=column.parameters if column else table.trained_with,
-    )
+    return choose(table, rule=rule, by=by, keep=keep, **options)
 
 
 def clean(
@@ -167,15 +143,9 @@ def clean(
     OptionError, TableError, DataError.
     """
     return judge(
-        table,
-        by=by,
-        remove=remove,
-        cut=cut,
-        per_class=per_class,
-        holdout=holdout,
-        probability=probability,
-        seed=seed,
-    ).removal()
+        table, by=by, remove=remove, cut=cut, per_class=per_class, holdout=holdout,
+        probability=probability, seed=seed,
+    ).removal()  # fmt: skip
 
 
 def retrain(
@@ -208,21 +178,17 @@ def retrain(
         as many epochs.
     relabel : for each removal also train on all rows, under the labels that it suggests where they
         are clear, as `<name>-relabelled`; the test labels stay as they are.
-    model : the network, in place of the protocol's.
+    model, workdir, progress : as of `score`.
     config : the training protocol. Left out, it is the one that the first selection was scored
         with, else the data set's.
     seed : the first seed; 1000 unless it is given.
-    workdir : the folder with the run cache.
-    progress : hears what is being done.
     where : `execution`, or its fields `device`, `precision`, `jobs`, `threads`. Precision and
         threads that are left open are those of the scores.
 
     Raises
     ------
-    OptionError
-        for what is asked for and does not fit.
-    IdentityError
-        when a selection is of other data.
+    OptionError, IdentityError
+        for what does not fit, and for selections of other data.
     RunError, FileError
         when a training fails, or the cache cannot be written.
     """
@@ -230,22 +196,14 @@ def retrain(
     if rest:
         raise OptionError(f"retrain takes no option {next(iter(rest))!r}")
     names = baseline.split(",") if isinstance(baseline, str) else baseline
+    first = RETRAIN_SEED if seed is None else seed
     asked = AskedRetraining(
-        runs=runs,
-        baseline=tuple(names),
-        budget=budget,
-        relabel=relabel,
-        seed=RETRAIN_SEED if seed is None else seed,
+        runs=runs, baseline=tuple(names), budget=budget, relabel=relabel, seed=first
     )
     plan = plan_retraining(
-        data,
-        selections,
-        asked,
-        config=config,
-        changes={"model": model} if model else None,
-        execution=execution,
+        data, selections, asked, config=config, changes={"model": model}, execution=execution,
         workdir=workdir,
-    )
+    )  # fmt: skip
     return run_retraining(plan, progress)
 
 
@@ -268,11 +226,6 @@ def sweep(
     columns, rules = ([words] if isinstance(words, str) else list(words) for words in (by, rule))
     cells, _ = grid(table, columns, rules, keep, offset)
     return Sweep.joined(retrain(data, select_cells(table, cells), **retraining), cells)
-
-
-def select_cells(table: ScoreTable, cells: Iterable[Cell]) -> dict[str, Selection]:
-    """The selection of every cell of a grid, by its name. Raises what `select` raises."""
-    return {cell.name: select(table, **options_of(cell)) for cell in cells}
 
 
 def tune(
@@ -299,13 +252,10 @@ def tune(
 
     Parameters
     ----------
-    data : the data set.
-    table : the scores that rank.
+    data, table, workdir, progress : as of `score`.
     goal, by, keep, offset, rule : what is looked for, and among what (`search.candidates`).
     validation : the share of the training rows that judges, in (0, 0.5].
     config : the training protocol, in full length; the table's unless it is given.
-    workdir : the folder with the run cache.
-    progress : hears what is being done.
     retraining : further options of `retrain`: `runs` (4) and `seed` of the whole trainings,
         `budget`, `model`, `execution` or its fields.
 
@@ -317,18 +267,12 @@ def tune(
     execution, rest = Execution.taken_from(retraining)
     model = rest.pop("model", None)
     asked = AskedRetraining(**{name: value for name, value in rest.items() if value is not None})
+    among = candidates(table, goal=goal, by=by, keep=keep, offset=offset, rule=rule)
     plan = plan_tuning(
-        data,
-        table,
-        candidates(table, goal=goal, by=by, keep=keep, offset=offset, rule=rule),
-        asked,
-        validation=validation,
-        config=config,
-        changes={"model": model} if model else None,
-        execution=execution,
-        workdir=workdir,
-    )
-    return run_tuning(plan, select, progress)
+        data, table, among, asked, validation=validation, config=config, changes={"model": model},
+        execution=execution, workdir=workdir,
+    )  # fmt: skip
+    return run_tuning(plan, progress)
 
 
 def export(
@@ -360,19 +304,8 @@ def export(
             )
         write_labels(Path(path), selection.rows, selection.relabelled())
         return Path(path)
-    selection = as_selection(selection)
-    module: exporters.Exporter = registry.load(
-        EXPORTERS, format or exporters.format_of(Path(path)) or "txt", "format"
-    )
-    if what not in (None, "keep", "drop"):
-        raise OptionError(f"--what {what!r} is unknown; expected keep or drop")
-    if what is None and module.WHOLE_TABLE:
-        index = np.arange(len(selection.rows))
-    else:
-        index = selection.dropped if what == "drop" else selection.index
-    path = Path(path)
-    module.export(selection, index, path)
-    return path
+    exporters.write_list(as_selection(selection), Path(path), format, what)
+    return Path(path)
 
 
 def compare(

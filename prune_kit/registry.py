@@ -31,6 +31,13 @@ from typing import Any
 
 from prune_kit.errors import OptionError, PruneKitError
 
+# the packages whose folders are registries
+SCORERS = "prune_kit.scorers"
+SELECTORS = "prune_kit.selectors"
+CUTS = "prune_kit.cleaning.cuts"
+EXPORTERS = "prune_kit.exporters"
+SOURCES = "prune_kit.data.sources"
+
 WORDS_OF_TYPES = {
     "int": "a whole number",
     "float": "a number",

@@ -15,18 +15,17 @@ from prune_kit.data import sources
 from prune_kit.errors import OptionError
 from prune_kit.registry import Option
 from prune_kit.scorers import Scorer, ScorerExtras
-from prune_kit.scoring.columns import SCORERS
 from prune_kit.selectors import Rule
 
 PROTOCOLS: dict[str, type] = {
-    SCORERS: Scorer,
-    pipeline.SELECTORS: Rule,
+    registry.SCORERS: Scorer,
+    registry.SELECTORS: Rule,
     cuts.__name__: cuts.CutModule,
     sources.__name__: sources.Source,
     exporters.__name__: exporters.Exporter,
     models.__name__: models.ModelFamily,
 }
-VERBS = {SCORERS: pipeline.score, pipeline.SELECTORS: pipeline.select}
+VERBS = {registry.SCORERS: pipeline.score, registry.SELECTORS: pipeline.select}
 ENTRIES = [(package, name) for package in PROTOCOLS for name in registry.module_names(package)]
 every_entry = pytest.mark.parametrize(("package", "name"), ENTRIES)
 
@@ -66,7 +65,7 @@ def test_a_module_has_what_its_protocol_says(package: str, name: str) -> None:
     module = registry.load(package, name, "entry")
     options = list(registry.entry_options(package, name))
     assert list(violations(module, PROTOCOLS[package], options)) == []
-    if package == SCORERS:
+    if package == registry.SCORERS:
         assert list(violations(module, ScorerExtras, options, optional=True)) == []
         assert hasattr(module, "NEEDS") != hasattr(module, "needs")
 
@@ -128,13 +127,13 @@ def test_a_value_that_is_no_choice_or_too_small_is_refused() -> None:
 
 
 def test_options_given_to_several_entries_go_to_those_that_take_them() -> None:
-    chosen = registry.chosen_options(SCORERS, "method", ["el2n", "cscore"], {"folds": 3})
+    chosen = registry.chosen_options(registry.SCORERS, "method", ["el2n", "cscore"], {"folds": 3})
     assert chosen["el2n"] == {}
-    assert chosen["cscore"] == {**registry.defaults(SCORERS, "cscore"), "folds": 3}
+    assert chosen["cscore"] == {**registry.defaults(registry.SCORERS, "cscore"), "folds": 3}
     with pytest.raises(OptionError) as caught:
-        registry.chosen_options(SCORERS, "method", ["el2n", "grand"], {"folds": 3})
+        registry.chosen_options(registry.SCORERS, "method", ["el2n", "grand"], {"folds": 3})
     assert str(caught.value) == (
         "--method el2n,grand takes no --folds; it takes --bn. --folds is for --method cscore"
     )
     with pytest.raises(OptionError, match="unknown method 'el2m'"):
-        registry.chosen_options(SCORERS, "method", ["el2m"], {})
+        registry.chosen_options(registry.SCORERS, "method", ["el2m"], {})

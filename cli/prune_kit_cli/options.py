@@ -13,7 +13,6 @@ from prune_kit import registry
 
 DATA, SCORES, SELECTION, LABELS = "Data", "Scores", "Selection", "Wrong labels"
 TRAINING, WHERE, OUTPUT = "Training", "Where it runs", "Output"
-SCORERS, SELECTORS = "prune_kit.scorers", "prune_kit.selectors"
 
 DEFAULT_WORKDIR = Path("prune-kit-work")
 DEFAULT_RULE: str = registry.literal(

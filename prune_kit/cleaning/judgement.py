@@ -22,7 +22,6 @@ from prune_kit.errors import OptionError, TableError
 from prune_kit.results.removal import NO_SUGGESTION, Removal
 from prune_kit.results.table import ScoreColumn, ScoreTable
 
-CUTS = "prune_kit.cleaning.cuts"
 KNOWN_SHARE = "remove"
 DEFAULT_METHOD, HELD_OUT_METHOD = "cumulative_pl", "cscore"
 BASELINES = ("random", "input_norm")
@@ -127,7 +126,7 @@ def judge(
         part = _of_class(evidence, number)
         if number is not None and method == "probes":
             _check_probes(part, evidence, table.rows, number)
-        module: CutModule = registry.load(CUTS, method, "cut")
+        module: CutModule = registry.load(registry.CUTS, method, "cut")
         one = module.find(part)
         flagged[inside] = one.flagged
         listed = round(one.flagged.mean() * len(others)) if unseen is not None else 0

@@ -11,13 +11,16 @@ from prune_kit.data.sources import Source
 from prune_kit.errors import DataError, OptionError
 from prune_kit.progress import Listener, silent
 
-SOURCES = "prune_kit.data.sources"
 FUNCTION = "package.module:function"
 
 
 def source_names() -> list[str]:
     """The names before the colon of a data specification, which `list data` lists."""
-    return [name.replace("_", "-") for name in registry.module_names(SOURCES) if name != "function"]
+    return [
+        name.replace("_", "-")
+        for name in registry.module_names(registry.SOURCES)
+        if name != "function"
+    ]
 
 
 def check_trusted(spec: str, trust: bool) -> None:
@@ -38,7 +41,7 @@ def check_trusted(spec: str, trust: bool) -> None:
         If it names code, and `trust` is False.
     """
     name, _, location = spec.partition(":")
-    is_source = name.replace("-", "_") in registry.module_names(SOURCES)
+    is_source = name.replace("-", "_") in registry.module_names(registry.SOURCES)
     if not trust and not is_source and location.isidentifier():
         raise OptionError(
             f"the file names code as its data, {spec!r}, which runs when it is loaded. If you know "
@@ -81,7 +84,7 @@ def load_data(
         If the data cannot be read, or are not as required.
     """
     name, _, location = spec.partition(":")
-    if name.replace("-", "_") in registry.module_names(SOURCES) and name != "function":
+    if name.replace("-", "_") in registry.module_names(registry.SOURCES) and name != "function":
         source = name.replace("-", "_")
         location = str(Path(location).expanduser().absolute()) if location else ""
         if not location and name != "digits":
@@ -96,7 +99,7 @@ def load_data(
         raise OptionError(f"image_size={image_size} is for folder:DIR; the data is {spec!r}")
     if image_size is not None and image_size < 1:
         raise OptionError(f"image_size={image_size} is out of range; at least 1")
-    module: Source = registry.load(SOURCES, source, "data source")
+    module: Source = registry.load(registry.SOURCES, source, "data source")
     data = module.load(location, image_size=image_size, progress=progress)
     options = {"image_size": image_size} if image_size is not None else {}
     data = replace(data, rows=replace(data.rows, data=spec, options=options))

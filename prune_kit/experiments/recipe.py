@@ -23,7 +23,7 @@ from prune_kit.results.outcomes import FULL, Outcomes
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
 from prune_kit.retraining.plan import RETRAIN_SEED
-from prune_kit.scoring.columns import SCORERS, method_names, options_for
+from prune_kit.scoring.columns import method_names, options_for
 from prune_kit.scoring.plan import DEFAULT_RUNS
 from prune_kit.selectors import DEFAULT_RULE
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from prune_kit.protocol.config import TrainConfig
 
 # the methods' and the rules' own options are those that they declare
-SCORE_OPTIONS = ("probes", *registry.package_options(SCORERS))
-SELECT_OPTIONS = tuple(registry.package_options(pipeline.SELECTORS))
+SCORE_OPTIONS = ("probes", *registry.package_options(registry.SCORERS))
+SELECT_OPTIONS = tuple(registry.package_options(registry.SELECTORS))
 KEYS = {
     "": {"title", "paper", "data", "train", "score", "select", "retrain", "seeds", "expect"},
     "data": {"source"},
@@ -290,13 +290,13 @@ def _check_keys(path: Path, section: str, content: Mapping[str, Any]) -> None:
 
 def _check_options(score: Mapping[str, Any], select: dict[str, Any]) -> None:
     """Raise OptionError for an option that methods or rule do not take, or for a wrong value."""
-    own = registry.package_options(SCORERS)
+    own = registry.package_options(registry.SCORERS)
     given = {name: value for name, value in score.items() if name in own}
     options_for(method_names(score["methods"]), given)
     for cell in _grid(select).values():
         chosen = {name: value for name, value in cell.items() if name in SELECT_OPTIONS}
         rule = cell.get("rule", DEFAULT_RULE)
-        registry.chosen_options(pipeline.SELECTORS, "rule", [rule], chosen)
+        registry.chosen_options(registry.SELECTORS, "rule", [rule], chosen)
 
 
 def _grid(select: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from jaxtyping import Int
 from prune_kit import registry
 from prune_kit.results.selection import KEPT, REASONS, Selection
 
+WHAT = ("keep", "drop")
 COLUMNS = ("id", "index", "label", "class", "score", "kept", "reason")
 
 
@@ -49,6 +50,19 @@ class Exporter(Protocol):
         FileError
             If it cannot be written.
         """
+
+
+def write_list(selection: Selection, path: Path, format: str | None, what: str | None) -> None:
+    """Write the rows of a selection; parameters and errors are those of `pipeline.export`."""
+    name = format or format_of(path) or "txt"
+    module: Exporter = registry.load(registry.EXPORTERS, name, "format")
+    if what not in (None, *WHAT):
+        raise registry.unknown_name_error("`what`", str(what), WHAT)
+    if what is None and module.WHOLE_TABLE:
+        index = np.arange(len(selection.rows))
+    else:
+        index = selection.dropped if what == "drop" else selection.index
+    module.export(selection, index, path)
 
 
 def table_rows(selection: Selection, index: Int[np.ndarray, "K"]) -> Iterator[tuple[Any, ...]]:

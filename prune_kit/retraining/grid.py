@@ -15,11 +15,11 @@ import numpy as np
 from prune_kit import registry
 from prune_kit.errors import OptionError
 from prune_kit.results.outcomes import FULL, Outcomes, random_name
+from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
-from prune_kit.selectors import SLACK, count_kept, has_offset
+from prune_kit.selectors import SLACK, choose, count_kept, has_offset
 
 RANDOM = "random"
-SELECTORS = "prune_kit.selectors"
 PERCENTILES = (16, 84)
 
 
@@ -70,7 +70,7 @@ def grid(
         list(dict.fromkeys(rules)),
     )
     for rule in rules:
-        registry.load(SELECTORS, rule, "rule")
+        registry.load(registry.SELECTORS, rule, "rule")
     for keep in keeps:
         count_kept(keep, len(table.rows.training))
     names = [name for name in dict.fromkeys(by) if name != RANDOM or RANDOM in table.columns]
@@ -156,3 +156,8 @@ def band(values: np.ndarray) -> tuple[float, float, float]:
     """The mean, the 16th and the 84th percentile of accuracies (R,)."""
     low, high = np.percentile(values, PERCENTILES)
     return float(values.mean()), float(low), float(high)
+
+
+def select_cells(table: ScoreTable, cells: Iterable[Cell]) -> dict[str, Selection]:
+    """The selection of every cell of a grid, by its name. Raises what `pipeline.select` raises."""
+    return {cell.name: choose(table, **options_of(cell)) for cell in cells}

@@ -11,7 +11,6 @@ from prune_kit.results.table import ScoreTable
 if TYPE_CHECKING:
     from prune_kit.runs.cache import Request
 
-SCORERS = "prune_kit.scorers"
 WITHOUT_RUNS = ("nothing", "folds")
 WITHOUT_EPOCH = (*WITHOUT_RUNS, "threshold")
 CUMULATIVE = ("minibatches", "every sweep")
@@ -33,14 +32,14 @@ def method_names(methods: str | Sequence[str]) -> list[str]:
     )
     if not names:
         raise OptionError(
-            f"--method names no method; there are: {', '.join(registry.module_names(SCORERS))}"
+            f"--method names no method; there are: {', '.join(registry.module_names(registry.SCORERS))}"
         )
     return names
 
 
 def scorer_of(method: str) -> ModuleType:
     """The file of a score. Raises OptionError, with the nearest names, where there is none."""
-    module: ModuleType = registry.load(SCORERS, method, "method")
+    module: ModuleType = registry.load(registry.SCORERS, method, "method")
     return module
 
 
@@ -49,7 +48,7 @@ def options_for(methods: list[str], given: Mapping[str, Any]) -> dict[str, dict[
 
     Raises OptionError for an option that none of the methods takes, or a value that does not fit.
     """
-    chosen = registry.chosen_options(SCORERS, "method", methods, given)
+    chosen = registry.chosen_options(registry.SCORERS, "method", methods, given)
     for method, options in chosen.items():
         module = scorer_of(method)
         if hasattr(module, "check_options"):
@@ -138,7 +137,7 @@ def is_there(
     found = table.columns.get(name)
     if found is None:
         return False
-    defaults = registry.defaults(SCORERS, method)
+    defaults = registry.defaults(registry.SCORERS, method)
     # an option younger than the table stood at its default
     had = {key: found.parameters.get(key, plain(defaults[key])) for key in options}
     differing = [

@@ -15,7 +15,13 @@ from jaxtyping import Float, Int, UInt8
 from prune_kit import registry
 from prune_kit.errors import OptionError, TableError
 from prune_kit.results.ranking import ascending, parts, taken
-from prune_kit.results.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT
+from prune_kit.results.selection import (
+    DROPPED_EASY,
+    DROPPED_HARD,
+    HELD_OUT_REASON,
+    KEPT,
+    Selection,
+)
 from prune_kit.results.table import ScoreTable
 
 DEFAULT_RULE = "window"
@@ -74,6 +80,25 @@ class Rule(Protocol):
 def has_offset(rule: str) -> bool:
     """Whether a rule takes the option `offset`. A rule that does not exist takes none."""
     return "offset" in registry.entry_options(__name__, rule)
+
+
+def choose(
+    table: ScoreTable, *, rule: str, by: str | None, keep: float, **options: Any
+) -> Selection:
+    """The selection that a rule makes; parameters and errors are those of `pipeline.select`."""
+    given = {name: value for name, value in options.items() if value is not None}
+    chosen = registry.chosen_options(registry.SELECTORS, "rule", [rule], given)[rule]
+    module: Rule = registry.load(registry.SELECTORS, rule, "rule")
+    column = table.column(by) if module.USES_SCORES or by is not None else None
+    return Selection(
+        rows=table.rows,
+        reason=module.select(table, by=by, keep=keep, **chosen),
+        rule=rule,
+        parameters={"keep": keep, **chosen},
+        column=column.name if column else "",
+        score=column.values if column else None,
+        scored_with=column.parameters if column else table.trained_with,
+    )
 
 
 def known_hardness(table: ScoreTable, by: str | None) -> Float[np.ndarray, "N"]:

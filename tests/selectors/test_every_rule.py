@@ -13,7 +13,7 @@ from prune_kit.errors import OptionError, TableError
 from prune_kit.results.selection import REASONS
 from tests.small_tables import table_of
 
-RULES = registry.module_names(pipeline.SELECTORS)
+RULES = registry.module_names(registry.SELECTORS)
 every_rule = pytest.mark.parametrize("rule", RULES)
 
 
@@ -33,8 +33,8 @@ def test_the_rules_of_the_design_are_there():
 
 @every_rule
 def test_a_rule_says_what_it_is_and_what_it_takes(rule):
-    module = registry.load(pipeline.SELECTORS, rule, "rule")
-    assert registry.summary(pipeline.SELECTORS, rule).startswith(f"{rule}: ")
+    module = registry.load(registry.SELECTORS, rule, "rule")
+    assert registry.summary(registry.SELECTORS, rule).startswith(f"{rule}: ")
     parameters = inspect.signature(module.select).parameters
     assert list(parameters) == ["table", "by", "keep", *module.OPTIONS]
     assert "per_class" in module.OPTIONS
@@ -64,7 +64,7 @@ def test_a_rule_keeps_the_rounded_share_of_the_training_rows_and_nothing_else(
 @every_rule
 def test_a_selection_says_what_made_it(rule, tmp_path):
     selection = pipeline.select(some_table(0), rule=rule, by="el2n@20", keep=0.5)
-    module = registry.load(pipeline.SELECTORS, rule, "rule")
+    module = registry.load(registry.SELECTORS, rule, "rule")
     assert selection.rule == rule
     assert set(selection.parameters) == {"keep", *module.OPTIONS}
     assert selection.parameters["keep"] == 0.5
@@ -90,7 +90,7 @@ def test_a_rule_that_uses_scores_refuses_those_of_planted_labels(rule):
     probed = replace(
         table, probe_label=np.where(np.arange(30) % 10 == 1, (table.rows.label + 1) % 3, -1)
     )
-    if not registry.load(pipeline.SELECTORS, rule, "rule").USES_SCORES:
+    if not registry.load(registry.SELECTORS, rule, "rule").USES_SCORES:
         np.testing.assert_array_equal(
             pipeline.select(probed, rule=rule).reason, pipeline.select(table, rule=rule).reason
         )

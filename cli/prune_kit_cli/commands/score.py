@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from prune_kit import registry
 from prune_kit_cli import options as o
 from prune_kit_cli.method_options import takes_options_of
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from prune_kit_cli.screen import Screen
 
 
-@takes_options_of(o.SCORERS, "method", panel=o.SCORES)
+@takes_options_of(registry.SCORERS, "method", panel=o.SCORES)
 def score(
     data: o.Data = None,
     labels: o.Labels = None,
@@ -63,8 +64,9 @@ def score(
     """
     from prune_kit.protocol.execution import Execution
     from prune_kit.results.table import ScoreTable
+    from prune_kit.scoring.asked import AskedScores
     from prune_kit.scoring.columns import column_name
-    from prune_kit.scoring.plan import AskedScores, plan_scores, run_scores
+    from prune_kit.scoring.plan import plan_scores, run_scores
     from prune_kit.storage import lock
     from prune_kit_cli.parsing import changes_of, numbers, recipe_protocol
     from prune_kit_cli.screen import Screen

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any
 
+from prune_kit import registry
 from prune_kit_cli import options as o
 from prune_kit_cli.method_options import takes_options_of
 
 TIED = 0.01  # from this share of the rows on at the edge of a window, it is said
 
 
-@takes_options_of(o.SELECTORS, "rule", panel=o.SELECTION, first=o.DEFAULT_RULE)
+@takes_options_of(registry.SELECTORS, "rule", panel=o.SELECTION, first=o.DEFAULT_RULE)
 def select(
     by: o.By = None,
     rule: Annotated[

@@ -65,11 +65,10 @@ def sweep(
 
     Example: prune-kit sweep --by el2n@20 --keep 0.2,0.4,0.6 --offset 0,0.02,0.1 --runs 2
     """
-    from prune_kit import pipeline
     from prune_kit.protocol.execution import Execution
     from prune_kit.reporting.figures.sweep import draw_sweep
     from prune_kit.results.reloading import load_again
-    from prune_kit.retraining.grid import Sweep, grid
+    from prune_kit.retraining.grid import Sweep, grid, select_cells
     from prune_kit.retraining.plan import (
         RETRAIN_SEED,
         AskedRetraining,
@@ -114,7 +113,7 @@ def sweep(
         tell_data(screen, loaded, table.rows)
         plan = plan_retraining(
             loaded,
-            pipeline.select_cells(table, cells),
+            select_cells(table, cells),
             asked,
             config=recipe_protocol(recipe),
             changes=changes,

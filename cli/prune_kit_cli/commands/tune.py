@@ -94,7 +94,6 @@ def tune(
 
     Example: prune-kit tune --keep 0.4 --goal accuracy
     """
-    from prune_kit import pipeline
     from prune_kit.protocol.execution import Execution
     from prune_kit.reporting.figures.search import draw_tuning
     from prune_kit.results.reloading import load_again
@@ -164,7 +163,7 @@ def tune(
             )
         for label, text in tuning_notes(plan):
             screen.note(label, text)
-        tuned = run_tuning(plan, pipeline.select, follow)
+        tuned = run_tuning(plan, follow)
     screen.trained(follow.networks)
     tuned.selection.write(target)
     tuned.validation().write(workdir / TUNE)
