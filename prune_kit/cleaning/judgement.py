@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int, Num
 from prune_kit import registry
 from prune_kit.checks import check_seeds
 from prune_kit.cleaning.confident_joint import checked
-from prune_kit.cleaning.cuts import Cut, Evidence, candidates, scaled
+from prune_kit.cleaning.cuts import Evidence, NoiseEstimate, candidates, scaled
 from prune_kit.cleaning.cuts.probes import LEAST_PROBES
 from prune_kit.data.identity import Rows
 from prune_kit.errors import OptionError, TableError
@@ -45,7 +45,7 @@ class Judgement:
     flagged: Bool[np.ndarray, "n"]
     suggested: Int[np.ndarray, "n"]
     clear: Bool[np.ndarray, "n"]
-    cut: Cut
+    cut: NoiseEstimate
     cut_method: str
     column: str
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -123,12 +123,12 @@ def judge(
             rows = np.concatenate([inside, others])
             ranked = rows[_most_suspect_first(suspicion[rows], rows, table.rows)]
             flagged[ranked[: round(remove * len(rows))]] = True
-            cuts.append((len(rows), Cut(flagged[inside], noise_rate=remove)))
+            cuts.append((len(rows), NoiseEstimate(flagged[inside], noise_rate=remove)))
             continue
         part = _of_class(evidence, number)
         if number is not None and method == "probes":
             _check_probes(part, evidence, table.rows, number)
-        one: Cut = registry.load(CUTS, method, "cut").find(part)
+        one: NoiseEstimate = registry.load(CUTS, method, "cut").find(part)
         flagged[inside] = one.flagged
         listed = round(one.flagged.mean() * len(others)) if unseen is not None else 0
         flagged[others[np.argsort(-suspicion[others], kind="stable")[:listed]]] = True
@@ -305,7 +305,10 @@ def _suggestions(
     suggested, clear = np.full(count, NO_SUGGESTION), np.zeros(count, dtype=bool)
     for rows, known in ((plain, evidence), (probed, unseen)):
         if known is not None and known.probability is not None:
-            suggested[rows], clear[rows] = known.suggested, known.rival > 0.5 * (1 - known.own)
+            suggested[rows], clear[rows] = (
+                known.suggested,
+                known.runner_up > 0.5 * (1 - known.self_confidence),
+            )
     return suggested, clear
 
 
@@ -322,7 +325,7 @@ def _default_cut(evidence: Evidence) -> str:
     return "argmax"
 
 
-def _together(cuts: list[tuple[int, Cut]]) -> Cut:
+def _together(cuts: list[tuple[int, NoiseEstimate]]) -> NoiseEstimate:
     """The cuts of the classes as one: rates by the size of the classes, expectations by what each lists."""
     if len(cuts) == 1:
         return cuts[0][1]
@@ -344,4 +347,4 @@ def _together(cuts: list[tuple[int, Cut]]) -> Cut:
     )
     recall = right / (rate * total) if rate else 0.0
     flagged = np.concatenate([cut.flagged for _, cut in cuts])
-    return Cut(flagged, rate, low, high, precision, precision_low, recall)
+    return NoiseEstimate(flagged, rate, low, high, precision, precision_low, recall)

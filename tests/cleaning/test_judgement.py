@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from prune_kit.cleaning.calibration import Calibration
 from prune_kit.cleaning.cuts import probes
 from prune_kit.cleaning.judgement import judge
 from prune_kit.data.identity import NO_PROBE
@@ -22,7 +23,9 @@ NAMES = tuple(f"class {number}" for number in range(CLASSES))
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "DRAWS", 20)  # what the bootstrap is worth is tested with the cut
+    monkeypatch.setattr(
+        probes, "CALIBRATION", Calibration(draws=20)
+    )  # what the bootstrap is worth is tested with the cut
 
 
 def scored(

@@ -1,4 +1,4 @@
-"""One file per way to find where the wrong labels end: `find(evidence) -> Cut`.
+"""One file per way to find where the wrong labels end: `find(evidence) -> NoiseEstimate`.
 
 A module sees the Evidence alone, never the true labels. `NEEDS` says without what it cannot work:
 "probability", the averaged probabilities; "probes", labels that were planted wrong while scoring;
@@ -66,12 +66,12 @@ class Evidence:
         return candidates(self.probabilities, self.label)
 
     @property
-    def own(self) -> Float[np.ndarray, "n"]:
+    def self_confidence(self) -> Float[np.ndarray, "n"]:
         """The probability of the given label."""
         return self._candidates[0]
 
     @property
-    def rival(self) -> Float[np.ndarray, "n"]:
+    def runner_up(self) -> Float[np.ndarray, "n"]:
         """The probability of the likeliest other class."""
         return self._candidates[1]
 
@@ -83,7 +83,7 @@ class Evidence:
     @property
     def disagrees(self) -> Bool[np.ndarray, "n"]:
         """Whether another class is likelier than the given label."""
-        return self.rival > self.own
+        return self.runner_up > self.self_confidence
 
     @cached_property
     def suspicion(self) -> Float[np.ndarray, "n"]:
@@ -94,13 +94,15 @@ class Evidence:
         hardness, from the least to the largest.
         """
         if self.probability is not None:
-            share: np.ndarray = (self.rival + SOFTENING) / (self.own + self.rival + 2 * SOFTENING)
+            share: np.ndarray = (self.runner_up + SOFTENING) / (
+                self.self_confidence + self.runner_up + 2 * SOFTENING
+            )
             return share
         return scaled(self.hardness)
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class NoiseEstimate:
     """Which of n labels are taken for wrong; how many are wrong in all, and how good the list should be.
 
     `noise_rate` is the estimated share of wrong labels, between `low` and `high` with 90 %
@@ -122,15 +124,19 @@ def candidates(
 ) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"], Int[np.ndarray, "n"]]:
     """The probability of the given label, that of the likeliest other class, and which class that is."""
     count = len(label)
-    own, rival, which = np.empty(count), np.empty(count), np.empty(count, dtype=np.int64)
+    self_confidence, runner_up, which = (
+        np.empty(count),
+        np.empty(count),
+        np.empty(count, dtype=np.int64),
+    )
     for part, stored in blocks(probability):
         block = stored.astype(np.float64)
         places = np.arange(len(block))
-        own[part] = block[places, label[part]]
+        self_confidence[part] = block[places, label[part]]
         block[places, label[part]] = -1
         which[part] = block.argmax(axis=1)
-        rival[part] = block[places, which[part]]
-    return own, rival, which
+        runner_up[part] = block[places, which[part]]
+    return self_confidence, runner_up, which
 
 
 def scaled(hardness: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:

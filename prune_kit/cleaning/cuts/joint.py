@@ -6,13 +6,13 @@ Paper: Northcutt, Jiang, Chuang 2021, https://arxiv.org/abs/1911.00068, sections
 import numpy as np
 
 from prune_kit.cleaning.confident_joint import checked, confident_joint, wrong_share
-from prune_kit.cleaning.cuts import Cut, Evidence
+from prune_kit.cleaning.cuts import Evidence, NoiseEstimate
 from prune_kit.cleaning.label_issues import find_label_issues
 
 NEEDS = "probability"
 
 
-def find(evidence: Evidence) -> Cut:
+def find(evidence: Evidence) -> NoiseEstimate:
     """Prune by noise rate, by the evidence's probabilities in the place of cross-validated ones.
 
     Probabilities of training-time pull to the given label, so the counts are low for them. There is
@@ -21,4 +21,6 @@ def find(evidence: Evidence) -> Cut:
     probability = evidence.probabilities.astype(np.float32)
     label, probability = checked(evidence.label, probability)
     flagged = find_label_issues(label, probability)
-    return Cut(np.asarray(flagged), noise_rate=wrong_share(confident_joint(label, probability)))
+    return NoiseEstimate(
+        np.asarray(flagged), noise_rate=wrong_share(confident_joint(label, probability))
+    )

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from prune_kit.cleaning.cuts import Cut, Evidence
+from prune_kit.cleaning.cuts import Evidence, NoiseEstimate
 from prune_kit.errors import OptionError
 
 NEEDS = ""
 ROUNDS = 200
 
 
-def find(evidence: Evidence) -> Cut:
+def find(evidence: Evidence) -> NoiseEstimate:
     """Flag what belongs to the harder of two normal components rather than to the other.
 
     Its weight is the noise rate. Clean data have two components as well, so this finds wrong labels
@@ -29,4 +29,4 @@ def find(evidence: Evidence) -> Cut:
     flagged &= (
         hardness[:, 0] > fitted.means_[1 - harder, 0]
     )  # a wide component takes the far end of the easy side too
-    return Cut(flagged, noise_rate=float(fitted.weights_[harder]))
+    return NoiseEstimate(flagged, noise_rate=float(fitted.weights_[harder]))

@@ -86,11 +86,11 @@ def test_mixture_refuses_scores_that_are_all_the_same() -> None:
 def test_candidates_are_the_given_class_and_the_likeliest_other() -> None:
     chance = np.random.default_rng(6)
     probability, label = chance.dirichlet(np.ones(CLASSES), 300), chance.integers(0, CLASSES, 300)
-    own, rival, which = candidates(probability, label)
+    confidence, runner_up, which = candidates(probability, label)
     for row in range(300):
         others = [c for c in range(CLASSES) if c != label[row]]
         best = max(others, key=lambda c: probability[row, c])
-        assert (own[row], rival[row], which[row]) == (
+        assert (confidence[row], runner_up[row], which[row]) == (
             probability[row, label[row]],
             probability[row, best],
             best,
