@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from this_machine import machine
 
 import prune_kit
-from prune_kit.cleaning.judgement import judge
+from prune_kit.cleaning.assessment import assess_labels
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.data.noise import plant
 from prune_kit.data.spec import load_data
@@ -132,7 +132,7 @@ def compared(
             data, "cumulative_pl", epoch=config.epochs, runs=1, config=config, device=device, seed=seed, probes=probes,
             workdir=folder,
         )  # fmt: skip
-        found = judge(table)
+        found = assess_labels(table)
         ours = time.perf_counter() - started[0], time.process_time() - started[1]
         started = time.perf_counter(), time.process_time()
         probability = cross_validated(data, config, execution, Path(folder) / "folds")
@@ -141,7 +141,10 @@ def compared(
             flagged = find_label_issues(data.labels, probability)
             count = num_label_issues(data.labels, probability)
         theirs = time.perf_counter() - started[0], time.process_time() - started[1]
-    known, argmax = judge(table, remove=float(wrong.mean())), judge(table, cut="argmax")
+    known, argmax = (
+        assess_labels(table, remove=float(wrong.mean())),
+        assess_labels(table, cut="argmax"),
+    )
     held_out = probability[np.arange(len(data)), data.labels]
 
     def auroc(suspicion: np.ndarray) -> float:
@@ -156,9 +159,9 @@ def compared(
         "known": f1(known.flagged),
         "cleanlab": f1(flagged),
         "argmax": f1(argmax.flagged),
-        "rate": found.cut.noise_rate,
-        "low": found.cut.low,
-        "high": found.cut.high,
+        "rate": found.estimate.noise_rate,
+        "low": found.estimate.low,
+        "high": found.estimate.high,
         "cleanlab_rate": count / len(data),
         "auroc": auroc(found.suspicion),
         "auroc_pl": auroc(known.suspicion),

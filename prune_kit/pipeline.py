@@ -18,7 +18,7 @@ import numpy as np
 
 from prune_kit import exporters, registry
 from prune_kit.checks import check_seeds
-from prune_kit.cleaning.judgement import judge
+from prune_kit.cleaning.assessment import assess_labels
 from prune_kit.data.dataset import Dataset, validation_split
 from prune_kit.data.identity import check_same
 from prune_kit.data.labels import write_labels
@@ -235,7 +235,7 @@ def clean(
     `probability` (N, C) by probabilities of your own. True labels are never looked at. Raises
     OptionError, TableError, DataError.
     """
-    return judge(
+    return assess_labels(
         table,
         by=by,
         remove=remove,

@@ -45,7 +45,7 @@ class Calibration:
     levels : int
         The number of thresholds that are tried for a weak network.
     between : float
-        Where the list ends, from the rows that the confident joint lists (0) to those it counts (1).
+        Where the list ends, from what the confident joint lists (0) to what it counts (1).
     """
 
     depths: tuple[float, ...] = (0.90, 0.95)
@@ -94,7 +94,7 @@ class Measures:
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """The result of the rounds. `right` is the weighted share of the probes whose label is right."""
+    """The result of the rounds. `right` is the weighted share of the probes with a right label."""
 
     weight: Float[np.ndarray, "b"]
     right: float

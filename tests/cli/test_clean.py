@@ -13,7 +13,7 @@ from prune_kit.pipeline import clean
 from prune_kit.results.removal import Removal
 from prune_kit.results.table import ScoreTable
 from prune_kit_cli.main import exit_code
-from tests.cleaning.test_judgement import scored, with_truth
+from tests.cleaning.test_assessment import scored, with_truth
 
 
 @pytest.fixture(autouse=True)

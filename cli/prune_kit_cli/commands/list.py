@@ -27,7 +27,7 @@ def list_(
     Example: prune-kit list methods
     """
     from prune_kit import pipeline, registry
-    from prune_kit.cleaning import judgement
+    from prune_kit.cleaning import assessment
     from prune_kit.experiments import recipe
     from prune_kit.scoring import columns
     from prune_kit_cli.views.tables import Screen, listing
@@ -37,7 +37,7 @@ def list_(
         "models": _model_entries,
         "methods": lambda: _entries(columns.SCORERS),
         "rules": lambda: _entries(pipeline.SELECTORS),
-        "cuts": lambda: _entries(judgement.CUTS),
+        "cuts": lambda: _entries(assessment.CUTS),
         "formats": lambda: _entries(pipeline.EXPORTERS),
         "recipes": lambda: {name: recipe.load_recipe(name).title for name in recipe.recipe_names()},
     }

@@ -6,8 +6,8 @@ import pytest
 from scipy.stats import norm
 
 from prune_kit import registry
+from prune_kit.cleaning.assessment import CUTS
 from prune_kit.cleaning.cuts import Evidence, argmax, candidates, joint, mixture, scaled
-from prune_kit.cleaning.judgement import CUTS
 from prune_kit.errors import OptionError, TableError
 from tests.cleaning.cuts.evidence import CLASSES, f1, made_up
 
@@ -58,8 +58,8 @@ def test_joint_flags_what_cleanlab_flags() -> None:
 
 
 def test_mixture_finds_the_two_components_that_expectation_maximisation_finds() -> None:
-    chance = np.random.default_rng(5)
-    hardness = np.concatenate([chance.normal(0, 0.5, 1500), chance.normal(3, 1.0, 500)])
+    rng = np.random.default_rng(5)
+    hardness = np.concatenate([rng.normal(0, 0.5, 1500), rng.normal(3, 1.0, 500)])
     weight, mean, deviation = (
         np.array([0.5, 0.5]),
         np.array([hardness.min(), hardness.max()]),
@@ -84,8 +84,8 @@ def test_mixture_refuses_scores_that_are_all_the_same() -> None:
 
 
 def test_candidates_are_the_given_class_and_the_likeliest_other() -> None:
-    chance = np.random.default_rng(6)
-    probability, label = chance.dirichlet(np.ones(CLASSES), 300), chance.integers(0, CLASSES, 300)
+    rng = np.random.default_rng(6)
+    probability, label = rng.dirichlet(np.ones(CLASSES), 300), rng.integers(0, CLASSES, 300)
     confidence, runner_up, which = candidates(probability, label)
     for row in range(300):
         others = [c for c in range(CLASSES) if c != label[row]]
