@@ -471,11 +471,11 @@ def compare(
     OptionError; IdentityError for other examples, unless `align` can match them.
     """
     from prune_kit.comparison.compare import compared
-    from prune_kit.comparison.sources import join
+    from prune_kit.comparison.sources import align_sources
 
     check_seeds(seed=seed)
-    joined = join(a, b, harder=harder, align=align)
-    return compared(joined, top=top, bootstrap=bootstrap, seed=seed, enough=enough)
+    aligned = align_sources(a, b, harder=harder, by_content=align)
+    return compared(aligned, top=top, bootstrap=bootstrap, seed=seed, enough=enough)
 
 
 def report(

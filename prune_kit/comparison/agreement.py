@@ -46,7 +46,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, eq=False)
-class Sorted:
+class SortedScore:
     """A score (n,), sorted once, so that every resample of its examples is ranked by counting, in O(n).
 
     `group` (n,) numbers the distinct values, ascending; `digest` (n,) breaks ties, as in every
@@ -57,7 +57,7 @@ class Sorted:
     digest: UInt64[np.ndarray, "n"]
 
     @classmethod
-    def of(cls, hardness: Float[np.ndarray, "n"], digest: UInt64[np.ndarray, "n"]) -> "Sorted":
+    def of(cls, hardness: Float[np.ndarray, "n"], digest: UInt64[np.ndarray, "n"]) -> "SortedScore":
         """Sort a score of the examples that have these content digests, in the order of their rows."""
         return cls(np.unique(hardness, return_inverse=True)[1], digest)
 
@@ -119,7 +119,7 @@ def agreements(
     is none.
     """
     count = end_count(top, hardness.shape[1])
-    columns = [Sorted.of(values, digest) for values in hardness]
+    columns = [SortedScore.of(values, digest) for values in hardness]
     n = hardness.shape[1]
     values = _statistics(columns, np.ones(n), pairs, count)
     low = high = np.full_like(values, np.nan)
@@ -205,7 +205,7 @@ def kendall(
 
 
 def _statistics(
-    columns: list[Sorted],
+    columns: list[SortedScore],
     copies: Float[np.ndarray, "n"],
     pairs: Sequence[tuple[int, int]],
     count: int,

@@ -92,7 +92,7 @@ def test_published_scores_are_easier_where_they_are_higher_unless_said_otherwise
     [pair] = found(f"{name} scores.h5:cscore --harder higher")["pairs"]
     assert pair["spearman"]["value"] == pytest.approx(-1)
     assert (
-        f"{name}: a higher score is taken as easier; if it is not, say --harder higher"
+        f"{name}: a higher score is taken as easier; if this is wrong, add --harder higher"
         in call(f"scores.h5 {name}")[2]
     )
 
@@ -296,7 +296,7 @@ WRONG = [
     ),
     (
         "bare.h5",
-        "there is nothing to compare in bare.h5: it takes two columns, or one that keeps its "
+        "there is nothing to compare in bare.h5: a comparison requires two columns, or one that keeps its "
         "single runs",
     ),
     ("none.h5", "there is nothing to compare in none.h5"),
@@ -335,7 +335,7 @@ def test_columns_without_a_common_row_are_refused(tmp_path, call):
     table.with_columns([column_of(values, name="lof")]).write(tmp_path / "few.h5")
     code, _, err = call(f"{tmp_path / 'few.h5'}:lof")
     assert code == 2
-    assert "lof and el2n@20 have 1 rows with a score in both; 2 are needed" in err
+    assert "lof and el2n@20 have 1 rows with a score in both; at least 2 are required" in err
 
 
 def test_the_function_takes_tables_and_gives_the_numbers():

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from prune_kit.comparison.agreement import Estimate
+from prune_kit.comparison.aligned_scores import Ranking
 from prune_kit.comparison.compare import Comparison
-from prune_kit.comparison.sources import Ranking
 from prune_kit_cli.views.tables import path_of
 
 

@@ -17,7 +17,7 @@ from prune_kit.storage.files import UNREADABLE_ARRAY
 SUFFIXES = (".npz", ".npy", ".csv")
 
 
-def read_published(path: Path, rows: Rows, *, align: bool = False) -> np.ndarray:
+def read_external_scores(path: Path, rows: Rows, *, by_content: bool = False) -> np.ndarray:
     """The scores (N,) float64 in a file, as they are written, for `rows`; NaN for rows that a CSV does not list.
 
     A CSV has the column `score`, and `index` or `id` (else its lines stand in the order of the
@@ -26,7 +26,7 @@ def read_published(path: Path, rows: Rows, *, align: bool = False) -> np.ndarray
     those of the table.
     """
     if path.suffix == ".csv":
-        return _read_csv(path, rows, align)
+        return _read_csv(path, rows, by_content)
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
@@ -53,7 +53,7 @@ def read_published(path: Path, rows: Rows, *, align: bool = False) -> np.ndarray
             np.arange(len(rows)),
             path,
             rows,
-            align,
+            by_content,
         )
     return scores
 
@@ -81,14 +81,14 @@ def _numbers(values: np.ndarray, name: str, path: Path, rows: Rows) -> np.ndarra
 
 
 def _check_labels(
-    labels: np.ndarray, where: np.ndarray, path: Path, rows: Rows, align: bool
+    labels: np.ndarray, where: np.ndarray, path: Path, rows: Rows, by_content: bool
 ) -> None:
     """Raise IdentityError unless `labels` are those of the rows `where`."""
     wrong = np.flatnonzero(labels != rows.label[where])
     if not len(wrong):
         return
     truly = rows.true_label is not None and np.array_equal(labels, rows.true_label[where])
-    if truly and align:
+    if truly and by_content:
         return
     first = wrong[0]
     remedy = (
@@ -103,7 +103,7 @@ def _check_labels(
     )
 
 
-def _read_csv(path: Path, rows: Rows, align: bool) -> np.ndarray:
+def _read_csv(path: Path, rows: Rows, by_content: bool) -> np.ndarray:
     try:
         lines = read_csv(path)
     except (OSError, ValueError, csv.Error) as error:
@@ -119,7 +119,7 @@ def _read_csv(path: Path, rows: Rows, align: bool) -> np.ndarray:
         labels = np.array(
             [_number(line, "label", number, path) for number, line in enumerate(lines, start=2)]
         )
-        _check_labels(labels, where, path, rows, align)
+        _check_labels(labels, where, path, rows, by_content)
     return scores
 
 
