@@ -232,7 +232,7 @@ def _tied_ends(score: SortedScore, top: float) -> str:
 
 
 def _tie_note(tied: dict[str, str], top: float) -> list[str]:
-    """Warn where the share in common of two ends is the order of ties, by the names of the scores."""
+    """Warn where the share in common of two ends is the order of ties."""
     if not tied:
         return []
     scores = "; ".join(f"{name} ({ends})" for name, ends in tied.items())

@@ -177,7 +177,7 @@ def test_published_labels_may_be_the_true_ones_of_a_relabelled_table_with_align(
     code, _, err = call("noisy.h5 published.npz")
     assert code == 2
     assert "6 of 60 labels differ, the first in row 3" in err
-    assert "--align joins the two" in err
+    assert "--align accepts them" in err
     assert len(found("noisy.h5 published.npz --align")["pairs"]) == len(ALL)
 
 
@@ -390,4 +390,4 @@ def test_an_interval_that_is_lacking_is_explained(tmp_path, call):
     once[1] = 1
     table.with_columns([column_of(once, name="random")]).write(tmp_path / "once.h5")
     out = call(f"{tmp_path / 'once.h5'}:random scores.h5:el2n@20")[1]
-    assert "none where a resample has one score for all" in out
+    assert "none where a resample has a single score" in out

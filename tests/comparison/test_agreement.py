@@ -26,15 +26,15 @@ def scattered(n, seed=0):
 
 def noisy_pair(n, noise=1.0, seed=0, levels=None):
     """Two scores that share a part; with `levels`, rounded so that there are ties."""
-    chance = np.random.default_rng(seed)
-    x, y = chance.normal(size=(2, n)) * noise + chance.normal(size=n)
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(2, n)) * noise + rng.normal(size=n)
     return (np.round(x * levels), np.round(y * levels)) if levels else (x, y)
 
 
 def noisy_runs(runs, n, single, seed=0):
     """Normal runs whose agreement, one with another, is `single`."""
-    chance = np.random.default_rng(seed)
-    return math.sqrt(single) * chance.normal(size=n) + math.sqrt(1 - single) * chance.normal(
+    rng = np.random.default_rng(seed)
+    return math.sqrt(single) * rng.normal(size=n) + math.sqrt(1 - single) * rng.normal(
         size=(runs, n)
     )
 

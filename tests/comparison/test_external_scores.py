@@ -119,19 +119,24 @@ REFUSED = [
         "has no column 'score'; its first line must name the columns",
     ),
     ("c.csv", ["score"], FileError, "has no column 'score'"),
-    ("c.csv", ["index,score", "0,0.5", "1,=1+1"], FileError, r"line 3: score '=1\+1' is no number"),
-    ("c.csv", ["index,score", "0"], FileError, "line 2: score None is no number"),
-    ("c.csv", ["index,score", "zero,1"], FileError, "line 2: index 'zero' is no number"),
-    ("c.csv", ["index,score", "6,1"], IdentityError, "speaks of index 6; .* has the rows 0 to 5"),
-    ("c.csv", ["index,score", "-1,1"], IdentityError, "speaks of index -1"),
-    ("c.csv", ["index,score", "1.5,1"], IdentityError, "speaks of index 1.5"),
-    ("c.csv", ["index,score", "nan,1"], IdentityError, "speaks of index nan"),
-    ("c.csv", ["index,score", "1,1", "1,2"], FileError, "speaks of row 1 more than once"),
+    (
+        "c.csv",
+        ["index,score", "0,0.5", "1,=1+1"],
+        FileError,
+        r"line 3: score '=1\+1' is not a number",
+    ),
+    ("c.csv", ["index,score", "0"], FileError, "line 2: score None is not a number"),
+    ("c.csv", ["index,score", "zero,1"], FileError, "line 2: index 'zero' is not a number"),
+    ("c.csv", ["index,score", "6,1"], IdentityError, "has the index 6; .* has the rows 0 to 5"),
+    ("c.csv", ["index,score", "-1,1"], IdentityError, "has the index -1"),
+    ("c.csv", ["index,score", "1.5,1"], IdentityError, "has the index 1.5"),
+    ("c.csv", ["index,score", "nan,1"], IdentityError, "has the index nan"),
+    ("c.csv", ["index,score", "1,1", "1,2"], FileError, "has row 1 more than once"),
     (
         "c.csv",
         ["id,score", "test/1,1"],
         IdentityError,
-        "speaks of 'test/1', which is no id of .*, such as 'train/0'",
+        "has the id 'test/1', which .* lacks; its ids are like 'train/0'",
     ),
     (
         "c.csv",
@@ -145,7 +150,7 @@ REFUSED = [
         IdentityError,
         r"1 of 2 labels differ, the first in row 5 \(0",
     ),
-    ("c.csv", ["index,score,label", "0,1,cat"], FileError, "line 2: label 'cat' is no number"),
+    ("c.csv", ["index,score,label", "0,1,cat"], FileError, "line 2: label 'cat' is not a number"),
 ]
 
 
@@ -179,7 +184,7 @@ def test_the_true_labels_of_a_relabelled_table_are_accepted_only_when_asked(tmp_
     path = write(tmp_path / "c.npz", {"scores": SCORES, "labels": LABELS})
     with pytest.raises(
         IdentityError,
-        match="They are the true labels of a relabelled data set: --align joins the two",
+        match="They are the true labels of a relabelled data set: --align accepts them",
     ):
         read_external_scores(path, rows)
     np.testing.assert_array_equal(read_external_scores(path, rows, by_content=True), SCORES)
