@@ -8,9 +8,7 @@ method, a rule, a format is one module of `scorers`, `selectors`, `exporters`; i
 module's.
 """
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,51 +17,35 @@ import numpy as np
 from prune_kit import exporters, registry
 from prune_kit.checks import check_seeds
 from prune_kit.cleaning.assessment import assess_labels
-from prune_kit.data.dataset import Dataset, validation_split
-from prune_kit.data.identity import check_same
+from prune_kit.data.dataset import Dataset
 from prune_kit.data.labels import write_labels
-from prune_kit.data.noise import planted
 from prune_kit.errors import OptionError
-from prune_kit.progress import Listener, note, silent
-from prune_kit.protocol.setup import (
-    check_settled,
-    scored_with,
-    settled_probes,
-    table_runs,
-    trained_with,
-    training_config,
-)
+from prune_kit.progress import Listener, silent
+from prune_kit.protocol.execution import Execution
 from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.removal import Removal, as_selection
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
-from prune_kit.retraining import search
 from prune_kit.retraining.grid import Cell, Sweep, grid, options_of
-from prune_kit.retraining.groups import BASELINES, outcome_of, relabelled_data, retrain_groups
-from prune_kit.retraining.search import Tuning
-from prune_kit.scorers import Runs
-from prune_kit.scoring.averages import score_column
-from prune_kit.scoring.columns import (
-    check_use,
-    folds_for,
-    lacking_columns,
-    method_names,
-    needs,
-    request_for,
+from prune_kit.retraining.groups import BASELINES
+from prune_kit.retraining.plan import (
+    RETRAIN_SEED,
+    AskedRetraining,
+    plan_retraining,
+    run_retraining,
 )
-from prune_kit.storage.lock import holding
+from prune_kit.retraining.search import candidates
+from prune_kit.retraining.tuning import VALIDATION, Tuning, plan_tuning, run_tuning
+from prune_kit.scoring.plan import AskedScores, plan_scores, run_scores
+from prune_kit.selectors import DEFAULT_RULE, Rule
 
 if TYPE_CHECKING:
     from prune_kit.comparison.compare import Comparison
     from prune_kit.protocol.config import TrainConfig
 
-SELECTORS, EXPORTERS = "prune_kit.selectors", "prune_kit.exporters"
+SELECTORS = "prune_kit.selectors"
+EXPORTERS = "prune_kit.exporters"
 DEFAULT_WORKDIR = "prune-kit-work"
-DEFAULT_RUNS = 10
-OBSERVATIONS = ("minibatches", "sweep")
-RETRAIN_SEED = (
-    1000  # scoring uses 0, 1, ...: no network judges the examples that its own twin chose
-)
 
 
 def score(
@@ -75,104 +57,64 @@ def score(
     model: str | None = None,
     config: "TrainConfig | None" = None,
     seed: int | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    jobs: int | None = None,
-    threads: int | None = None,
-    observe: str | None = None,
-    probes: float | None = None,
     table: ScoreTable | None = None,
     workdir: str | Path = DEFAULT_WORKDIR,
     progress: Listener = silent,
     **options: Any,
 ) -> ScoreTable:
-    """Train `runs` networks, as far as they are not in the cache, and score every example by every method.
+    """Train a few networks, as far as they are not in the cache, and score every example.
 
-    One training serves all methods and epochs. `config` is the protocol, `model` replaces its
-    network; left out, they are those of the data set, 10 runs from seed 0, observed in the
-    minibatches. `jobs` networks train at once, each by `threads` CPU threads, on which the last
-    bits depend (`training.config.resolve_execution`). `table` is an earlier table of the same data,
-    and then its protocol stands: what it holds is not computed again, more `runs` (or `folds`)
-    extend it. `probes` is the share of the training rows that every network sees under a planted
-    wrong label, drawn from `seed` and kept as `probe_label`: `clean` calibrates its cut by them.
-    `options` are the methods' own, such as `ratios` and `folds` of cscore. Rows held out as test
-    score NaN. Raises OptionError, ModelError, RunError; TableError when `table` was made otherwise,
-    IdentityError when it is of other data.
+    One training serves all methods and epochs. Rows held out as test score NaN.
+
+    Parameters
+    ----------
+    data : the data set, of N rows.
+    methods : names of scores, files of `scorers`.
+    epoch : finished epochs after which scores are taken; 0 is untrained. Left out, it is the data
+        set's own: 20, or 10 for MNIST, and at most the protocol's last.
+    runs : how many networks are averaged over; 10 where nothing says otherwise.
+    model : the network, in place of the protocol's.
+    config : the training protocol. Left out, it is the table's, else the data set's.
+    seed : the first network's seed; the others follow. 0 where nothing says otherwise.
+    table : an earlier table of the same data, which is extended. What it holds is not computed
+        again, and networks are made as its networks were. More `runs` (or `folds`) add to it.
+    workdir : the folder with the run cache.
+    progress : hears what is being done.
+    options : `observe` ("minibatches" or "sweep": where cumulative scores come from); `probes`
+        (the share of the training rows that every network sees under a planted wrong label, drawn
+        from `seed` and kept as `probe_label`: `clean` calibrates its cut by them); `execution`, or
+        its fields `device`, `precision`, `jobs`, `threads`; and the methods' own, such as `ratios`
+        and `folds` of cscore.
+
+    Raises
+    ------
+    OptionError, ModelError
+        for what is asked for and does not exist or fit.
+    TableError
+        when `table` was made otherwise.
+    IdentityError
+        when `table` is of other data.
+    RunError, FileError
+        when a training fails, or the cache cannot be written.
     """
-    from prune_kit.protocol.defaults import score_epoch
-    from prune_kit.protocol.processor import cpu_precision
-    from prune_kit.runs.cache import RunInputs
-    from prune_kit.runs.executor import execute, execution_for
-
-    table = table or ScoreTable(data.rows, {})
-    check_same(
-        data.rows,
-        table.rows,
-        f"the data {data.rows.data}",
-        "the score table",
-        "--fresh starts the table anew",
+    execution, rest = Execution.taken_from(options)
+    asked = AskedScores.of(methods, epoch=epoch, runs=runs, seed=seed, **rest)
+    plan = plan_scores(
+        data,
+        asked,
+        config=config,
+        changes={"model": model} if model else None,
+        execution=execution,
+        table=table,
+        workdir=workdir,
     )
-    settled = scored_with(table)
-    runs_given = runs is not None
-    runs = table_runs(table) or DEFAULT_RUNS if runs is None else runs
-    seed = settled.get("seed", 0) if seed is None else seed
-    observe = settled.get("observe", OBSERVATIONS[0]) if observe is None else observe
-    check_seeds(runs, seed)
-    if observe not in OBSERVATIONS:
-        raise registry.unknown_name_error("observation", observe, OBSERVATIONS)
-    config = training_config(data, settled, config, model)
-    epochs = (
-        [score_epoch(data, config)]
-        if epoch is None
-        else [epoch]
-        if isinstance(epoch, int)
-        else list(epoch)
-    )
-    share = settled.get("probes") if probes is None else probes
-    probe_label = settled_probes(table, share, seed)
-    seen, folder = (
-        data if probe_label is None else planted(data, probe_label),
-        Path(workdir) / "runs",
-    )
-    seeds = range(seed, seed + max(runs, table_runs(table)))
-    execution, planned = execution_for(
-        lambda execution: [RunInputs(seen, config, s, execution) for s in seeds], settled, folder,
-        device=device, precision=precision, jobs=jobs, threads=threads, networks=runs,
-        cpu_precision=cpu_precision(config.model, data.shape),
-    )  # fmt: skip
-    parameters = trained_with(config, execution, seed=seed, observe=observe, probes=share)
-    check_settled(settled, parameters)
-    given = {name: value for name, value in options.items() if value is not None}
-    names = method_names(methods)
-    check_use(names, given, epoch=epoch is not None, runs=runs_given, probes=probes is not None)
-    todo, chosen = lacking_columns(table, names, epochs, config.epochs, given, tuple(seeds))
-    request = request_for(list(todo), observe, chosen)
-    inputs = planned if request else []
-    requests = [request] * len(inputs) if request else []
-    with holding(Path(workdir)):
-        executed = execute(inputs, requests, folder, progress)
-        holdout = folds_for(
-            todo, chosen, table, seen, config, seed, folder,
-            device=device, precision=precision, jobs=jobs, threads=threads, progress=progress,
-        )  # fmt: skip
-    recorded = Runs(executed.runs, seed, execution, observe, progress, holdout)
-    made = []
-    for (method, at), companion in todo.items():
-        chosen_for = chosen.get(method, {})
-        judged = (
-            data if needs(method, chosen_for) == "nothing" else seen
-        )  # without a network no planted label counts
-        made.append(score_column(judged, recorded, method, at, companion, parameters, chosen_for))
-    scored = replace(table.with_columns(made), probe_label=probe_label)
-    return (
-        replace(scored, test_rows=data.test_rows) if any(column.test for column in made) else scored
-    )
+    return run_scores(plan, progress)
 
 
 def select(
     table: ScoreTable,
     *,
-    rule: str = "window",
+    rule: str = DEFAULT_RULE,
     by: str | None = None,
     keep: float = 0.5,
     **options: Any,
@@ -180,36 +122,25 @@ def select(
     """Choose the examples to keep: a pure function of a score table.
 
     `rule` is a module of `selectors`; `by` the column it ranks by; `keep` the share of the training
-    rows. `options` are the rule's own: `offset`, `offset_from` ("hard" or "easy"), `per_class`,
-    `seed`; `drop_hardest`, `suspect_by` and `bins` (coverage), `keep_easy` (prototypes). Raises
-    OptionError, TableError.
+    rows. `options` are those that the rule declares in its OPTIONS; one that is None stands at its
+    default. Raises OptionError, TableError.
     """
-    module = registry.load(SELECTORS, rule, "rule")
-    given = {name: value for name, value in {"keep": keep, **options}.items() if value is not None}
-    check_seeds(seed=given.get("seed", 0))
-    refused = [name for name in given if name not in module.OPTIONS]
-    if refused:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in refused)
-        taken = ", ".join(f"--{name.replace('_', '-')}" for name in module.OPTIONS)
-        raise OptionError(f"--rule {rule} takes no {flags}; it takes {taken}")
+    given = {name: value for name, value in options.items() if value is not None}
+    chosen = registry.chosen_options(SELECTORS, "rule", [rule], given)[rule]
+    module: Rule = registry.load(SELECTORS, rule, "rule")
     if not module.USES_SCORES and by is None:
         column = None
     else:
         column = table.column(by)
-    reason = module.select(table, by=by, **given)
-    defaults = {
-        name: parameter.default
-        for name, parameter in inspect.signature(module.select).parameters.items()
-        if name in module.OPTIONS and parameter.default is not parameter.empty
-    }
+    reason = module.select(table, by=by, keep=keep, **chosen)
     return Selection(
         rows=table.rows,
         reason=reason,
         rule=rule,
-        parameters={**defaults, **given},
+        parameters={"keep": keep, **chosen},
         column=column.name if column else "",
         score=column.values if column else None,
-        scored_with=column.parameters if column else scored_with(table),
+        scored_with=column.parameters if column else table.trained_with,
     )
 
 
@@ -258,74 +189,64 @@ def retrain(
     model: str | None = None,
     config: "TrainConfig | None" = None,
     seed: int | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    jobs: int | None = None,
-    threads: int | None = None,
     workdir: str | Path = DEFAULT_WORKDIR,
     progress: Listener = silent,
+    **where: Any,
 ) -> Outcomes:
-    """Train on each selection, on all of the data and on random subsets of the same size; report the last epoch.
+    """Train on each selection, on all data and on random subsets of the same size.
 
-    Seeds `seed` (default 1000) .. `seed + runs - 1` are used for each, so that differences can be
-    paired; a random subset is drawn anew for every seed. With `budget="steps"` every training takes
-    as many steps as the full data would, with "epochs" as many epochs. The protocol is `config`,
-    else the one that the first selection was scored with, else the data set's; precision and
-    threads that are left open are those of its scores, too. A removal stands for the rows that it
-    leaves. With `relabel`, `<name>-relabelled` is one more training for each removal: on all rows,
-    under the labels that it suggests where they are clear, tested on the labels as they are. Raises
-    OptionError, RunError; IdentityError when a selection is of other data.
+    What is reported is the test accuracy after the last epoch. All sets share their seeds, so that
+    differences can be paired; a random subset is drawn anew for every seed.
+
+    Parameters
+    ----------
+    data : the data set.
+    selections : one, or several by name. A removal stands for the rows that it leaves.
+    runs : how many seeds each set of rows has.
+    baseline : "full", "random", both, or nothing.
+    budget : with "steps" every training takes as many steps as the full data would, with "epochs"
+        as many epochs.
+    relabel : for each removal also train on all rows, under the labels that it suggests where they
+        are clear, as `<name>-relabelled`; the test labels stay as they are.
+    model : the network, in place of the protocol's.
+    config : the training protocol. Left out, it is the one that the first selection was scored
+        with, else the data set's.
+    seed : the first seed; 1000 unless it is given.
+    workdir : the folder with the run cache.
+    progress : hears what is being done.
+    where : `execution`, or its fields `device`, `precision`, `jobs`, `threads`. Precision and
+        threads that are left open are those of the scores.
+
+    Raises
+    ------
+    OptionError
+        for what is asked for and does not fit.
+    IdentityError
+        when a selection is of other data.
+    RunError, FileError
+        when a training fails, or the cache cannot be written.
     """
-    from prune_kit.protocol.processor import cpu_precision
-    from prune_kit.runs.cache import Request, RunInputs
-    from prune_kit.runs.executor import execute, execution_for
-
-    check_seeds(runs, seed)
-    if budget not in ("steps", "epochs"):
-        raise OptionError(f"--budget {budget!r} is unknown; expected steps or epochs")
-    if isinstance(selections, Selection):
-        selections = {"selection": selections}
-    elif isinstance(selections, Removal):
-        selections = {"removal": selections}
-    named = dict(selections)
-    for name, chosen in named.items():
-        kind = "removal" if isinstance(chosen, Removal) else "selection"
-        check_same(
-            data.rows,
-            chosen.rows,
-            f"the data {data.rows.data}",
-            f"{kind} {name!r}",
-            "--align re-maps the rows",
-        )
-    earlier = next((s.scored_with for s in named.values() if s.scored_with), {})
-    config = training_config(data, earlier, config, model)
-    seed = RETRAIN_SEED if seed is None else seed
-    seeds = range(seed, seed + runs)
-    names = baseline.split(",") if isinstance(baseline, str) else list(baseline)
-    groups = retrain_groups(data, named, names, seeds)
-    relabelled = relabelled_data(data, named) if relabel else {}
-    plan = [(name, s, data, members[s]) for name, members in groups.items() for s in seeds]
-    plan += [(name, s, under, None) for name, under in relabelled.items() for s in seeds]
-    execution, inputs = execution_for(
-        lambda execution: [
-            RunInputs(under, config, s, execution, rows, len(rows) if budget == "epochs" and rows is not None else None)
-            for _, s, under, rows in plan
-        ],
-        earlier, Path(workdir) / "runs",
-        device=device, precision=precision, jobs=jobs, threads=threads, networks=len(plan),
-        cpu_precision=cpu_precision(config.model, data.shape),
-    )  # fmt: skip
-    requests = [Request(run.epochs, test=True) for run in inputs]
-    labels = [f"{name}, seed {s}" for name, s, _, _ in plan]
-    with holding(Path(workdir)):
-        executed = execute(inputs, requests, Path(workdir) / "runs", progress, labels)
-    where = {"precision": execution.precision, "threads": execution.settled_threads}
-    described = {**config.values(), "budget": budget, **where}
-    rows = tuple(
-        outcome_of(name, run, described)
-        for (name, *_), run in zip(plan, executed.runs, strict=True)
+    execution, rest = Execution.taken_from(where)
+    if rest:
+        raise OptionError(f"retrain takes no option {next(iter(rest))!r}")
+    names = baseline.split(",") if isinstance(baseline, str) else baseline
+    asked = AskedRetraining(
+        runs=runs,
+        baseline=tuple(names),
+        budget=budget,
+        relabel=relabel,
+        seed=RETRAIN_SEED if seed is None else seed,
     )
-    return Outcomes(rows, data.fingerprint, data.rows.data)
+    plan = plan_retraining(
+        data,
+        selections,
+        asked,
+        config=config,
+        changes={"model": model} if model else None,
+        execution=execution,
+        workdir=workdir,
+    )
+    return run_retraining(plan, progress)
 
 
 def sweep(
@@ -335,7 +256,7 @@ def sweep(
     by: str | Iterable[str],
     keep: Iterable[float],
     offset: Iterable[float] = (0.0,),
-    rule: str | Iterable[str] = ("window",),
+    rule: str | Iterable[str] = (DEFAULT_RULE,),
     **retraining: Any,
 ) -> Sweep:
     """Retrain over a grid of rules, columns, shares to keep and offsets; with all data and random rows of each size.
@@ -346,8 +267,12 @@ def sweep(
     """
     columns, rules = ([words] if isinstance(words, str) else list(words) for words in (by, rule))
     cells, _ = grid(table, columns, rules, keep, offset)
-    selections = {cell.name: select(table, **options_of(cell)) for cell in cells}
-    return Sweep.joined(retrain(data, selections, **retraining), cells)
+    return Sweep.joined(retrain(data, select_cells(table, cells), **retraining), cells)
+
+
+def select_cells(table: ScoreTable, cells: Iterable[Cell]) -> dict[str, Selection]:
+    """The selection of every cell of a grid, by its name. Raises what `select` raises."""
+    return {cell.name: select(table, **options_of(cell)) for cell in cells}
 
 
 def tune(
@@ -357,56 +282,53 @@ def tune(
     goal: str | None = None,
     by: str | Iterable[str] | None = None,
     keep: float | Iterable[float] | None = None,
-    offset: Iterable[float] = search.OFFSETS,
-    rule: str | Iterable[str] = ("window",),
-    validation: float = search.VALIDATION,
-    runs: int = 4,
-    model: str | None = None,
+    offset: Iterable[float] | None = None,
+    rule: str | Iterable[str] = (DEFAULT_RULE,),
+    validation: float = VALIDATION,
     config: "TrainConfig | None" = None,
-    seed: int | None = None,
+    workdir: str | Path = DEFAULT_WORKDIR,
     progress: Listener = silent,
     **retraining: Any,
 ) -> Tuning:
-    """Find the share to keep and the offset that serve a goal, on a validation split; then test what was found, once.
+    """Find the share to keep and the offset that serve a goal; test what was found, once.
 
-    `goal` is "accuracy" (the default where one `keep` is given) or "within 0.5 points of full, keep
-    least". A stratified `validation` share of the training rows, under the labels they have, judges
-    the candidates: all, or some spread evenly, in short trainings, the leaders in longer ones, the
-    winner and its neighbours in whole ones with `runs` seeds. The test set sees the winner, the
-    rule without an offset, full data and random rows. `retraining` are further options of
-    `retrain`. Raises what `select` and `retrain` raise.
+    A stratified share of the training rows, under the labels they have, judges the candidates: all,
+    or some spread evenly, in short trainings, the leaders in longer ones, the winner and its
+    neighbours in whole ones. The test set sees the winner, the rule without an offset, full data
+    and random rows.
+
+    Parameters
+    ----------
+    data : the data set.
+    table : the scores that rank.
+    goal, by, keep, offset, rule : what is looked for, and among what (`search.candidates`).
+    validation : the share of the training rows that judges, in (0, 0.5].
+    config : the training protocol, in full length; the table's unless it is given.
+    workdir : the folder with the run cache.
+    progress : hears what is being done.
+    retraining : further options of `retrain`: `runs` (4) and `seed` of the whole trainings,
+        `budget`, `model`, `execution` or its fields.
+
+    Raises
+    ------
+    PruneKitError
+        what `select` and `retrain` raise.
     """
-    check_same(data.rows, table.rows, f"the data {data.rows.data}", "the score table")
-    search.check_effort(runs, validation, seed)
-    cells, chosen_goal, _ = search.candidates(
-        table, goal=goal, by=by, keep=keep, offset=offset, rule=rule
+    execution, rest = Execution.taken_from(retraining)
+    model = rest.pop("model", None)
+    asked = AskedRetraining(**{name: value for name, value in rest.items() if value is not None})
+    plan = plan_tuning(
+        data,
+        table,
+        candidates(table, goal=goal, by=by, keep=keep, offset=offset, rule=rule),
+        asked,
+        validation=validation,
+        config=config,
+        changes={"model": model} if model else None,
+        execution=execution,
+        workdir=workdir,
     )
-    config = training_config(data, scored_with(table), config, model)
-    seed = RETRAIN_SEED if seed is None else seed
-    split = validation_split(data, validation, seed)
-    reduced = replace(table, rows=split.rows)
-    baseline = () if chosen_goal.within is None else ("full",)
-    listened = {**retraining, "progress": progress}
-
-    def train(round_of: Sequence[Cell], epochs: int, seeds: int) -> Outcomes:
-        selections = {cell.name: select(reduced, **options_of(cell)) for cell in round_of}
-        said = f"{len(round_of)} candidate{'s' * (len(round_of) != 1)} for {epochs} epoch{'s' * (epochs != 1)}"
-        progress(note("search", said))
-        short = search.shortened(config, epochs)
-        first = seed + search.SEARCH_SEEDS
-        found = retrain(
-            split, selections, runs=seeds, config=short, seed=first, baseline=baseline, **listened
-        )
-        return search.with_cells(found, round_of, epochs)
-
-    cell, met, rounds = search.search(cells, chosen_goal, config.epochs, runs, train)
-    progress(note("found" if met else "nearest", f"{cell.name}; now the test set"))
-    selection = select(table, **options_of(cell))
-    tested = {search.FOUND: selection}
-    if cell.offset or cell.rule not in ("window", "top"):
-        tested[search.TOP] = select(table, by=cell.by, keep=cell.keep)
-    outcomes = retrain(data, tested, runs=runs, config=config, seed=seed, **listened)
-    return Tuning(chosen_goal, tuple(cells), cell, met, selection, rounds, outcomes, validation)
+    return run_tuning(plan, select, progress)
 
 
 def export(
@@ -439,7 +361,9 @@ def export(
         write_labels(Path(path), selection.rows, selection.relabelled())
         return Path(path)
     selection = as_selection(selection)
-    module = registry.load(EXPORTERS, format or exporters.format_of(Path(path)) or "txt", "format")
+    module: exporters.Exporter = registry.load(
+        EXPORTERS, format or exporters.format_of(Path(path)) or "txt", "format"
+    )
     if what not in (None, "keep", "drop"):
         raise OptionError(f"--what {what!r} is unknown; expected keep or drop")
     if what is None and module.WHOLE_TABLE:

@@ -7,12 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.protocol.execution import Execution
+from prune_kit.protocol.execution import ResolvedExecution
 
-ONE_THREAD = Execution(device="cpu", precision="fp32", threads=1)
+# the machines that run the tests are shared and noisy: no test asserts a time
+settings.register_profile("prune_kit", deadline=None)
+settings.load_profile("prune_kit")
+
+ONE_THREAD = ResolvedExecution(device="cpu", precision="fp32", threads=1)
 TINY = TrainConfig(
     model="convnet", epochs=3, batch_size=16, learning_rate=0.05, schedule="constant"
 )

@@ -18,7 +18,7 @@ import torch
 import prune_kit
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.runs.cache import Request, RunInputs
-from prune_kit.runs.executor import execute
+from prune_kit.runs.executor import PlannedRuns, complete_runs
 from prune_kit.scorers import Runs
 from prune_kit.scoring.averages import score_column
 from prune_kit.scoring.columns import options_for
@@ -70,7 +70,9 @@ def scores() -> dict[str, list[float]]:
         thresholds=frozenset({0.5}),
     )
     with tempfile.TemporaryDirectory() as folder:
-        runs = Runs(execute(inputs, [request] * 2, Path(folder)).runs, 0, ONE_THREAD)
+        runs = Runs(
+            complete_runs(PlannedRuns.of(inputs, [request] * 2, Path(folder))).runs, 0, ONE_THREAD
+        )
         options = options_for(list(METHODS), {})
         columns = [
             score_column(data, runs, method, 2, False, {}, options[method]) for method in METHODS

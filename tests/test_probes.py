@@ -13,7 +13,8 @@ from prune_kit.errors import OptionError, TableError
 from prune_kit.pipeline import score
 from prune_kit.progress import Progress
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.protocol.execution import resolve_execution
+from prune_kit.protocol.execution import Execution
+from prune_kit.protocol.setup import Setup
 from prune_kit.results.table import ScoreTable
 from prune_kit.runs.cache import RunInputs
 from tests.conftest import TINY, shapes_data
@@ -137,7 +138,7 @@ def test_the_probes_of_the_table_stand_even_if_they_would_be_drawn_otherwise_now
     shapes: Dataset, table: ScoreTable, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "prune_kit.protocol.setup.draw_probes", None
+        "prune_kit.scoring.plan.draw_probes", None
     )  # as under a numpy that draws others
     more, trained = trained_in(shapes, workdir, "aum", table=table, config=None, runs=None)
     assert trained == 0
@@ -200,7 +201,10 @@ def test_probes_for_methods_that_need_no_network_are_refused(
 def test_a_share_out_of_range_is_refused_before_anything_is_trained(
     shapes: Dataset, tmp_path: Path
 ) -> None:
-    for share, told in ((0.5, "out of range"), (0.001, "makes none; the least is --probes 0.013")):
+    for share, told in (
+        (0.5, "out of range"),
+        (0.001, "is less than one row; the least is probes=0.013"),
+    ):
         with pytest.raises(OptionError, match=told):
             trained_in(shapes, tmp_path, "el2n", probes=share)
     assert not (tmp_path / "runs").exists()
@@ -251,13 +255,14 @@ def test_folds_of_holdout_validation_train_and_judge_by_the_planted_labels(
 
 
 def test_a_settled_precision_is_taken_but_is_no_wish_for_gradients_in_it() -> None:
-    settled = resolve_execution("cpu", settled_precision="bf16")
+    earlier = Setup(protocol=TINY, precision="bf16")
+    settled = Execution(device="cpu").resolve(earlier=earlier)
     assert (settled.precision, settled.gradient_precision) == ("bf16", "fp32")
-    asked = resolve_execution("cpu", "fp32", settled_precision="bf16")
+    asked = Execution(device="cpu", precision="fp32").resolve(earlier=earlier)
     assert (asked.precision, asked.gradient_precision) == ("fp32", "fp32")
 
 
 def test_the_key_of_a_run_knows_the_planted_labels(shapes: Dataset) -> None:
-    execution = resolve_execution("cpu", jobs=1)
+    execution = Execution(device="cpu", jobs=1).resolve()
     under = planted(shapes, draw_probes(shapes.rows, SHARE, 0))
     assert RunInputs(shapes, TINY, 0, execution).key != RunInputs(under, TINY, 0, execution).key

@@ -1,11 +1,15 @@
 """From the words of a command line to values."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prune_kit.errors import FileError, OptionError
 from prune_kit.storage import files
+
+if TYPE_CHECKING:
+    from prune_kit.protocol.config import TrainConfig
 
 
 def read_probabilities(path: Path) -> np.ndarray:
@@ -57,10 +61,30 @@ def shares(text: str, option: str) -> list[float]:
     return found
 
 
-def _pairs(changes: list[str] | None) -> dict[str, str]:
-    """The fields of the protocol that --train changes. Raises OptionError."""
-    pairs = [change.partition("=") for change in changes or []]
+def changes_of(model: str | None, train: list[str] | None) -> dict[str, str]:
+    """The fields of the protocol that --model and --train change.
+
+    Raises OptionError for any that do not fit.
+    """
+    from prune_kit.protocol.config import TrainConfig
+
+    pairs = [change.partition("=") for change in train or []]
     for key, equals, _ in pairs:
         if not equals:
             raise OptionError(f"--train {key!r} must have the form KEY=VALUE, such as epochs=10")
-    return {key: value for key, _, value in pairs}
+    changes = {"model": model} if model else {}
+    changes |= {key: value for key, _, value in pairs}
+    TrainConfig(model="", epochs=1, nesterov=False).changed(changes)
+    return changes
+
+
+def recipe_protocol(recipe: str | None) -> "TrainConfig | None":
+    """The training protocol of a recipe; None without one. Raises RecipeError."""
+    from prune_kit.experiments.recipe import load_recipe
+
+    return load_recipe(recipe).train if recipe else None
+
+
+def baselines(text: str) -> tuple[str, ...]:
+    """What --baseline names; nothing for "none"."""
+    return () if text == "none" else tuple(word for word in text.split(",") if word)

@@ -1,16 +1,15 @@
 """From words to values: where each stage finds its predecessor's file, and which protocol the options ask for."""
 
-import json
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prune_kit.errors import FileError, OptionError
-from prune_kit.protocol.setup import scored_with as scored_with
-from prune_kit.protocol.setup import training_config
+from prune_kit.protocol.setup import spelled
 from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.removal import Removal, csv_path
 from prune_kit.results.selection import Selection
@@ -18,12 +17,10 @@ from prune_kit.results.table import ScoreTable
 from prune_kit.storage import hdf5
 from prune_kit_cli.options import DEFAULT_WORKDIR
 from prune_kit_cli.options import RUNS as RUNS
-from prune_kit_cli.parsing import _pairs
 
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
     from prune_kit.data.identity import Rows
-    from prune_kit.protocol.config import TrainConfig
     from prune_kit_cli.screen import Screen
 
 SCORES, SELECTION, OUTCOMES, LABELS = "scores.h5", "selection.h5", "outcomes.h5", "labels.h5"
@@ -105,18 +102,23 @@ def tell_replaced(screen: "Screen", path: Path, outcomes: Outcomes) -> None:
     )
     if words:
         screen.warn(f"{path.name} no longer holds: {', '.join(words)} (their networks are cached)")
-    was, now = _protocol_of(before), _protocol_of(outcomes)
-    differing = [
-        f"{key} {was[key]} (now {now[key]})" for key in now if key in was and was[key] != now[key]
-    ]
+    differing = _changes(before, outcomes)
     if differing:
         screen.warn(f"{path.name} held another protocol's outcomes: {', '.join(differing)}")
 
 
-def _protocol_of(outcomes: Outcomes) -> dict[str, object]:
-    """The protocol of the latest row, and where it was trained."""
-    told = json.loads(outcomes.rows[-1].config) if outcomes.rows else {}
-    return {"compiled": False, **{key: value for key, value in told.items() if key != "rows"}}
+def _changes(before: Outcomes, now: Outcomes) -> list[str]:
+    """What the latest trainings of two outcomes differ in, in words."""
+    was, latest = before.latest, now.latest
+    if was is None or latest is None or was.setup is None or latest.setup is None:
+        return []
+    changed = was.setup.differences(replace(latest.setup, seed=was.setup.seed))
+    if was.budget and was.budget != latest.budget:
+        changed["budget"] = (was.budget, latest.budget)
+    return [
+        f"{name} {spelled(value)} (now {spelled(present)})"
+        for name, (value, present) in changed.items()
+    ]
 
 
 def retrained_otherwise(workdir: Path, path: Path, selection: Selection) -> bool:
@@ -195,37 +197,6 @@ def check_removal_target(path: Path) -> None:
             f"the list would go to {beside}, which is there already and is none of ours; name "
             "another --out"
         )
-
-
-def protocol(
-    data: "Dataset",
-    settled: dict[str, object],
-    recipe: str | None,
-    model: str | None,
-    changes: list[str] | None,
-) -> "TrainConfig":
-    """The protocol that the options ask for: a recipe's, else the settled one, else the data set's."""
-    from prune_kit.experiments.recipe import load_recipe
-
-    config = load_recipe(recipe).train if recipe else None
-    return training_config(data, settled, config, model).changed(_pairs(changes))
-
-
-def execution(
-    device: str,
-    precision: str,
-    jobs: int | None,
-    threads: int | None,
-    changes: list[str] | None = None,
-) -> dict[str, Any]:
-    """Where to train, as keywords of the verbs. Raises OptionError at once where those or the `changes` do not fit."""
-    from prune_kit.protocol.config import TrainConfig
-    from prune_kit.protocol.execution import check_threads, resolve_execution
-
-    check_threads(threads)
-    resolve_execution(device, precision, jobs=jobs, threads=threads)
-    TrainConfig(model="", epochs=1, nesterov=False).changed(_pairs(changes))
-    return {"device": device, "precision": precision, "jobs": jobs, "threads": threads}
 
 
 def there(workdir: Path) -> str:

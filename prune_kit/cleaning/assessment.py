@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Num
 
 from prune_kit import registry
 from prune_kit.checks import check_seeds
-from prune_kit.cleaning.cuts import Evidence, NoiseEstimate, scaled
+from prune_kit.cleaning.cuts import CutModule, Evidence, NoiseEstimate, scaled
 from prune_kit.cleaning.table_evidence import (
     DEFAULT_METHOD,
     TableEvidence,
@@ -26,7 +26,6 @@ from prune_kit.cleaning.table_evidence import (
 )
 from prune_kit.data.identity import Rows
 from prune_kit.errors import OptionError, TableError
-from prune_kit.protocol.setup import scored_with
 from prune_kit.results.removal import NO_SUGGESTION, Removal
 from prune_kit.results.table import ScoreTable
 
@@ -157,7 +156,7 @@ def assess_labels(
         cut_method=method,
         column=source.name,
         parameters={"remove": remove, "per_class": per_class, "holdout": holdout, "seed": seed},
-        scored_with=source.parameters or scored_with(table),
+        scored_with=source.parameters or table.trained_with,
     )
 
 
@@ -216,7 +215,8 @@ def by_cut(known: TableEvidence, *, suspicion: Float[np.ndarray, "N"], method: s
     TableError
         The evidence lacks what the cut requires.
     """
-    estimate: NoiseEstimate = registry.load(CUTS, method, "cut").find(known.evidence)
+    module: CutModule = registry.load(CUTS, method, "cut")
+    estimate = module.find(known.evidence)
     share = estimate.flagged.mean() if known.unseen is not None else 0.0
     order = np.argsort(-suspicion[known.probed], kind="stable")
     probed = known.probed[order[: round(share * len(known.probed))]]

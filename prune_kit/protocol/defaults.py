@@ -1,7 +1,11 @@
 """The protocol of each data set: the table from which a training starts unless a flag or a recipe says otherwise."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from prune_kit.data.dataset import Dataset
 from prune_kit.protocol.config import TrainConfig
+from prune_kit.protocol.setup import Setup
 
 # Paul, Ganguli, Dziugaite 2021, https://arxiv.org/abs/2107.07075, appendix B.2
 DATA_DIET = TrainConfig(
@@ -38,3 +42,19 @@ def protocol(data: Dataset) -> TrainConfig:
 def score_epoch(data: Dataset, config: TrainConfig) -> int:
     """The epoch at which scores are taken when none is asked for."""
     return min(SCORE_EPOCH.get(data.name, DEFAULT_SCORE_EPOCH), config.epochs)
+
+
+def chosen_protocol(
+    data: Dataset,
+    *,
+    config: TrainConfig | None = None,
+    earlier: Setup | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> TrainConfig:
+    """The protocol to train by: `config`, else the one of an `earlier` file, else the data set's.
+
+    `changes` replace some of its fields. Raises OptionError for any that do not fit.
+    """
+    if config is None:
+        config = earlier.protocol if earlier else protocol(data)
+    return config.changed(changes or {})

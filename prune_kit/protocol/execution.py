@@ -1,27 +1,40 @@
-"""Where networks train: the device, the precision, how many at once, the CPU threads of each; resolved once."""
+"""Where networks train: as it is asked for (Execution), and as it is settled (ResolvedExecution)."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from prune_kit import registry
 from prune_kit.errors import OptionError
 from prune_kit.protocol.processor import multiplies_bf16
 
+if TYPE_CHECKING:
+    from prune_kit.protocol.setup import Setup
+
+AUTO = "auto"
 PRECISIONS = ("fp32", "bf16")
-FOLD_THREADS = (
-    1  # CPU threads of the many small networks of holdout validation, unless others are asked for
-)
+# CPU threads of the many small networks of holdout validation, unless others are asked for
+FOLD_THREADS = 1
+NAMES = ("device", "precision", "jobs", "threads")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Execution:
-    """Where and how a training runs: `device` "cpu" or "cuda:0", `precision`, CPU `threads`, and `jobs` at once.
+class ResolvedExecution:
+    """Where and how a training runs, with nothing left open.
 
-    Device kind, precision and, on a CPU, threads can change the last bits of a result, so they are
-    part of a run's inputs; `jobs` changes nothing but the time (of folds in bf16 the last bits,
-    too: `training.holdout`), and is `limited` where more were asked for than the cores hold.
-    `gradient_precision` is that of gradient norms, which are measured and not trained with: fp32
-    unless bf16 was asked for in so many words.
+    The kind of device, the precision and, on a CPU, the threads can change the last bits of a
+    result. They are part of a run's inputs. `jobs` changes nothing but the time.
+
+    Parameters
+    ----------
+    device : "cpu", or "cuda:0" and the like.
+    precision : "fp32" or "bf16".
+    threads : the CPU threads of each network, at least 1.
+    jobs : how many networks train at once, at least 1.
+    limited : whether fewer train at once than were asked for, for want of cores.
+    gradient_precision : the precision in which gradient norms are measured. It is fp32 unless bf16
+        was asked for by name.
     """
 
     device: str
@@ -32,93 +45,165 @@ class Execution:
     gradient_precision: str = "fp32"
 
     @property
-    def on_cpu(self) -> bool:
-        """Whether the CPU trains."""
-        return self.device == "cpu"
+    def kind(self) -> str:
+        """The kind of device: "cpu" or "cuda"."""
+        return self.device.partition(":")[0]
 
     @property
-    def settled_threads(self) -> int | None:
+    def on_cpu(self) -> bool:
+        """Whether the CPU trains."""
+        return self.kind == "cpu"
+
+    @property
+    def recorded_threads(self) -> int | None:
         """The threads as files and keys hold them: None on a GPU, where they change no bit."""
         return self.threads if self.on_cpu else None
 
     def describe(self, pieces: int, *, groups: bool = False) -> str:
         """One line in plain words about the training of so many networks, or groups of them."""
         at_once = min(self.jobs, pieces)
-        one, several = (
-            ("group of networks", "groups of networks") if groups else ("network", "networks")
-        )
+        one = "group of networks" if groups else "network"
+        several = "groups of networks" if groups else "networks"
         number = f"{at_once} {several} at once" if at_once > 1 else f"one {one} at a time"
         threads = f", {self.threads} thread{'s' * (self.threads != 1)} each" if self.on_cpu else ""
         if self.on_cpu and self.threads > _cores():
             threads += " (slow: there are fewer cores)"
         slow = self.on_cpu and self.precision == "bf16" and not multiplies_bf16()
-        warning = " (slow: this CPU tells of no instructions for it)" if slow else ""
+        warning = " (slow: this CPU has no instructions for it)" if slow else ""
         limit = ", since more would take more threads than there are cores" if self.limited else ""
         return f"{self.device} in {self.precision}{warning}: {number}{threads}{limit}"
 
 
-def resolve_execution(
-    device: str = "auto",
-    precision: str = "auto",
-    *,
-    jobs: int | None = None,
-    threads: int | None = None,
-    networks: int = 1,
-    settled_precision: str = "auto",
-    cpu_precision: str = "fp32",
-) -> Execution:
-    """Turn "auto" into what this machine has, for training `networks` networks.
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """Where networks are to train, as it is asked for. What is "auto" or None is left open.
 
-    A CPU trains as many networks at once as it has cores, and each gets an equal share of them: for
-    the small networks that CPUs train, this is faster than sharing the cores within one network.
-    `threads` and `settled_precision`, where the user or an earlier run settled them, stay; the
-    latter is no wish for gradients in it. What is left open is bf16 on a GPU and `cpu_precision` on
-    a CPU. `jobs` never changes the threads: without it, or where networks of several threads each
-    would take more than there are cores, as many train at once as fit. Raises OptionError for a
-    device that is not there, and for numbers below 1.
+    Parameters
+    ----------
+    device : "auto" (a GPU where there is one), "cpu", "cuda", or "cuda:N".
+    precision : "auto", "fp32" or "bf16".
+    jobs : how many networks train at once, at least 1.
+    threads : the CPU threads of each network, from 1 to the number of cores.
+
+    Raises
+    ------
+    OptionError
+        for a device that this machine lacks, and for values out of range.
     """
-    for name, number in (("--jobs", jobs), ("--threads", threads)):
-        if number is not None and number < 1:
-            raise OptionError(f"{name} {number} is out of range; at least 1")
-    device = _resolve_device(device)
-    gradient_precision = "fp32" if precision == "auto" else precision
-    if precision == "auto":
-        precision = settled_precision
-    if precision == "auto":
-        precision = cpu_precision if device == "cpu" else "bf16"
-    if precision not in PRECISIONS:
-        raise registry.unknown_name_error("precision", precision, ("auto", *PRECISIONS))
-    cores, asked = _cores(), jobs
-    if device == "cpu":
-        threads = threads or max(cores // max(networks, 1), 1)
-        fitting = max(cores // threads, 1)
-        # single threads take turns on a core; those of one network wait for each other: 8 on 2
-        # cores run 15x slower
-        jobs = fitting if jobs is None else jobs if threads == 1 else min(jobs, fitting)
-    else:
-        jobs = jobs or 1
-        threads = max(cores // jobs, 1)
-    return Execution(
-        device=device,
-        precision=precision,
-        threads=threads,
-        jobs=jobs,
-        limited=asked not in (None, jobs),
-        gradient_precision=gradient_precision,
-    )
 
+    device: str = AUTO
+    precision: str = AUTO
+    jobs: int | None = None
+    threads: int | None = None
 
-def check_threads(threads: int | None) -> None:
-    """Raise OptionError for more `threads` than there are cores: they wait for each other, and stall the machine.
+    def __post_init__(self) -> None:
+        for name in ("jobs", "threads"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise OptionError(f"--{name} {number} is out of range; at least 1")
+        if self.precision not in (AUTO, *PRECISIONS):
+            raise registry.unknown_name_error("precision", self.precision, (AUTO, *PRECISIONS))
+        cores = _cores()
+        if self.threads is not None and self.threads > cores:
+            raise OptionError(
+                f"--threads {self.threads} is more than this machine's cores, {cores}. Leave it "
+                "out; other threads than those a result was made with change it a little"
+            )
+        if self.device not in (AUTO, "cpu"):
+            _resolve_device(self.device)
 
-    Those that a file settled elsewhere may be more: only so can it be extended.
-    """
-    cores = _cores()
-    if threads is not None and threads > cores:
-        raise OptionError(
-            f"--threads {threads} is more than this machine's cores, {cores}. Leave it out; other "
-            "threads than those a result was made with change it a little"
+    @classmethod
+    def taken_from(cls, options: Mapping[str, Any]) -> tuple["Execution", dict[str, Any]]:
+        """The execution among the keyword options of a verb, and the options that remain.
+
+        The options hold an `execution`, or its fields as keywords of their own: `device`,
+        `precision`, `jobs`, `threads`. Raises OptionError where they hold both.
+        """
+        rest = dict(options)
+        given = {name: rest.pop(name) for name in NAMES if name in rest}
+        execution = rest.pop("execution", None)
+        if execution is not None and given:
+            raise OptionError(
+                f"{', '.join(given)} and an execution are both given; put all into the execution"
+            )
+        return execution or cls(**given), rest
+
+    def resolve(
+        self,
+        *,
+        networks: int = 1,
+        earlier: "Setup | None" = None,
+        cpu_precision: str = "fp32",
+        begun_threads: int | None = None,
+    ) -> ResolvedExecution:
+        """Settle what is left open, for the training of so many networks on this machine.
+
+        A CPU trains as many networks at once as it has cores, and each gets an equal share of them.
+        For the small networks that CPUs train, this is faster than sharing the cores within one
+        network. `jobs` never changes the threads: as many networks train at once as fit.
+
+        Parameters
+        ----------
+        networks : how many are to be trained.
+        earlier : how the networks of an earlier file were made. Its precision and threads stay,
+            unless others were asked for by name. It is no wish to measure gradients in bf16.
+        cpu_precision : the precision of a CPU where nothing else settles it; that of a GPU is bf16.
+        begun_threads : the threads of trainings that were begun; they stay where no file has any.
+        """
+        device = _resolve_device(self.device)
+        precision = self.precision
+        if precision == AUTO:
+            open_precision = cpu_precision if device == "cpu" else "bf16"
+            precision = (earlier.precision if earlier else None) or open_precision
+        threads = self.threads or (earlier.threads if earlier else None) or begun_threads
+        jobs = self.jobs
+        cores = _cores()
+        if device == "cpu":
+            threads = threads or max(cores // max(networks, 1), 1)
+            fitting = max(cores // threads, 1)
+            if jobs is None:
+                jobs = fitting
+            elif threads > 1:
+                # networks of one thread take turns on a core; the threads of one network wait for
+                # each other: 8 on 2 cores run 15x slower
+                jobs = min(jobs, fitting)
+        else:
+            jobs = jobs or 1
+            threads = max(cores // jobs, 1)
+        return ResolvedExecution(
+            device=device,
+            precision=precision,
+            threads=threads,
+            jobs=jobs,
+            limited=self.jobs not in (None, jobs),
+            gradient_precision="fp32" if self.precision == AUTO else precision,
         )
+
+    def resolve_folds(
+        self, networks: int, *, precision: str | None = None, threads: int | None = None
+    ) -> ResolvedExecution:
+        """Settle what is left open, for so many networks of holdout validation.
+
+        `precision` and `threads` are those of the folds that a table has; they stay unless others
+        were asked for by name. Left open, the precision is bf16 also on a CPU that multiplies in
+        it: there it is 1.4 times as fast as fp32, and its C-scores agree with those in fp32 as well
+        as those of other seeds do (benchmarks/RESULTS.md).
+        """
+        on_cpu = _resolve_device(self.device) == "cpu"
+        usual = "bf16" if not on_cpu or multiplies_bf16() else "fp32"
+        settled = Execution(
+            device=self.device,
+            precision=(precision or usual) if self.precision == AUTO else self.precision,
+            jobs=self.jobs,
+        )
+        return settled.resolve(
+            networks=networks, begun_threads=self.threads or threads or FOLD_THREADS
+        )
+
+
+def device_kind() -> str:
+    """The kind of device that "auto" means on this machine: "cuda" where there is one, or "cpu"."""
+    return _resolve_device(AUTO).partition(":")[0]
 
 
 def _cores() -> int:
@@ -130,7 +215,7 @@ def _resolve_device(device: str) -> str:
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device == "auto":
+    if device == AUTO:
         device = "cuda" if count else "cpu"
     kind, _, index = device.partition(":")
     if kind not in ("cpu", "cuda") or (device != kind and (kind == "cpu" or not index.isdigit())):

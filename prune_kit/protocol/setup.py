@@ -1,89 +1,182 @@
-"""What an earlier stage settled, and a later one keeps to: the protocol and the circumstances of the trainings."""
+"""Setup: how networks were made. Every file whose numbers come from networks keeps one."""
 
-from typing import TYPE_CHECKING, Any
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
-import numpy as np
+from prune_kit.errors import FileError, OptionError
+from prune_kit.protocol.config import TrainConfig
+from prune_kit.protocol.execution import ResolvedExecution
 
-from prune_kit.data.dataset import Dataset
-from prune_kit.data.noise import draw_probes
-from prune_kit.errors import TableError
-from prune_kit.results.table import ScoreTable
-
-if TYPE_CHECKING:
-    from prune_kit.protocol.config import TrainConfig
-    from prune_kit.protocol.execution import Execution
-
-
-def scored_with(table: ScoreTable) -> dict[str, Any]:
-    """The parameters of the trainings behind a table; empty when no column needed one."""
-    return next((c.parameters for c in table.columns.values() if "config" in c.parameters), {})
+OBSERVATIONS = ("minibatches", "sweep")
+PROTOCOL_FIELDS = tuple(field.name for field in fields(TrainConfig))
 
 
-def table_runs(table: ScoreTable) -> int:
-    """How many runs stand behind the widest column of a table."""
-    return max((column.runs for column in table.columns.values()), default=0)
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What decides the numbers of networks, but for their data and the rows they train on.
 
-
-def settled_probes(table: ScoreTable, share: float | None, seed: int) -> np.ndarray | None:
-    """The planted labels (N,) that networks train on: those of the table, else drawn from `seed`; None for no share.
-
-    Raises OptionError when it is out of range or makes no probe. `check_settled` compares it with
-    the table's.
+    Parameters
+    ----------
+    protocol : how a network is trained.
+    seed : the first network's; the others have the seeds that follow.
+    observe : whether cumulative scores come from the "minibatches" or from a "sweep" an epoch.
+    probes : the share of the training rows under labels planted wrong; None for no probes.
+    precision : "fp32" or "bf16"; None where an older file does not say.
+    threads : the CPU threads of each network; None on a GPU, and where an older file does not say.
+    device : the kind of device, "cpu" or "cuda"; None where an older file does not say.
     """
-    if share is None:
-        return None
-    if scored_with(table) and table.probe_label is not None:
-        return table.probe_label  # not drawn again: another numpy may draw others
-    return draw_probes(table.rows, share, seed)
 
+    protocol: TrainConfig
+    seed: int = 0
+    observe: str = OBSERVATIONS[0]
+    probes: float | None = None
+    precision: str | None = None
+    threads: int | None = None
+    device: str | None = None
 
-def training_config(
-    data: Dataset, settled: dict[str, Any], config: "TrainConfig | None", model: str | None
-) -> "TrainConfig":
-    """The protocol to train by: `config`, else the `settled` one of an earlier file, else the data set's."""
-    from prune_kit.protocol.config import TrainConfig
-    from prune_kit.protocol.defaults import protocol
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Setup | None":
+        """The setup in a file of any version; None where its numbers come from no network.
 
-    if config is None:
-        config = TrainConfig.of(settled["config"]) if "config" in settled else protocol(data)
-    return config.changed({"model": model}) if model else config
+        Parameters
+        ----------
+        values : what the file holds: the parameters of a score column, which selections and
+            removals carry on; or what an outcome was trained by, where files of version 0.1.0 have
+            the protocol's fields beside the others.
 
+        Raises
+        ------
+        FileError
+            where the values could not be those of a training.
+        """
+        config = values.get("config", values)
+        if not isinstance(config, Mapping) or not {"model", "epochs"} <= config.keys():
+            return None
+        known = {key: value for key, value in config.items() if key in PROTOCOL_FIELDS}
+        try:
+            return cls(
+                protocol=TrainConfig.of(known),
+                seed=int(values.get("seed", 0)),
+                observe=str(values.get("observe", OBSERVATIONS[0])),
+                probes=_number(float, values.get("probes")),
+                precision=values.get("precision"),
+                threads=_number(int, values.get("threads")),
+                device=values.get("device", _device_of_older_file(values)),
+            )
+        except (OptionError, TypeError, ValueError) as error:
+            raise FileError(f"the file says of its networks what cannot be: {error}") from error
 
-def trained_with(
-    config: "TrainConfig", execution: "Execution", *, seed: int, observe: str, probes: float | None
-) -> dict[str, Any]:
-    """The parameters of trainings, as columns record them. `probes`, the share planted wrong, only where there are."""
-    parameters = {
-        "config": config.values(),
-        "seed": seed,
-        "observe": observe,
-        "precision": execution.precision,
-        "threads": execution.settled_threads,
-    }
-    return parameters if probes is None else {**parameters, "probes": probes}
-
-
-def check_settled(settled: dict[str, Any], now: dict[str, Any]) -> None:
-    """One table, one protocol: refuse another one, and say what differs."""
-    if not settled:
-        return
-    before, after = (
-        {"probes": "none", "compiled": False, **p, **p["config"]} for p in (settled, now)
-    )
-    names = ["seed", "observe", "precision", "probes", *(now["config"] | {"compiled": False})]
-    if None not in (before.get("threads"), after["threads"]):  # as they are for GPUs
-        names.append("threads")
-    differing = [
-        f"{n} {after[n]} (the table has {before[n]})"
-        for n in names
-        if _plain(before[n]) != _plain(after[n])
-    ]
-    if differing:
-        raise TableError(
-            f"the score table was made otherwise: {'; '.join(differing)}. "
-            "Give --fresh to start the table anew, or another --workdir"
+    @classmethod
+    def resolved(
+        cls, protocol: TrainConfig, execution: ResolvedExecution, **settled: Any
+    ) -> "Setup":
+        """The setup of networks that train by a protocol, there where the execution says."""
+        return cls(
+            protocol=protocol,
+            precision=execution.precision,
+            threads=execution.recorded_threads,
+            device=execution.kind,
+            **settled,
         )
 
+    def values(self) -> dict[str, Any]:
+        """The setup as JSON values, as files hold it; `probes` only where there are some."""
+        values = {
+            "config": self.protocol.values(),
+            "seed": self.seed,
+            "observe": self.observe,
+            "precision": self.precision,
+            "threads": self.threads,
+            "device": self.device,
+        }
+        return values if self.probes is None else {**values, "probes": self.probes}
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    def differences(self, other: "Setup") -> dict[str, tuple[Any, Any]]:
+        """What the two setups differ in: by name, the value of this one and of the other.
+
+        What one of them does not say (of precision, threads and device) is no difference.
+        """
+        mine, theirs = self._flat(), other._flat()
+        unsaid = {
+            name
+            for name in ("precision", "threads", "device")
+            if None in (mine[name], theirs[name])
+        }
+        return {
+            name: (value, theirs[name])
+            for name, value in mine.items()
+            if value != theirs[name] and name not in unsaid
+        }
+
+    def words(self, usual: "Setup") -> str:
+        """The words of a command line that turn the `usual` setup into this one; "" for none.
+
+        The seed is not among them, since each command counts its seeds in its own way.
+        """
+        mine, theirs = self._flat(), usual._flat()
+        changed = {
+            name: value
+            for name, value in mine.items()
+            if value != theirs[name] and value is not None and name != "seed"
+        }
+        options = ["observe", "probes", "precision", "threads", "device", "model"]
+        words = [f"--{name} {shell_word(changed[name])}" for name in options if name in changed]
+        words += [
+            f"--train {shlex.quote(f'{name}={spelled(value)}')}"
+            for name, value in changed.items()
+            if name not in options
+        ]
+        return "".join(f" {word}" for word in words)
+
+    def describe(self) -> str:
+        """One line in plain words: the network, how long it trains, in which precision."""
+        facts = [_count(self.protocol.epochs, "epoch"), f"batch {self.protocol.batch_size}"]
+        facts += ["compiled"] if self.protocol.compiled else []
+        facts += [self.precision] if self.precision else []
+        facts += [f"{_count(self.threads, 'thread')} each"] if self.threads else []
+        return f"{self.protocol.model}, {', '.join(facts)}"
+
+    def _flat(self) -> dict[str, Any]:
+        """Every field by name, those of the protocol among them."""
+        own = {
+            "seed": self.seed,
+            "observe": self.observe,
+            "precision": self.precision,
+            "probes": self.probes,
+        }
+        protocol = {name: getattr(self.protocol, name) for name in PROTOCOL_FIELDS}
+        return {**own, **protocol, "threads": self.threads, "device": self.device}
+
+
+def spelled(value: Any) -> str:
+    """A value as the command line takes it: lists by commas, numbers short, "none" for None."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(spelled, value))
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
+
+
+def shell_word(value: Any) -> str:
+    """A value as one word for a shell."""
+    return shlex.quote(spelled(value))
+
+
+def _device_of_older_file(values: Mapping[str, Any]) -> str | None:
+    """Files of version 0.1.0 name no device, and hold threads only where a CPU trained."""
+    if "threads" not in values:
+        return None
+    return "cuda" if values["threads"] is None else "cpu"
+
+
+def _number(kind: type[int] | type[float], value: Any) -> Any:
+    return None if value is None else kind(value)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"

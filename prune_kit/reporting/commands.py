@@ -1,22 +1,23 @@
-"""The command lines that make a result again, as far as the files tell."""
+"""The command lines that make a result again, as far as the files record it."""
 
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.protocol.defaults import protocol
-from prune_kit.protocol.execution import FOLD_THREADS
-from prune_kit.protocol.setup import scored_with
+from prune_kit.protocol.execution import FOLD_THREADS, device_kind
+from prune_kit.protocol.setup import Setup, shell_word, spelled
 from prune_kit.results.outcomes import FULL, Outcomes, is_baseline
 from prune_kit.results.removal import Removal
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreColumn, ScoreTable
 from prune_kit.retraining.groups import BASELINES
-from prune_kit.retraining.search import (
-    AXES,
+from prune_kit.retraining.plan import BUDGETS
+from prune_kit.retraining.search import AXES
+from prune_kit.retraining.tuning import (
     SEARCH_SEEDS,
     TOP,
     VALIDATION,
@@ -37,12 +38,12 @@ def command_lines(data: Dataset, results: Mapping[str, Result]) -> tuple[str, ..
     """
     lines: list[str] = []
     chosen = [
-        s.scored_with
-        for s in results.values()
-        if isinstance(s, Selection | Removal) and s.scored_with
+        result.setup
+        for result in results.values()
+        if isinstance(result, Selection | Removal) and result.setup
     ]
     table = results.get("table")
-    of_table = scored_with(table) if isinstance(table, ScoreTable) else {}
+    of_table = table.setup if isinstance(table, ScoreTable) else None
     for found in results.values():
         if isinstance(found, ScoreTable):
             lines += _scoring(data, found)
@@ -57,12 +58,12 @@ def command_lines(data: Dataset, results: Mapping[str, Result]) -> tuple[str, ..
             if found.cells:
                 lines.append(_searching(data, found, of_table))
             else:
-                lines.append(_retraining(data, found, chosen[0] if chosen else {}))
+                lines.append(_retraining(data, found, chosen[0] if chosen else None))
     return tuple(lines)
 
 
 def _scoring(data: Dataset, table: ScoreTable) -> list[str]:
-    """A command for the columns that share epochs, runs and options: one training serves them all."""
+    """The commands that score. Columns with the same epochs, runs and options share a command."""
     groups: dict[tuple[str, str, int], list[ScoreColumn]] = {}
     by_method: dict[str, list[ScoreColumn]] = {}
     for column in table.columns.values():
@@ -78,40 +79,38 @@ def _scoring(data: Dataset, table: ScoreTable) -> list[str]:
     spec = shlex.quote(data.rows.data) + (f" --labels {shlex.quote(str(labels))}" if labels else "")
     lines = []
     for (epochs_told, options, runs), columns in groups.items():
-        parameters = columns[0].parameters
         methods = ",".join(dict.fromkeys(column.method for column in columns))
         words = f"prune-kit score --data {spec} --method {shlex.quote(methods)}"
         words += f" --epoch {epochs_told}" if epochs_told else ""
         words += f" --runs {runs}" if runs else ""
-        words += options + _options(
-            {key: parameters.get(key) for key in ("seed", "probes")} | _arithmetic(columns)
-        )
-        lines.append(words + _protocol(parameters.get("config", {}), asdict(protocol(data))))
+        words += options + _options({"seed": columns[0].parameters.get("seed")})
+        setup = columns[0].setup
+        if setup:
+            usual = Setup(protocol=protocol(data), device=device_kind())
+            words += replace(setup, **_arithmetic(columns, setup)).words(usual)
+        lines.append(words)
     return lines
 
 
-def _arithmetic(columns: list[ScoreColumn]) -> dict[str, Any]:
-    """The precision and the threads of the trainings, on which the last bits depend, as far as there are words.
+def _arithmetic(columns: list[ScoreColumn], setup: Setup) -> dict[str, Any]:
+    """The precision and the threads of the trainings, as far as a command line has words for them.
 
-    There is none for networks and gradients (or folds) in different precisions: that is how they
-    come unasked.
+    There are no words for networks and gradients (or folds) in different precisions: that is how
+    they come unasked.
     """
     parameters = columns[0].parameters
     if "fold_precision" in parameters:
         threads = parameters.get("fold_threads")
-        same = parameters["fold_precision"] == parameters.get("precision")
+        same = parameters["fold_precision"] == setup.precision
         return {
-            "precision": parameters["fold_precision"] if same else None,
+            "precision": setup.precision if same else None,
             "threads": None if threads == FOLD_THREADS else threads,
         }
-    trained = parameters.get("precision")
     measured = {
-        str(c.parameters.get("gradient_precision", trained)).partition(" ")[0] for c in columns
+        str(column.parameters.get("gradient_precision", setup.precision)).partition(" ")[0]
+        for column in columns
     }
-    return {
-        "precision": trained if measured == {trained} else None,
-        "threads": parameters.get("threads"),
-    }
+    return {"precision": setup.precision if measured == {setup.precision} else None}
 
 
 def _cleaning(removal: Removal) -> str:
@@ -129,7 +128,7 @@ def _cleaning(removal: Removal) -> str:
     return f"prune-kit clean{by}{cut}{_options(known)}"
 
 
-def _retraining(data: Dataset, found: Outcomes, settled: Mapping[str, Any]) -> str:
+def _retraining(data: Dataset, found: Outcomes, earlier: Setup | None) -> str:
     own = list(dict.fromkeys(row.selection for row in found.rows if not is_baseline(row.selection)))
     relabelled = [
         name
@@ -137,12 +136,12 @@ def _retraining(data: Dataset, found: Outcomes, settled: Mapping[str, Any]) -> s
         if name.removesuffix("-relabelled") in own and name.endswith("-relabelled")
     ]
     named = [f"{name} (trained by prune-kit tune alone)" if name == TOP else name for name in own]
-    words = " --relabel" * bool(relabelled) + _baselines(found) + _trainings(data, found, settled)
+    words = " --relabel" * bool(relabelled) + _baselines(found) + _trainings(data, found, earlier)
     of = ", ".join(name for name in named if name not in relabelled) or "the baselines"
     return f"prune-kit retrain{words}   # of {of}"
 
 
-def _searching(data: Dataset, found: Outcomes, settled: Mapping[str, Any]) -> str:
+def _searching(data: Dataset, found: Outcomes, earlier: Setup | None) -> str:
     """The command of a sweep, or of the search that tune makes."""
     rounds = rounds_of(found) if is_search(found) else ()
     axes = (
@@ -150,14 +149,14 @@ def _searching(data: Dataset, found: Outcomes, settled: Mapping[str, Any]) -> st
         if rounds
         else {key: [cell[key] for cell in found.cells.values()] for key in AXES}
     )
-    lists = {key: ",".join(dict.fromkeys(map(_short, values))) for key, values in axes.items()}
+    lists = {key: ",".join(dict.fromkeys(map(spelled, values))) for key, values in axes.items()}
     words = "".join(f" --{key} {shlex.quote(value)}" for key, value in lists.items())
     if not rounds:
-        return f"prune-kit sweep{words}{_baselines(found)}{_trainings(data, found, settled)}"
+        return f"prune-kit sweep{words}{_baselines(found)}{_trainings(data, found, earlier)}"
     goal, _ = goal_of(rounds)
     words += f" --goal {shlex.quote(goal.words)}" if goal else ""
     words += f" --validation {validation_of(rounds):g}" * (validation_of(rounds) != VALIDATION)
-    return f"prune-kit tune{words}{_trainings(data, rounds[-1], settled, SEARCH_SEEDS)}"
+    return f"prune-kit tune{words}{_trainings(data, rounds[-1], earlier, SEARCH_SEEDS)}"
 
 
 def _baselines(found: Outcomes) -> str:
@@ -170,37 +169,25 @@ def _baselines(found: Outcomes) -> str:
     return "" if there == set(BASELINES) else f" --baseline {words}"
 
 
-def _trainings(
-    data: Dataset, found: Outcomes, settled: Mapping[str, Any], seeds_from: int = 0
-) -> str:
-    """Seeds, budget, arithmetic and protocol of retrainings, as far as they are not those `settled` by the scores."""
-    told = json.loads(found.rows[-1].config)
+def _trainings(data: Dataset, found: Outcomes, earlier: Setup | None, seeds_from: int = 0) -> str:
+    """Seeds, budget and setup of retrainings, as far as a bare command would not have them.
+
+    A bare command takes over what it can from an `earlier` file, that of the scores.
+    """
     seeds = sorted({row.seed for row in found.rows})
-    words: dict[str, Any] = {"runs": len(seeds), "seed": seeds[0] - seeds_from}
-    words["budget"] = told["budget"] if told.get("budget", "steps") != "steps" else None
-    for key in ("precision", "threads"):
-        words[key] = told.get(key) if told.get(key) != settled.get(key) else None
-    return _options(words) + _protocol(
-        told, {"compiled": False, **settled.get("config", asdict(protocol(data)))}
+    latest = found.rows[-1]
+    budget = latest.budget if latest.budget != BUDGETS[0] else None
+    words = _options({"runs": len(seeds), "seed": seeds[0] - seeds_from, "budget": budget})
+    if latest.setup is None:
+        return words
+    usual = earlier or Setup(protocol=protocol(data))
+    usual = replace(
+        usual,
+        device=device_kind(),
+        observe=latest.setup.observe,  # of scores alone, as probes are
+        probes=latest.setup.probes,
     )
-
-
-def _protocol(config: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
-    """The words that change the `usual` protocol into this one."""
-    config = {"compiled": False, **config} if config else config
-    changed = {
-        key: value
-        for key, value in config.items()
-        if key in usual and _json({"": value}) != _json({"": usual[key]})
-    }
-    model = f" --model {shlex.quote(str(changed.pop('model')))}" if "model" in changed else ""
-    return model + "".join(
-        f" --train {shlex.quote(f'{key}={_listed(value)}')}" for key, value in changed.items()
-    )
-
-
-def _listed(value: Any) -> str:
-    return ",".join(map(_short, value)) if isinstance(value, list | tuple) else _short(value)
+    return words + latest.setup.words(usual)
 
 
 def _options(parameters: Mapping[str, Any]) -> str:
@@ -210,18 +197,8 @@ def _options(parameters: Mapping[str, Any]) -> str:
         if value is True:
             words.append(option)
         elif value is not None and value is not False:
-            words.append(f"{option} {shlex.quote(_listed(value))}")
+            words.append(f"{option} {shell_word(value)}")
     return "".join(f" {word}" for word in words)
-
-
-def _short(value: Any) -> str:
-    return (
-        f"{value:g}"
-        if isinstance(value, float)
-        else str(value).lower()
-        if isinstance(value, bool)
-        else str(value)
-    )
 
 
 def _json(values: Mapping[str, Any]) -> str:

@@ -1,4 +1,7 @@
-"""The section of learning curves: how soon easy and hard examples are learned (Jiang et al. 2021, Figure 7a)."""
+"""The section of learning curves: how soon easy and hard examples are learned.
+
+As in Jiang et al. 2021, https://arxiv.org/abs/2002.03206, Figure 7a.
+"""
 
 from itertools import pairwise
 from pathlib import Path
@@ -8,21 +11,31 @@ from jaxtyping import Float
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.noise import planted
-from prune_kit.protocol.setup import scored_with, table_runs
 from prune_kit.reporting import limits, plots
 from prune_kit.reporting.blocks import Section, Table, visible
 from prune_kit.results.table import ScoreTable
 
 GROUPS = 5
-# asks networks that never saw the example; other scores come from the very runs that are drawn
+# C-scores ask networks that never saw the example. Other scores come from the drawn runs.
 BEST = "cscore"
 
 
 def learning_section(data: Dataset, table: ScoreTable, runs: Path) -> Section | None:
-    """The share of right predictions in training, by epoch, of fifths of the rows ranked by a score.
+    """The share of right predictions in training, by epoch, for fifths of the ranked rows.
 
-    `runs` is the folder of the run cache; None when it does not hold the runs behind the table, or
-    fewer than two epochs of them.
+    Parameters
+    ----------
+    data
+        The data set.
+    table
+        The score table.
+    runs
+        The folder of the run cache.
+
+    Returns
+    -------
+    Section or None
+        None if the cache does not hold two epochs of the runs behind the table.
     """
     own = [name for name, column in table.columns.items() if not column.companion]
     correct = _correct(data, table, runs)
@@ -74,31 +87,27 @@ def _share(number: int) -> str:
 
 
 def _correct(data: Dataset, table: ScoreTable, runs: Path) -> Float[np.ndarray, "T N"]:
-    """The mean over the runs of whether a row was predicted right, for the epochs that all of them recorded.
+    """The share of the runs that predict a row right, for the epochs that all runs recorded.
 
-    NaN where a row was never observed; no epoch where a run is not there.
+    NaN for a row that was never observed. No epoch if a run is missing.
     """
-    from prune_kit.protocol.config import TrainConfig
-    from prune_kit.protocol.execution import Execution
+    from prune_kit.protocol.execution import ResolvedExecution
     from prune_kit.runs.cache import RecordedRun, RunInputs
 
-    settled = scored_with(table)
+    setup = table.setup
     nothing = np.zeros((0, len(data)))
-    if not settled or settled.get("observe") != "minibatches":
+    if setup is None or setup.observe != "minibatches" or setup.precision is None:
         return nothing
     seen = data if table.probe_label is None else planted(data, table.probe_label)
-    config = TrainConfig.of(settled["config"])
-    for device in ("cpu", "cuda:0"):
-        execution = Execution(
-            device=device, precision=settled["precision"], threads=settled["threads"]
+    for device in [setup.device] if setup.device else ["cpu", "cuda"]:
+        execution = ResolvedExecution(
+            device=device, precision=setup.precision, threads=setup.threads or 1
         )
-        recorded = [
-            RecordedRun(inputs, runs / inputs.key)
-            for inputs in (
-                RunInputs(seen, config, settled["seed"] + number, execution)
-                for number in range(table_runs(table))
-            )
+        inputs = [
+            RunInputs(seen, setup.protocol, setup.seed + number, execution)
+            for number in range(table.runs)
         ]
+        recorded = [RecordedRun(one, runs / one.key) for one in inputs]
         epochs = min((_recorded_epochs(run.folder) for run in recorded), default=0)
         if epochs:
             break
@@ -114,7 +123,7 @@ def _correct(data: Dataset, table: ScoreTable, runs: Path) -> Float[np.ndarray, 
 
 
 def _recorded_epochs(folder: Path) -> int:
-    """How many epochs from the first on have their minibatch signals there."""
+    """The number of epochs, from the first on, whose minibatch signals are in the folder."""
     epochs = 0
     while (folder / f"minibatch-{epochs + 1:04}.npz").is_file():
         epochs += 1

@@ -1,22 +1,20 @@
 """What is trained to judge selections and removals: the rows they leave, all rows, random rows, suggested labels."""
 
-import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prune_kit import registry
 from prune_kit.data.dataset import Dataset
-from prune_kit.data.identity import index_digest
 from prune_kit.errors import OptionError
-from prune_kit.results.outcomes import FULL, Outcome, is_baseline, random_name
+from prune_kit.results.outcomes import FULL, is_baseline, random_name
 from prune_kit.results.removal import Removal, as_selection
 from prune_kit.results.selection import Selection
 from prune_kit.selectors.random import random_part
 
 if TYPE_CHECKING:
-    from prune_kit.runs.cache import RecordedRun
+    pass
 
 BASELINES = ("full", "random")
 
@@ -84,18 +82,3 @@ def relabelled_data(data: Dataset, named: Mapping[str, Selection | Removal]) -> 
             )
         relabelled[group] = data.relabelled(removal.relabelled(), f"the suggestions of {name}")
     return relabelled
-
-
-def outcome_of(name: str, run: "RecordedRun", described: dict[str, Any]) -> Outcome:
-    """What came of one training on the selection `name`; `described` is the protocol and where it ran."""
-    outcome = run.outcome()
-    return Outcome(
-        selection=name,
-        seed=run.seed,
-        kept=len(run.inputs.rows),
-        test_accuracy=outcome["test_accuracy"],
-        steps=outcome["steps"],
-        epochs=outcome["steps"] / run.inputs.member_epoch_steps,
-        seconds=outcome["seconds"],
-        config=json.dumps({**described, "rows": index_digest(run.inputs.rows)}),
-    )

@@ -10,21 +10,20 @@ does.
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prune_kit.checks import check_seeds
 from prune_kit.errors import OptionError
-from prune_kit.results.outcomes import FULL, Difference, Outcome, Outcomes
-from prune_kit.results.selection import Selection
+from prune_kit.results.outcomes import FULL, Outcomes
 from prune_kit.results.table import ScoreTable
 from prune_kit.retraining.grid import Cell, grid
+from prune_kit.selectors import DEFAULT_RULE
 
 if TYPE_CHECKING:
-    from prune_kit.protocol.config import TrainConfig
+    pass
 
 LENGTHS = (
     (1 / 4, 1),
@@ -33,17 +32,11 @@ LENGTHS = (
 LEAST_EPOCHS = 3  # after one or two, easy rows are best whatever the labels (benchmarks/RESULTS.md)
 # of a line with more, so many are tried first: windows side by side hold nearly the same rows
 MOST_OFFSETS = 13
-MOST_VALIDATION = 0.5  # a larger split would judge networks that saw less than it
 SURVIVORS = 4  # one of so many goes on to the next stage
-VALIDATION = 0.2
 DEFAULT_WITHIN = 0.005
-SEARCH_SEEDS = (
-    1000  # beyond those of the final test: no network judges the window that its own twin chose
-)
 KEEPS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 OFFSETS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
 GOALS = 'accuracy, or "within 0.5 points of full, keep least"'
-FOUND, TOP = "selection", "top-rule"  # the names under which the test set sees them
 AXES = ("by", "rule", "keep", "offset")
 TESTED = 4  # these two, full data, random rows
 
@@ -94,7 +87,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchCost:
     """What tuning costs, known before it starts: its `networks`, as much work as `wholes` trainings in full length.
 
     `confirmed` cells at most are trained in full length, as many again for each further share to
@@ -108,158 +101,51 @@ class Plan:
     grid: int
 
 
-@dataclass(frozen=True, eq=False)
-class Tuning:
-    """What was found: the `cell`, its `selection` of the whole training set, and whether it `met` the goal.
+@dataclass(frozen=True)
+class Candidates:
+    """The `cells` that a search chooses among, what it looks for, and how many cells were left out.
 
-    `rounds` are the outcomes on the validation split, the short stages first, each with its cells;
-    `test` those of the selection, of the top rule, of full data and of random rows on the test set,
-    which nothing else has touched. `grid` are all candidates, also those that were not trained;
-    `share` of the training rows judged them.
+    Left out are those whose share to keep and offset make more than 1.
     """
 
+    cells: tuple[Cell, ...]
     goal: Goal
-    grid: tuple[Cell, ...]
-    cell: Cell
-    met: bool
-    selection: Selection
-    rounds: tuple[Outcomes, ...]
-    test: Outcomes
-    share: float = VALIDATION
-
-    def against_top(self) -> Difference | None:
-        """How much more accurate on the test set than the same share without an offset; None where it has none."""
-        return self.test.difference(FOUND, TOP)
-
-    def validation(self) -> Outcomes:
-        """All trainings on the validation split in one, named by cell and epochs; `rounds_of` takes it apart."""
-        rows: dict[tuple[str, int], Outcome] = {}
-        cells: dict[str, dict[str, Any]] = {}
-        for outcomes in self.rounds:
-            ending = _ending(next(iter(outcomes.cells.values()))["epochs"])
-            rows |= {
-                (r.selection + ending, r.seed): replace(r, selection=r.selection + ending)
-                for r in outcomes.rows
-            }
-            cells |= {name + ending: dict(cell) for name, cell in outcomes.cells.items()}
-        cells[self.cell.name + ending] |= {
-            "found": True,
-            "goal": self.goal.words,
-            "met": self.met,
-            "validation": self.share,
-            "grid": {
-                axis: list(dict.fromkeys(getattr(cell, axis) for cell in self.grid))
-                for axis in AXES
-            },
-        }
-        return replace(self.rounds[-1], rows=tuple(rows.values()), cells=cells)
-
-
-def rounds_of(outcomes: Outcomes) -> tuple[Outcomes, ...]:
-    """The rounds of a search, the shortest trainings first, from what `Tuning.validation` made of them."""
-    rounds = []
-    for epochs in dict.fromkeys(cell["epochs"] for cell in outcomes.cells.values()):
-        ending = _ending(epochs)
-        named = [
-            (row.selection.removesuffix(ending), row)
-            for row in outcomes.rows
-            if row.selection.endswith(ending)
-        ]
-        cells = {
-            name.removesuffix(ending): cell
-            for name, cell in outcomes.cells.items()
-            if cell["epochs"] == epochs
-        }
-        rounds.append(
-            replace(
-                outcomes,
-                rows=tuple(replace(row, selection=name) for name, row in named),
-                cells=cells,
-            )
-        )
-    return tuple(rounds)
-
-
-def found_of(rounds: Sequence[Outcomes]) -> str:
-    """The name of the cell that a search chose, of rounds that `rounds_of` gave. Raises OptionError for none."""
-    found = (
-        next((name for name, cell in rounds[-1].cells.items() if cell.get("found")), None)
-        if rounds
-        else None
-    )
-    if found is None:
-        raise OptionError("this search does not say what it found; run prune-kit tune again")
-    return found
-
-
-def goal_of(rounds: Sequence[Outcomes]) -> tuple[Goal | None, bool]:
-    """What a search was for, and whether what it found is that; None for one that was written before it said so."""
-    cell = rounds[-1].cells[found_of(rounds)]
-    return (Goal.of(cell["goal"]) if "goal" in cell else None), cell.get("met", True)
-
-
-def grid_of(rounds: Sequence[Outcomes]) -> dict[str, list[Any]]:
-    """The values along each of the AXES among which a search chose; of an older file, those that it trained."""
-    cells = [cell for outcomes in rounds for cell in outcomes.cells.values()]
-    trained = {axis: list(dict.fromkeys(cell[axis] for cell in cells)) for axis in AXES}
-    return dict(rounds[-1].cells[found_of(rounds)].get("grid", trained))
-
-
-def validation_of(rounds: Sequence[Outcomes]) -> float:
-    """The share of the training rows that judged; of an older file, which does not say so, the usual one."""
-    return float(rounds[-1].cells[found_of(rounds)].get("validation", VALIDATION))
-
-
-def is_search(outcomes: Outcomes) -> bool:
-    """Whether outcomes are those of a search and not of a retraining or a sweep."""
-    return any("epochs" in cell for cell in outcomes.cells.values())
-
-
-def _ending(epochs: int) -> str:
-    return f", {epochs} epoch{'s' * (epochs > 1)}"
+    left_out: int
 
 
 def candidates(
     table: ScoreTable,
     *,
-    goal: str | None,
-    by: str | Iterable[str] | None,
-    keep: float | Iterable[float] | None,
-    offset: Iterable[float],
-    rule: str | Iterable[str],
-) -> tuple[list[Cell], Goal, int]:
-    """The cells that `tune` chooses among, its goal, and how many cells keep + offset > 1 left out.
+    goal: str | None = None,
+    by: str | Iterable[str] | None = None,
+    keep: float | Iterable[float] | None = None,
+    offset: Iterable[float] | None = None,
+    rule: str | Iterable[str] = (DEFAULT_RULE,),
+) -> Candidates:
+    """What a search chooses among, and its goal.
 
-    Without `keep` several shares are tried; without `goal` it is "accuracy" for one share, else
-    "within 0.5 points". `by` may be left out where the table has one column. Raises OptionError,
-    TableError.
+    Parameters
+    ----------
+    table : the scores that rank.
+    goal : "accuracy" (the default for one share to keep), or "within 0.5 points of full, keep
+        least" (the default for several).
+    by : the columns that rank; it may be left out where the table has one.
+    keep : one share to keep or several; KEEPS unless it is given.
+    offset : the shares to skip; OFFSETS unless they are given.
+    rule : the rules that select.
+
+    Raises
+    ------
+    OptionError, TableError
+        for what does not fit or does not exist.
     """
     keeps = KEEPS if keep is None else (keep,) if isinstance(keep, float | int) else tuple(keep)
     columns = [table.column(None).name] if by is None else [by] if isinstance(by, str) else list(by)
-    chosen = (
-        Goal.of(goal) if goal is not None else Goal(None if len(keeps) == 1 else DEFAULT_WITHIN)
-    )
-    cells, left_out = grid(table, columns, [rule] if isinstance(rule, str) else rule, keeps, offset)
-    return cells, chosen, left_out
-
-
-def check_effort(runs: int, validation: float, seed: int | None = None) -> None:
-    """Raise OptionError for a number of seeds, or a share of the training rows that judges, out of range."""
-    check_seeds(runs, seed)
-    if not 0 < validation <= MOST_VALIDATION:
-        raise OptionError(
-            f"--validation {validation:g} is out of range; above 0 and at most {MOST_VALIDATION:g}"
-        )
-
-
-def shortened(config: "TrainConfig", epochs: int) -> "TrainConfig":
-    """The protocol squeezed into so many `epochs`, milestones and all."""
-    milestones = sorted({max(round(at * epochs / config.epochs), 1) for at in config.milestones})
-    return (
-        config
-        if epochs == config.epochs
-        else config.changed({"epochs": epochs, "milestones": milestones})
-    )
+    usual = Goal(None if len(keeps) == 1 else DEFAULT_WITHIN)
+    rules = [rule] if isinstance(rule, str) else rule
+    offsets = OFFSETS if offset is None else offset
+    cells, left_out = grid(table, columns, rules, keeps, offsets)
+    return Candidates(tuple(cells), usual if goal is None else Goal.of(goal), left_out)
 
 
 def stages_of(epochs: int, runs: int) -> list[tuple[int, int]]:
@@ -270,7 +156,7 @@ def stages_of(epochs: int, runs: int) -> list[tuple[int, int]]:
     ]
 
 
-def plan(cells: Sequence[Cell], goal: Goal, epochs: int, runs: int) -> Plan:
+def cost_of(cells: Sequence[Cell], goal: Goal, epochs: int, runs: int) -> SearchCost:
     """What `search` and the final test will cost at most, and what the whole grid would."""
     groups = [len(_spread(group)) for group in _groups(cells, goal)]
     full = int(goal.within is not None)
@@ -288,7 +174,7 @@ def plan(cells: Sequence[Cell], goal: Goal, epochs: int, runs: int) -> Plan:
     )
     whole = runs * (confirmed + full + TESTED)
     sizes = len({cell.keep for cell in cells})
-    return Plan(
+    return SearchCost(
         tuple(short),
         confirmed,
         networks + whole,
@@ -432,12 +318,3 @@ def _best(cells: list[Cell], goal: Goal, outcomes: Outcomes) -> tuple[Cell, bool
 def mean_accuracy(outcomes: Outcomes, name: str) -> float:
     """The mean over the seeds of a cell's accuracy, or of a baseline's."""
     return float(np.mean(list(outcomes.accuracies(name).values())))
-
-
-def with_cells(outcomes: Outcomes, cells: Iterable[Cell], epochs: int) -> Outcomes:
-    """The outcomes of a round, with what each cell is and how long it was trained."""
-    kept = {
-        c.name: {**{k: v for k, v in asdict(c).items() if k != "name"}, "epochs": epochs}
-        for c in cells
-    }
-    return replace(outcomes, cells=kept)

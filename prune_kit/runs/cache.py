@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
 import numpy as np
 from torch import nn
@@ -33,14 +32,15 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import index_digest
 from prune_kit.errors import FileError, RunError
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.protocol.execution import Execution
+from prune_kit.protocol.execution import ResolvedExecution
+from prune_kit.runs.signal_files import REMEDY, array_names, holds, read_signal, threshold_file
 from prune_kit.runs.tensor_files import read_tensors
 from prune_kit.storage import files
 from prune_kit.training import schedule
+from prune_kit.training.signals import FIRST_NAMES
 
 RUN_FORMAT = 1
 OUTCOME = ("epoch", "steps", "seconds", "test_accuracy")
-REMEDY = "Remove that file, and the run records it again"
 Computed = np.ndarray | dict[str, np.ndarray]  # one array, or several by their names
 
 
@@ -55,7 +55,7 @@ class RunInputs:
     data: Dataset
     config: TrainConfig
     seed: int
-    execution: Execution
+    execution: ResolvedExecution
     members: np.ndarray | None = None
     schedule_rows: int | None = None
 
@@ -75,7 +75,7 @@ class RunInputs:
             "seed": self.seed,
             "device": self.execution.device.partition(":")[0],
             "precision": self.execution.precision,
-            "threads": self.execution.settled_threads,
+            "threads": self.execution.recorded_threads,
         }
 
     @cached_property
@@ -120,11 +120,19 @@ class RunInputs:
 
 @dataclass(frozen=True)
 class Request:
-    """What a run must have recorded: signals of the `minibatches` up to `last_epoch`, clean `sweeps`, `weights`.
+    """What a run must have recorded.
 
-    With `test`, the test set's signals at `last_epoch` too. Each of the `thresholds`, in (0, 1],
-    asks for a clean sweep at the first step at which the training accuracy reaches it, be it after
-    `last_epoch`.
+    Parameters
+    ----------
+    last_epoch : the epoch up to which it is trained.
+    minibatches : whether the signals of the training minibatches up to `last_epoch` are needed.
+    test : whether the signals of the test examples at `last_epoch` are needed.
+    sweeps : the epochs after which all rows, and the test examples, are evaluated.
+    weights : the epochs after which the network is kept.
+    thresholds : training accuracies in (0, 1]. All rows are evaluated at the first step that
+        reaches each of them, which may come after `last_epoch`.
+    signals : the names of the signals that every file of signals must hold. A file that was written
+        before one of them existed is recorded anew.
     """
 
     last_epoch: int
@@ -133,6 +141,7 @@ class Request:
     sweeps: frozenset[int] = field(default_factory=frozenset)
     weights: frozenset[int] = field(default_factory=frozenset)
     thresholds: frozenset[float] = field(default_factory=frozenset)
+    signals: frozenset[str] = frozenset(FIRST_NAMES)
 
     def files(self) -> dict[str, int]:
         """The files that must be there, each with the latest epoch from whose end it can still be made."""
@@ -217,13 +226,16 @@ class RecordedRun:
             raise FileError(f"{path} is damaged ({error}). {REMEDY}") from error
         return probability
 
+    def has_model(self, epoch: int) -> bool:
+        """Whether the network after `epoch` was kept."""
+        return (self.folder / f"weights-{epoch:04}.safetensors").is_file()
+
     def model(self, epoch: int) -> nn.Module:
         """The network after `epoch`, on the CPU. Raises RunError if it was not kept."""
-        path = self.folder / f"weights-{epoch:04}.safetensors"
-        if not path.is_file():
+        if not self.has_model(epoch):
             raise RunError(f"the run of seed {self.seed} kept no weights of epoch {epoch}")
         model = build_model(self.inputs)
-        model.load_state_dict(read_tensors(path)[0])
+        model.load_state_dict(read_tensors(self.folder / f"weights-{epoch:04}.safetensors")[0])
         return model
 
     def has(self, name: str) -> bool:
@@ -246,9 +258,7 @@ class RecordedRun:
     def beside(self, name: str, array: str) -> np.ndarray | None:
         """Another array that `once` has kept under `name`; None when it was computed without it."""
         path = self.folder / f"{name}.npz"
-        with ZipFile(path) as kept:
-            there = f"{array}.npy" in kept.namelist()
-        return files.read_array(path, array) if there else None
+        return files.read_array(path, array) if array in array_names(path) else None
 
     def outcome(self) -> dict[str, Any]:
         """What `finished.json` says: epoch, steps, seconds, test_accuracy. Raises FileError when it is damaged."""
@@ -277,15 +287,13 @@ def key_of(inputs: dict[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def threshold_file(threshold: float) -> str:
-    """The name of the file that is recorded when the training accuracy reaches `threshold`."""
-    return f"threshold-{float(threshold)}.npz"
-
-
 def missing(inputs: RunInputs, request: Request, runs_folder: Path) -> list[str]:
-    """The files that a run still lacks."""
+    """The files that a run still lacks, or in which it lacks a signal that is asked for.
+
+    Raises FileError when a file of signals is damaged.
+    """
     folder = runs_folder / inputs.key
-    lacking = [name for name in request.files() if not (folder / name).is_file()]
+    lacking = [name for name in request.files() if not holds(folder / name, request.signals)]
     return lacking or [name for name in ["finished.json"] if not (folder / name).is_file()]
 
 
@@ -295,14 +303,6 @@ def build_model(inputs: RunInputs) -> nn.Module:
     return models.build(
         inputs.config.model, shape=data.shape, classes=data.classes, seed=inputs.seed
     )
-
-
-def read_signal(path: Path, name: str) -> np.ndarray:
-    """One array of what a training left. Raises FileError, which says what to do."""
-    try:
-        return files.read_array(path, name)
-    except FileError as error:
-        raise FileError(f"{error}. {REMEDY}") from error
 
 
 def begun_threads(runs: Sequence[RunInputs], runs_folder: Path) -> int | None:

@@ -1,20 +1,65 @@
-"""Where runs are trained: here, one after the other, or in several processes at once."""
+"""Which runs are to be trained, and their training: here, or in several processes at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from prune_kit.progress import Listener, Progress, note, silent
-from prune_kit.protocol.execution import Execution, check_threads, resolve_execution
+from prune_kit.protocol.execution import Execution, ResolvedExecution
+from prune_kit.protocol.setup import Setup
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs, begun_threads, missing
 from prune_kit.runs.processes import EpochListener, work_in_processes
 from prune_kit.runs.recorder import complete
 
 
+@dataclass(frozen=True, eq=False)
+class PlannedRuns:
+    """Runs that a plan needs, and what each must have recorded; some may be in the cache already.
+
+    Parameters
+    ----------
+    inputs : what each run is a function of.
+    requests : what each must have recorded.
+    labels : words that say which run is which.
+    runs_folder : the folder of the run cache.
+    """
+
+    inputs: tuple[RunInputs, ...]
+    requests: tuple[Request, ...]
+    labels: tuple[str, ...]
+    runs_folder: Path
+
+    @classmethod
+    def of(
+        cls,
+        inputs: Sequence[RunInputs],
+        requests: Sequence[Request],
+        runs_folder: Path,
+        labels: Sequence[str] | None = None,
+    ) -> "PlannedRuns":
+        """Runs with their requests; without `labels` they are called by their seeds."""
+        named = labels or [f"seed {run.seed}" for run in inputs]
+        return cls(tuple(inputs), tuple(requests), tuple(named), runs_folder)
+
+    @cached_property
+    def lacking(self) -> tuple[int, ...]:
+        """The places of the runs that lack something, and so must be trained."""
+        runs = zip(self.inputs, self.requests, strict=True)
+        return tuple(
+            place
+            for place, (inputs, request) in enumerate(runs)
+            if missing(inputs, request, self.runs_folder)
+        )
+
+    @property
+    def epochs(self) -> list[int]:
+        """The epoch at which the training of each lacking run ends; a threshold may end it later."""
+        return [self.requests[place].last_epoch for place in self.lacking]
+
+
 @dataclass(frozen=True)
-class Executed:
+class RunResults:
     """The recorded runs, in the order they were asked for, and how many had to be trained."""
 
     runs: tuple[RecordedRun, ...]
@@ -23,79 +68,85 @@ class Executed:
 
 @dataclass(frozen=True)
 class Task:
-    """A piece of training: `work` is a module's function, or a `functools.partial` of one, that takes a listener."""
+    """A piece of training, of one network or several.
+
+    `work` is a module's function, or a `functools.partial` of one, that takes a listener.
+    """
 
     name: str
     work: Callable[[EpochListener], None]
     networks: int = 1
 
 
-def execution_for(
-    runs_of: Callable[[Execution], list[RunInputs]],
-    settled: Mapping[str, Any],
+def settle_execution(
+    runs_of: Callable[[ResolvedExecution], list[RunInputs]],
+    execution: Execution,
+    earlier: Setup | None,
     runs_folder: Path,
     *,
-    device: str,
-    precision: str,
-    jobs: int | None,
-    threads: int | None,
     networks: int,
     cpu_precision: str,
-) -> tuple[Execution, list[RunInputs]]:
-    """Where `networks` runs train, and those runs: as the user asks, else as an earlier file `settled` it.
+) -> tuple[ResolvedExecution, list[RunInputs]]:
+    """Where runs train, and those runs.
 
-    Threads that no file settled are those with which such runs were begun already, so that an
-    interrupted command goes on when it is repeated for more or fewer runs. What is left open is
-    `resolve_execution`'s. Raises OptionError, FileError.
+    Threads that nothing settles are those with which such runs were begun. So an interrupted
+    command goes on when it is repeated for more runs or fewer.
+
+    Parameters
+    ----------
+    runs_of : gives the runs that train where an execution says.
+    execution : where they are to train, as it was asked for.
+    earlier : how the networks of an earlier file were made.
+    runs_folder : the folder of the run cache.
+    networks : how many networks share the cores.
+    cpu_precision : the precision of a CPU where nothing else settles it.
+
+    Raises
+    ------
+    FileError
+        where the inputs of a run in the cache cannot be read.
     """
     resolve = partial(
-        resolve_execution, device, precision, jobs=jobs, networks=networks,
-        settled_precision=settled.get("precision", "auto"), cpu_precision=cpu_precision,
-    )  # fmt: skip
-    check_threads(threads)
-    threads = settled.get("threads") if threads is None else threads
-    execution = resolve(threads=threads)
-    runs = runs_of(execution)
-    if threads is None and execution.on_cpu:
-        execution = resolve(threads=begun_threads(runs, runs_folder))
-    return execution, runs_of(execution)
+        execution.resolve, networks=networks, earlier=earlier, cpu_precision=cpu_precision
+    )
+    resolved = resolve()
+    runs = runs_of(resolved)
+    if resolved.on_cpu and execution.threads is None and not (earlier and earlier.threads):
+        resolved = resolve(begun_threads=begun_threads(runs, runs_folder))
+        runs = runs_of(resolved)
+    return resolved, runs
 
 
-def execute(
-    runs: list[RunInputs],
-    requests: list[Request],
-    runs_folder: Path,
-    listener: Listener = silent,
-    labels: list[str] | None = None,
-) -> Executed:
-    """Complete every run with its request; finished ones are only looked up. `labels` say in words which is which.
+def complete_runs(planned: PlannedRuns, listener: Listener = silent) -> RunResults:
+    """Train what the planned runs lack, and give all of them.
 
     Raises what `recorder.complete` raises. When a run fails or the user interrupts, the others keep
     what they have.
     """
-    runs_folder = (
-        runs_folder.absolute()
-    )  # a worker that is used again is still where this process was at its start
-    named = labels or [f"seed {run.seed}" for run in runs]
+    # a worker that is used again is still where this process was at its start
+    runs_folder = planned.runs_folder.absolute()
+    inputs = planned.inputs
     tasks = [
-        Task(f"{number} of {len(runs)} ({name})", partial(complete, run, request, runs_folder))
-        for number, (run, request, name) in enumerate(
-            zip(runs, requests, named, strict=True), start=1
+        Task(
+            f"{place + 1} of {len(inputs)} ({planned.labels[place]})",
+            partial(complete, inputs[place], planned.requests[place], runs_folder),
         )
-        if missing(run, request, runs_folder)
+        for place in planned.lacking
     ]
     if tasks:
-        run_tasks(tasks, runs[0].execution, listener)
-    return Executed(tuple(RecordedRun(run, runs_folder / run.key) for run in runs), len(tasks))
+        run_tasks(tasks, inputs[0].execution, listener)
+    runs = tuple(RecordedRun(run, runs_folder / run.key) for run in inputs)
+    return RunResults(runs, len(tasks))
 
 
-def run_tasks(tasks: list[Task], execution: Execution, listener: Listener) -> None:
-    """Run all tasks, `execution.jobs` at a time, each in a process of its own where that is more than one.
+def run_tasks(tasks: Sequence[Task], execution: ResolvedExecution, listener: Listener) -> None:
+    """Run all tasks, `execution.jobs` at a time, each in a process of its own if several at once.
 
     Raises what a task raises. The user's interrupt is handed on to every task at work, and waited
     for.
     """
-    jobs, groups = min(execution.jobs, len(tasks)), any(task.networks > 1 for task in tasks)
+    jobs = min(execution.jobs, len(tasks))
+    groups = any(task.networks > 1 for task in tasks)
     listener(note("runs on", execution.describe(len(tasks), groups=groups)))
 
     def tell(number: int, epoch: int, epochs: int, note: str) -> None:

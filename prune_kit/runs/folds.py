@@ -3,25 +3,21 @@
 import shutil
 import time
 from functools import lru_cache, partial
-from pathlib import Path
+from itertools import product
 
 import numpy as np
 import torch
 
 from prune_kit.data.dataset import Dataset
-from prune_kit.errors import RunError, TableError
+from prune_kit.errors import RunError
 from prune_kit.progress import Listener, note, silent
-from prune_kit.protocol.config import TrainConfig
-from prune_kit.protocol.execution import FOLD_THREADS, Execution, resolve_execution
-from prune_kit.protocol.processor import multiplies_bf16
-from prune_kit.results.table import ScoreColumn
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs
 from prune_kit.runs.executor import Task, run_tasks
 from prune_kit.runs.holdout import IN_WORK, PROBABILITY_CLASSES, Holdout
 from prune_kit.runs.processes import EpochListener
 from prune_kit.runs.recorder import STATE, complete
+from prune_kit.runs.signal_files import write_signals
 from prune_kit.runs.state import SavedState
-from prune_kit.runs.subsets import held_out_sets
 from prune_kit.storage import files
 from prune_kit.training import allocator, ensemble, images, loop
 from prune_kit.training.images import DeviceImages, PreparedImages
@@ -32,94 +28,33 @@ PREPARED_BYTES = (
 )  # images are normalised once for all folds where that takes no more in each process
 
 
-def complete_folds(
-    data: Dataset,
-    config: TrainConfig,
-    seed: int,
-    runs_folder: Path,
-    *,
-    ratios: tuple[int, ...],
-    folds: int,
-    sampling: str,
-    execution: Execution,
-    progress: Listener = silent,
-) -> Holdout:
+def complete_folds(holdout: Holdout, progress: Listener = silent) -> Holdout:
     """Train the folds that are not there yet, and give all of them.
 
-    Every network passes `config.epochs` times over its own rows. Raises RunError when a training
-    diverges, FileError when the cache cannot be written.
+    Every network passes `holdout.config.epochs` times over its own rows. Raises RunError when a
+    training diverges, FileError when the cache cannot be written.
     """
-    holdout = Holdout(
-        data, config, execution, seed, sampling, ratios, folds, runs_folder.absolute()
-    )
     groups = holdout.groups()
     if groups and not (holdout.folder / "inputs.json").is_file():
         files.write_json(holdout.folder / "inputs.json", holdout.inputs)
     for ratio, group in groups:  # whatever becomes of this command, they stay together
         holdout.in_work(ratio, group).mkdir(parents=True, exist_ok=True)
-    asked, lacking = len(ratios) * folds, sum(len(group) for _, group in groups)
-    if 0 < lacking < asked:
-        progress(note("folds", f"{asked - lacking} of {asked} are there already"))
-    rows = data.rows.training
-    sets = {r: held_out_sets(rows, r, folds, seed=seed, sampling=sampling) for r in ratios}
+    asked = set(product(holdout.ratios, range(holdout.folds)))
+    there = len(asked & set(holdout.kept()))
+    if groups and there:
+        progress(note("folds", f"{there} of {len(asked)} are there already"))
+    last = max((holdout.trained_with(group).stop for _, group in groups), default=0)
+    sets = {ratio: holdout.held_out(ratio, last) for ratio in holdout.ratios}
     tasks = []
     for ratio, group in groups:
-        held_out = [sets[ratio][fold] for fold in group]
-        tasks.append(
-            Task(
-                _name(ratio, group),
-                partial(_train_group, holdout, ratio, group, held_out),
-                len(group),
-            )
-        )
+        held_out = [sets[ratio][fold] for fold in holdout.trained_with(group)]
+        work = partial(_train_group, holdout, ratio, group, held_out)
+        tasks.append(Task(_name(ratio, group), work, len(group)))
     if tasks:
-        run_tasks(tasks, execution, progress)
+        run_tasks(tasks, holdout.execution, progress)
     shutil.rmtree(holdout.folder / IN_WORK, ignore_errors=True)
     _shown.cache_clear()
     return holdout
-
-
-def fold_execution(
-    device: str,
-    precision: str,
-    jobs: int | None,
-    threads: int | None,
-    networks: int,
-    earlier: ScoreColumn | None,
-) -> Execution:
-    """Where `networks` folds train: as many at once as there are cores, as those of an `earlier` column did.
-
-    Left open, the precision is bf16 also on a CPU with matrix units for it: it is 1.4 times as fast
-    there as fp32, and its C-scores agree with those in fp32 as well as those of other seeds do
-    (benchmarks/RESULTS.md).
-
-    Raises TableError when that one was made with another precision, or other threads.
-    """
-    settled = earlier.parameters if earlier else {}
-    if precision == "auto":
-        precision = settled.get("fold_precision") or _open_precision(device)
-    execution = resolve_execution(
-        device, precision, jobs=jobs, networks=networks,
-        threads=settled.get("fold_threads") or FOLD_THREADS if threads is None else threads,
-    )  # fmt: skip
-    for name, now in (("precision", execution.precision), ("threads", execution.settled_threads)):
-        if now and (had := settled.get(f"fold_{name}")) not in (
-            None,
-            now,
-        ):  # a GPU tells of no threads
-            raise TableError(
-                f"the folds of the table were trained with {name} {had}, not {now}. "
-                "Give --fresh to start the table anew, or another --workdir"
-            )
-    return execution
-
-
-def _open_precision(device: str) -> str:
-    return (
-        "bf16"
-        if not resolve_execution(device).device.startswith("cuda") and multiplies_bf16()
-        else "auto"
-    )
 
 
 def _name(ratio: int, group: range) -> str:
@@ -135,17 +70,20 @@ def _train_group(
     """Train the folds of a group, and keep what they say of the rows that each has not seen, and of the test set."""
     allocator.keep_freed_memory()
     data, epochs = holdout.data, holdout.config.epochs
-    trained = epochs  # when this command began, unless one more epoch ends
+    finished = epochs  # when this command began, unless one more epoch ends
 
     def listen(epoch: int, of: int, note: str) -> None:
-        nonlocal trained
-        trained = min(trained, epoch - 1)
+        nonlocal finished
+        finished = min(finished, epoch - 1)
         if epoch < of:  # the last is told with what came of it
             listener(epoch, of, note)
 
-    train = _together if holdout.inputs["by_hand"] else _alone
+    train = _together if holdout.by_hand else _alone
     with using_threads(holdout.execution.threads):
         logits, test_logits, seconds = train(holdout, ratio, group, held_out, listen)
+    before = group.start - holdout.trained_with(group).start
+    places = slice(before, before + len(group))
+    logits, test_logits, held_out = logits[places], test_logits[places], held_out[places]
     if not bool(logits.isfinite().all()):
         rate = holdout.config.learning_rate
         raise RunError(
@@ -167,9 +105,9 @@ def _train_group(
     }
     if data.classes <= PROBABILITY_CLASSES:
         arrays["probability"] = logits.softmax(2).to(torch.float16).cpu().numpy()
-    files.write_arrays(holdout.path(ratio, group), arrays)
+    write_signals(holdout.path(ratio, group), arrays)
     shutil.rmtree(holdout.in_work(ratio, group))
-    resumed = f", went on after epoch {trained}" if trained else ""
+    resumed = f", went on after epoch {finished}" if finished else ""
     listener(
         epochs, epochs, f"test accuracy {100 * accuracy.mean():.2f} %, {seconds:.1f} s{resumed}"
     )
@@ -178,12 +116,15 @@ def _train_group(
 def _together(
     holdout: Holdout, ratio: int, group: range, held_out: list[np.ndarray], listener: EpochListener
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """Train G networks in one batched computation, which goes on where it was interrupted.
+    """Train the G networks of a group, or of its block, in one batched computation.
 
-    Gives their logits (G, h, C), and (G, M, C) of the test set, and the seconds that both took.
+    It goes on where it was interrupted. Gives their logits (G, h, C), and (G, M, C) of the test set, and the seconds that both took.
     """
     data, config, device = holdout.data, holdout.config, torch.device(holdout.execution.device)
-    began, seeds = time.monotonic(), [holdout.network_seed(ratio, fold) for fold in group]
+    began, seeds = (
+        time.monotonic(),
+        [holdout.network_seed(ratio, fold) for fold in holdout.trained_with(group)],
+    )
     shown, test_pictures, test_rows = _shown(holdout)
     labels = torch.from_numpy(data.labels).to(device)
     members = torch.from_numpy(np.stack([_rest(data, rows) for rows in held_out])).to(device)
@@ -207,8 +148,8 @@ def _together(
             torch.from_numpy(np.stack(held_out)).to(device),
             test_rows.expand(len(seeds), -1),
         )
-        logits = ensemble.sweep(networks, shown, asked)
-        return logits, ensemble.sweep(networks, test_pictures, tested), time.monotonic() - began
+        logits = ensemble.evaluate(networks, shown, asked)
+        return logits, ensemble.evaluate(networks, test_pictures, tested), time.monotonic() - began
 
 
 def _alone(
@@ -233,8 +174,8 @@ def _alone(
     device, precision = torch.device(holdout.execution.device), holdout.execution.precision
     network = loop.placed(run.model(epochs), device)
     pictures, test_pictures, test_rows = images.of_data(data, device)
-    asked = loop.sweep(network, pictures, precision, torch.from_numpy(rows).to(device))
-    tested = loop.sweep(network, test_pictures, precision, test_rows)
+    asked = loop.evaluate(network, pictures, precision, torch.from_numpy(rows).to(device))
+    tested = loop.evaluate(network, test_pictures, precision, test_rows)
     return asked[None], tested[None], time.monotonic() - began
 
 

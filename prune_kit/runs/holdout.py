@@ -5,13 +5,20 @@
     runs/<key>/in-work/ratio-70-folds-0001-0004/ what the training of these folds goes on from, should it be stopped
 
 Every fold is a function of its inputs, so folds may be added, and an interrupted command goes on
-where it was, to the same bits. In bf16 on a CPU the last bits depend, besides, on how many networks
-train at once; those that are to train at once stay together from the moment that a command has
-planned it.
+where it was, to the same bits.
+
+Perceptrons train in groups. On a CPU in fp32 a network has the same bits in any group. So groups
+are cut as the work is, and shrink until every process has one. Groups that an interrupted command
+has planned stay together, for they have a state to go on from. On a GPU, and in bf16, the last bits
+depend on how many networks train at once. There the group size is an input, and a fold f always
+trains in the block of folds from f // size * size on, with as many networks as the size says. A
+block whose end was not asked for is trained whole, and the folds beyond are kept for later. So
+`--jobs` changes no result anywhere; processes may stand idle while the last blocks train.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +28,22 @@ import torch
 from prune_kit import models, randomness
 from prune_kit.data.dataset import Dataset
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.protocol.execution import Execution
-from prune_kit.runs.cache import RunInputs, key_of, read_signal
+from prune_kit.protocol.execution import ResolvedExecution
+from prune_kit.runs.cache import RunInputs, key_of
+from prune_kit.runs.signal_files import array_names, read_signal
+from prune_kit.runs.subsets import held_out_sets
 from prune_kit.training import ensemble
 
 FOLD_FORMAT = 1
 IN_WORK = "in-work"
+ARRAYS = ("held_out", "right", "test_accuracy", "seconds")
 PROBABILITY_CLASSES = 100  # with more, the probabilities of the held-out rows would fill disks
-LARGEST_GROUP = {
-    "cpu": 4,
-    "cuda": 256,
-}  # on a CPU more than four gain nothing: benchmarks/cscore.py --ways
+# On a CPU more than four gain nothing: benchmarks/cscore.py --ways. On a GPU, which was not measured,
+# as many as there are folds unless others are asked for, so that no block is trained in vain.
+LARGEST_GROUP = {"cpu": 4, "cuda": 20}
+# for the networks of a group on a GPU; a constant, since the size of a group can change the last bits
+GROUP_BYTES = 4 * 2**30
+COPIES = 6  # of the weights while they are trained: gradients, momentum, and what steps take
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +55,7 @@ class Holdout:
 
     data: Dataset
     config: TrainConfig
-    execution: Execution
+    execution: ResolvedExecution
     seed: int
     sampling: str
     ratios: tuple[int, ...]
@@ -57,11 +69,48 @@ class Holdout:
         return hash(self.folder)
 
     @cached_property
+    def by_hand(self) -> bool:
+        """Whether the networks are plain perceptrons, several of which train at once."""
+        return bool(ensemble.perceptron_layers(self.network(0)))
+
+    @cached_property
+    def group_size(self) -> int:
+        """How many networks train in one batched computation, at most.
+
+        It depends on the network and the kind of device, on nothing that changes from one command
+        to the next.
+        """
+        if not self.by_hand:
+            return 1
+        largest = LARGEST_GROUP[self.execution.kind]
+        if self.execution.on_cpu:
+            return largest
+        weights = sum(parameter.numel() for parameter in self.network(0).parameters())
+        return max(min(largest, GROUP_BYTES // (COPIES * 4 * weights)), 1)
+
+    @property
+    def rounded_by_group(self) -> bool:
+        """Whether the last bits of a network depend on how many train with it."""
+        alike = self.execution.on_cpu and self.execution.precision == "fp32"
+        return self.group_size > 1 and not alike
+
+    @cached_property
     def inputs(self) -> dict[str, Any]:
-        """What every fold is a function of, with its ratio and number, as JSON values."""
+        """What every fold is a function of, with its ratio and number, as JSON values.
+
+        The group size is among them where bits depend on it. Folders that were made before it was
+        are gone on with as they are: their folds stay, and further ones train in blocks.
+        """
         common = RunInputs(self.data, self.config, self.seed, self.execution).describe()
-        by_hand = bool(ensemble.perceptron_layers(self.network(0)))
-        return {**common, "format": FOLD_FORMAT, "sampling": self.sampling, "by_hand": by_hand}
+        inputs = {
+            **common,
+            "format": FOLD_FORMAT,
+            "sampling": self.sampling,
+            "by_hand": self.by_hand,
+        }
+        if self.rounded_by_group and not (self.runs_folder / key_of(inputs)).is_dir():
+            inputs["group_size"] = self.group_size
+        return inputs
 
     @cached_property
     def folder(self) -> Path:
@@ -69,13 +118,24 @@ class Holdout:
         return self.runs_folder / key_of(self.inputs)
 
     def kept(self) -> dict[tuple[int, int], tuple[Path, int]]:
-        """Where (ratio, fold) is kept: the file, and its place in it."""
+        """Where (ratio, fold) is kept: the file, and its place in it.
+
+        A file that lacks an array, since it is older than that, counts for nothing.
+        """
         found = {}
         for path in sorted(self.folder.glob("ratio-*-folds-*.npz")):
+            if not self.arrays <= array_names(path):
+                continue
             ratio, group = _group_in(path)
             for place, fold in enumerate(group):
                 found[ratio, fold] = (path, place)
         return found
+
+    @property
+    def arrays(self) -> frozenset[str]:
+        """The arrays that a file of folds holds."""
+        few = self.data.classes <= PROBABILITY_CLASSES
+        return frozenset(ARRAYS) | ({"probability"} if few else frozenset())
 
     def path(self, ratio: int, group: range) -> Path:
         """Where the folds of a group are kept once they are trained."""
@@ -83,7 +143,18 @@ class Holdout:
 
     def in_work(self, ratio: int, group: range) -> Path:
         """The folder that a group has from its planning to its end, with what it goes on from."""
-        return self.folder / IN_WORK / _file_name(ratio, group)
+        trained = self.trained_with(group)
+        name = _file_name(ratio, group)
+        if trained != group:
+            name += f"-of-{trained[0]:04}-{trained[-1]:04}"
+        return self.folder / IN_WORK / name
+
+    def trained_with(self, group: range) -> range:
+        """The folds that train at once when a group does: its block where bits depend on it, else itself."""
+        if not self.rounded_by_group:
+            return group
+        start = group.start // self.group_size * self.group_size
+        return range(start, start + self.group_size)
 
     def votes(self) -> tuple[np.ndarray, np.ndarray]:
         """How often each row was held out, and how often it was then classified right: both int32 (S, N)."""
@@ -136,35 +207,42 @@ class Holdout:
         )
 
     def groups(self) -> list[tuple[int, range]]:
-        """What is still to be trained: (ratio, folds), the folds of a group at once, first folds first.
+        """What is still to be trained: (ratio, folds), the folds of a group at once, first folds first."""
+        kept = set(self.kept())
+        groups = self._blocks(kept) if self.rounded_by_group else self._batches(kept)
+        return sorted(groups, key=lambda group: (group[1].start, group[0]))
 
-        The groups that an interrupted command planned stay what they were.
-        """
-        kept = self.kept()
-        lacking = {
-            (ratio, fold) for ratio in self.ratios for fold in range(self.folds)
-        } - kept.keys()
-        size = max(
-            min(self._group_size(), len(lacking) // self.execution.jobs), 1
-        )  # no process is to stand idle
-        found: list[tuple[int, range]] = []
+    def _blocks(self, kept: set[tuple[int, int]]) -> list[tuple[int, range]]:
+        """What is missing of each block that has a missing fold which was asked for."""
+        size = self.group_size
+        groups: list[tuple[int, range]] = []
+        for ratio, start in product(self.ratios, range(0, self.folds, size)):
+            missing = [fold for fold in range(start, start + size) if (ratio, fold) not in kept]
+            if missing and missing[0] < self.folds:
+                groups += [(ratio, neighbours) for neighbours in _neighbours(missing)]
+        return groups
+
+    def _batches(self, kept: set[tuple[int, int]]) -> list[tuple[int, range]]:
+        """The groups that an interrupted command planned, and batches of each run of other missing folds."""
+        missing = set(product(self.ratios, range(self.folds))) - kept
+        size = max(min(self.group_size, len(missing) // self.execution.jobs), 1)
+        groups: list[tuple[int, range]] = []
         for ratio, group in map(_group_in, sorted(self.folder.glob(f"{IN_WORK}/ratio-*-folds-*"))):
-            folds = {(ratio, fold) for fold in group}
-            if folds <= lacking:
-                found.append((ratio, group))
-                lacking -= folds
+            folds = set(product([ratio], group))
+            if folds <= missing:
+                groups.append((ratio, group))
+                missing -= folds
         for ratio in self.ratios:
-            group = range(0)
-            for fold in range(self.folds):
-                if (ratio, fold) not in lacking:
-                    continue
-                if fold == group.stop and len(group) in range(1, size):
-                    found.pop()
-                    group = range(group.start, fold + 1)
-                else:
-                    group = range(fold, fold + 1)
-                found.append((ratio, group))
-        return sorted(found, key=lambda group: (group[1].start, group[0]))
+            folds_missing = [fold for fold in range(self.folds) if (ratio, fold) in missing]
+            for run in _neighbours(folds_missing):
+                groups += [(ratio, run[at : at + size]) for at in range(0, len(run), size)]
+        return groups
+
+    def held_out(self, ratio: int, folds: int) -> list[np.ndarray]:
+        """The rows that each of the first `folds` folds at a ratio does not train on."""
+        return held_out_sets(
+            self.data.rows.training, ratio, folds, seed=self.seed, sampling=self.sampling
+        )
 
     def network_seed(self, ratio: int, fold: int) -> int:
         """The seed of one network."""
@@ -176,18 +254,6 @@ class Holdout:
             self.config.model, shape=self.data.shape, classes=self.data.classes, seed=seed
         )
 
-    def _group_size(self) -> int:
-        """How many networks train at once: as many as half of the free memory holds, where batching pays at all."""
-        device = torch.device(self.execution.device)
-        largest = LARGEST_GROUP[device.type]
-        if not self.inputs["by_hand"]:
-            return 1
-        if device.type == "cpu":
-            return largest
-        weights = sum(parameter.numel() for parameter in self.network(0).parameters())
-        free, _ = torch.cuda.mem_get_info(device)
-        return max(min(largest, int(free / 2 / (6 * 4 * weights))), 1)
-
 
 def _file_name(ratio: int, group: range) -> str:
     return f"ratio-{ratio}-folds-{group[0]:04}-{group[-1]:04}"
@@ -196,6 +262,13 @@ def _file_name(ratio: int, group: range) -> str:
 def _group_in(path: Path) -> tuple[int, range]:
     _, ratio, _, first, last = path.stem.split("-")
     return int(ratio), range(int(first), int(last) + 1)
+
+
+def _neighbours(folds: list[int]) -> list[range]:
+    """Ascending numbers as ranges of neighbours."""
+    starts = [fold for fold in folds if fold - 1 not in folds]
+    stops = [fold + 1 for fold in folds if fold + 1 not in folds]
+    return [range(start, stop) for start, stop in zip(starts, stops, strict=True)]
 
 
 def _at(kept: tuple[Path, int], name: str) -> Any:

@@ -1,31 +1,23 @@
 """Training a run into its folder: epoch by epoch, so that it can stop anywhere and go on."""
 
-import io
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from prune_kit.errors import RunError
-from prune_kit.runs.cache import (
-    RecordedRun,
-    Request,
-    RunInputs,
-    build_model,
-    missing,
-    threshold_file,
-)
+from prune_kit.runs.cache import RecordedRun, Request, RunInputs, build_model, missing
+from prune_kit.runs.observers import Minibatches, Observer, ProbabilitySums, Weights
 from prune_kit.runs.processes import EpochListener
+from prune_kit.runs.signal_files import threshold_file
+from prune_kit.runs.stage import Stage
 from prune_kit.runs.state import SavedState, State
-from prune_kit.runs.tensor_files import owned, write_tensors
 from prune_kit.storage import files
-from prune_kit.training import allocator, cuda_graphs, images, loop, signals
+from prune_kit.training import allocator, cuda_graphs, loop, optimizers
 from prune_kit.training.out_of_memory import is_out_of_memory
 from prune_kit.training.threads import using_threads
-from prune_kit.training.threshold import Watch
 
 STATE = "state.safetensors"
 
@@ -35,11 +27,19 @@ def complete(
 ) -> None:
     """Train what is missing of a run, and nothing else.
 
-    Raises RunError when the loss is no longer finite or memory runs out, FileError when the cache
-    cannot be written.
+    Parameters
+    ----------
+    inputs : what the run is a function of.
+    request : what must be recorded of it.
+    runs_folder : the cache, in which the run has the folder of its key.
+    listener : is told of every epoch: the number of finished ones, of those asked for, how it goes.
+
+    Raises
+    ------
+    RunError when the loss is no longer finite or memory runs out, FileError when the cache is
+    damaged or cannot be written.
     """
-    lacking = missing(inputs, request, runs_folder)
-    if not lacking:
+    if not missing(inputs, request, runs_folder):
         return
     folder = runs_folder / inputs.key
     allocator.keep_freed_memory()
@@ -49,94 +49,74 @@ def complete(
         loop.in_tf32(device),
         cuda_graphs.own_stream(device),
     ):
-        run = _Run(inputs, request, folder, lacking, listener)
         if not (folder / "inputs.json").is_file():
             files.write_json(folder / "inputs.json", inputs.describe())
-        run.go()
+        stage = Stage.of(inputs, request, folder)
+        stage.evaluate_kept_networks()
+        lacking = missing(inputs, request, runs_folder)
+        if lacking:
+            _Run(stage, lacking, listener).go()
 
 
 class _Run:
-    """One run while it is trained: the mutable state that the loop needs, in one place."""
+    """A run while it is trained: what changes with every epoch, and who records it."""
 
-    def __init__(
-        self,
-        inputs: RunInputs,
-        request: Request,
-        folder: Path,
-        lacking: list[str],
-        listener: EpochListener,
-    ) -> None:
-        device = torch.device(inputs.execution.device)
-        data = inputs.data
-        pictures, self.test_images, self.test_rows = images.of_data(data, device)
-        self.inputs, self.request, self.folder, self.listener = inputs, request, folder, listener
-        self.lacking = set(lacking)
-        self.training = loop.Training(
-            images=pictures,
-            labels=torch.from_numpy(data.labels).to(device),
-            members=torch.from_numpy(inputs.rows).to(device),
-            config=inputs.config,
-            seed=inputs.seed,
-            total_steps=inputs.total_steps,
-            epoch_steps=inputs.epoch_steps,
-            precision=inputs.execution.precision,
-        )
-        self.test_labels = torch.from_numpy(data.test.label).to(device)
-        self.model = loop.placed(build_model(inputs), device)
-        self.optimizer = loop.optimizer_for(self.model, inputs.config)
+    def __init__(self, stage: Stage, lacking: list[str], listener: EpochListener) -> None:
+        self.inputs, self.request, self.folder = stage.inputs, stage.request, stage.folder
+        self.training, self.lacking, self.listener = stage.training, lacking, listener
+        asked, labels = stage.request, stage.training.labels
+        self.model = loop.placed(build_model(stage.inputs), stage.device)
+        self.optimizer = optimizers.optimizer_for(self.model, stage.inputs.config)
         self.steps = cuda_graphs.fastest(self.model, self.optimizer, self.training)
-        self.logits = torch.empty(
-            len(data), data.classes, device=device
-        )  # of one epoch after the other
-        lacking_thresholds = {
-            value for value in request.thresholds if threshold_file(value) in self.lacking
-        }
-        self.watch = Watch(self.model, self.training, lacking_thresholds)
-        self.last_epoch = (
-            _last_epoch(inputs, request, folder)
-            if "finished.json" in lacking
-            else request.last_epoch
-        )
-        self.epoch, self.seconds = 0, 0.0
+        # of one epoch after the other
+        self.logits = torch.empty(len(labels), stage.inputs.data.classes, device=stage.device)
+        self.last_epoch = _last_epoch(self.inputs, asked, self.folder, lacking)
+        self.saved = SavedState(self.folder / STATE)
+        self.epoch = 0
+        self.seconds = 0.0
         self.resumed = 0  # the epoch from which it goes on
-        summed = (len(data), data.classes) if request.minibatches else (0, 0)
-        self.probability_sum = torch.zeros(summed, device=device)
-        self.presentations = torch.zeros(summed[0], dtype=torch.int32, device=device)
-        self.sums_complete = request.minibatches  # they hold every epoch so far
-        self.saved = SavedState(folder / STATE)
+        self.thresholds = stage.thresholds(self.model, lacking)
+        self.sums: ProbabilitySums | None = None
+        self.of_steps: list[Observer] = [self.thresholds]
+        if asked.minibatches:
+            minibatches = Minibatches(self.folder, self.logits, labels, asked.signals)
+            self.sums = ProbabilitySums(self.folder, self.logits, asked.last_epoch)
+            self.of_steps = [minibatches, self.sums, self.thresholds]
+        swept, self.tested = stage.evaluations(self.model)
+        weights = Weights(self.folder, asked.weights, self.model)
+        self.of_network: list[Observer] = [swept, self.tested, weights]
 
     def go(self) -> None:
+        """Train until nothing is lacking, from the state where there is one."""
         self._resume()
         with self.saved.saved_on_interrupt():
-            self._go()
+            self._train()
 
-    def _go(self) -> None:
+    def _train(self) -> None:
         began, images_seen, compiling = time.monotonic(), 0, self.inputs.config.compiled
         started = began - self.seconds
-        self._observe()
+        if self.sums is not None:
+            self.sums.write(self.epoch)
+        self._observe_network()
         while not self._done:
             presented, loss = self._train_epoch()
             now, images_seen = time.monotonic(), images_seen + presented
             self.seconds = now - started
-            self._observe()
+            self._observe_network()
             last = self._done
-            if self.epoch == self.training.epochs:
-                self.saved.discard()
-            else:
+            if self.epoch < self.training.epochs:
                 self.saved.keep(self.epoch, self._state(), save=last)
             note = f"loss {loss:.3f}, {images_seen / (now - began):,.0f} images/s"
-            if compiling:
+            if compiling:  # the next epochs tell the network's speed
                 note += ", compiling included"
-                began, images_seen, compiling = (
-                    time.monotonic(),
-                    0,
-                    False,
-                )  # the next epochs tell the network's speed
+                began, images_seen, compiling = time.monotonic(), 0, False
             if last:
                 self._finish()
                 from_state = f", went on after epoch {self.resumed}" if self.resumed else ""
                 note = f"{note}, {self.seconds:.1f} s{from_state}{cuda_graphs.remark(self.steps)}"
-            ahead = self.training.epochs if self.watch.unreached else self.last_epoch
+            if self.epoch == self.training.epochs:
+                self.saved.discard()
+            ahead = self.training.epochs if self.thresholds.unreached else self.last_epoch
             self.listener(self.epoch, self.epoch if last else ahead, note)
         if not (self.folder / "finished.json").is_file():
             self._finish()
@@ -145,42 +125,40 @@ class _Run:
     @property
     def _done(self) -> bool:
         """Whether every epoch asked for has ended, and every threshold was reached or the protocol is at its end."""
-        looking = self.watch.unreached and self.epoch < self.training.epochs
+        looking = self.thresholds.unreached and self.epoch < self.training.epochs
         return self.epoch >= self.last_epoch and not looking
 
     def _train_epoch(self) -> tuple[int, float]:
         """One epoch; its signals are written before the epoch counts as finished."""
-        labels, logits = self.training.labels, self.logits.fill_(torch.nan)
+        self.logits.fill_(torch.nan)
         # nothing is called after a step where nothing is looked for
-        watching = {"after_step": self.watch.after_step} if self.watch.unreached else {}
+        watching = {"after_step": self.thresholds.after_step} if self.thresholds.unreached else {}
         try:
             presented = loop.train_epoch(
                 self.model,
                 self.optimizer,
                 self.training,
                 self.epoch + 1,
-                logits,
+                self.logits,
                 steps=self.steps,
                 **watching,
             )
         except (RuntimeError, MemoryError) as error:
-            network, batch = self.inputs.config.model, self.inputs.config.batch_size
-            if self.inputs.config.compiled and (reason := cuda_graphs.compiler_failure(error)):
-                raise RunError(
-                    f"{network} cannot be compiled here: {reason}. Leave out compiled=true"
-                ) from error
-            if not is_out_of_memory(error):
+            explained = _explained(error, self.inputs, self.epoch + 1)
+            if explained is None:
                 raise
-            raise RunError(
-                f"training ran out of memory: seed {self.inputs.seed}, epoch {self.epoch + 1}, "
-                f"{network} in batches of {batch}. Give a smaller batch: --train "
-                f"batch_size={max(batch // 2, 1)}, or --jobs 1"
-            ) from error
+            raise explained from error
         self.epoch += 1
-        probability = logits.softmax(1)
-        seen = ~logits[:, 0].isnan()
-        members = self.training.members
-        loss = -probability[members, labels[members]].log().nanmean().item()
+        loss = self._loss(presented)
+        for observer in self.of_steps:
+            observer.after(self.epoch)
+        return presented, loss
+
+    def _loss(self, presented: int) -> float:
+        """The mean loss of the epoch. Raises RunError when it is no longer finite."""
+        members, labels = self.training.members, self.training.labels
+        seen = ~self.logits[:, 0].isnan()
+        loss = -self.logits.softmax(1)[members, labels[members]].log().nanmean().item()
         if int(seen.sum()) < min(presented, len(members)) or not np.isfinite(loss):
             rate = self.inputs.config.learning_rate
             raise RunError(
@@ -188,75 +166,28 @@ class _Run:
                 f"longer finite. Lower the learning rate (it is {rate:g}): --train "
                 f"learning_rate={rate / 4:g}"
             )
-        if self.request.minibatches:
-            self.probability_sum += probability.nan_to_num_(0.0)
-            self.presentations += seen
-            self._write_arrays(
-                f"minibatch-{self.epoch:04}.npz", lambda: signals.statistics(logits, labels)
-            )
-        for threshold, found in self.watch.take(
-            at_the_end=self.epoch == self.training.epochs
-        ).items():
-            files.write_arrays(self.folder / threshold_file(threshold), found)
-        return presented, loss
+        return loss
 
-    def _observe(self) -> None:
-        """Record what is asked for at the epoch that has just ended."""
-        epoch, precision = self.epoch, self.training.precision
-        asked_test = self.request.test and epoch == self.request.last_epoch
-        wanted_test = self._done or asked_test or epoch in self.request.sweeps
-        if epoch in self.request.sweeps:
-            self._write_arrays(
-                f"sweep-{epoch:04}.npz",
-                lambda: signals.statistics(
-                    loop.sweep(self.model, self.training.images, precision), self.training.labels
-                ),
-            )
-        if wanted_test:
-            self._write_arrays(
-                f"test-{epoch:04}.npz",
-                lambda: signals.statistics(
-                    loop.sweep(self.model, self.test_images, precision, self.test_rows),
-                    self.test_labels,
-                ),
-            )
-        if (
-            epoch in self.request.weights
-            and not (self.folder / f"weights-{epoch:04}.safetensors").is_file()
-        ):
-            write_tensors(
-                self.folder / f"weights-{epoch:04}.safetensors", owned(self.model.state_dict()), {}
-            )
-        path = self.folder / f"probability-{epoch:04}.npy"
-        if (
-            epoch == self.request.last_epoch > 0
-            and self.request.minibatches
-            and self.sums_complete
-            and not path.is_file()
-        ):
-            buffer = io.BytesIO()
-            np.save(buffer, (self.probability_sum / self.presentations[:, None]).cpu().numpy())
-            files.write_checked(path, buffer.getbuffer())
-
-    def _write_arrays(self, name: str, arrays: Callable[[], dict[str, np.ndarray]]) -> None:
-        path = self.folder / name
-        if not path.is_file():
-            files.write_arrays(path, arrays())
+    def _observe_network(self) -> None:
+        """Record what is asked for of the network at the epoch that has just ended."""
+        for observer in self.of_network:
+            observer.after(self.epoch)
 
     def _state(self) -> State:
         """All that the run goes on from after this epoch."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            state = self.optimizer.state[parameter]
-            if state.get("momentum_buffer") is not None:
-                tensors[f"momentum.{name}"] = state["momentum_buffer"]
-        if self.sums_complete:
-            tensors |= {
-                "probability_sum": self.probability_sum,
-                "presentations": self.presentations,
-            }
-        unreached = json.dumps(sorted(self.watch.unreached))  # watched for in every epoch so far
-        return tensors, {"seconds": repr(self.seconds), "unreached": unreached}
+        kept, values = optimizers.optimizer_state(self.model, self.optimizer)
+        tensors |= kept
+        if self.sums is not None:
+            tensors |= self.sums.state()
+        unreached = json.dumps(
+            sorted(self.thresholds.unreached)
+        )  # looked for in every epoch so far
+        return tensors, {
+            "seconds": repr(self.seconds),
+            "unreached": unreached,
+            "optimizer": values,
+        }
 
     def _resume(self) -> None:
         """Go on from the state, unless something is missing that only an earlier epoch can give."""
@@ -265,29 +196,26 @@ class _Run:
             return
         epoch, (tensors, metadata) = found
         unreached = json.loads(metadata.get("unreached", "[]"))
-        wanted = self.request.files() | {threshold_file(value): epoch for value in unreached}
+        latest = self.request.files() | {threshold_file(value): epoch for value in unreached}
         if epoch > min(
-            (wanted[name] for name in self.lacking if name in wanted), default=self.last_epoch
+            (latest[name] for name in self.lacking if name in latest), default=self.last_epoch
         ):
             return
         self.model.load_state_dict(_part(tensors, "model."))
-        momentum = _part(tensors, "momentum.")
-        for name, parameter in self.model.named_parameters():
-            if name in momentum:
-                # with the parameter's own memory layout: the fused optimiser reads both as they lie
-                buffer = torch.empty_like(parameter, requires_grad=False).copy_(momentum[name])
-                self.optimizer.state[parameter]["momentum_buffer"] = buffer
-        self.sums_complete = self.sums_complete and "probability_sum" in tensors
-        if self.sums_complete:
-            self.probability_sum.copy_(tensors["probability_sum"])
-            self.presentations.copy_(tensors["presentations"])
+        optimizers.restore_optimizer(
+            self.model, self.optimizer, tensors, metadata.get("optimizer", "")
+        )
+        if self.sums is not None:
+            self.sums.restore(tensors)
         self.epoch, self.seconds = epoch, float(metadata["seconds"])
         self.resumed = epoch
 
     def _finish(self) -> None:
+        """Say how far the run is, unless it was as far before."""
         path, run = self.folder / "finished.json", RecordedRun(self.inputs, self.folder)
-        if path.is_file() and run.outcome()["epoch"] > self.epoch:
+        if path.is_file() and run.outcome()["epoch"] >= self.epoch:
             return
+        self.tested.record(self.epoch)
         correct = run.test("correct", self.epoch)
         steps = min(self.epoch * self.inputs.member_epoch_steps, self.inputs.total_steps)
         outcome = {
@@ -299,8 +227,31 @@ class _Run:
         files.write_json(path, outcome, checked=True)
 
 
-def _last_epoch(inputs: RunInputs, request: Request, folder: Path) -> int:
-    """The epoch at which a run ends that has recorded everything: where it found its last threshold, or later."""
+def _explained(error: Exception, inputs: RunInputs, epoch: int) -> RunError | None:
+    """What the user can do about an error of an epoch; None where nothing is known."""
+    network, batch = inputs.config.model, inputs.config.batch_size
+    reason = cuda_graphs.compiler_failure(error) if inputs.config.compiled else ""
+    if reason:
+        return RunError(f"{network} cannot be compiled here: {reason}. Leave out compiled=true")
+    if is_out_of_memory(error):
+        return RunError(
+            f"training ran out of memory: seed {inputs.seed}, epoch {epoch}, "
+            f"{network} in batches of {batch}. Give a smaller batch: --train "
+            f"batch_size={max(batch // 2, 1)}, or --jobs 1"
+        )
+    return None
+
+
+def _last_epoch(inputs: RunInputs, request: Request, folder: Path, lacking: list[str]) -> int:
+    """The epoch at which this training ends: no later than where it has recorded all that it lacks.
+
+    A run that lacks nothing but its outcome ends where it found its last threshold, or later.
+    """
+    if (folder / "finished.json").is_file():
+        made_at = request.files()
+        return max(made_at[name] + name.startswith("minibatch") for name in lacking)
+    if lacking != ["finished.json"]:
+        return request.last_epoch
     steps = [RecordedRun(inputs, folder).reached(threshold)[0] for threshold in request.thresholds]
     epochs = [
         inputs.epochs if step is None else -(-step // inputs.member_epoch_steps) for step in steps

@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 
 from prune_kit.errors import FileError
-from prune_kit.runs.cache import REMEDY, key_of
+from prune_kit.runs.cache import key_of
+from prune_kit.runs.signal_files import REMEDY
 from prune_kit.runs.tensor_files import read_tensors
 from prune_kit.storage import files
 

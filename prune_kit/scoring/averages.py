@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +11,7 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import TRAIN
 from prune_kit.results.table import ScoreColumn
 from prune_kit.scorers import Runs
-from prune_kit.scoring.columns import WITHOUT_RUNS, _plain, _scorer, column_name, needs
-
-if TYPE_CHECKING:
-    pass
+from prune_kit.scoring.columns import WITHOUT_RUNS, column_name, needs, plain, scorer_of
 
 
 def score_column(
@@ -27,7 +24,7 @@ def score_column(
     options: Mapping[str, Any] = MappingProxyType({}),
 ) -> ScoreColumn:
     """Score every example by one method, average over the runs (or what it averages over), and say what made it."""
-    module = _scorer(method)
+    module = scorer_of(method)
     needed = needs(method, options)
     started = time.monotonic()
     scores = module.score(data, runs, epoch=epoch, **options)
@@ -56,7 +53,7 @@ def score_column(
         values=np.where(data.rows.role == TRAIN, scores, np.nan).astype(np.float32),
         method=method,
         harder="higher" if module.HIGHER_MEANS == "harder" else "lower",
-        parameters=own | {name: _plain(value) for name, value in options.items()},
+        parameters=own | {name: plain(value) for name, value in options.items()},
         seeds=() if needed in WITHOUT_RUNS else tuple(run.seed for run in runs.recorded),
         seconds=seconds,
         companion=companion,
@@ -86,8 +83,8 @@ def _extras(
     extras: dict[str, np.ndarray] = {}
     if scores.ndim == 2:
         extras[kind] = np.where(data.rows.role == TRAIN, scores, np.nan).astype(np.float32)
-    if hasattr(module, "beside"):
-        extras |= module.beside(data, runs, scores, epoch=epoch, **options)
+    if hasattr(module, "extra_arrays"):
+        extras |= module.extra_arrays(data, runs, scores, epoch=epoch, **options)
     if epoch is not None and getattr(module, "KEEPS_PROBABILITY", False):
         averaged = [
             probability

@@ -1,20 +1,15 @@
 """From the methods asked for to score columns: which there must be, what the runs must record, the averages."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from prune_kit import registry
-from prune_kit.data.dataset import Dataset
 from prune_kit.errors import OptionError, TableError
-from prune_kit.progress import Listener
 from prune_kit.results.table import ScoreTable
 
 if TYPE_CHECKING:
-    from prune_kit.protocol.config import TrainConfig
     from prune_kit.runs.cache import Request
-    from prune_kit.runs.holdout import Holdout
 
 SCORERS = "prune_kit.scorers"
 WITHOUT_RUNS = ("nothing", "folds")
@@ -43,8 +38,10 @@ def method_names(methods: str | Sequence[str]) -> list[str]:
     return names
 
 
-def _scorer(method: str) -> ModuleType:
-    return registry.load(SCORERS, method, "method")
+def scorer_of(method: str) -> ModuleType:
+    """The file of a score. Raises OptionError, with the nearest names, where there is none."""
+    module: ModuleType = registry.load(SCORERS, method, "method")
+    return module
 
 
 def options_for(methods: list[str], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -52,33 +49,17 @@ def options_for(methods: list[str], given: Mapping[str, Any]) -> dict[str, dict[
 
     Raises OptionError for an option that none of the methods takes, or a value that does not fit.
     """
-    chosen = {}
-    for method in methods:
-        module = _scorer(method)
-        chosen[method] = {
-            name: given.get(name, value) for name, value in getattr(module, "OPTIONS", {}).items()
-        }
+    chosen = registry.chosen_options(SCORERS, "method", methods, given)
+    for method, options in chosen.items():
+        module = scorer_of(method)
         if hasattr(module, "check_options"):
-            module.check_options(**chosen[method])
-    taken = {name for options in chosen.values() for name in options}
-    for name in given:
-        if name not in taken:
-            takers = [
-                m
-                for m in registry.module_names(SCORERS)
-                if name in getattr(_scorer(m), "OPTIONS", {})
-            ]
-            raise OptionError(
-                f"--{name.replace('_', '-')} is for --method {','.join(takers)}"
-                if takers
-                else f"unknown scoring option {name!r}"
-            )
+            module.check_options(**options)
     return chosen
 
 
 def needs(method: str, options: Mapping[str, Any]) -> str:
     """What a method needs the runs to have recorded, one of `scorers`' words."""
-    module = _scorer(method)
+    module = scorer_of(method)
     found: str = module.needs(**options) if hasattr(module, "needs") else module.NEEDS
     return found
 
@@ -141,7 +122,7 @@ def columns_for(
                 )
             columns[method, epoch] = False
     for method in methods:
-        for companion in getattr(_scorer(method), "COMPANIONS", ()):
+        for companion in getattr(scorer_of(method), "COMPANIONS", ()):
             columns.setdefault((companion, None), True)
     return columns
 
@@ -157,14 +138,13 @@ def is_there(
     found = table.columns.get(name)
     if found is None:
         return False
-    defaults = getattr(
-        _scorer(method), "OPTIONS", {}
-    )  # an option younger than the table stood at its default
-    had = {key: found.parameters.get(key, _plain(defaults[key])) for key in options}
+    defaults = registry.defaults(SCORERS, method)
+    # an option younger than the table stood at its default
+    had = {key: found.parameters.get(key, plain(defaults[key])) for key in options}
     differing = [
-        f"{key} {_plain(value)} (the table has {had[key]})"
+        f"{key} {plain(value)} (the table has {had[key]})"
         for key, value in options.items()
-        if key != GROWING and _plain(value) != had[key]
+        if key != GROWING and plain(value) != had[key]
     ]
     if differing:
         raise TableError(
@@ -234,40 +214,6 @@ def request_for(
     )
 
 
-def folds_for(
-    columns: Iterable[Column],
-    options: Mapping[str, Mapping[str, Any]],
-    table: ScoreTable,
-    data: Dataset,
-    config: "TrainConfig",
-    seed: int,
-    runs_folder: Path,
-    *,
-    device: str,
-    precision: str,
-    jobs: int | None,
-    threads: int | None,
-    progress: Listener,
-) -> "Holdout | None":
-    """The networks of holdout validation behind these columns, trained where they lack; None where none needs them.
-
-    Raises TableError when those of the table have another precision or other threads, and what
-    training raises.
-    """
-    method = next(
-        (method for method, _ in columns if needs(method, options.get(method, {})) == "folds"), None
-    )
-    if method is None:
-        return None
-    from prune_kit.runs.folds import complete_folds, fold_execution
-
-    asked = options[method]
-    networks = len(asked["ratios"]) * asked["folds"]
-    where = fold_execution(device, precision, jobs, threads, networks, table.columns.get(method))
-    return complete_folds(
-        data, config, seed, runs_folder, **asked, execution=where, progress=progress
-    )
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """An option as files hold it: a list for a tuple."""
     return list(value) if isinstance(value, tuple) else value

@@ -14,15 +14,17 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from prune_kit.training.images import Draws
 from prune_kit.training.loop import Epoch, PlainSteps, Steps, Training
+from prune_kit.training.optimizers import NOT_STATE
 
-# plain steps of a whole batch before: libraries choose their kernels, and the momentum comes to be
+# plain steps of a whole batch before: libraries choose their kernels, and the optimiser's state
+# comes to be
 WARM_UP = 3
 COMPARED = (
     2  # two, since the second shows whether gradients are cleared and the number is counted on
@@ -33,12 +35,15 @@ Recorder = Callable[
     [Callable[[], None]], Callable[[], None]
 ]  # records a function of no arguments; gives its replay
 
+# what an optimiser keeps, by parameter, and by the number of a group of them
+Kept = dict[Any, dict[str, Any]]
+
 _unrecordable: dict[
     str, str
 ] = {}  # networks that could not be recorded in this process, and why: not tried again
 
 
-def fastest(model: nn.Module, optimizer: torch.optim.SGD, training: Training) -> Steps:
+def fastest(model: nn.Module, optimizer: torch.optim.Optimizer, training: Training) -> Steps:
     """The fastest way to take the steps of a training here: on a GPU that holds the images, replayed; else plainly.
 
     Compiled first, where the protocol says so.
@@ -116,35 +121,41 @@ class RecordedSteps:
 
     def _record(self, epoch: Epoch, number: int) -> None:
         """Record the step and compare it with a plain one; the training is left at `number`, where it was."""
-        rows = epoch.rows[number * self.size : (number + COMPARED) * self.size]
-        before = self._state(rows)
-        if self.plain.training.config.momentum and len(before["momentum"]) < len(before["weights"]):
+        if self._some_weights_are_without_state():
             self.refused = (
                 "its steps cannot be recorded: some weights got no gradient in the first ones"
             )
             return
+        rows = epoch.rows[number * self.size : (number + COMPARED) * self.size]
+        before, kept = self._copies(rows), self._kept_by_optimizer()
+        replay: Callable[[], None] | None = None
         try:
             with self._same_chance(), _never_waiting(self.rows.device):
                 for compared in range(number, number + COMPARED):
                     self._take_plainly(epoch, compared)
-            expected = self._state(rows)
-            self._restore(before)
-            replay = self.record(self._step)
+            expected = self._copies(rows)
+            alike = _outline(self._kept_by_optimizer()) == _outline(kept)
+            self._restore(before, kept)
+            if alike:
+                replay = self.record(self._step)
         except (
             RuntimeError
         ) as error:  # any network may do what cannot be recorded, and torch says so in many ways
-            self._restore(before)
+            self._restore(before, kept)
             self.refused = (
                 f"its steps cannot be recorded: {_first_line(error.__context__ or error)}"
             )
             _unrecordable[self.plain.training.config.model] = self.refused
             return
+        if replay is None:
+            self.refused = "its steps cannot be recorded: its optimiser counts them in Python"
+            return
         self.number.fill_(number)
         with self._same_chance():
             for _ in range(COMPARED):
                 replay()
-        self.refused = _differing(before, expected, self._state(rows))
-        self._restore(before)
+        self.refused = _differing(before, expected, self._copies(rows))
+        self._restore(before, kept)
         if not self.refused:
             self.replay = replay
 
@@ -169,26 +180,55 @@ class RecordedSteps:
         self.plain.take(training.images.of(rows), rows, draws, self.rate, self.logits)
         self.number += 1
 
-    def _state(self, rows: torch.Tensor) -> dict[str, list[torch.Tensor]]:
-        """Copies of all that steps on these rows change, by kind."""
-        state = {
+    def _copies(self, rows: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+        """Copies of all tensors that steps on these rows change, by kind."""
+        copies = {
             kind: [tensor.clone() for tensor in tensors]
             for kind, tensors in self._changing().items()
         }
-        return state | {"logits": [] if self.logits is None else [self.logits[rows]]}
+        return copies | {"logits": [] if self.logits is None else [self.logits[rows]]}
 
-    def _restore(self, state: dict[str, list[torch.Tensor]]) -> None:
+    def _restore(self, copies: dict[str, list[torch.Tensor]], kept: Kept) -> None:
         """All but the logits, which the same steps will write again."""
+        state = self.plain.optimizer.state
+        for parameter in state.keys() - kept.keys():
+            del state[parameter]
+        for key, entry in self._entries().items():
+            entry.clear()
+            entry.update(kept[key])
         for kind, tensors in self._changing().items():
-            for tensor, kept in zip(tensors, state[kind], strict=True):
-                tensor.copy_(kept)
+            for tensor, copy in zip(tensors, copies[kind], strict=True):
+                tensor.copy_(copy)
+
+    def _entries(self) -> Kept:
+        """What the optimiser keeps, as it keeps it: by parameter, and by the number of a group."""
+        optimizer = self.plain.optimizer
+        return {**optimizer.state, **dict(enumerate(optimizer.param_groups))}
+
+    def _kept_by_optimizer(self) -> Kept:
+        """The same in dictionaries of our own, with the optimiser's own tensors."""
+        return {key: dict(entry) for key, entry in self._entries().items()}
+
+    def _some_weights_are_without_state(self) -> bool:
+        """Whether the optimiser keeps tensors for some weights, and none for others."""
+        state = self.plain.optimizer.state
+        kept = [
+            any(isinstance(value, torch.Tensor) for value in state.get(parameter, {}).values())
+            for parameter in self.plain.model.parameters()
+        ]
+        return any(kept) and not all(kept)
 
     def _changing(self) -> dict[str, list[torch.Tensor]]:
-        optimizer, model = self.plain.optimizer, self.plain.model
-        momentum = [state.get("momentum_buffer") for state in optimizer.state.values()]
+        """The tensors themselves."""
+        model = self.plain.model
+        by_optimizer: dict[str, list[torch.Tensor]] = {}
+        for entry in self._entries().values():
+            for name, value in entry.items():
+                if isinstance(value, torch.Tensor) and name not in NOT_STATE:
+                    by_optimizer.setdefault(f"{name} of the optimiser", []).append(value)
         return {
             "weights": [parameter.data for parameter in model.parameters()],
-            "momentum": [buffer for buffer in momentum if buffer is not None],
+            **by_optimizer,
             "running statistics": [
                 buffer for buffer in model.buffers() if buffer.is_floating_point()
             ],
@@ -260,6 +300,18 @@ def own_stream(device: torch.device) -> Iterator[None]:
 def _stream(device: torch.device) -> torch.cuda.Stream:
     """One for all trainings, since the memory that a stream has freed is not given to another."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _outline(kept: Kept) -> list[dict[str, Any]]:
+    """What an optimiser keeps that replaying leaves as it is: plain values, and which tensors there are."""
+    return [
+        {
+            name: None if isinstance(value, torch.Tensor) else value
+            for name, value in entry.items()
+            if name not in NOT_STATE
+        }
+        for entry in kept.values()
+    ]
 
 
 def _differing(

@@ -17,11 +17,11 @@ from torch.nn import functional
 
 from prune_kit import randomness
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.training import images, loop, schedule
+from prune_kit.training import images, loop, optimizers, schedule
 from prune_kit.training.images import DeviceImages, PreparedImages
 
 VECTORS = 64  # numbers: a whole count of the vectors of every CPU
-PERCEPTRON_SWEEP = (
+EVALUATION_BATCH = (
     500  # images of each network at a time, however many networks: the bits depend on it
 )
 
@@ -31,8 +31,10 @@ LogitsOf = Callable[[torch.Tensor], torch.Tensor]  # (B, ...) or (G, B, ...) -> 
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """G networks as one: `parameters`, their `momentum` (zero at first) and `buffers`, all stacked (G, ...).
+    """G networks as one: `parameters` and `buffers`, stacked (G, ...), and what their optimiser keeps.
 
+    `optimizer_state` are the tensors that `sgd_step` keeps, by a name of their own and then by
+    parameter: `momentum_buffer`, zero at first.
     `linear` are the names of the linear layers where the network is a plain perceptron, else empty.
     `precision` is that of the arithmetic: "bf16" multiplies matrices in bf16; sums, and all that is
     kept, stay in float32.
@@ -40,7 +42,7 @@ class Stack:
 
     template: nn.Module
     parameters: Tensors
-    momentum: Tensors
+    optimizer_state: dict[str, Tensors]
     buffers: Tensors
     linear: tuple[str, ...]
     precision: str
@@ -57,7 +59,9 @@ def stack(
     return Stack(
         template=models[0].to(device),
         parameters=parameters,
-        momentum={name: torch.zeros_like(value) for name, value in parameters.items()},
+        optimizer_state={
+            "momentum_buffer": {name: torch.zeros_like(v) for name, v in parameters.items()}
+        },
         buffers=_stacked([dict(model.named_buffers()) for model in models], device),
         linear=perceptron_layers(models[0]) if by_hand else (),
         precision=precision,
@@ -75,8 +79,8 @@ def state(networks: Stack) -> Tensors:
     """Every tensor that training changes, by a name of its own; they share the memory of the networks."""
     parts = {
         "model": networks.parameters,
-        "momentum": networks.momentum,
         "buffers": networks.buffers,
+        **{f"optimizer.{name}": kept for name, kept in networks.optimizer_state.items()},
     }
     return {
         f"{part}.{name}": value
@@ -87,6 +91,7 @@ def state(networks: Stack) -> Tensors:
 
 def restore(networks: Stack, saved: Tensors) -> None:
     """Put back what `state` gave, so that training goes on from there to the same bits."""
+    saved = optimizers.renamed(saved)
     for name, value in state(networks).items():
         value.copy_(saved[name])
 
@@ -150,18 +155,18 @@ def train_epoch(
             batch = _batch(pictures, rows)
         gradients = gradients_of(networks, batch, labels[rows])
         rate = schedule.learning_rate(config, first_step + number, total_steps, len(bounds))
-        _descend(networks, gradients, config, rate)
+        sgd_step(networks, gradients, config, rate)
 
 
-def sweep(
+def evaluate(
     networks: Stack, pictures: DeviceImages | PreparedImages, rows: Int[torch.Tensor, "G h"]
 ) -> Float[torch.Tensor, "G h C"]:
     """The logits of each network on its own `rows`, float32, in eval mode and without augmentation."""
     networks.template.eval()
     size = (
-        PERCEPTRON_SWEEP
+        EVALUATION_BATCH
         if networks.linear
-        else max(loop.SWEEP_BATCH[rows.device.type] // len(rows), 1)
+        else max(loop.EVALUATION_BATCH[rows.device.type] // len(rows), 1)
     )
     logits_of = _perceptron_logits if networks.linear else _functional_logits
     with torch.inference_mode():
@@ -178,15 +183,16 @@ def _batch(pictures: DeviceImages | PreparedImages, rows: torch.Tensor) -> torch
     return batch.view(*rows.shape, *batch.shape[1:])
 
 
-def _descend(
+def sgd_step(
     networks: Stack, gradients: Tensors, config: TrainConfig, learning_rate: float
 ) -> None:
-    """One step of `loop.optimizer_for`'s stochastic gradient descent on all networks."""
+    """One step of the stochastic gradient descent of `optimizers.optimizer_for` on all networks."""
     gradients = {name: gradients[name] for name in networks.parameters}
+    momentum = networks.optimizer_state["momentum_buffer"]
     torch._fused_sgd_(
         _each(networks.parameters),
         _each(gradients),
-        _each(networks.momentum) if config.momentum else [],
+        _each(momentum) if config.momentum else [],
         weight_decay=config.weight_decay,
         momentum=config.momentum,
         lr=learning_rate,

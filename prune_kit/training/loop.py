@@ -14,7 +14,7 @@ from prune_kit.training import images, schedule
 from prune_kit.training.images import DeviceImages, Draws
 from prune_kit.training.out_of_memory import halved
 
-SWEEP_BATCH = {"cpu": 250, "cuda": 2000}  # on a CPU larger ones only take memory
+EVALUATION_BATCH = {"cpu": 250, "cuda": 2000}  # on a CPU larger ones only take memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,18 +47,6 @@ class Training:
         return -(-self.total_steps // len(self.bounds))
 
 
-def optimizer_for(model: nn.Module, config: TrainConfig) -> torch.optim.SGD:
-    """Stochastic gradient descent over all parameters of `model`."""
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        nesterov=config.nesterov,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
-
-
 @dataclass(frozen=True, eq=False)
 class Epoch:
     """What the steps of one epoch take: the `rows` (n,) in their order, the augmentation of each, and each step's rate.
@@ -82,7 +70,7 @@ Steps = Callable[
 
 def train_epoch(
     model: nn.Module,
-    optimizer: torch.optim.SGD,
+    optimizer: torch.optim.Optimizer,
     training: Training,
     epoch: int,
     logits: torch.Tensor | None = None,
@@ -123,7 +111,7 @@ class PlainSteps:
     """Steps one after the other, launched from here. Whole batches go through `compiled`, where that is given."""
 
     model: nn.Module
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     training: Training
     compiled: nn.Module | None = None
 
@@ -170,38 +158,56 @@ class PlainSteps:
         self.optimizer.step()
 
 
-def sweep(
-    model: nn.Module, pictures: DeviceImages, precision: str, rows: torch.Tensor | None = None
+def evaluate(
+    model: nn.Module, images: DeviceImages, precision: str, rows: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """The logits (N, C), float32, of all images or of `rows`, in eval mode and without augmentation.
+    """Make a clean pass: the logits in eval mode and without augmentation.
 
-    Batches are halved when memory runs out. Raises RunError when it does not hold a single example.
+    Parameters
+    ----------
+    model : the network. Its mode is afterwards what it was.
+    images : those of the data, on the device.
+    precision : "fp32" or "bf16", that of the arithmetic.
+    rows : (N,) those that are evaluated; all where left out.
+
+    Returns
+    -------
+    The logits (N, C), float32.
+
+    Raises
+    ------
+    RunError when memory does not hold a single example. Batches are halved before that.
     """
+    training = model.training
     model.eval()
-    device = pictures.device
-    count, size, start = (
-        len(pictures.pixels) if rows is None else len(rows),
-        SWEEP_BATCH[device.type],
-        0,
-    )
+    device = images.device
+    count = len(images.pixels) if rows is None else len(rows)
+    size, start = EVALUATION_BATCH[device.type], 0
     logits = torch.empty(0)
     with torch.inference_mode(), autocast(device, precision):
         while start < count:
-            part, failure = slice(start, min(start + size, count)), None
+            part = slice(start, min(start + size, count))
+            failure = None
             try:
-                output = model(pictures.batch(part if rows is None else rows[part]))
+                output = model(images.batch(part if rows is None else rows[part]))
             except (RuntimeError, MemoryError) as error:
                 failure = error.with_traceback(None)  # whose frames would hold on to the memory
             if failure is not None:
                 size = halved(size, failure, "the clean pass")
                 continue
-            if (
-                start == 0
-            ):  # one array, filled: small ones kept between large ones would split the heap
+            if start == 0:
+                # one array, filled: small ones kept between large ones would split the heap
                 logits = torch.empty(count, output.shape[1], device=device)
             logits[part] = output
             start = part.stop
+    model.train(training)
     return logits
+
+
+def accuracy(model: nn.Module, images: DeviceImages, labels: torch.Tensor, precision: str) -> float:
+    """Measure the share, in [0, 1], of the images that the network has right, in a clean pass."""
+    right = evaluate(model, images, precision).argmax(1) == labels
+    return int(right.sum()) / len(right)
 
 
 def placed(model: nn.Module, device: torch.device) -> nn.Module:

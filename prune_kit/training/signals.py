@@ -9,7 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch.nn import functional
 
-NAMES = ("correct", "p_label", "p_max", "negative_entropy", "margin", "l2_error", "predicted")
+# Every file of signals holds these. A later signal is added to NAMES alone: files that were written
+# before it lack it, and what needs it asks for it by name.
+FIRST_NAMES = ("correct", "p_label", "p_max", "negative_entropy", "margin", "l2_error", "predicted")
+NAMES = FIRST_NAMES
 BLOCK = 65_536
 
 

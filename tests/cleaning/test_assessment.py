@@ -258,7 +258,7 @@ def test_the_list_is_as_good_as_the_evidence_allows() -> None:
         ),
         ({"probability": np.zeros((2, 2))}, r"shape \(2, 2\); expected \(4000, 5\)"),
         ({"cut": "probes"}, "score with --probes 0.05"),
-        ({"seed": -1}, "--seed -1 is out of range"),
+        ({"seed": -1}, "seed=-1 is out of range"),
         ({"cut": "joint", "per_class": True}, "--cut joint cuts by pairs of classes already"),
     ],
 )

@@ -170,7 +170,7 @@ def test_align_matches_rows_by_content_and_joins_relabelled_tables(found, other,
 def test_align_does_not_join_what_has_nothing_in_common(call):
     code, _, err = call("scores.h5 other.h5 --align")
     assert code == 2
-    assert "other.h5 shares no example with scores.h5; there is nothing to align" in err
+    assert "other.h5 and scores.h5 do not share an example, so they cannot be aligned" in err
 
 
 def test_published_labels_may_be_the_true_ones_of_a_relabelled_table_with_align(call, found):

@@ -20,7 +20,7 @@ from prune_kit.results.removal import Removal
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
 from prune_kit.retraining.grid import Cell, Sweep
-from prune_kit.retraining.search import with_cells
+from prune_kit.retraining.tuning import with_cells
 from prune_kit.runs.cache import RecordedRun, RunInputs
 from prune_kit.runs.holdout import Holdout
 from prune_kit.runs.tensor_files import read_tensors

@@ -1,6 +1,5 @@
 """Where networks train: what --jobs and --threads mean, what earlier runs settle, and what is said of it."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from prune_kit.errors import FileError, OptionError, TableError
 from prune_kit.progress import Progress
 from prune_kit.protocol import execution
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.protocol.execution import Execution, resolve_execution
+from prune_kit.protocol.execution import Execution, ResolvedExecution
 from prune_kit.runs.cache import RunInputs, begun_threads
 
 MLP = TrainConfig(model="mlp", epochs=2, batch_size=32, learning_rate=0.05)
@@ -51,7 +50,7 @@ def trained(shapes: Dataset, workdir: Path, verb: Any = score, **options: Any) -
 def test_a_cpu_trains_as_many_networks_at_once_as_its_cores_hold(
     networks: int, jobs: int | None, threads: int | None, expected: tuple[int, int]
 ) -> None:
-    found = resolve_execution("cpu", jobs=jobs, threads=threads, networks=networks)
+    found = Execution(device="cpu", jobs=jobs).resolve(networks=networks, begun_threads=threads)
     assert (found.jobs, found.threads) == expected
     assert found.limited == (jobs is not None and found.jobs < jobs)
 
@@ -59,7 +58,7 @@ def test_a_cpu_trains_as_many_networks_at_once_as_its_cores_hold(
 @pytest.mark.parametrize("name", ["jobs", "threads"])
 def test_numbers_below_one_are_refused(name: str) -> None:
     with pytest.raises(OptionError, match=f"--{name} 0 is out of range; at least 1"):
-        resolve_execution("cpu", **{name: 0})  # type: ignore[arg-type]
+        Execution(device="cpu", **{name: 0})  # type: ignore[arg-type]
 
 
 def test_more_threads_than_cores_are_refused_unless_a_table_has_them(
@@ -77,7 +76,7 @@ def test_more_threads_than_cores_are_refused_unless_a_table_has_them(
 
 def test_where_it_runs_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "multiplies_bf16", lambda: False)
-    cpu = Execution(device="cpu", precision="fp32", threads=2, jobs=2)
+    cpu = ResolvedExecution(device="cpu", precision="fp32", threads=2, jobs=2)
     assert cpu.describe(10) == "cpu in fp32: 2 networks at once, 2 threads each"
     assert (
         replace(cpu, threads=1).describe(1) == "cpu in fp32: one network at a time, 1 thread each"
@@ -90,7 +89,7 @@ def test_where_it_runs_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> Non
         .describe(3)
         .endswith("each, since more would take more threads than there are cores")
     )
-    assert "bf16 (slow: this CPU tells of no instructions for it): 2" in replace(
+    assert "bf16 (slow: this CPU has no instructions for it): 2" in replace(
         cpu, precision="bf16"
     ).describe(2)
     assert (
@@ -98,12 +97,12 @@ def test_where_it_runs_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> Non
         .describe(1)
         .endswith("8 threads each (slow: there are fewer cores)")
     )
-    gpu = Execution(device="cuda:0", precision="bf16", threads=4)
+    gpu = ResolvedExecution(device="cuda:0", precision="bf16", threads=4)
     assert gpu.describe(10) == "cuda:0 in bf16: one network at a time"
 
 
 def test_on_a_gpu_the_threads_of_the_cpu_are_no_input(shapes: Dataset) -> None:
-    one = Execution(device="cuda:0", precision="bf16", threads=1)
+    one = ResolvedExecution(device="cuda:0", precision="bf16", threads=1)
     runs = [RunInputs(shapes, MLP, 0, execution) for execution in (one, replace(one, threads=4))]
     assert runs[0].key == runs[1].key
     assert runs[0].describe()["threads"] is None
@@ -147,12 +146,12 @@ def test_retraining_takes_precision_and_threads_of_the_scores(
     selection = select(table, keep=0.5)
     options: dict[str, Any] = {"runs": 1, "baseline": [], "workdir": tmp_path}
     for given, expected in (({}, ("bf16", 2)), ({"precision": "fp32", "threads": 1}, ("fp32", 1))):
-        told = json.loads(retrain(shapes, selection, **options, **given).rows[0].config)
-        assert (told["precision"], told["threads"]) == expected
+        setup = retrain(shapes, selection, **options, **given).rows[0].setup
+        assert setup is not None and (setup.precision, setup.threads) == expected
 
 
 def test_inputs_of_a_run_that_cannot_be_read_are_named(shapes: Dataset, tmp_path: Path) -> None:
-    run = RunInputs(shapes, MLP, 0, Execution(device="cpu", precision="fp32", threads=1))
+    run = RunInputs(shapes, MLP, 0, ResolvedExecution(device="cpu", precision="fp32", threads=1))
     assert begun_threads([run], tmp_path) is None
     broken = tmp_path / "0123" / "inputs.json"
     broken.parent.mkdir()

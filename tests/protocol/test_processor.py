@@ -3,7 +3,11 @@ from pathlib import Path
 import pytest
 
 from prune_kit.protocol import processor
-from prune_kit.protocol.execution import resolve_execution
+from prune_kit.protocol.config import TrainConfig
+from prune_kit.protocol.execution import Execution
+from prune_kit.protocol.setup import Setup
+
+PROTOCOL = TrainConfig(model="mlp", epochs=1)
 
 
 @pytest.mark.parametrize(
@@ -48,13 +52,14 @@ def test_a_processor_that_multiplies_in_bf16_is_known_by_its_flags(
 
 def test_it_decides_only_what_is_left_open() -> None:
     def precision(asked: str, settled: str = "auto") -> str:
-        return resolve_execution(
-            "cpu", asked, settled_precision=settled, cpu_precision="bf16"
-        ).precision
+        earlier = None if settled == "auto" else Setup(protocol=PROTOCOL, precision=settled)
+        asked_for = Execution(device="cpu", precision=asked)
+        return asked_for.resolve(earlier=earlier, cpu_precision="bf16").precision
 
     assert [precision("auto"), precision("fp32"), precision("auto", "fp32")] == [
         "bf16",
         "fp32",
         "fp32",
     ]
-    assert resolve_execution("cpu", "auto", cpu_precision="bf16").gradient_precision == "fp32"
+    resolved = Execution(device="cpu").resolve(cpu_precision="bf16")
+    assert resolved.gradient_precision == "fp32"

@@ -12,7 +12,7 @@ from prune_kit.errors import FileError, RunError
 from prune_kit.progress import note
 from prune_kit.runs import recorder, state
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs, missing
-from prune_kit.runs.executor import execute
+from prune_kit.runs.executor import PlannedRuns, complete_runs
 from prune_kit.training import images, loop
 from tests.conftest import ONE_THREAD, TINY, shapes_data
 
@@ -159,12 +159,14 @@ def test_an_interrupted_run_goes_on_at_its_last_epoch(
 def test_several_processes_give_the_bits_of_one(shapes: Dataset, tmp_path: Path) -> None:
     request = Request(1, minibatches=True, test=True, sweeps=frozenset({1}))
     events: list[object] = []
-    alone = execute([run_of(shapes, s) for s in range(3)], [request] * 3, tmp_path / "a")
+    alone = complete_runs(
+        PlannedRuns.of([run_of(shapes, s) for s in range(3)], [request] * 3, tmp_path / "a")
+    )
     two = replace(ONE_THREAD, jobs=2)
-    several = execute(
-        [run_of(shapes, s, execution=two) for s in range(3)],
-        [request] * 3,
-        tmp_path / "b",
+    several = complete_runs(
+        PlannedRuns.of(
+            [run_of(shapes, s, execution=two) for s in range(3)], [request] * 3, tmp_path / "b"
+        ),
         events.append,
     )
     assert (alone.trained, several.trained) == (3, 3)
@@ -183,7 +185,9 @@ def test_processes_that_are_used_again_write_where_the_user_is_now(
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         runs = [run_of(shapes, s, execution=two) for s in range(2)]
-        done = execute(runs, [Request(1, sweeps=frozenset({1}))] * 2, Path("runs"))
+        done = complete_runs(
+            PlannedRuns.of(runs, [Request(1, sweeps=frozenset({1}))] * 2, Path("runs"))
+        )
         assert all(
             (tmp_path / name / "runs" / run.key / "sweep-0001.npz").is_file() for run in runs
         )
@@ -194,7 +198,7 @@ def test_an_error_in_another_process_arrives_as_itself(shapes: Dataset, runs_fol
     wild = TINY.changed({"learning_rate": 1e5, "model": "mlp"})
     runs = [run_of(shapes, s, config=wild, execution=replace(ONE_THREAD, jobs=2)) for s in range(2)]
     with pytest.raises(RunError, match="diverged: seed"):
-        execute(runs, [Request(3)] * 2, runs_folder)
+        complete_runs(PlannedRuns.of(runs, [Request(3)] * 2, runs_folder))
 
 
 def test_a_training_that_does_not_fit_into_memory_is_told_with_a_remedy(

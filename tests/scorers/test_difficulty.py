@@ -17,9 +17,10 @@ from prune_kit.pipeline import score
 from prune_kit.progress import Progress
 from prune_kit.runs import recorder, state
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs, build_model, missing
-from prune_kit.runs.executor import execute
+from prune_kit.runs.executor import PlannedRuns, complete_runs
+from prune_kit.runs.observers import Thresholds
 from prune_kit.scorers import Runs, difficulty
-from prune_kit.training import images, loop, signals, threshold
+from prune_kit.training import images, loop, optimizers, signals, threshold
 from prune_kit.training.threads import using_threads
 from tests.conftest import ONE_THREAD, TINY, shapes_data
 
@@ -74,10 +75,10 @@ def stopped_at(run: RunInputs, steps: int) -> dict[str, np.ndarray]:
     )
     with using_threads(run.execution.threads):
         model = build_model(run).to(memory_format=torch.channels_last)
-        optimizer = loop.optimizer_for(model, config)
+        optimizer = optimizers.optimizer_for(model, config)
         for epoch in range(1, training.epochs + 1):
             loop.train_epoch(model, optimizer, training, epoch)
-        return signals.statistics(loop.sweep(model, pictures, "fp32"), labels)
+        return signals.statistics(loop.evaluate(model, pictures, "fp32"), labels)
 
 
 def accuracy_after(run: RunInputs, steps: int) -> float:
@@ -102,7 +103,7 @@ def test_the_recorded_pass_is_that_of_a_training_stopped_at_the_first_step_that_
 
 
 def test_dropout_batch_norm_and_all_generators_are_left_alone_while_the_accuracy_is_measured(
-    shapes: Dataset,
+    shapes: Dataset, tmp_path: Path
 ) -> None:
     config = LONG.changed({"crop_padding": 1, "flip": True})
     run = run_of(shapes, config=config)
@@ -122,14 +123,23 @@ def test_dropout_batch_norm_and_all_generators_are_left_alone_while_the_accuracy
         )
     plain = nn.Sequential(*layers)
     watched = copy.deepcopy(plain)
-    watch = threshold.Watch(watched, training, {0.4, OUT_OF_REACH})
+    thresholds = Thresholds(
+        tmp_path,
+        {0.4, OUT_OF_REACH},
+        lambda: loop.accuracy(watched, pictures, labels, "fp32"),
+        lambda: loop.evaluate(watched, pictures, "fp32"),
+        labels,
+        training.total_steps,
+    )
     before = torch.get_rng_state()
-    for model, after_step in ((plain, None), (watched, watch.after_step)):
-        optimizer = loop.optimizer_for(model, config)
+    for model, after_step in ((plain, None), (watched, thresholds.after_step)):
+        optimizer = optimizers.optimizer_for(model, config)
         for epoch in range(1, 5):
             loop.train_epoch(model, optimizer, training, epoch, after_step=after_step)
         assert all(module.training for module in model.modules())
-    assert watch.take(at_the_end=False).keys() == {0.4}
+    thresholds.after(4)
+    assert thresholds.unreached == {OUT_OF_REACH}
+    assert [path.name for path in tmp_path.iterdir()] == ["threshold-0.4.npz"]
     assert torch.equal(torch.get_rng_state(), before)
     for one, other in zip(plain.state_dict().values(), watched.state_dict().values(), strict=True):
         assert torch.equal(one, other)
@@ -295,7 +305,9 @@ def test_one_run_that_never_gets_there_makes_the_count_unknown_and_is_named(
     assert None not in lower
     slow = run_of(shapes, 2, config=LONG.changed({"learning_rate": 1e-6}))
     request = watching(HARD)
-    recorded = execute([run_of(shapes, 0), run_of(shapes, 1), slow], [request] * 3, tmp_path).runs
+    recorded = complete_runs(
+        PlannedRuns.of([run_of(shapes, 0), run_of(shapes, 1), slow], [request] * 3, tmp_path)
+    ).runs
     said: list[Progress] = []
     runs = Runs(recorded, 0, ONE_THREAD, progress=said.append)
     per_run = difficulty.score(shapes, runs, threshold=HARD)

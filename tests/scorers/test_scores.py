@@ -13,7 +13,7 @@ from prune_kit.pipeline import score
 from prune_kit.results.table import ScoreTable
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs
 from prune_kit.runs.recorder import complete
-from prune_kit.scorers import Runs
+from prune_kit.scorers import Runs, Scorer
 from prune_kit.scoring.columns import SCORERS, WITHOUT_EPOCH, WITHOUT_RUNS, needs, options_for
 from prune_kit.training.images import normalisation
 from tests.conftest import ONE_THREAD, TINY
@@ -43,7 +43,8 @@ def table(shapes: Dataset, tmp_path_factory: pytest.TempPathFactory) -> ScoreTab
 
 
 def computed(method: str, data: Dataset, runs: Runs, epoch: int | None = EPOCH) -> np.ndarray:
-    scores: np.ndarray = registry.load(SCORERS, method, "method").score(data, runs, epoch=epoch)
+    module: Scorer = registry.load(SCORERS, method, "method")
+    scores = module.score(data, runs, epoch=epoch, **registry.defaults(SCORERS, method))
     return scores
 
 

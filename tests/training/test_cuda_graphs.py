@@ -16,7 +16,7 @@ from prune_kit.errors import RunError
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.runs import recorder
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs
-from prune_kit.training import cuda_graphs, loop
+from prune_kit.training import cuda_graphs, loop, optimizers
 from prune_kit.training.cuda_graphs import RecordedSteps
 from tests.conftest import ONE_THREAD, TINY
 from tests.training.tape import tape
@@ -50,7 +50,7 @@ def trained(
     work = training(data, config, data.rows.training[:ROWS])
     work = replace(work, total_steps=work.total_steps - cut)
     model = model or models.build(config.model, shape=data.shape, classes=data.classes, seed=0)
-    optimizer = loop.optimizer_for(model, config)
+    optimizer = optimizers.optimizer_for(model, config)
     plain = loop.PlainSteps(model, optimizer, work)
     steps: loop.Steps = RecordedSteps(plain, tape) if recorded else plain
     logits, told, kept = torch.empty(len(data), data.classes), list[int](), []
@@ -197,7 +197,9 @@ def test_a_run_with_replayed_steps_records_the_same(
     recorder.complete(run, everything, tmp_path / "plain", lambda *_: None)
     made: list[RecordedSteps] = []
 
-    def recorded(model: nn.Module, optimizer: torch.optim.SGD, work: loop.Training) -> loop.Steps:
+    def recorded(
+        model: nn.Module, optimizer: torch.optim.Optimizer, work: loop.Training
+    ) -> loop.Steps:
         made.append(RecordedSteps(loop.PlainSteps(model, optimizer, work), tape))
         return made[-1]
 
@@ -289,7 +291,7 @@ def on_gpu(
             training(data, config, data.rows.training[:ROWS], device=device), precision=precision
         )
         model = loop.placed(model, device)
-        optimizer = loop.optimizer_for(model, config)
+        optimizer = optimizers.optimizer_for(model, config)
         plain = loop.PlainSteps(model, optimizer, work)
         steps: loop.Steps = RecordedSteps(plain) if recorded else plain
         for epoch in range(1, EPOCHS + 1):

@@ -6,7 +6,7 @@ from torch import nn
 
 from prune_kit import models
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.training import ensemble, loop, schedule
+from prune_kit.training import ensemble, loop, optimizers, schedule
 from prune_kit.training.images import DeviceImages
 
 N, MEMBERS, EPOCHS, SEEDS = 60, 37, 3, [5, 6, 7]  # no batch size divides 37
@@ -43,7 +43,7 @@ def members() -> torch.Tensor:
 def alone(name: str, config: TrainConfig, place: int) -> nn.Module:
     """The same training by the usual loop."""
     model = network(name, SEEDS[place])
-    optimizer = loop.optimizer_for(model, config)
+    optimizer = optimizers.optimizer_for(model, config)
     steps = schedule.steps_per_epoch(MEMBERS, config.batch_size, drop_last=config.drop_last)
     training = loop.Training(
         pictures(), labels(), members()[place], config, SEEDS[place], EPOCHS * steps, steps, "fp32"
@@ -82,10 +82,10 @@ def test_each_member_equals_the_same_network_trained_alone(name, by_hand, change
 def test_what_they_say_equals_a_clean_pass_of_each(name, by_hand):
     stacked = together(name, PLAIN.changed({"model": name}), by_hand)
     rows = members()
-    found = ensemble.sweep(stacked, pictures(), rows)
+    found = ensemble.evaluate(stacked, pictures(), rows)
     assert found.dtype == torch.float32
     for place in range(len(SEEDS)):
-        expected = loop.sweep(
+        expected = loop.evaluate(
             alone(name, PLAIN.changed({"model": name}), place), pictures(), "fp32", rows[place]
         )
         torch.testing.assert_close(found[place], expected, rtol=1e-5, atol=1e-6)
@@ -101,7 +101,7 @@ def test_bf16_arithmetic_stays_near_and_parameters_stay_float32():
         shown = DeviceImages(pictures().pixels, *constants)
         ensemble.train_epoch(stacked, shown, labels(), members(), SEEDS, PLAIN, 1)
         assert {value.dtype for value in stacked.parameters.values()} == {torch.float32}
-        kept.append(ensemble.sweep(stacked, shown, members()))
+        kept.append(ensemble.evaluate(stacked, shown, members()))
     assert 0 < (kept[0] - kept[1]).abs().max() < 0.05
 
 

@@ -10,7 +10,7 @@ from prune_kit import models, randomness
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import RunError
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.training import images, loop, schedule
+from prune_kit.training import images, loop, optimizers, schedule
 from tests.conftest import TINY
 
 CPU = torch.device("cpu")
@@ -45,7 +45,7 @@ def test_an_epoch_equals_the_obvious_loop_with_hand_written_sgd(
     work = training(shapes, config, members)
     model = models.build(config.model, shape=shapes.shape, classes=shapes.classes, seed=0)
     plain = copy.deepcopy(model)
-    optimizer = loop.optimizer_for(model, config)
+    optimizer = optimizers.optimizer_for(model, config)
     logits = torch.full((len(shapes), shapes.classes), torch.nan)
     for epoch in (1, 2):
         loop.train_epoch(model, optimizer, work, epoch, logits)
@@ -87,9 +87,9 @@ def test_logits_are_those_before_the_step(shapes: Dataset) -> None:
     config = TINY.changed({"batch_size": 100, "model": "mlp"})
     work = training(shapes, config, shapes.rows.training)
     model = models.build("mlp", shape=shapes.shape, classes=shapes.classes, seed=0)
-    before = loop.sweep(model, work.images, "fp32").clone()
+    before = loop.evaluate(model, work.images, "fp32").clone()
     logits = torch.full((len(shapes), shapes.classes), torch.nan)
-    loop.train_epoch(model, loop.optimizer_for(model, config), work, 1, logits)
+    loop.train_epoch(model, optimizers.optimizer_for(model, config), work, 1, logits)
     torch.testing.assert_close(logits, before)
 
 
@@ -97,7 +97,7 @@ def test_training_stops_at_the_last_step_in_mid_epoch(shapes: Dataset) -> None:
     work = training(shapes, TINY, shapes.rows.training, total_steps=7)  # 5 steps an epoch
     assert work.epochs == 2
     model = models.build(TINY.model, shape=shapes.shape, classes=shapes.classes, seed=0)
-    optimizer = loop.optimizer_for(model, TINY)
+    optimizer = optimizers.optimizer_for(model, TINY)
     assert loop.train_epoch(model, optimizer, work, 1) == 77
     assert loop.train_epoch(model, optimizer, work, 2) == 32
 
@@ -107,11 +107,11 @@ def test_a_sweep_leaves_batch_norm_alone_and_does_not_depend_on_its_batch(
 ) -> None:
     work = training(shapes, TINY, shapes.rows.training)
     model = models.build(TINY.model, shape=shapes.shape, classes=shapes.classes, seed=0)
-    loop.train_epoch(model, loop.optimizer_for(model, TINY), work, 1)
+    loop.train_epoch(model, optimizers.optimizer_for(model, TINY), work, 1)
     state = copy.deepcopy(model.state_dict())
-    whole = loop.sweep(model, work.images, "fp32")
-    monkeypatch.setattr(loop, "SWEEP_BATCH", {"cpu": 10})
-    torch.testing.assert_close(loop.sweep(model, work.images, "fp32"), whole)
+    whole = loop.evaluate(model, work.images, "fp32")
+    monkeypatch.setattr(loop, "EVALUATION_BATCH", {"cpu": 10})
+    torch.testing.assert_close(loop.evaluate(model, work.images, "fp32"), whole)
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
 
 
@@ -126,7 +126,7 @@ def test_a_sweep_goes_on_in_halves_when_memory_runs_out(shapes: Dataset) -> None
                 raise MemoryError
             return batch.flatten(1)[:, :3]
 
-    found = loop.sweep(Greedy(), work.images, "fp32")
+    found = loop.evaluate(Greedy(), work.images, "fp32")
     assert torch.equal(found, work.images.batch(slice(0, 77)).flatten(1)[:, :3])
     assert sizes == [77, 77, 62, 31, 15, 15, 15, 15, 15, 2]
 
@@ -141,7 +141,7 @@ def test_an_example_that_does_not_fit_into_memory_is_an_error(shapes: Dataset) -
     with pytest.raises(
         RunError, match="the clean pass of a single example does not fit into memory"
     ):
-        loop.sweep(Huge(), work.images, "fp32")
+        loop.evaluate(Huge(), work.images, "fp32")
 
 
 def test_other_errors_of_a_sweep_pass(shapes: Dataset) -> None:
@@ -152,7 +152,7 @@ def test_other_errors_of_a_sweep_pass(shapes: Dataset) -> None:
             raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        loop.sweep(Broken(), work.images, "fp32")
+        loop.evaluate(Broken(), work.images, "fp32")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -166,7 +166,7 @@ def test_a_network_in_its_place_learns_the_same_to_the_last_bit(
         lambda model: model.to(memory_format=torch.channels_last),
     ):
         model = place(models.build("convnet", shape=shapes.shape, classes=3, seed=0))
-        loop.train_epoch(model, loop.optimizer_for(model, TINY), work, 1)
+        loop.train_epoch(model, optimizers.optimizer_for(model, TINY), work, 1)
         states.append(model.state_dict())
     assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
 

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from prune_kit_cli import options as o
 
 if TYPE_CHECKING:
@@ -18,88 +16,112 @@ LOST = 0.5  # of a class: it is named when it loses more
 
 
 def clean(
-    by: o.By = None,
+    by: Annotated[
+        str | None,
+        o.option(o.LABELS, "--by", metavar="COLUMN", help="The score column to judge by."),
+    ] = None,
     remove: Annotated[
         float | None,
-        typer.Option(
-            "--remove", metavar="F", help="The share that is wrong is known: list as many."
+        o.option(
+            o.LABELS,
+            "--remove",
+            metavar="F",
+            help="The share that is wrong is known: list as many.",
         ),
     ] = None,
     auto: Annotated[
-        bool, typer.Option("--auto", help="Find how many are wrong (the default without --remove).")
+        bool,
+        o.option(
+            o.LABELS, "--auto", help="Find how many are wrong (the default without --remove)."
+        ),
     ] = False,
     cut: Annotated[
         str | None,
-        typer.Option(
+        o.option(
+            o.LABELS,
             "--cut",
             metavar="NAME",
-            help="How --auto finds it: probes (default after score --probes), argmax (default else), joint or mixture.",
+            help="How --auto finds it, of `prune-kit list cuts` (default: probes after score "
+            "--probes, else argmax).",
         ),
     ] = None,
     per_class: Annotated[
-        bool, typer.Option("--per-class", help="Cut within each class of given labels.")
+        bool, o.option(o.LABELS, "--per-class", help="Cut within each class of given labels.")
     ] = False,
     holdout: Annotated[
         bool,
-        typer.Option(
-            "--holdout", help="Judge by networks that never saw the example (the folds of cscore)."
+        o.option(
+            o.LABELS,
+            "--holdout",
+            help="Judge by networks that never saw the example: the folds of cscore.",
         ),
     ] = False,
+    protect_rare: Annotated[
+        float,
+        o.option(
+            o.LABELS,
+            "--protect-rare",
+            metavar="F",
+            help="Name every class that loses more than this share.",
+        ),
+    ] = LOST,
+    evaluate: Annotated[
+        bool,
+        o.option(
+            o.LABELS, "--evaluate", help="Where the true labels are known: how good is the list?"
+        ),
+    ] = False,
+    seed: Annotated[
+        int,
+        o.option(
+            o.LABELS, "--seed", metavar="S", help="The seed of the resamples behind the interval."
+        ),
+    ] = 0,
     from_probs: Annotated[
         Path | None,
-        typer.Option(
+        o.option(
+            o.DATA,
             "--from-probs",
             metavar="FILE",
-            help="Your own probabilities: npy, a row per example of the data.",
+            help="Your own probabilities: npy, a row for each example of the data.",
         ),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(
+        o.option(
+            o.DATA,
             "--data",
             metavar="SPEC",
             help="With --from-probs and no score table: whose labels these are.",
         ),
     ] = None,
     labels: o.Labels = None,
-    protect_rare: Annotated[
-        float,
-        typer.Option(
-            "--protect-rare", metavar="F", help="Name every class that loses more than this share."
+    scores: o.ScoresFile = None,
+    out: Annotated[
+        Path | None,
+        o.option(
+            o.OUTPUT, "--out", metavar="FILE", help="Where to write (default: WORKDIR/removal.h5)."
         ),
-    ] = LOST,
-    evaluate: Annotated[
-        bool,
-        typer.Option("--evaluate", help="Where the true labels are known: how good is the list?"),
-    ] = False,
+    ] = None,
     picture: Annotated[
         Path | None,
-        typer.Option(
+        o.option(
+            o.OUTPUT,
             "--picture",
             metavar="FILE",
             help="With --evaluate, draw the curve: ends in .png or .svg.",
         ),
     ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="S", help="Of the resamples behind the interval.")
-    ] = 0,
-    scores: Annotated[
-        Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/removal.h5)."),
-    ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """Which labels are wrong, how many, and what should they be? A list to review or to remove.
+    """List the labels that look wrong, how many there are, and what each should be.
 
-    Reads the score table and trains nothing. `score --method cumulative_pl --probes 0.05` first:
-    planted labels show where wrong ones fall, which gives the share of wrong labels with an
-    interval, and the cut. Without them the cut trusts the network. The true labels, where known,
-    are read by --evaluate alone.
+    It reads the score table and trains nothing. Run `score --method cumulative_pl --probes 0.05`
+    first: planted labels show where wrong ones fall. That gives the cut, and the share of wrong
+    labels with an interval. Without planted labels the cut trusts the network. Only --evaluate
+    reads the true labels.
 
     Example: prune-kit clean --auto
     """
@@ -167,7 +189,10 @@ def _judged(
     data: str | None,
     labels: Path | None,
 ) -> "tuple[ScoreTable, Any]":
-    """The score table, and the probabilities given; without a table, one without columns over the data named."""
+    """The score table, and the probabilities given.
+
+    Without a table it is one without columns, over the data that is named.
+    """
     from prune_kit.data.spec import load_data
     from prune_kit.errors import OptionError
     from prune_kit.results.table import ScoreTable

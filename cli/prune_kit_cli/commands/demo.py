@@ -1,13 +1,7 @@
 """The command demo: the whole line on real data."""
 
-from typing import TYPE_CHECKING
-
 from prune_kit_cli import options as o
 from prune_kit_cli.commands.reproduce import _reproduce
-
-if TYPE_CHECKING:
-    pass
-
 
 DEMO = "digits_demo"
 
@@ -33,7 +27,7 @@ def demo(
     )
 
     screen = Screen(as_json, quiet)
-    done = _reproduce(screen, recipe.load_recipe(DEMO), None, "full", {}, workdir)
+    done = _reproduce(screen, recipe.load_recipe(DEMO), None, "full", None, workdir)
     half = done.selections["keep 0.5"]
     target = pipeline.export(half, workdir / DEMO / "keep-half.txt", format="txt")
     windows = [f"   {name}: {selection.describe()}" for name, selection in done.selections.items()]

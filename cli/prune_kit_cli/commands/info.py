@@ -1,7 +1,7 @@
 """The command info: what a file of ours holds."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,12 +19,13 @@ Described = tuple[dict[str, Any], list[Any]]  # JSON values, and things to print
 
 def info(
     file: Annotated[
-        Path | None, typer.Argument(help="One of our files (default: all in the workdir).")
+        Path | None,
+        typer.Argument(metavar="FILE", help="One of our files (default: all in the workdir)."),
     ] = None,
     verify: Annotated[
         bool,
-        typer.Option(
-            "--verify", help="Compare each file with the checksum that was written with it."
+        o.option(
+            o.DATA, "--verify", help="Compare each file with the checksum that was written with it."
         ),
     ] = False,
     as_json: o.AsJson = False,
@@ -168,13 +169,13 @@ def _made_with(table: "ScoreTable") -> list[str]:
     """The trainings behind the columns, and the options of the methods that have any."""
     lines = list[str]()
     trained = sorted(
-        (c for c in table.columns.values() if "config" in c.parameters),
+        (column for column in table.columns.values() if column.setup),
         key=lambda column: not column.runs,
     )
-    if trained:
-        settled, config = trained[0].parameters, trained[0].parameters["config"]
-        where = settled if trained[0].runs else {}  # those of folds are told with their error
-        lines.append(f"{_networks(config, where)}, seed {settled['seed']} on")
+    if trained and (setup := trained[0].setup):
+        if not trained[0].runs:  # precision and threads of folds are told with their error
+            setup = replace(setup, precision=None, threads=None)
+        lines.append(f"networks: {setup.describe()}, seed {setup.seed} on")
     options: dict[str, list[str]] = {}
     for column in table.columns.values():
         said = "; ".join(
@@ -187,24 +188,17 @@ def _made_with(table: "ScoreTable") -> list[str]:
     ]
 
 
-def _networks(config: Mapping[str, Any], where: Mapping[str, Any]) -> str:
-    """What was trained by which protocol, and in which precision by how many threads, as far as it is known."""
-    from prune_kit_cli.screen import count_of
-
-    facts = [count_of(config["epochs"], "epoch"), f"batch {config['batch_size']}"]
-    facts += ["compiled"] if config.get("compiled") else []
-    facts += [where["precision"]] if where.get("precision") else []
-    facts += [f"{count_of(where['threads'], 'thread')} each"] if where.get("threads") else []
-    return f"networks: {config['model']}, {', '.join(facts)}"
-
-
 def _retrained(outcomes: "Outcomes") -> list[str]:
-    """The protocol of the latest retraining, which in a search is that in full length; none where it is not told."""
-    told = json.loads(outcomes.rows[-1].config) if outcomes.rows else {}
-    if not {"model", "epochs", "batch_size"} <= told.keys():
+    """The setup of the latest retraining, which in a search is that in full length.
+
+    Nothing where an older file does not say.
+    """
+    latest = outcomes.latest
+    if latest is None or latest.setup is None:
         return []
-    budget = f", the same number of {told['budget']} for every set" if "budget" in told else ""
-    return [f"{_networks(told, told)}, seed {min(row.seed for row in outcomes.rows)} on{budget}"]
+    budget = f", the same number of {latest.budget} for every set" if latest.budget else ""
+    first = min(row.seed for row in outcomes.rows)
+    return [f"networks: {latest.setup.describe()}, seed {first} on{budget}"]
 
 
 def _listed(value: Any) -> str:
@@ -254,7 +248,7 @@ def _labels(path: Path) -> Described:
 
 def _outcomes(path: Path) -> Described:
     from prune_kit.results.outcomes import Outcomes
-    from prune_kit.retraining.search import found_of, goal_of, is_search, rounds_of
+    from prune_kit.retraining.tuning import found_of, goal_of, is_search, rounds_of
     from prune_kit_cli.views.search import full_json, rounds_json, search_table
     from prune_kit_cli.views.tables import outcome_sentence, outcome_table, outcomes_json
 

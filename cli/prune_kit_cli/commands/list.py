@@ -1,14 +1,11 @@
 """The command list: data sources, models, methods, rules, cuts, formats, recipes."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from prune_kit_cli import options as o
-
-if TYPE_CHECKING:
-    pass
 
 
 def list_(

@@ -1,7 +1,7 @@
 """The command reproduce: a recipe, and whether its claims hold."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,7 @@ from prune_kit_cli import options as o
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
     from prune_kit.experiments.recipe import Recipe, Reproduction
+    from prune_kit.protocol.execution import Execution
     from prune_kit_cli.views.tables import Screen
 
 
@@ -20,11 +21,16 @@ def reproduce(
             metavar="NAME|FILE", help="One of `prune-kit list recipes`, or a .toml file."
         ),
     ],
+    data: o.Data = None,
     scale: Annotated[
         str,
-        typer.Option("--scale", metavar="full|smoke", help="smoke: on digits, in about a minute."),
+        o.option(
+            o.TRAINING,
+            "--scale",
+            metavar="NAME",
+            help="full, or smoke: the same steps on digits, in about a minute.",
+        ),
     ] = "full",
-    data: o.Data = None,
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     jobs: o.Jobs = None,
@@ -38,6 +44,7 @@ def reproduce(
     Example: prune-kit reproduce data_diet_cifar10 --scale smoke
     """
     from prune_kit.experiments import recipe
+    from prune_kit.protocol.execution import Execution
     from prune_kit_cli.views.tables import (
         Screen,
         error_lines,
@@ -45,11 +52,10 @@ def reproduce(
         outcomes_json,
         score_table,
     )
-    from prune_kit_cli.workdir import execution
 
     screen = Screen(as_json, quiet)
-    where = execution(device, precision, jobs, threads)
-    done = _reproduce(screen, recipe.load_recipe(name), data, scale, where, workdir)
+    execution = Execution(device=device, precision=precision, jobs=jobs, threads=threads)
+    done = _reproduce(screen, recipe.load_recipe(name), data, scale, execution, workdir)
     verdicts = [
         {**vars(expectation), "value": value, "holds": holds}
         for expectation, value, holds in done.verdicts
@@ -85,7 +91,7 @@ def _reproduce(
     chosen: "Recipe",
     data: str | None,
     scale: str,
-    where: dict[str, Any],
+    execution: "Execution | None",
     workdir: Path,
 ) -> "Reproduction":
     """Run a recipe in a folder of its own, and write there what its stages would have written."""
@@ -104,7 +110,8 @@ def _reproduce(
 
     with screen.progress() as follow:
         done = recipe.reproduce(
-            chosen, data=data, scale=scale, workdir=folder, progress=follow, announce=announce, **where
+            chosen, data=data, scale=scale, workdir=folder, progress=follow, announce=announce,
+            execution=execution,
         )  # fmt: skip
     screen.trained(follow.networks)
     done.table.write(folder / SCORES)

@@ -2,8 +2,6 @@
 
 from typing import Annotated
 
-import typer
-
 from prune_kit_cli import options as o
 
 
@@ -13,25 +11,27 @@ def retrain(
     trust: o.Trust = False,
     align: Annotated[
         bool,
-        typer.Option(
+        o.option(
+            o.DATA,
             "--align",
-            help="Match the rows by content where the data has another order, more or fewer rows. Rows that a "
-            "selection does not know are left out; a removal lets them stay.",
+            help="Match the rows by content where their order or number differs. A row that a "
+            "selection does not know is left out; under a removal it stays.",
         ),
     ] = False,
-    runs: Annotated[int, typer.Option("--runs", metavar="R", help="Seeds per selection.")] = 4,
+    runs: Annotated[
+        int, o.option(o.TRAINING, "--runs", metavar="R", help="Networks for each selection.")
+    ] = 4,
     baseline: o.Baseline = "full,random",
     budget: o.Budget = "steps",
     relabel: Annotated[
         bool,
-        typer.Option(
+        o.option(
+            o.TRAINING,
             "--relabel",
-            help="For each removal train on all rows too, under the labels that it suggests.",
+            help="For each removal train on all rows too, under the labels it suggests.",
         ),
     ] = False,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")
-    ] = None,
+    seed: o.RetrainSeed = None,
     model: o.Model = None,
     recipe: o.Recipe = None,
     train: o.Train = None,
@@ -39,33 +39,34 @@ def retrain(
     precision: o.Precision = "auto",
     jobs: o.Jobs = None,
     threads: o.Threads = None,
+    dry_run: o.DryRun = False,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """Does accuracy hold? Train on the selection, on all data and on random subsets of the same size, and compare.
+    """Does accuracy hold? Train on the selection, on all data and on random rows, and compare.
 
-    Without --selection, every selection and removal in the workdir; a removal is trained without
-    the rows on its list. Accuracies are those of the last epoch on the test set, whose labels
-    nothing changes.
+    Without --selection, every selection and removal in the workdir is retrained. A removal is
+    trained without the rows on its list. Random subsets have the same number of rows. Accuracies
+    are those of the last epoch on the test set, whose labels nothing changes.
 
     Example: prune-kit retrain --runs 4
     """
-    from prune_kit import pipeline
-    from prune_kit.checks import check_seeds
+    from prune_kit.protocol.execution import Execution
     from prune_kit.results.reloading import aligned, load_again
-    from prune_kit.storage import lock
-    from prune_kit_cli.views.tables import (
-        Screen,
-        outcome_sentence,
-        outcome_table,
-        outcomes_json,
-        path_of,
+    from prune_kit.retraining.plan import (
+        RETRAIN_SEED,
+        AskedRetraining,
+        plan_retraining,
+        run_retraining,
     )
+    from prune_kit.storage import lock
+    from prune_kit_cli.parsing import baselines, changes_of, recipe_protocol
+    from prune_kit_cli.screen import Screen
+    from prune_kit_cli.views.plan import dry_notes, plan_json, plan_notes, protocol_note
+    from prune_kit_cli.views.tables import outcome_sentence, outcome_table, outcomes_json, path_of
     from prune_kit_cli.workdir import (
         OUTCOMES,
-        execution,
-        protocol,
         read_selections,
         tell_chance,
         tell_data,
@@ -74,32 +75,42 @@ def retrain(
     )
 
     screen, target = Screen(as_json, quiet), workdir / OUTCOMES
-    check_seeds(runs, seed)
-    where = execution(device, precision, jobs, threads, train)
-    lock.hold(workdir)
+    execution = Execution(device=device, precision=precision, jobs=jobs, threads=threads)
+    changes = changes_of(model, train)
+    asked = AskedRetraining(
+        runs=runs,
+        baseline=baselines(baseline),
+        budget=budget,
+        relabel=relabel,
+        seed=RETRAIN_SEED if seed is None else seed,
+    )
+    if not dry_run:
+        lock.hold(workdir)
     selections = read_selections(workdir, selection)
-    first = next(iter(selections.values()))
+    rows = next(iter(selections.values())).rows
     with screen.progress() as follow:
-        loaded = load_again(first.rows, data, trust=trust, progress=follow)
+        loaded = load_again(rows, data, trust=trust, progress=follow)
         if align:
             loaded, selections = aligned(loaded, selections)
-            first = next(iter(selections.values()))
-        tell_data(screen, loaded, first.rows)
-        config = protocol(loaded, first.scored_with, recipe, model, train)
-        screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
-        outcomes = pipeline.retrain(
+            rows = next(iter(selections.values())).rows
+        tell_data(screen, loaded, rows)
+        plan = plan_retraining(
             loaded,
             selections,
-            runs=runs,
-            baseline=[] if baseline == "none" else [word for word in baseline.split(",") if word],
-            budget=budget,
-            relabel=relabel,
-            config=config,
-            seed=seed,
-            **where,
+            asked,
+            config=recipe_protocol(recipe),
+            changes=changes,
+            execution=execution,
             workdir=workdir,
-            progress=follow,
         )
+        screen.note("protocol", protocol_note(plan.setup.protocol, budget))
+        for label, text in dry_notes(plan) if dry_run else plan_notes(plan):
+            screen.note(label, text)
+        if dry_run:
+            names = list(dict.fromkeys(plan.names))
+            screen.result({"file": target, "selections": names, **plan_json(plan)})
+            return
+        outcomes = run_retraining(plan, follow)
     screen.trained(follow.networks)
     tell_replaced(screen, target, outcomes)
     outcomes.write(target)

@@ -1,185 +1,182 @@
 """The command score: networks are trained, every example is scored."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from prune_kit_cli import options as o
+from prune_kit_cli.method_options import takes_options_of
 
 if TYPE_CHECKING:
+    from prune_kit.data.dataset import Dataset
+    from prune_kit.progress import Listener
     from prune_kit.results.table import ScoreTable
+    from prune_kit.scoring.plan import ScorePlan
+    from prune_kit_cli.screen import Screen
 
 
+@takes_options_of(o.SCORERS, "method", panel=o.SCORES)
 def score(
     data: o.Data = None,
     labels: o.Labels = None,
     image_size: o.ImageSize = None,
+    trust: o.Trust = False,
     method: o.Method = None,
     epoch: o.Epoch = None,
     runs: Annotated[
         int | None,
-        typer.Option("--runs", metavar="R", help="Networks to average over (default: 10)."),
+        o.option(o.SCORES, "--runs", metavar="R", help="Networks to average over (default: 10)."),
     ] = None,
-    model: o.Model = None,
-    recipe: o.Recipe = None,
-    train: o.Train = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", metavar="S", help="The first network's seed (default: 0)."),
+        o.option(
+            o.SCORES, "--seed", metavar="S", help="The seed of the first network (default: 0)."
+        ),
     ] = None,
     observe: o.Observe = None,
     probes: o.Probes = None,
-    bn: o.Bn = None,
-    ratios: o.Ratios = None,
-    folds: o.Folds = None,
-    sampling: o.Sampling = None,
-    space: o.Space = None,
-    clusters: o.Clusters = None,
-    threshold: o.Threshold = None,
+    fresh: Annotated[
+        bool,
+        o.option(
+            o.SCORES, "--fresh", help="Start the score table anew; finished runs are still used."
+        ),
+    ] = False,
+    model: o.Model = None,
+    recipe: o.Recipe = None,
+    train: o.Train = None,
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     jobs: o.Jobs = None,
     threads: o.Threads = None,
-    trust: o.Trust = False,
-    fresh: Annotated[
-        bool,
-        typer.Option("--fresh", help="Start the score table anew; finished runs are still used."),
-    ] = False,
+    dry_run: o.DryRun = False,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+    **options: Any,
 ) -> None:
     """Train a few networks for a few epochs and score every example by them.
 
     One training serves every method. Without --data, the embedded data set `digits` is used.
-    grand@0 is offered since the papers ask for it, but it mostly measures the image's norm and
-    prunes worse than random: use epoch 10 or later.
+    grand@0 is offered since the papers ask for it. It mostly measures the norm of the image and
+    prunes worse than random rows: use epoch 10 or later.
 
     Example: prune-kit score --method el2n,forgetting --epoch 20
     """
-    import numpy as np
-
-    from prune_kit import pipeline
-    from prune_kit.checks import check_seeds
-    from prune_kit.data.spec import check_trusted, load_data
-    from prune_kit.protocol.defaults import score_epoch
-    from prune_kit.protocol.setup import scored_with
-    from prune_kit.results.reloading import load_again
+    from prune_kit.protocol.execution import Execution
     from prune_kit.results.table import ScoreTable
-    from prune_kit.scoring.columns import check_use, ends_with_epochs, method_names
+    from prune_kit.scoring.columns import column_name
+    from prune_kit.scoring.plan import AskedScores, plan_scores, run_scores
     from prune_kit.storage import lock
-    from prune_kit_cli.parsing import numbers
-    from prune_kit_cli.views.tables import (
-        Screen,
-        error_lines,
-        path_of,
-        probes_sentence,
-        score_table,
-    )
-    from prune_kit_cli.workdir import SCORES, execution, protocol, tell_data, there
+    from prune_kit_cli.parsing import changes_of, numbers, recipe_protocol
+    from prune_kit_cli.screen import Screen
+    from prune_kit_cli.views.plan import dry_notes, plan_json, plan_notes
+    from prune_kit_cli.workdir import SCORES, tell_data, there
 
     screen, target = Screen(as_json, quiet), workdir / SCORES
-    check_seeds(1 if runs is None else runs, seed)
-    where = execution(device, precision, jobs, threads, train)
-    names, epochs = method_names(method or "el2n"), numbers(epoch, "--epoch")
-    percents = numbers([ratios] if ratios else None, "--ratios")
-    options = {"bn": bn, "ratios": percents and tuple(percents), "folds": folds, "sampling": sampling, "space": space,
-               "clusters": clusters, "threshold": threshold}  # fmt: skip
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    check_use(
-        names, given, epoch=epoch is not None, runs=runs is not None, probes=probes is not None
-    )
-    lock.hold(workdir)
+    execution = Execution(device=device, precision=precision, jobs=jobs, threads=threads)
+    changes = changes_of(model, train)
+    asked = AskedScores.of(
+        method or "el2n", epoch=numbers(epoch, "--epoch"), runs=runs, seed=seed, observe=observe,
+        probes=probes, **options,
+    )  # fmt: skip
+    if not dry_run:
+        lock.hold(workdir)
     earlier = ScoreTable.read(target) if target.exists() and not (fresh and data) else None
     table = None if fresh else earlier
     with screen.progress() as follow:
-        if earlier and labels is None:
-            loaded = load_again(
-                earlier.rows, data, image_size=image_size, trust=trust, progress=follow
-            )
-        else:
-            spec = data or (earlier.rows.data if earlier else "digits")
-            if data is None:
-                check_trusted(spec, trust)
-            loaded = load_data(spec, labels=labels, image_size=image_size, progress=follow)
-            if spec == "digits" and data is None:
-                screen.warn(
-                    "no --data given: using digits, 1,797 real images that come with scikit-learn"
-                )
+        loaded = _loaded(screen, follow, earlier, data, labels, image_size, trust)
         tell_data(screen, loaded, earlier.rows if earlier else None)
         if loaded.preparation:
             screen.note("", loaded.preparation)
-        config = protocol(loaded, scored_with(table) if table else {}, recipe, model, train)
-        screen.note("protocol", config.describe())
-        stop = max(epochs or [score_epoch(loaded, config)])
-        if stop < config.epochs and ends_with_epochs(names, given):
-            first = "first epoch is" if stop == 1 else f"first {stop} epochs are"
-            screen.note("", f"its {first} trained: nothing asks for a later one")
-        scored = pipeline.score(
+        plan = plan_scores(
             loaded,
-            names,
-            epoch=epochs,
-            runs=runs,
-            config=config,
-            seed=seed,
-            **where,
-            observe=observe,
-            probes=probes,
+            asked,
+            config=recipe_protocol(recipe),
+            changes=changes,
+            execution=execution,
             table=table,
             workdir=workdir,
-            progress=follow,
-            **given,
         )
-    made = [
-        name
-        for name, column in scored.columns.items()
-        if table is None or table.columns.get(name) is not column
-    ]
+        _tell_protocol(screen, plan)
+        for label, text in dry_notes(plan) if dry_run else plan_notes(plan):
+            screen.note(label, text)
+        if dry_run:
+            columns = [column_name(column) for column in plan.columns]
+            screen.result({"file": target, "columns": columns, **plan_json(plan)})
+            return
+        scored = run_scores(plan, follow)
     screen.trained(follow.networks)
+    made = [column_name(column) for column in plan.columns]
+    if made:
+        scored.write(target)
+    _show(screen, scored, made, target, follow.networks, there(workdir))
+
+
+def _loaded(
+    screen: "Screen",
+    progress: "Listener",
+    earlier: "ScoreTable | None",
+    data: str | None,
+    labels: Path | None,
+    image_size: int | None,
+    trust: bool,
+) -> "Dataset":
+    """The data that is scored: as named, else that of an earlier table, else digits."""
+    from prune_kit.data.spec import check_trusted, load_data
+    from prune_kit.results.reloading import load_again
+
+    if earlier and labels is None:
+        return load_again(earlier.rows, data, image_size=image_size, trust=trust, progress=progress)
+    spec = data or (earlier.rows.data if earlier else "digits")
+    if data is None:
+        check_trusted(spec, trust)
+    loaded = load_data(spec, labels=labels, image_size=image_size, progress=progress)
+    if spec == "digits" and data is None:
+        screen.warn("no --data given: using digits, 1,797 real images that come with scikit-learn")
+    return loaded
+
+
+def _tell_protocol(screen: "Screen", plan: "ScorePlan") -> None:
+    screen.note("protocol", plan.setup.protocol.describe())
+    stop = plan.last_epoch
+    if stop is not None and stop < plan.setup.protocol.epochs:
+        first = "first epoch is" if stop == 1 else f"first {stop} epochs are"
+        screen.note("", f"its {first} trained: nothing asks for a later one")
+
+
+def _show(
+    screen: "Screen",
+    scored: "ScoreTable",
+    made: list[str],
+    target: Path,
+    networks: int,
+    there: str,
+) -> None:
+    """The scores, what to know of them, and what may be typed next."""
+    from prune_kit_cli.views.next_steps import after_scores
+    from prune_kit_cli.views.tables import error_lines, path_of, probes_sentence, score_table
+
     if len(scored.probes):
         screen.note(
             "probes", f"{probes_sentence(scored)}; the scores are for `clean`, not for `select`"
         )
-    for name in made:
-        if name == "grand@0" and scored.columns[name].parameters["bn"] == "running":
-            screen.warn(
-                "grand@0 is close to the image's norm (compare input_norm) and prunes worse than "
-                "random"
-            )
-    if made:
-        scored.write(target)
+    if "grand@0" in made and scored.columns["grand@0"].parameters["bn"] == "running":
+        screen.warn(
+            "grand@0 is close to the image's norm (compare input_norm) and prunes worse than random"
+        )
+    shown = made or list(scored.columns)
     screen.result(
         {
             "file": target,
             "made": made,
             "columns": list(scored.columns),
-            "trained": follow.networks,
+            "trained": networks,
             "probes": len(scored.probes),
-            "fingerprint": loaded.fingerprint,
+            "fingerprint": scored.rows.fingerprint,
         },
-        score_table(scored, made or list(scored.columns)),
-        *error_lines(scored, made or list(scored.columns)),
+        score_table(scored, shown),
+        *error_lines(scored, shown),
     )
     path = path_of(target)
     screen.note("wrote", path if made else f"nothing: {path} has every column asked for")
-    own = [name for name, column in scored.columns.items() if not column.companion]
-    whole = [n for n in own if not np.isnan(scored.columns[n].values[scored.rows.training]).any()]
-    if len(scored.probes):
-        screen.note("next", f"prune-kit clean --auto{there(workdir)}")
-    elif whole:
-        best = _latest(scored, [name for name in made if name in whole] or whole)
-        by = f"--by {best} " if len(own) > 1 else ""
-        screen.note("next", f"prune-kit select {by}--keep 0.5 --offset 0.02{there(workdir)}")
-    if not len(scored.probes) and any(
-        "probability" in scored.columns[name].extras for name in whole
-    ):
-        screen.note(
-            "" if whole else "next",
-            f"prune-kit clean --auto{there(workdir)}   (which labels are wrong?)",
-        )
-
-
-def _latest(table: "ScoreTable", names: list[str]) -> str:
-    """Of the columns of the first one's method that of the latest epoch."""
-    alike = [name for name in names if table.columns[name].method == table.columns[names[0]].method]
-    return max(alike, key=lambda name: table.columns[name].parameters.get("epoch", 0))
+    for number, step in enumerate(after_scores(scored, made, there)):
+        screen.note("" if number else "next", step)

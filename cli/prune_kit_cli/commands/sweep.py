@@ -3,43 +3,43 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from prune_kit_cli import options as o
 
-KEEPS, OFFSETS, RULE = "0.2,0.4,0.6,0.8", "0", "window"
+KEEPS, OFFSETS = "0.2,0.4,0.6,0.8", "0"
 
 
 def sweep(
     by: Annotated[
         str | None,
-        typer.Option(
+        o.option(
+            o.SELECTION,
             "--by",
             metavar="LIST",
             help="Columns to rank by (default: all); random rows are trained anyhow.",
         ),
     ] = None,
-    rule: Annotated[
-        str, typer.Option("--rule", metavar="LIST", help="Of `prune-kit list rules`.")
-    ] = RULE,
-    keep: Annotated[str, typer.Option("--keep", metavar="LIST", help="Shares to keep.")] = KEEPS,
+    rule: o.Rules = o.DEFAULT_RULE,
+    keep: Annotated[
+        str, o.option(o.SELECTION, "--keep", metavar="LIST", help="Shares to keep.")
+    ] = KEEPS,
     offset: Annotated[
         str,
-        typer.Option(
-            "--offset", metavar="LIST", help="Shares to skip at the hard end, for --rule window."
+        o.option(
+            o.SELECTION,
+            "--offset",
+            metavar="LIST",
+            help="Shares to skip at the hard end, for rules that have an offset.",
         ),
     ] = OFFSETS,
-    scores: Annotated[
-        Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")
-    ] = None,
+    scores: o.ScoresFile = None,
     data: o.DataAgain = None,
     trust: o.Trust = False,
-    runs: Annotated[int, typer.Option("--runs", metavar="R", help="Seeds per cell.")] = 4,
+    runs: Annotated[
+        int, o.option(o.TRAINING, "--runs", metavar="R", help="Networks for each cell of the grid.")
+    ] = 4,
     baseline: o.Baseline = "full,random",
     budget: o.Budget = "steps",
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")
-    ] = None,
+    seed: o.RetrainSeed = None,
     model: o.Model = None,
     recipe: o.Recipe = None,
     train: o.Train = None,
@@ -49,36 +49,43 @@ def sweep(
     threads: o.Threads = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/sweep.h5)."),
+        o.option(
+            o.OUTPUT, "--out", metavar="FILE", help="Where to write (default: WORKDIR/sweep.h5)."
+        ),
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """How much can go, and from which end? Retrain over a grid of columns, shares to keep and offsets.
+    """How much can go, and from which end? Retrain over a grid of columns, shares and offsets.
 
-    Every cell is a cached training: stop it, go on, or give a wider grid, and nothing is trained
-    twice. Ends in a table and in pictures: accuracy against the share pruned, the epoch of the
-    score, and the offset.
+    Every cell is a cached training. Stop it, go on, or give a wider grid: nothing is trained twice.
+    It ends in a table and in pictures: accuracy against the share pruned, the epoch of the score,
+    and the offset.
 
     Example: prune-kit sweep --by el2n@20 --keep 0.2,0.4,0.6 --offset 0,0.02,0.1 --runs 2
     """
     from prune_kit import pipeline
-    from prune_kit.checks import check_seeds
+    from prune_kit.protocol.execution import Execution
     from prune_kit.reporting.figures.sweep import draw_sweep
     from prune_kit.results.reloading import load_again
-    from prune_kit.retraining.grid import grid
+    from prune_kit.retraining.grid import Sweep, grid
+    from prune_kit.retraining.plan import (
+        RETRAIN_SEED,
+        AskedRetraining,
+        plan_retraining,
+        run_retraining,
+    )
     from prune_kit.storage import lock
-    from prune_kit_cli.parsing import shares, words
+    from prune_kit_cli.parsing import baselines, changes_of, recipe_protocol, shares, words
+    from prune_kit_cli.screen import Screen
+    from prune_kit_cli.views.plan import plan_notes, protocol_note
     from prune_kit_cli.views.sweep import grid_sentence, sweep_json, sweep_table
-    from prune_kit_cli.views.tables import Screen, path_of
+    from prune_kit_cli.views.tables import path_of
     from prune_kit_cli.workdir import (
         SWEEP,
         check_target,
-        execution,
-        protocol,
         read_scores,
-        scored_with,
         tell_chance,
         tell_data,
         tell_replaced,
@@ -86,40 +93,39 @@ def sweep(
 
     screen, target = Screen(as_json, quiet), out or workdir / SWEEP
     check_target(target, "outcomes")
-    check_seeds(runs, seed)
-    where = execution(device, precision, jobs, threads, train)
+    execution = Execution(device=device, precision=precision, jobs=jobs, threads=threads)
+    changes = changes_of(model, train)
+    asked = AskedRetraining(
+        runs=runs,
+        baseline=baselines(baseline),
+        budget=budget,
+        seed=RETRAIN_SEED if seed is None else seed,
+    )
     lock.hold(workdir)
     table = read_scores(workdir, scores)
     own = [name for name, column in table.columns.items() if not column.companion]
     columns = words(by, "--by") if by else own
-    rules, keeps, offsets = (
-        words(rule, "--rule"),
-        shares(keep, "--keep"),
-        shares(offset, "--offset"),
-    )
+    rules = words(rule, "--rule")
+    keeps = shares(keep, "--keep")
+    offsets = shares(offset, "--offset")
     cells, left_out = grid(table, columns, rules, keeps, offsets)
     with screen.progress() as follow:
         loaded = load_again(table.rows, data, trust=trust, progress=follow)
         tell_data(screen, loaded, table.rows)
-        config = protocol(loaded, scored_with(table), recipe, model, train)
-        screen.note("protocol", f"{config.describe()}; the same number of {budget} for every set")
-        screen.note("grid", grid_sentence(cells, left_out, runs))
-        swept = pipeline.sweep(
+        plan = plan_retraining(
             loaded,
-            table,
-            by=columns,
-            rule=rules,
-            keep=keeps,
-            offset=offsets,
-            runs=runs,
-            baseline=[] if baseline == "none" else [word for word in baseline.split(",") if word],
-            budget=budget,
-            config=config,
-            seed=seed,
-            **where,
+            pipeline.select_cells(table, cells),
+            asked,
+            config=recipe_protocol(recipe),
+            changes=changes,
+            execution=execution,
             workdir=workdir,
-            progress=follow,
         )
+        screen.note("protocol", protocol_note(plan.setup.protocol, budget))
+        screen.note("grid", grid_sentence(cells, left_out, runs))
+        for label, text in plan_notes(plan):
+            screen.note(label, text)
+        swept = Sweep.joined(run_retraining(plan, follow), cells)
     screen.trained(follow.networks)
     tell_replaced(screen, target, swept.outcomes)
     swept.outcomes.write(target)

@@ -1,18 +1,18 @@
 """The command weak-learners: what simple models find easy."""
 
-from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from prune_kit_cli import options as o
+
+LEARNERS = "Learners"
 
 
 def weak_learners(
     by: o.By = None,
     learners: Annotated[
         str | None,
-        typer.Option(
+        o.option(
+            LEARNERS,
             "--learners",
             metavar="LIST",
             help="Of adaboost, svm, knn, perceptron, tree, forest, naive_bayes (default: all).",
@@ -20,26 +20,24 @@ def weak_learners(
     ] = None,
     stages: Annotated[
         str | None,
-        typer.Option(
+        o.option(
+            LEARNERS,
             "--stages",
             metavar="LIST",
             help="Numbers of classifiers in AdaBoost (default: 1,2,5,10,20,50).",
         ),
     ] = None,
     rows: Annotated[
-        int, typer.Option("--rows", metavar="N", help="Fit on, and judge on, at most so many.")
+        int,
+        o.option(LEARNERS, "--rows", metavar="N", help="Fit on, and judge on, at most so many."),
     ] = 5000,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="S", help="Draws the rows, and seeds the learners.")
+        int,
+        o.option(LEARNERS, "--seed", metavar="S", help="Draws the rows, and seeds the learners."),
     ] = 0,
+    scores: o.ScoresFile = None,
     data: o.DataAgain = None,
     trust: o.Trust = False,
-    scores: Annotated[
-        Path | None,
-        typer.Option(
-            "--scores", metavar="FILE", help="The score table (default: the one in the workdir)."
-        ),
-    ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,

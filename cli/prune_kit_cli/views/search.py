@@ -7,26 +7,31 @@ from rich.table import Table
 from rich.text import Text
 
 from prune_kit.results.outcomes import FULL, Difference, Outcomes, random_name
-from prune_kit.retraining.search import FOUND, Goal, Plan, Tuning, mean_accuracy
+from prune_kit.retraining.search import mean_accuracy
+from prune_kit.retraining.tuning import FOUND, Tuning, TuningPlan
+from prune_kit.selectors import has_offset
 from prune_kit_cli.screen import count_of
 from prune_kit_cli.views.tables import difference, outcomes_json
 
 SHOWN = 12
 
 
-def plan_notes(
-    plan: Plan, goal: Goal, cells: int, epochs: int, runs: int, validation: float
-) -> list[tuple[str, str]]:
+def tuning_notes(plan: TuningPlan) -> list[tuple[str, str]]:
     """The plan of a search and its cost, before it starts."""
+    cost = plan.cost
+    goal = plan.among.goal
+    cells = len(plan.among.cells)
+    epochs = plan.protocol.epochs
+    runs = plan.asked.runs
     counts = [
         f"{s.cells} evenly spread" if s.cells < cells and not n else f"{s.cells}"
-        for n, s in enumerate(plan.short)
+        for n, s in enumerate(cost.short)
     ]
     short = [
         f"{count} for {count_of(s.epochs, 'epoch')} ({count_of(s.seeds, 'seed')})"
-        for count, s in zip(counts, plan.short, strict=True)
+        for count, s in zip(counts, cost.short, strict=True)
     ]
-    confirm = f"up to {plan.confirmed} for {count_of(epochs, 'epoch')} ({count_of(runs, 'seed')})"
+    confirm = f"up to {cost.confirmed} for {count_of(epochs, 'epoch')} ({count_of(runs, 'seed')})"
     further = (
         "" if goal.within is None else " of one share to keep, then of larger ones until one holds"
     )
@@ -34,16 +39,16 @@ def plan_notes(
         ("goal", f"{goal.describe()}, among {count_of(cells, 'candidate')}"),
         (
             "judged on",
-            f"{validation:.0%} of the training rows, held out, by the labels they have; the test "
+            f"{plan.validation:.0%} of the training rows, held out, by the labels they have; the test "
             "set waits",
         ),
         ("search", f"{', '.join([*short, confirm])}{further}; then the test"),
         (
             "cost",
-            f"up to {plan.networks} trainings, the work of {plan.wholes:.0f} whole ones (the "
-            f"whole grid by `sweep`: {plan.grid}); up to {2 * runs} more for each time that a "
+            f"up to {cost.networks} trainings, the work of {cost.wholes:.0f} whole ones (the "
+            f"whole grid by `sweep`: {cost.grid}); up to {2 * runs} more for each time that a "
             "neighbour proves better"
-            f"{'' if goal.within is None else f', {plan.confirmed * runs} for each further share'}",
+            f"{'' if goal.within is None else f', {cost.confirmed * runs} for each further share'}",
         ),
     ]
 
@@ -80,7 +85,7 @@ def search_table(rounds: Sequence[Outcomes], found: str, met: bool = True) -> Ta
                 cell["rule"],
                 Text(cell["by"]),
                 f"{cell['keep']:g}",
-                f"{cell['offset']:g}" if cell["rule"] == "window" else "",
+                f"{cell['offset']:g}" if has_offset(cell["rule"]) else "",
                 str(len(outcomes.accuracies(name))),
                 f"{100 * mean_accuracy(outcomes, name):.2f} %",
                 apart,

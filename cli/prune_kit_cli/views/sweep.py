@@ -5,7 +5,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from prune_kit.results.outcomes import Summary, is_baseline
+from prune_kit.results.outcomes import OutcomeSummary, is_baseline
 from prune_kit.retraining.grid import Cell, Sweep
 from prune_kit_cli.screen import count_of
 from prune_kit_cli.views.tables import difference, outcomes_json
@@ -46,10 +46,10 @@ def sweep_table(sweep: Sweep) -> Table:
 
 
 def _what(cell: Cell) -> tuple[str, str, str, str]:
-    return cell.rule, cell.by, f"{cell.keep:g}", f"{cell.offset:g}" if cell.rule == "window" else ""
+    return cell.rule, cell.by, f"{cell.keep:g}", f"{cell.offset:g}" if cell.has_offset else ""
 
 
-def _figures(line: Summary) -> tuple[str, str, str, str]:
+def _figures(line: OutcomeSummary) -> tuple[str, str, str, str]:
     return (
         f"{100 * line.mean:.2f} %",
         f"{100 * line.low:.2f} to {100 * line.high:.2f}",

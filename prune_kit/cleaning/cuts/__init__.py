@@ -8,6 +8,7 @@ while scoring; "" for the score alone.
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
@@ -187,3 +188,25 @@ def scaled(hardness: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
         else np.zeros(len(hardness))
     )
     return values
+
+
+@runtime_checkable
+class CutModule(Protocol):
+    """What a module of this folder must have.
+
+    Attributes
+    ----------
+    NEEDS
+        What it requires: "probability", "probes" or "".
+    """
+
+    NEEDS: str
+
+    def find(self, evidence: Evidence) -> NoiseEstimate:
+        """Estimate which labels are wrong, and how many, from the evidence alone.
+
+        Raises
+        ------
+        TableError
+            The evidence lacks what the module requires.
+        """
