@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from this_machine import machine
 
 import prune_kit
-from prune_kit.cleaning.judgement import judge
+from prune_kit.cleaning.assessment import assess_labels
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.data.noise import plant
 from prune_kit.data.spec import load_data
@@ -129,7 +129,7 @@ def compared(
             data, "cumulative_pl", epoch=config.epochs, runs=1, config=config, device=device,
             seed=seed, probes=probes, workdir=folder,
         )  # fmt: skip
-        judged = judge(table)
+        judged = assess_labels(table)
         ours = time.perf_counter() - started[0], time.process_time() - started[1]
         started = time.perf_counter(), time.process_time()
         probability = cross_validated(data, config, execution, Path(folder) / "folds")
@@ -138,8 +138,8 @@ def compared(
             flagged = find_label_issues(data.labels, probability)
             count = num_label_issues(data.labels, probability)
         theirs = time.perf_counter() - started[0], time.process_time() - started[1]
-    known = judge(table, remove=float(wrong.mean()))
-    argmax = judge(table, cut="argmax")
+    known = assess_labels(table, remove=float(wrong.mean()))
+    argmax = assess_labels(table, cut="argmax")
     held_out = probability[np.arange(len(data)), data.labels]
 
     def auroc(suspicion: np.ndarray) -> float:
@@ -155,9 +155,9 @@ def compared(
         "known": f1(known.flagged),
         "cleanlab": f1(flagged),
         "argmax": f1(argmax.flagged),
-        "rate": judged.cut.noise_rate,
-        "low": judged.cut.low,
-        "high": judged.cut.high,
+        "rate": judged.estimate.noise_rate,
+        "low": judged.estimate.low,
+        "high": judged.estimate.high,
         "cleanlab_rate": count / len(data),
         "auroc": auroc(judged.suspicion),
         "auroc_pl": auroc(known.suspicion),

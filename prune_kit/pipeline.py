@@ -16,7 +16,7 @@ import numpy as np
 
 from prune_kit import exporters
 from prune_kit.checks import check_seeds
-from prune_kit.cleaning.judgement import judge
+from prune_kit.cleaning.assessment import assess_labels
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.labels import write_labels
 from prune_kit.errors import OptionError
@@ -142,7 +142,7 @@ def clean(
     `probability` (N, C) by probabilities of your own. True labels are never looked at. Raises
     OptionError, TableError, DataError.
     """
-    return judge(
+    return assess_labels(
         table, by=by, remove=remove, cut=cut, per_class=per_class, holdout=holdout,
         probability=probability, seed=seed,
     ).removal()  # fmt: skip
@@ -328,11 +328,11 @@ def compare(
     OptionError; IdentityError for other examples, unless `align` can match them.
     """
     from prune_kit.comparison.compare import compared
-    from prune_kit.comparison.sources import join
+    from prune_kit.comparison.sources import align_sources
 
     check_seeds(seed=seed)
-    joined = join(a, b, harder=harder, align=align)
-    return compared(joined, top=top, bootstrap=bootstrap, seed=seed, enough=enough)
+    aligned = align_sources(a, b, harder=harder, by_content=align)
+    return compared(aligned, top=top, bootstrap=bootstrap, seed=seed, enough=enough)
 
 
 def report(

@@ -28,9 +28,9 @@ def agreement_sections(table: ScoreTable, names: list[str]) -> list[Section]:
     few = replace(table, columns={column.name: column for column in columns})
     pairs = len(names) * (len(names) - 1) // 2
     try:
-        joined = sources.join(few, None, harder="lower", align=False)
+        aligned = sources.align_sources(few, None, harder="lower", by_content=False)
         bootstrap = RESAMPLES if pairs <= FEW_PAIRS else 0
-        comparison = compared(joined, top=TOP, bootstrap=bootstrap, seed=0, enough=ENOUGH)
+        comparison = compared(aligned, top=TOP, bootstrap=bootstrap, seed=0, enough=ENOUGH)
     except PruneKitError as error:
         if len(names) < 2:
             return []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from prune_kit_cli import options as o
 
 if TYPE_CHECKING:
-    from prune_kit.cleaning.judgement import Judgement
+    from prune_kit.cleaning.assessment import LabelAssessment
     from prune_kit.results.removal import Removal
     from prune_kit.results.table import ScoreTable
     from prune_kit_cli.screen import Screen
@@ -125,7 +125,7 @@ def clean(
 
     Example: prune-kit clean --auto
     """
-    from prune_kit.cleaning.judgement import judge
+    from prune_kit.cleaning.assessment import assess_labels
     from prune_kit.errors import OptionError
     from prune_kit_cli.views.removal import removal_json, removal_shown
     from prune_kit_cli.views.tables import Screen, path_of
@@ -155,7 +155,7 @@ def clean(
             f"the labels of {table.rows.data} are taken for the true ones, those given with "
             "--labels for the others"
         )
-    judgement = judge(
+    assessment = assess_labels(
         table,
         by=by,
         remove=remove,
@@ -165,11 +165,11 @@ def clean(
         probability=probability,
         seed=seed,
     )
-    removal = judgement.removal()
+    removal = assessment.removal()
     removal.write(target)
     values, shown = removal_json(removal), removal_shown(removal)
     if evaluate:
-        found, tables = _evaluated(judgement, picture)
+        found, tables = _evaluated(assessment, picture)
         values["evaluation"] = found
         shown += ["", *tables]
     screen.result({"file": target, **values}, *shown)
@@ -211,22 +211,24 @@ def _judged(
     return ScoreTable.read(scores or workdir / SCORES, extras=False), probability
 
 
-def _evaluated(judgement: "Judgement", picture: Path | None) -> tuple[dict[str, Any], list[Any]]:
+def _evaluated(
+    assessment: "LabelAssessment", picture: Path | None
+) -> tuple[dict[str, Any], list[Any]]:
     """How good the list is, as JSON values and as tables; and the picture."""
     from prune_kit.cleaning.evaluation import evaluate, evaluation_json
     from prune_kit.errors import OptionError
     from prune_kit_cli.views.evaluation import evaluation_shown
 
-    rows, index, cut = judgement.rows, judgement.index, judgement.cut
+    rows, index, estimate = assessment.rows, assessment.index, assessment.estimate
     assert rows.true_label is not None
     found = evaluate(
-        suspicion=judgement.suspicion,
-        flagged=judgement.flagged,
+        suspicion=assessment.suspicion,
+        flagged=assessment.flagged,
         label=rows.label[index],
         true_label=rows.true_label[index],
-        suggested=judgement.suggested,
+        suggested=assessment.suggested,
         classes=len(rows.class_names),
-        noise_rate=(cut.noise_rate, cut.low, cut.high),
+        noise_rate=(estimate.noise_rate, estimate.low, estimate.high),
     )
     if picture is not None:
         from prune_kit.reporting.figures.evaluation import draw_evaluation

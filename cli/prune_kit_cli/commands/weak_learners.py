@@ -51,11 +51,11 @@ def weak_learners(
 
     Example: prune-kit weak-learners --learners adaboost,knn
     """
-    from prune_kit.comparison.weak_learners import STAGES, probe
+    from prune_kit.comparison.weak_learners import STAGES, weak_learner_report
     from prune_kit.results.reloading import load_again
     from prune_kit.results.table import ScoreTable
     from prune_kit_cli.parsing import numbers
-    from prune_kit_cli.views.dynamics import probes_json, probes_shown
+    from prune_kit_cli.views.dynamics import learners_json, learners_shown
     from prune_kit_cli.views.tables import Screen
     from prune_kit_cli.workdir import SCORES
 
@@ -63,7 +63,7 @@ def weak_learners(
     table = ScoreTable.read(scores or workdir / SCORES)
     with screen.progress() as follow:
         loaded = load_again(table.rows, data, trust=trust, progress=follow)
-    found = probe(
+    report = weak_learner_report(
         loaded,
         table,
         by=by,
@@ -73,11 +73,11 @@ def weak_learners(
         seed=seed,
     )
     screen.note(
-        "fitted", f"on {found.fitted:,} training rows; judged on {found.judged:,} {found.where}"
+        "fitted", f"on {report.fitted:,} training rows; judged on {report.judged:,} {report.where}"
     )
-    if found.tied > 1 / 3:
+    if report.tied > 1 / 3:
         screen.warn(
-            f"{found.tied:.0%} of them have the same {found.by}, so chance decides which of those "
-            "fall into which third"
+            f"{report.tied:.0%} of them have the same {report.by}, so chance decides which of these "
+            "are in which third"
         )
-    screen.result(probes_json(found), *probes_shown(found))
+    screen.result(learners_json(report), *learners_shown(report))

@@ -57,8 +57,8 @@ def test_joint_flags_what_cleanlab_flags() -> None:
 
 
 def test_mixture_finds_the_two_components_that_expectation_maximisation_finds() -> None:
-    chance = np.random.default_rng(5)
-    hardness = np.concatenate([chance.normal(0, 0.5, 1500), chance.normal(3, 1.0, 500)])
+    rng = np.random.default_rng(5)
+    hardness = np.concatenate([rng.normal(0, 0.5, 1500), rng.normal(3, 1.0, 500)])
     weight, mean, deviation = (
         np.array([0.5, 0.5]),
         np.array([hardness.min(), hardness.max()]),
@@ -83,13 +83,13 @@ def test_mixture_refuses_scores_that_are_all_the_same() -> None:
 
 
 def test_candidates_are_the_given_class_and_the_likeliest_other() -> None:
-    chance = np.random.default_rng(6)
-    probability, label = chance.dirichlet(np.ones(CLASSES), 300), chance.integers(0, CLASSES, 300)
-    own, rival, which = candidates(probability, label)
+    rng = np.random.default_rng(6)
+    probability, label = rng.dirichlet(np.ones(CLASSES), 300), rng.integers(0, CLASSES, 300)
+    confidence, runner_up, which = candidates(probability, label)
     for row in range(300):
         others = [c for c in range(CLASSES) if c != label[row]]
         best = max(others, key=lambda c: probability[row, c])
-        assert (own[row], rival[row], which[row]) == (
+        assert (confidence[row], runner_up[row], which[row]) == (
             probability[row, label[row]],
             probability[row, best],
             best,
