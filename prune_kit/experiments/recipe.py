@@ -22,7 +22,7 @@ from prune_kit.protocol.execution import Execution
 from prune_kit.results.outcomes import FULL, Outcomes
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
-from prune_kit.retraining.plan import RETRAIN_SEED
+from prune_kit.retraining.plan import DEFAULT_WORKDIR, RETRAIN_SEED
 from prune_kit.scoring.columns import method_names, options_for
 from prune_kit.scoring.plan import DEFAULT_RUNS
 from prune_kit.selectors import DEFAULT_RULE
@@ -124,7 +124,7 @@ def reproduce(
     data: str | None = None,
     scale: str = "full",
     execution: Execution | None = None,
-    workdir: str | Path = pipeline.DEFAULT_WORKDIR,
+    workdir: str | Path = DEFAULT_WORKDIR,
     progress: Listener = silent,
     announce: Callable[["Dataset", Recipe], None] = lambda _data, _recipe: None,
 ) -> Reproduction:
