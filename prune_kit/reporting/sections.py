@@ -71,12 +71,7 @@ def sections_of(
             f"--per-class {per_class} is out of range; 0 to {limits.MOST_PER_CLASS} images"
         )
     _check_same(data, {"score table": table, "selection": selection, "removal": removal})
-    for name, result in (("outcomes", outcomes), ("sweep", sweep), ("search", search)):
-        if result is not None and result.fingerprint != data.fingerprint:
-            raise IdentityError(
-                f"the data {data.rows.data} is not the data of the {name}, which were made with "
-                f"{result.data}"
-            )
+    _check_outcomes(data, {"outcomes": outcomes, "sweep": sweep, "search": search})
     sections = [data_section(data, per_class)]
     if table is not None:
         shown = limits.columns(table)
@@ -180,3 +175,12 @@ def _check_same(
     for name, result in results.items():
         if result is not None:
             check_same(data.rows, result.rows, f"the data {data.rows.data}", f"the {name}")
+
+
+def _check_outcomes(data: Dataset, results: Mapping[str, Outcomes | None]) -> None:
+    for name, result in results.items():
+        if result is not None and result.fingerprint != data.fingerprint:
+            raise IdentityError(
+                f"the data {data.rows.data} is not the data of the {name}, which were made with "
+                f"{result.data}"
+            )
