@@ -1,9 +1,9 @@
-"""What a table of many rows costs: seconds and memory of select and info, and of --help.
+"""Seconds and memory of select, info and --help on a table of many rows.
 
     python benchmarks/big_table.py                  14,000,000 rows
     python benchmarks/big_table.py --rows 1000000 --keep-files FOLDER
 
-The commands run as their users run them, each in a process of its own, start-up included.
+Each command runs in a process of its own, as its users run it, and start-up is included.
 """
 
 import argparse
@@ -27,13 +27,13 @@ CLASSES = 1000
 
 
 def table_of(count: int) -> ScoreTable:
-    """One column over `count` rows, as EL2N gives it, with the ids of an image folder."""
-    chance = np.random.default_rng(0)
-    label = chance.integers(0, CLASSES, count)
+    """A table of one EL2N column over `count` rows, with the ids of an image folder."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, CLASSES, count)
     ids = np.char.add(np.char.add(label.astype("S4"), b"/image-"), np.arange(count).astype("S9"))
     rows = identity.Rows(
         id=ids,
-        digest=chance.integers(0, 2**63, count, dtype=np.uint64),
+        digest=rng.integers(0, 2**63, count, dtype=np.uint64),
         label=label,
         role=np.zeros(count, dtype=np.uint8),
         class_names=tuple(f"class {number}" for number in range(CLASSES)),
@@ -41,7 +41,7 @@ def table_of(count: int) -> ScoreTable:
         test_fingerprint="0" * 32,
     )
     column = ScoreColumn(
-        "el2n@20", chance.random(count, dtype=np.float32), "el2n", "higher", {"epoch": 20}, (0,)
+        "el2n@20", rng.random(count, dtype=np.float32), "el2n", "higher", {"epoch": 20}, (0,)
     )
     return ScoreTable(rows, {column.name: column})
 
@@ -52,7 +52,7 @@ def write(count: int, path: Path) -> None:
 
 
 def measured(words: list[str], folder: Path) -> tuple[float, float]:
-    """Seconds and the most memory in MiB of a command. Raises CalledProcessError when it fails."""
+    """Seconds and peak memory in MiB of a command. Raises CalledProcessError if it fails."""
     started = time.perf_counter()
     process = subprocess.Popen(
         ["prune-kit", *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -82,7 +82,8 @@ def main() -> None:
             "--help": ["--help"],
             "info": ["info", str(path)],
             "select --keep 0.5 --offset 0.02": [
-                "select", "--scores", str(path), "--keep", "0.5", "--offset", "0.02", "--out", str(folder / "half.h5"),
+                "select", "--scores", str(path), "--keep", "0.5", "--offset", "0.02",
+                "--out", str(folder / "half.h5"),
             ],
             "select --rule top --per-class": [
                 "select", "--scores", str(path), "--rule", "top", "--keep", "0.5", "--per-class",
@@ -90,20 +91,20 @@ def main() -> None:
             ],
             "info of the selection": ["info", str(folder / "half.h5")],
         }  # fmt: skip
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+        measurements: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
         for _ in range(given.repeats):
             for name, words in commands.items():
-                found[name].append(measured(words, folder))
-        import torch  # only now: a command is born with the memory that this process has
+                measurements[name].append(measured(words, folder))
+        import torch  # only here, because a command starts with the memory that this process has
         from this_machine import machine
 
-        print(f"{machine(torch.device('cpu'))}")
+        print(machine(torch.device("cpu")))
         print(
             f"{given.rows:,} rows, {path.stat().st_size / 2**20:,.0f} MiB; medians of "
             f"{given.repeats}"
         )
         print(f"{'':34}{'seconds':>9}{'peak MiB':>10}")
-        for name, runs in found.items():
+        for name, runs in measurements.items():
             seconds, memory = (statistics.median(values) for values in zip(*runs, strict=True))
             print(f"{name:34}{seconds:>9.2f}{memory:>10,.0f}")
 

@@ -1,12 +1,12 @@
-"""Wrong labels found: ours from one training with planted probes, against cleanlab on cross-validated probabilities.
+"""Detection of wrong labels: one training with planted probes against cleanlab.
 
-    python benchmarks/cleaning.py --mnist mnist:DIR --cifar folder:DIR        both, seven kinds of noise each
-    python benchmarks/cleaning.py --mnist mnist:DIR --noise pair40,clean      some of them
+    python benchmarks/cleaning.py --mnist mnist:DIR --cifar folder:DIR      both, seven noises each
+    python benchmarks/cleaning.py --mnist mnist:DIR --noise pair40,clean    some of them
 
-Per data set and noise, in one go: ours scores once with `--probes` and cuts (`clean --auto`);
-cleanlab gets the probabilities of the same network from 4-fold cross-validation, as its
-documentation asks, and cuts by its default. Both train by the same engine. F1 is over all training
-rows. The known-rate line is our ranking, cut at the true share.
+For each data set and noise, ours scores once with `--probes` and cuts (`clean --auto`). cleanlab
+gets the probabilities of the same network from 4-fold cross-validation, as its documentation asks,
+and cuts by its default. Both train by the same engine. F1 is over all training rows. The known-rate
+column is our ranking, cut at the true share.
 """
 
 import argparse
@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from this_machine import machine
 
 import prune_kit
-from prune_kit.cleaning.judgement import judge
+from prune_kit.cleaning.assessment import assess_labels
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.data.noise import plant
 from prune_kit.data.spec import load_data
@@ -35,12 +35,15 @@ from prune_kit.protocol.execution import Execution, ResolvedExecution
 from prune_kit.protocol.processor import cpu_precision
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs
 from prune_kit.runs.recorder import complete
-from prune_kit.training import images, loop
+from prune_kit.training import loop
+from prune_kit.training.images import normalisation, on_device
 
-EPOCHS, FOLDS, PROBES = 10, 4, 0.05
+EPOCHS = 10
+FOLDS = 4
+PROBES = 0.05
 PART = 20_000  # rows of CIFAR-10
-MATRIX_RATES = (0.05, 0.35)  # of the first and the last class; 20 % in the mean
-TAKEN_FOR = (0.6, 0.3, 0.1)  # how a class's wrong labels are shared among three others
+MATRIX_RATES = (0.05, 0.35)  # of the first and the last class; 20 % on average
+TAKEN_FOR = (0.6, 0.3, 0.1)  # the shares of a class's wrong labels that go to three others
 NOISES: dict[str, tuple[str, float | None] | None] = {
     "clean": None,
     "uniform10": ("uniform", 0.10),
@@ -51,13 +54,12 @@ NOISES: dict[str, tuple[str, float | None] | None] = {
     "matrix20": ("matrix", None),
     "flip25": ("flip", 0.25),
 }
-TABLE = ",".join(
-    name for name in NOISES if name != "flip25"
-)  # flip25 is for the share that is found at a known rate
+# flip25 is for the recall at a known rate.
+TABLE = ",".join(name for name in NOISES if name != "flip25")
 
 
 def part_of(data: Dataset, count: int) -> Dataset:
-    """The first `count` of a seeded permutation of the rows, in the order of the source, with the whole test set."""
+    """A seeded draw of `count` rows in the order of the source, with the whole test set."""
     rows = np.sort(np.random.default_rng(0).permutation(len(data))[:count])
     return from_arrays(
         np.ascontiguousarray(data.images[rows]),
@@ -70,49 +72,44 @@ def part_of(data: Dataset, count: int) -> Dataset:
 
 
 def matrix(classes: int) -> np.ndarray:
-    """A transition matrix whose rates grow from class to class, each class taken for three others."""
-    chances, draw = np.zeros((classes, classes)), np.random.default_rng(5)
+    """A transition matrix whose rates grow from class to class. Each class is taken for three."""
+    probabilities = np.zeros((classes, classes))
+    rng = np.random.default_rng(5)
     for given, rate in enumerate(np.linspace(*MATRIX_RATES, classes)):
-        chances[given, given] = 1 - rate
-        others = draw.permutation([c for c in range(classes) if c != given])[: len(TAKEN_FOR)]
-        chances[given, others] = rate * np.array(TAKEN_FOR)
-    return chances
+        probabilities[given, given] = 1 - rate
+        others = rng.permutation([c for c in range(classes) if c != given])[: len(TAKEN_FOR)]
+        probabilities[given, others] = rate * np.array(TAKEN_FOR)
+    return probabilities
 
 
 def noisy(data: Dataset, noise: str, seed: int) -> Dataset:
-    """The data under planted noise; clean is clean, with true labels known."""
+    """The data under planted noise. For "clean" the labels are the true ones."""
     kind = NOISES[noise]
     if kind is None:
         return data.relabelled(data.labels, "clean")
-    chances = matrix(data.classes) if kind[0] == "matrix" else None
-    return data.relabelled(
-        plant(data, kind[0], rate=kind[1], matrix=chances, seed=seed).rows.label, noise
-    )
+    transitions = matrix(data.classes) if kind[0] == "matrix" else None
+    planted = plant(data, kind[0], rate=kind[1], matrix=transitions, seed=seed)
+    return data.relabelled(planted.rows.label, noise)
 
 
 def cross_validated(
     data: Dataset, config: TrainConfig, execution: ResolvedExecution, folder: Path
 ) -> np.ndarray:
-    """The probabilities (N, C) that the network gives each row when it is trained on the other folds."""
+    """The probabilities (N, C) of each row, by a network that was trained on the other folds."""
     device = torch.device(execution.device)
-    pictures = images.on_device(data.images, *images.normalisation(data), device)
-    found = np.empty((len(data), data.classes))
+    images = on_device(data.images, *normalisation(data), device)
+    probability = np.empty((len(data), data.classes))
     for rows in np.array_split(np.random.default_rng(1).permutation(len(data)), FOLDS):
         rows = np.sort(rows)
         members = np.setdiff1d(np.arange(len(data)), rows)
         inputs = RunInputs(data, config, 0, execution, members, len(members))
-        complete(
-            inputs,
-            Request(config.epochs, weights=frozenset({config.epochs})),
-            folder,
-            lambda *_: None,
-        )
+        request = Request(config.epochs, weights=frozenset({config.epochs}))
+        complete(inputs, request, folder, lambda *_: None)
         network = RecordedRun(inputs, folder / inputs.key).model(config.epochs).to(device)
-        logits = loop.evaluate(
-            network, pictures, execution.precision, torch.from_numpy(rows).to(device)
-        )
-        found[rows] = logits.softmax(1).double().cpu().numpy()
-    return found
+        device_rows = torch.from_numpy(rows).to(device)
+        logits = loop.evaluate(network, images, execution.precision, device_rows)
+        probability[rows] = logits.softmax(1).double().cpu().numpy()
+    return probability
 
 
 def compared(
@@ -129,10 +126,10 @@ def compared(
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter(), time.process_time()
         table = prune_kit.score(
-            data, "cumulative_pl", epoch=config.epochs, runs=1, config=config, device=device, seed=seed, probes=probes,
-            workdir=folder,
+            data, "cumulative_pl", epoch=config.epochs, runs=1, config=config, device=device,
+            seed=seed, probes=probes, workdir=folder,
         )  # fmt: skip
-        found = judge(table)
+        judged = assess_labels(table)
         ours = time.perf_counter() - started[0], time.process_time() - started[1]
         started = time.perf_counter(), time.process_time()
         probability = cross_validated(data, config, execution, Path(folder) / "folds")
@@ -141,7 +138,8 @@ def compared(
             flagged = find_label_issues(data.labels, probability)
             count = num_label_issues(data.labels, probability)
         theirs = time.perf_counter() - started[0], time.process_time() - started[1]
-    known, argmax = judge(table, remove=float(wrong.mean())), judge(table, cut="argmax")
+    known = assess_labels(table, remove=float(wrong.mean()))
+    argmax = assess_labels(table, cut="argmax")
     held_out = probability[np.arange(len(data)), data.labels]
 
     def auroc(suspicion: np.ndarray) -> float:
@@ -150,23 +148,22 @@ def compared(
     def f1(mask: np.ndarray) -> float:
         return float(f1_score(wrong, mask)) if wrong.any() else float("nan")
 
+    correct = judged.suggested == data.true_labels
     return {
         "wrong": float(wrong.mean()),
-        "auto": f1(found.flagged),
+        "auto": f1(judged.flagged),
         "known": f1(known.flagged),
         "cleanlab": f1(flagged),
         "argmax": f1(argmax.flagged),
-        "rate": found.cut.noise_rate,
-        "low": found.cut.low,
-        "high": found.cut.high,
+        "rate": judged.estimate.noise_rate,
+        "low": judged.estimate.low,
+        "high": judged.estimate.high,
         "cleanlab_rate": count / len(data),
-        "auroc": auroc(found.suspicion),
+        "auroc": auroc(judged.suspicion),
         "auroc_pl": auroc(known.suspicion),
         "auroc_cleanlab": auroc(-held_out),
-        "listed": float(found.flagged.mean()),
-        "suggestions": float((found.suggested == data.true_labels)[found.flagged & wrong].mean())
-        if wrong.any()
-        else 0.0,
+        "listed": float(judged.flagged.mean()),
+        "suggestions": float(correct[judged.flagged & wrong].mean()) if wrong.any() else 0.0,
         "recall_known": float((known.flagged & wrong).sum() / wrong.sum())
         if wrong.any()
         else float("nan"),
@@ -178,9 +175,10 @@ def compared(
 
 
 def shown(name: str, row: dict[str, Any]) -> str:
-    """A row of the table: shares and rates in percent, F1 and AUROC as they are."""
+    """A row of the table as text. Shares and rates are in percent."""
     f1 = "".join(f"{row[key]:>9.4f}" for key in ("auto", "known", "cleanlab", "argmax"))
-    rates = f"{row['rate']:>7.1%} ({row['low']:>5.1%} to {row['high']:>5.1%}){row['cleanlab_rate']:>9.1%}"
+    rates = f"{row['rate']:>7.1%} ({row['low']:>5.1%} to {row['high']:>5.1%})"
+    rates += f"{row['cleanlab_rate']:>9.1%}"
     auroc = "".join(f"{row[key]:>8.4f}" for key in ("auroc", "auroc_pl", "auroc_cleanlab"))
     seconds = "".join(
         f"{row[key]:>6.0f}"
@@ -214,7 +212,8 @@ def main() -> None:
     for spec, model in ((asked.mnist, "mlp"), (asked.cifar, "convnet")):
         if spec is None:
             continue
-        data, augmented = load_data(spec), model == "convnet"
+        augmented = model == "convnet"
+        data = load_data(spec)
         data = part_of(data, PART) if augmented else data
         config = TrainConfig(
             model=model,
@@ -224,8 +223,10 @@ def main() -> None:
             flip=augmented,
         )
         print(f"\n{data.name}, {config.describe()}")
-        print("noise       wrong  F1 auto    known cleanlab   argmax  estimated (90 %)      cleanlab   AUROC: ours, pl,"
-              " cleanlab   seconds: ours, cleanlab; of processor")  # fmt: skip
+        print(
+            "noise       wrong  F1 auto    known cleanlab   argmax  estimated (90 %)      cleanlab"
+            "   AUROC: ours, pl, cleanlab   seconds: ours, cleanlab; of processor"
+        )
         for noise in asked.noise.split(","):
             row = compared(
                 noisy(data, noise, asked.seed + 1), config, asked.device, asked.probes, asked.seed

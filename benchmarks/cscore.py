@@ -1,12 +1,13 @@
-"""What C-scores cost: network-epochs per second, ours against a plain loop, and whether bf16 changes the scores.
+"""Speed of C-scores in network-epochs per second, against a plain loop, and the effect of bf16.
 
-    python benchmarks/cscore.py --data mnist:DIR                 speed, as `prune-kit score --method cscore` trains
-    python benchmarks/cscore.py --data mnist:DIR --ways          one process: one network at a time, or several batched
-    python benchmarks/cscore.py --data mnist:DIR --agreement     rank correlations within and between precisions
+    python benchmarks/cscore.py --data mnist:DIR                 as `score --method cscore` trains
+    python benchmarks/cscore.py --data mnist:DIR --ways          single and batched networks
+    python benchmarks/cscore.py --data mnist:DIR --agreement     correlations between precisions
 
-The plain loop trains the same networks one after the other: float32 tensors in memory, an
-nn.Module, autograd, the default SGD, all cores for one network. Both train on half of the rows and
-then classify the rest. On a GPU, `--device cuda --paper` times 9 ratios x 200 folds x 10 epochs.
+The plain loop trains the same networks one after the other, with float32 tensors in memory, an
+nn.Module, autograd, the default SGD, and all cores for one network. Both train on half of the rows
+and then classify the rest. `--ways` runs in one process. On a GPU, `--device cuda --paper` times
+9 ratios x 200 folds x 10 epochs.
 """
 
 import argparse
@@ -34,43 +35,46 @@ from prune_kit.protocol.execution import Execution, ResolvedExecution
 from prune_kit.runs import folds
 from prune_kit.runs.holdout import Holdout
 from prune_kit.runs.subsets import held_out_sets
-from prune_kit.training import allocator, ensemble, images, loop, optimizers, schedule
+from prune_kit.training import allocator, ensemble, loop, optimizers, schedule
+from prune_kit.training.images import normalisation, on_device
 
-EPOCHS, RATIO = 10, 50
-AGREEMENT_RATIOS, AGREEMENT_FOLDS, AGREEMENT_EPOCHS = (30,), 6, 5
-PAPER_RATIOS, PAPER_FOLDS, PAPER_EPOCHS = tuple(range(10, 100, 10)), 200, 10
+EPOCHS = 10
+RATIO = 50
+AGREEMENT_RATIOS = (30,)
+AGREEMENT_FOLDS = 6
+AGREEMENT_EPOCHS = 5
+PAPER_RATIOS = tuple(range(10, 100, 10))
+PAPER_FOLDS = 200
+PAPER_EPOCHS = 10
 
 
 def protocol(model: str, epochs: int) -> TrainConfig:
-    """The authors' MNIST script, or the same for another network."""
+    """The protocol of the authors' MNIST script, or the same for another network."""
     return TrainConfig(
-        model=model, epochs=epochs, batch_size=128, nesterov=False, weight_decay=0.0, schedule="constant",
-        learning_rate=0.1 if model == "mlp" else 0.05,
+        model=model, epochs=epochs, batch_size=128, nesterov=False, weight_decay=0.0,
+        schedule="constant", learning_rate=0.1 if model == "mlp" else 0.05,
     )  # fmt: skip
 
 
 def plain(data: Dataset, config: TrainConfig, device: torch.device, networks: int) -> float:
-    """Seconds for `networks` networks, one after the other, as anyone would write it."""
-    mean, std = images.normalisation(data)
-    x = (torch.from_numpy(data.images).float() - torch.tensor(mean).float()) / torch.tensor(
-        std
-    ).float()
-    x, y = x.permute(0, 3, 1, 2).contiguous().to(device), torch.from_numpy(data.labels).to(device)
+    """Seconds of training `networks` networks one after the other, by the usual code."""
+    mean, std = (torch.tensor(constant).float() for constant in normalisation(data))
+    x = (torch.from_numpy(data.images).float() - mean) / std
+    x = x.permute(0, 3, 1, 2).contiguous().to(device)
+    y = torch.from_numpy(data.labels).to(device)
     started = time.perf_counter()
     for seed in range(networks):
         torch.manual_seed(seed)
         (held_out,) = held_out_sets(data.rows.training, RATIO, 1, seed=seed, sampling="uniform")
         members = torch.from_numpy(np.setdiff1d(data.rows.training, held_out)).to(device)
-        model = models.build(config.model, shape=data.shape, classes=data.classes, seed=seed).to(
-            device
-        )
+        model = models.build(config.model, shape=data.shape, classes=data.classes, seed=seed)
+        model = model.to(device)
         optimizer = torch.optim.SGD(
             model.parameters(), lr=config.learning_rate, momentum=config.momentum
         )
         for _ in range(config.epochs):
-            for rows in members[torch.randperm(len(members), device=device)].split(
-                config.batch_size
-            ):
+            order = members[torch.randperm(len(members), device=device)]
+            for rows in order.split(config.batch_size):
                 optimizer.zero_grad()
                 functional.cross_entropy(model(x[rows]), y[rows]).backward()
                 optimizer.step()
@@ -81,7 +85,7 @@ def plain(data: Dataset, config: TrainConfig, device: torch.device, networks: in
 
 
 def ours(data: Dataset, config: TrainConfig, execution: ResolvedExecution, networks: int) -> float:
-    """Seconds for `networks` folds, trained as `score` trains them, their files included."""
+    """Seconds of `networks` folds, trained as `score` trains them, with their files."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         holdout = folds.complete_folds(
@@ -101,7 +105,7 @@ def ours(data: Dataset, config: TrainConfig, execution: ResolvedExecution, netwo
 
 
 def speed(data: Dataset, model: str, device: str, repeats: int) -> None:
-    """Network-epochs per second, in turns."""
+    """Print the network-epochs per second. The contenders take turns."""
     config = protocol(model, EPOCHS)
     cores = torch.get_num_threads()
     counts = {"plain loop, fp32": 1, "ours, fp32": 4 * cores, "ours, bf16": 4 * cores}
@@ -115,7 +119,9 @@ def speed(data: Dataset, model: str, device: str, repeats: int) -> None:
         "ours, bf16": lambda n: ours(data, config, where["bf16"], n),
     }
     for name, run in contenders.items():
-        run(where[name[-4:]].jobs if "ours" in name else 1)  # the processes start, the caches fill
+        run(
+            where[name[-4:]].jobs if "ours" in name else 1
+        )  # this starts the processes and fills the caches
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repeats):
         for name, run in contenders.items():
@@ -125,17 +131,17 @@ def speed(data: Dataset, model: str, device: str, repeats: int) -> None:
         f"{config.batch_size}"
     )
     print(f"{'':24}{'network-epochs/s':>18}{'of the plain loop':>20}")
-    for name, found in rates.items():
-        ratios = [mine / base for mine, base in zip(found, rates["plain loop, fp32"], strict=True)]
-        print(f"{name:24}{statistics.median(found):>18.3f}{statistics.median(ratios):>19.2f}x")
+    for name, own in rates.items():
+        ratios = [rate / base for rate, base in zip(own, rates["plain loop, fp32"], strict=True)]
+        print(f"{name:24}{statistics.median(own):>18.3f}{statistics.median(ratios):>19.2f}x")
 
 
 def ways(data: Dataset, model: str, device: torch.device, repeats: int, trained_rows: int) -> None:
-    """In one process, with one thread on a CPU: what batching several networks gains."""
+    """Print what batching several networks gains, in one process and with one thread on a CPU."""
     torch.set_num_threads(1)
     allocator.keep_freed_memory()
     config = protocol(model, 1)
-    pictures = images.on_device(data.images, *images.normalisation(data), device)
+    images = on_device(data.images, *normalisation(data), device)
     labels = torch.from_numpy(data.labels).to(device)
     rows = torch.from_numpy(data.rows.training[:trained_rows]).to(device)
     steps = schedule.steps_per_epoch(len(rows), config.batch_size, drop_last=False)
@@ -145,7 +151,7 @@ def ways(data: Dataset, model: str, device: torch.device, repeats: int, trained_
 
     def alone(precision: str) -> float:
         trained = network(0).to(device).to(memory_format=torch.channels_last)
-        training = loop.Training(pictures, labels, rows, config, 0, steps, steps, precision)
+        training = loop.Training(images, labels, rows, config, 0, steps, steps, precision)
         started = time.perf_counter()
         loop.train_epoch(trained, optimizers.optimizer_for(trained, config), training, 1)
         return 1 / (time.perf_counter() - started)
@@ -156,13 +162,12 @@ def ways(data: Dataset, model: str, device: torch.device, repeats: int, trained_
         )
         members = rows.expand(count, -1)
         started = time.perf_counter()
-        ensemble.train_epoch(stacked, pictures, labels, members, list(range(count)), config, 1)
+        ensemble.train_epoch(stacked, images, labels, members, list(range(count)), config, 1)
         return count / (time.perf_counter() - started)
 
     tried: dict[str, Callable[[], float]] = {}
-    batch_norm = any(
-        isinstance(layer, torch.nn.BatchNorm2d) for layer in network(0).modules()
-    )  # no bf16 in torch.func
+    # torch.func does not take batch norm in bf16.
+    batch_norm = any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network(0).modules())
     batched_mlp = bool(ensemble.mlp_layers(network(0)))
     for precision in ("fp32", "bf16"):
         tried[f"the usual loop, {precision}"] = lambda p=precision: alone(p)
@@ -183,24 +188,22 @@ def ways(data: Dataset, model: str, device: torch.device, repeats: int, trained_
             rates[name].append(run())
     base = rates["the usual loop, fp32"]
     print(f"\n{model}, {len(rows):,} rows, one process, {torch.get_num_threads()} thread")
-    for name, found in rates.items():
-        ratio = statistics.median(mine / other for mine, other in zip(found, base, strict=True))
-        print(f"{name:32}{statistics.median(found):>10.3f} network-epochs/s{ratio:>8.2f}x")
+    for name, own in rates.items():
+        ratio = statistics.median(rate / other for rate, other in zip(own, base, strict=True))
+        print(f"{name:32}{statistics.median(own):>10.3f} network-epochs/s{ratio:>8.2f}x")
 
 
 def agreement(data: Dataset, device: str) -> None:
-    """Spearman between C-scores of disjoint seeds, within fp32 and between fp32 and bf16."""
+    """Print Spearman between C-scores of disjoint seeds, within and between precisions."""
     config = protocol("mlp", AGREEMENT_EPOCHS)
     scores: dict[tuple[str, int], np.ndarray] = {}
     with tempfile.TemporaryDirectory() as folder:
         for precision, seed in product(("fp32", "bf16"), range(3)):
-            holdout = folds.complete_folds(
-                Holdout(
-                data, config, seed=seed + 100 * (precision == "bf16"), runs_folder=Path(folder), ratios=AGREEMENT_RATIOS,
-                folds=AGREEMENT_FOLDS, sampling="balanced",
+            holdout = folds.complete_folds(Holdout(
+                data, config, seed=seed + 100 * (precision == "bf16"), runs_folder=Path(folder),
+                ratios=AGREEMENT_RATIOS, folds=AGREEMENT_FOLDS, sampling="balanced",
                 execution=Execution(device=device, precision=precision).resolve(networks=100),
-                )
-            )  # fmt: skip
+            ))  # fmt: skip
             asked, right = holdout.votes()
             scores[precision, seed] = (right / asked).mean(axis=0)
             print(
@@ -209,29 +212,30 @@ def agreement(data: Dataset, device: str) -> None:
             )
     for one, other in (("fp32", "fp32"), ("fp32", "bf16"), ("bf16", "bf16")):
         pairs = combinations(range(3), 2) if one == other else product(range(3), range(3))
-        found = [spearmanr(scores[one, a], scores[other, b]).statistic for a, b in pairs]
+        values = [spearmanr(scores[one, a], scores[other, b]).statistic for a, b in pairs]
         print(
-            f"{one} with {other}: Spearman {np.mean(found):.4f} ({min(found):.4f} to "
-            f"{max(found):.4f})"
+            f"{one} with {other}: Spearman {np.mean(values):.4f} ({min(values):.4f} to "
+            f"{max(values):.4f})"
         )
 
 
 def paper(data: Dataset, device: str, precision: str) -> None:
-    """The paper's MNIST experiment, whole."""
+    """Print the seconds of the paper's whole MNIST experiment."""
     execution = Execution(device=device, precision=precision).resolve(
         networks=len(PAPER_RATIOS) * PAPER_FOLDS
     )
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        holdout = folds.complete_folds(
-            Holdout(
-            data, protocol("mlp", PAPER_EPOCHS), seed=0, runs_folder=Path(folder), ratios=PAPER_RATIOS, folds=PAPER_FOLDS,
-            sampling="uniform", execution=execution,
-            )
-        )  # fmt: skip
+        holdout = folds.complete_folds(Holdout(
+            data, protocol("mlp", PAPER_EPOCHS), seed=0, runs_folder=Path(folder), ratios=PAPER_RATIOS,
+            folds=PAPER_FOLDS, sampling="uniform", execution=execution,
+        ))  # fmt: skip
         asked, right = holdout.votes()
-        print(f"9 ratios x 200 folds x 10 epochs, {precision}: {time.perf_counter() - started:.1f} s, "
-              f"mean C-score {(right / asked).mean():.4f}")  # fmt: skip
+        seconds = time.perf_counter() - started
+        print(
+            f"9 ratios x 200 folds x 10 epochs, {precision}: {seconds:.1f} s, mean C-score "
+            f"{(right / asked).mean():.4f}"
+        )
 
 
 def main() -> None:
@@ -246,7 +250,8 @@ def main() -> None:
     parser.add_argument("--agreement", action="store_true")
     parser.add_argument("--paper", action="store_true")
     given = parser.parse_args()
-    data, device = load_data(given.data), torch.device(given.device)
+    data = load_data(given.data)
+    device = torch.device(given.device)
     print(f"{machine(device)}; medians of {given.repeats}")
     for model in given.model or ["mlp"]:
         if given.ways:

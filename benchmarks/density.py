@@ -1,13 +1,14 @@
-"""What the scores between pairs of rows cost: the three kernel densities in one pass, and the local outlier factor.
+"""Time and memory of the scores between pairs of rows: kernel densities and the outlier factor.
 
-    python benchmarks/density.py [--rows 50000] [--width 512] [--threads 2] [--device cpu] [--peer-rows 10000]
+    python benchmarks/density.py [--rows 50000] [--width 512] [--threads 2] [--device cpu]
+                                 [--peer-rows 10000]
 
-Against what one would write with scikit-learn: distances and `rbf_kernel` in blocks of rows, times
-a one-hot matrix; and its LocalOutlierFactor. scikit-learn is measured on fewer rows and scaled up
-by the square of their share. Every contender runs in a process of its own, so that its peak memory
-is its own: it is counted above the data. The column `cpu` counts processor seconds: on a machine
-that is busy with other work it is what to go by, divided by the threads. The data are classes of
-random centres with normal noise, all set to 0 or more as by a last ReLU, in float32.
+They are compared with the usual code for scikit-learn: distances and `rbf_kernel` in blocks of
+rows, times a one-hot matrix; and its LocalOutlierFactor. scikit-learn is measured on fewer rows and
+scaled up by the square of their share. Every contender runs in a process of its own, and its peak
+memory is counted above the data. The column `cpu` counts processor seconds: on a machine that is
+busy with other work, use it, divided by the threads. The data are classes of random centres with
+normal noise, all set to 0 or more as by a last ReLU, in float32.
 """
 
 import argparse
@@ -29,43 +30,45 @@ from this_machine import machine
 from prune_kit.measures.neighbours.densities import kernel_densities
 from prune_kit.measures.neighbours.outliers import negative_outlier_factors
 
-CLASSES, NEIGHBOURS, PEER_BLOCK = 10, 3, 1000
+CLASSES = 10
+NEIGHBOURS = 3
+PEER_BLOCK = 1000
 Contender = Callable[[torch.Tensor, torch.Tensor], object]
 
 
 def clusters(rows: int, width: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points float32 (N, D) around `CLASSES` centres, and whose they are (N,)."""
-    chance = torch.Generator().manual_seed(seed)
-    labels = torch.randint(0, CLASSES, (rows,), generator=chance)
-    points = torch.randn(rows, width, generator=chance)
-    points += torch.randn(CLASSES, width, generator=chance)[labels]
+    """Points float32 (N, D) around ten centres, and the centre of each (N,)."""
+    rng = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, CLASSES, (rows,), generator=rng)
+    points = torch.randn(rows, width, generator=rng)
+    points += torch.randn(CLASSES, width, generator=rng)[labels]
     return points.relu_(), labels
 
 
 def rbf_in_blocks(points: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
-    """The same three densities with scikit-learn, some rows against all at a time."""
+    """The three densities with scikit-learn, a block of rows against all at a time."""
     from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
 
-    x, y = points.numpy(), labels.numpy()
-    starts, onehot = range(0, len(x), PEER_BLOCK), np.eye(CLASSES, dtype=np.float32)[y]
-    total = sum(
-        float(euclidean_distances(x[s : s + PEER_BLOCK], x).sum(dtype=np.float64)) for s in starts
-    )
-    bandwidth = total / (len(x) * (len(x) - 1)) / 2
+    x = points.numpy()
+    y = labels.numpy()
+    onehot = np.eye(CLASSES, dtype=np.float32)[y]
+    blocks = [x[start : start + PEER_BLOCK] for start in range(0, len(x), PEER_BLOCK)]
+    distance = sum(float(euclidean_distances(block, x).sum(dtype=np.float64)) for block in blocks)
+    bandwidth = distance / (len(x) * (len(x) - 1)) / 2
     by_class = np.concatenate(
-        [rbf_kernel(x[s : s + PEER_BLOCK], x, gamma=bandwidth**-2) @ onehot for s in starts]
+        [rbf_kernel(block, x, gamma=bandwidth**-2) @ onehot for block in blocks]
     )
-    total_of, same = by_class.sum(1), by_class[np.arange(len(x)), y]
-    return np.stack([total_of, same, 2 * same - total_of]) / len(x)
+    total = by_class.sum(1)
+    same = by_class[np.arange(len(x)), y]
+    return np.stack([total, same, 2 * same - total]) / len(x)
 
 
 def scikit_learn_lof(points: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
-    """scikit-learn's factor; it measures float32 points in float64."""
+    """The factor of scikit-learn, which measures float32 points in float64."""
     from sklearn.neighbors import LocalOutlierFactor
 
-    factors: np.ndarray = (
-        LocalOutlierFactor(n_neighbors=NEIGHBOURS).fit(points.numpy()).negative_outlier_factor_
-    )
+    fitted = LocalOutlierFactor(n_neighbors=NEIGHBOURS).fit(points.numpy())
+    factors: np.ndarray = fitted.negative_outlier_factor_
     return factors
 
 
@@ -78,21 +81,23 @@ CONTENDERS: dict[str, Contender] = {
 
 
 def measure(contender: str, rows: int, width: int, device: torch.device) -> dict[str, float]:
-    """Seconds of the clock and of the processor, and the peak memory above the data, in MiB."""
+    """The clock and processor seconds, and the peak memory above the data in MiB."""
     run = CONTENDERS[contender]
-    run(*(tensor.to(device) for tensor in clusters(500, width)))  # loads libraries
+    run(*(tensor.to(device) for tensor in clusters(500, width)))  # this loads libraries
     points, labels = (tensor.to(device) for tensor in clusters(rows, width))
     if device.type == "cuda":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = float(torch.cuda.memory_allocated())
     else:
-        ctypes.CDLL(None).malloc_trim(0)  # what is free but kept would hide the peak
+        ctypes.CDLL(None).malloc_trim(0)  # because kept free memory would hide the peak
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew: proc(5)
         before = resident("VmRSS")
-    start, processor = time.perf_counter(), time.process_time()
+    start = time.perf_counter()
+    processor = time.process_time()
     run(points, labels)
-    clock, cpu = time.perf_counter() - start, time.process_time() - processor
+    clock = time.perf_counter() - start
+    cpu = time.process_time() - processor
     peak = float(torch.cuda.max_memory_allocated()) if device.type == "cuda" else resident("VmHWM")
     return {"clock": clock, "cpu": cpu, "memory": (peak - before) / 2**20}
 
@@ -127,16 +132,8 @@ def main() -> None:
     for contender in given.only or list(CONTENDERS):
         peer = contender.endswith("scikit-learn")
         rows = min(given.peer_rows, given.rows) if peer else given.rows
-        command = [
-            sys.executable,
-            __file__,
-            "--child",
-            contender,
-            "--rows",
-            f"{rows}",
-            "--width",
-            f"{given.width}",
-        ]
+        command = [sys.executable, __file__, "--child", contender]
+        command += ["--rows", f"{rows}", "--width", f"{given.width}"]
         command += ["--threads", f"{given.threads}", "--device", "cpu" if peer else given.device]
         threads = {
             "OMP_NUM_THREADS": f"{given.threads}",
@@ -148,12 +145,11 @@ def main() -> None:
         if done.returncode:
             print(f"{contender:26} does not run: {done.stderr.strip().splitlines()[-1]}")
             continue
-        row, scale = json.loads(done.stdout.splitlines()[-1]), (given.rows / rows) ** 2
+        row = json.loads(done.stdout.splitlines()[-1])
+        scale = (given.rows / rows) ** 2
         note = f"  measured on {rows} rows, times {scale:.1f}" if scale > 1 else ""
-        print(
-            f"{contender:26}{row['clock'] * scale:>10.1f}{row['cpu'] * scale:>10.1f}{row['memory']:>10.0f}{note}",
-            flush=True,
-        )
+        seconds = f"{row['clock'] * scale:>10.1f}{row['cpu'] * scale:>10.1f}"
+        print(f"{contender:26}{seconds}{row['memory']:>10.0f}{note}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,23 @@
-"""What GraNd costs: ours and the other ways, as multiples of a plain forward and backward pass of the same batch.
+"""Time of GraNd, as multiples of a plain forward and backward pass of the same batch.
 
-    python benchmarks/grand.py [--device cpu] [--repeats 7] [--network resnet18] [--layout last] [--threads 2]
+    python benchmarks/grand.py [--device cpu] [--repeats 7] [--network resnet18] [--layout last]
+                               [--threads 2]
 
-Contenders: `ours` (one batch of a data pass), `ours, first batch` (with its plan and self-check),
-`torch.func` in chunks, Opacus' per-sample gradients and ghost norms (where it is installed: pip
-install opacus; it refuses batch norm, so both run on a twin with group norm and are compared with
-that twin's own plain pass), one example after the other, and the Jacobian of all losses, O(B^2),
-measured on fewer examples and scaled up. Every contender runs in a process of its own, so that its
-peak memory is its own; in it, plain and contender take turns, and the medians of the paired ratios
-are printed. All have glibc's thresholds raised, as the training has. The column `cpu` counts
-processor seconds instead of the clock's: on a machine that is busy with other work, `--threads 1`
-and this column are what to go by.
+The contenders:
+
+- `ours`: one batch of a data pass;
+- `ours, first batch`: with its plan and self-check;
+- `torch.func` in chunks;
+- Opacus' per-sample gradients and ghost norms, where it is installed (pip install opacus). It
+  refuses batch norm, so both run on a twin with group norm, and are compared with the twin's plain
+  pass;
+- single examples, one after the other;
+- the Jacobian of all losses, O(B^2), measured on fewer examples and scaled up.
+
+Every contender runs in a process of its own, so that its peak memory is its own. There, plain and
+contender take turns, and the medians of the paired ratios are printed. All have glibc's thresholds
+raised, as the training has. The column `cpu` counts processor seconds: on a machine that is busy
+with other work, use it, with `--threads 1`.
 """
 
 import argparse
@@ -40,11 +47,14 @@ from prune_kit.training.allocator import keep_freed_memory
 
 Step = Callable[[], Any]
 BATCHES = {"resnet18": 64, "convnet": 256}
-SIDE, CLASSES, FUNC_CHUNK, JACOBIAN_ROWS = 32, 10, 16, 8
+SIDE = 32
+CLASSES = 10
+FUNC_CHUNK = 16
+JACOBIAN_ROWS = 8
 
 
 def plain(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:
-    """Forward and backward in eval mode, all parameters' gradients."""
+    """A forward and backward pass in eval mode, with the gradients of all parameters."""
 
     def step() -> None:
         model.zero_grad(set_to_none=True)
@@ -54,18 +64,18 @@ def plain(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:
 
 
 def ours(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:
-    """Any batch of a data pass but the first."""
+    """A batch of a data pass after the first one."""
     chosen = plan.plan(model, x)
     return lambda: norms._norms(chosen, working_copy(model), x, y)
 
 
 def ours_first_batch(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:
-    """With the plan and its self-check."""
+    """The first batch of a data pass, with the plan and its self-check."""
     return lambda: norms._norms(plan.plan(model, x), working_copy(model), x, y)
 
 
 def torch_func(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:
-    """Per-example gradients, `FUNC_CHUNK` at a time."""
+    """Per-example gradients by torch.func, `FUNC_CHUNK` at a time."""
     parameters = {name: p.detach() for name, p in model.named_parameters()}
 
     def norm(image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
@@ -80,7 +90,7 @@ def torch_func(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:
 
 
 def single(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:
-    """One example after the other."""
+    """Single examples, one after the other."""
     parameters = list(model.parameters())
 
     def step() -> torch.Tensor:
@@ -116,7 +126,9 @@ def opacus_samples(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:
     """Opacus' per-sample gradients."""
     from opacus.grad_sample import GradSampleModule
 
-    wrapped = GradSampleModule(model.train(), loss_reduction="sum")  # it does nothing in eval mode
+    wrapped = GradSampleModule(
+        model.train(), loss_reduction="sum"
+    )  # because it does nothing in eval mode
 
     def step() -> torch.Tensor:
         wrapped.zero_grad(set_to_none=True)
@@ -165,9 +177,12 @@ CONTENDERS: dict[str, Callable[[nn.Module, torch.Tensor, torch.Tensor], Step]] =
 def network(
     name: str, twin: bool, last: bool, device: torch.device
 ) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
-    """The network in eval mode with random batch statistics, and a batch; the twin has group norms of 8 channels."""
+    """The network in eval mode with random batch statistics, and a batch.
+
+    The twin has group norms of 8 channels.
+    """
     model = models.build(name, shape=(SIDE, SIDE, 3), classes=CLASSES, seed=0).eval()
-    chance = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     for module in list(model.modules()):
         for key, child in module.named_children():
             if isinstance(child, nn.BatchNorm2d):
@@ -175,37 +190,38 @@ def network(
                     setattr(module, key, nn.GroupNorm(child.num_features // 8, child.num_features))
                 else:
                     nn.init.ones_(child.weight)
-                    child.running_mean = torch.randn(child.num_features, generator=chance) / 4
-                    child.running_var = torch.rand(child.num_features, generator=chance) + 0.5
-    x = torch.randn(BATCHES[name], 3, SIDE, SIDE, generator=chance).to(device)
-    y = torch.randint(0, CLASSES, (len(x),), generator=chance).to(device)
+                    child.running_mean = torch.randn(child.num_features, generator=rng) / 4
+                    child.running_var = torch.rand(child.num_features, generator=rng) + 0.5
+    x = torch.randn(BATCHES[name], 3, SIDE, SIDE, generator=rng).to(device)
+    y = torch.randint(0, CLASSES, (len(x),), generator=rng).to(device)
     if last:
-        model, x = (
-            model.to(memory_format=torch.channels_last),
-            x.to(memory_format=torch.channels_last),
-        )  # type: ignore[call-overload]
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        x = x.to(memory_format=torch.channels_last)
     return model.to(device), x, y
 
 
 def measure(
     name: str, contender: str, last: bool, device: torch.device, repeats: int
 ) -> dict[str, float]:
-    """Medians of paired ratios to the plain pass, and this process's peak memory above what it held before."""
+    """The medians of the paired ratios to the plain pass, and the peak memory above the rest."""
     keep_freed_memory()
     twin = contender.startswith("opacus") or contender.endswith("twin")
     model, x, y = network(name, twin, last, device)
-    other, _, _ = network(name, twin, last, device)  # Opacus changes its own
+    other, _, _ = network(name, twin, last, device)  # because Opacus changes its network
     step = CONTENDERS[contender](other, x, y)
-    step()  # loads libraries
+    step()  # this loads libraries
     memory = statistics.median(peak_bytes(step, device) for _ in range(min(repeats, 5)))
     base = plain(model, x, y)
     base()
-    clock, processor, seconds = [], [], []
+    clock = []
+    processor = []
+    seconds = []
     for _ in range(repeats):
-        (t0, p0), (t1, p1) = timed(base, device), timed(step, device)
-        clock.append(t1 / t0)
-        processor.append(p1 / p0)
-        seconds.append(t0)
+        base_clock, base_processor = timed(base, device)
+        step_clock, step_processor = timed(step, device)
+        clock.append(step_clock / base_clock)
+        processor.append(step_processor / base_processor)
+        seconds.append(base_clock)
     scale = len(x) / JACOBIAN_ROWS if contender.startswith("jacobian") else 1
     return {
         "clock": statistics.median(clock) * scale,
@@ -216,8 +232,9 @@ def measure(
 
 
 def timed(step: Step, device: torch.device) -> tuple[float, float]:
-    """Seconds of the clock and of the processor."""
-    start, processor = time.perf_counter(), time.process_time()
+    """The clock and the processor seconds of a step."""
+    start = time.perf_counter()
+    processor = time.process_time()
     step()
     if device.type == "cuda":
         torch.cuda.synchronize()
@@ -225,7 +242,7 @@ def timed(step: Step, device: torch.device) -> tuple[float, float]:
 
 
 def peak_bytes(step: Step, device: torch.device) -> float:
-    """The most memory that one step holds above what is held before it; not a number where the system cannot say."""
+    """The peak memory of a step above the memory before it, in bytes; NaN where it is unknown."""
     if device.type == "cuda":
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
@@ -234,7 +251,7 @@ def peak_bytes(step: Step, device: torch.device) -> float:
     reset = Path("/proc/self/clear_refs")
     if not reset.exists():
         return float("nan")
-    ctypes.CDLL(None).malloc_trim(0)  # what is free but kept would hide the peak
+    ctypes.CDLL(None).malloc_trim(0)  # because kept free memory would hide the peak
     reset.write_text("5")  # the peak starts anew: proc(5)
     before = resident("VmRSS")
     step()
@@ -271,22 +288,14 @@ def main() -> None:
         return
     print(f"{machine(device)}; channels {given.layout}; medians of {given.repeats} pairs")
     for name in given.network or list(BATCHES):
-        print(
-            f"\n{name}, {SIDE}x{SIDE}, batch "
-            f"{BATCHES[name]}\n{'':24}{'clock':>8}{'cpu':>8}{'peak MiB':>10}"
-        )
+        print(f"\n{name}, {SIDE}x{SIDE}, batch {BATCHES[name]}")
+        print(f"{'':24}{'clock':>8}{'cpu':>8}{'peak MiB':>10}")
         for contender in given.only or list(CONTENDERS):
             if contender.startswith("opacus") and importlib.util.find_spec("opacus") is None:
                 print(f"{contender:24} not installed")
                 continue
-            command = [
-                sys.executable,
-                __file__,
-                "--child",
-                f"{name}/{contender}",
-                "--device",
-                given.device,
-            ]
+            command = [sys.executable, __file__, "--child", f"{name}/{contender}"]
+            command += ["--device", given.device]
             command += ["--layout", given.layout, "--repeats", str(given.repeats)]
             command += ["--threads", str(given.threads)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)

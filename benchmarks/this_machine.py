@@ -1,4 +1,4 @@
-"""What the figures were taken on."""
+"""The machine that the figures were measured on."""
 
 import platform
 from pathlib import Path
@@ -7,10 +7,11 @@ import torch
 
 
 def machine(device: torch.device) -> str:
-    """The processor or the GPU, the threads, and torch's version."""
+    """The processor and its threads, or the GPU, and the version of torch."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    processor = names[0] if names else platform.processor()
+    return f"{processor}, {torch.get_num_threads()} threads, torch {torch.__version__}"

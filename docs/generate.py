@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "cli")]
 
 import prune_kit  # noqa: E402
-from prune_kit import catalog as registry  # noqa: E402
+from prune_kit import registry  # noqa: E402
 
 REFERENCE = ROOT / "docs" / "reference"
 PACKAGE = ROOT / "prune_kit"

@@ -1,33 +1,38 @@
-"""Everything that can go wrong and that the user can mend.
+"""The errors that a user can fix. Each is one line: what was given, what is possible, what to do.
 
-    PruneKitError            exit code 2: one line that says what was given, what there is, what to do
-    ├── DataError            a data set cannot be read, or is not what it should be
-    ├── IdentityError        two files speak of different data
-    ├── FileError            one of our files (or its folder) cannot be read or written
+    PruneKitError            the root; the command line prints it and exits with code 2
+    ├── DataError            a data set cannot be read, or is not as required
+    ├── IdentityError        two files belong to different data
+    ├── FileError            a file or folder of prune_kit cannot be read or written
     ├── TableError           a score table lacks the column that was asked for
     ├── OptionError          a value is out of range, or a name is unknown
     ├── ModelError           a network cannot be built, or not for these images
-    ├── RunError             a training failed, or did not record what is asked of it
-    └── RecipeError          a recipe says something that it cannot mean
+    ├── RunError             a training failed, or lacks a recording that is asked for
+    └── RecipeError          a recipe is contradictory or incomplete
 
-Whatever else is raised is a bug of ours: a traceback, exit code 1.
+Any other exception is a bug of prune_kit: a traceback, and exit code 1.
+
+Messages name options as Python does. An option with its value is `keep=2`, `per_class=True`,
+`rule='top'`, or `ratios=[75, 90]`. A field of the training configuration is `config.epochs=10`. An
+option without a value stands in backticks, as in "requires `matrix`". The command line translates
+these forms into its flags (`prune_kit_cli.wording`).
 """
 
 
 class PruneKitError(Exception):
-    """The root: catch this one to catch all that a user can mend."""
+    """The root: catch it to catch every error that a user can fix."""
 
 
 class DataError(PruneKitError):
-    """A data set cannot be read, or is not what it should be."""
+    """A data set cannot be read, or is not as required."""
 
 
 class IdentityError(PruneKitError):
-    """Two files speak of different data."""
+    """Two files belong to different data."""
 
 
 class FileError(PruneKitError):
-    """A file or folder of ours cannot be read or written."""
+    """A file or folder of prune_kit cannot be read or written."""
 
 
 class TableError(PruneKitError):
@@ -43,8 +48,8 @@ class ModelError(PruneKitError):
 
 
 class RunError(PruneKitError):
-    """A training failed, or did not record what is asked of it."""
+    """A training failed, or lacks a recording that is asked for."""
 
 
 class RecipeError(PruneKitError):
-    """A recipe says something that it cannot mean."""
+    """A recipe is contradictory or incomplete."""

@@ -3,21 +3,20 @@
     data --> runs --> scores.h5 --> selection.h5 --> runs (again) --> outcomes.h5
              score                  select, clean    retrain                      export, report
 
-Each verb is a function of what it is given; it reads and writes no file but the run cache. A
+Each verb is a function of what it is given. It reads and writes no file but the run cache. A
 method, a rule, a format is one module of `scorers`, `selectors`, `exporters`; its name is the
-module's.
+module's. The verbs that search, sweep and tune, stand in `retraining/verbs.py`.
 """
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prune_kit import exporters, registry
+from prune_kit import exporters
 from prune_kit.checks import check_seeds
-from prune_kit.cleaning.judgement import judge
+from prune_kit.cleaning.assessment import assess_labels
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.labels import write_labels
 from prune_kit.errors import OptionError
@@ -27,25 +26,25 @@ from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.removal import Removal, as_selection
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
-from prune_kit.retraining.grid import Cell, Sweep, grid, options_of
 from prune_kit.retraining.groups import BASELINES
 from prune_kit.retraining.plan import (
-    RETRAIN_SEED,
-    AskedRetraining,
+    DEFAULT_WORKDIR,
     plan_retraining,
+    retrain_options,
     run_retraining,
 )
-from prune_kit.retraining.search import candidates
-from prune_kit.retraining.tuning import VALIDATION, Tuning, plan_tuning, run_tuning
-from prune_kit.scoring.plan import AskedScores, plan_scores, run_scores
+from prune_kit.retraining.verbs import sweep, tune
+from prune_kit.scoring.asked import AskedScores
+from prune_kit.scoring.plan import plan_scores, run_scores
+from prune_kit.selectors import DEFAULT_RULE, choose
 
 if TYPE_CHECKING:
     from prune_kit.comparison.compare import Comparison
     from prune_kit.protocol.config import TrainConfig
 
-SELECTORS = "prune_kit.selectors"
-EXPORTERS = "prune_kit.exporters"
-DEFAULT_WORKDIR = "prune-kit-work"
+__all__ = [
+    "clean", "compare", "export", "report", "retrain", "score", "select", "sweep", "tune",
+]  # fmt: skip
 
 
 def score(
@@ -90,69 +89,41 @@ def score(
     ------
     OptionError, ModelError
         for what is asked for and does not exist or fit.
-    TableError
-        when `table` was made otherwise.
-    IdentityError
-        when `table` is of other data.
+    TableError, IdentityError
+        when `table` was made otherwise, or is of other data.
     RunError, FileError
         when a training fails, or the cache cannot be written.
     """
     execution, rest = Execution.taken_from(options)
     asked = AskedScores.of(methods, epoch=epoch, runs=runs, seed=seed, **rest)
     plan = plan_scores(
-        data,
-        asked,
-        config=config,
-        changes={"model": model} if model else None,
-        execution=execution,
-        table=table,
+        data, asked, config=config, changes={"model": model}, execution=execution, table=table,
         workdir=workdir,
-    )
+    )  # fmt: skip
     return run_scores(plan, progress)
 
 
 def select(
     table: ScoreTable,
     *,
-    rule: str = "window",
+    rule: str = DEFAULT_RULE,
     by: str | None = None,
     keep: float = 0.5,
     **options: Any,
 ) -> Selection:
     """Choose the examples to keep: a pure function of a score table.
 
-    `rule` is a module of `selectors`; `by` the column it ranks by; `keep` the share of the training
-    rows. `options` are the rule's own: `offset`, `offset_from` ("hard" or "easy"), `per_class`,
-    `seed`; `drop_hardest`, `suspect_by` and `bins` (coverage), `keep_easy` (prototypes). Raises
-    OptionError, TableError.
+    Parameters
+    ----------
+    table : the scores.
+    rule : a module of `selectors`.
+    by : the column that ranks. It may be left out where the table has one.
+    keep : the share of the training rows to keep, in (0, 1].
+    options : those that the rule declares in its OPTIONS. One that is None stands at its default.
+
+    Raises OptionError, TableError.
     """
-    module = registry.load(SELECTORS, rule, "rule")
-    given = {name: value for name, value in {"keep": keep, **options}.items() if value is not None}
-    check_seeds(seed=given.get("seed", 0))
-    refused = [name for name in given if name not in module.OPTIONS]
-    if refused:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in refused)
-        taken = ", ".join(f"--{name.replace('_', '-')}" for name in module.OPTIONS)
-        raise OptionError(f"--rule {rule} takes no {flags}; it takes {taken}")
-    if not module.USES_SCORES and by is None:
-        column = None
-    else:
-        column = table.column(by)
-    reason = module.select(table, by=by, **given)
-    defaults = {
-        name: parameter.default
-        for name, parameter in inspect.signature(module.select).parameters.items()
-        if name in module.OPTIONS and parameter.default is not parameter.empty
-    }
-    return Selection(
-        rows=table.rows,
-        reason=reason,
-        rule=rule,
-        parameters={**defaults, **given},
-        column=column.name if column else "",
-        score=column.values if column else None,
-        scored_with=column.parameters if column else table.trained_with,
-    )
+    return choose(table, rule=rule, by=by, keep=keep, **options)
 
 
 def clean(
@@ -166,27 +137,27 @@ def clean(
     probability: np.ndarray | None = None,
     seed: int = 0,
 ) -> Removal:
-    """List the rows whose labels look wrong, most suspect first, with the label that each should have.
+    """List the rows whose labels look wrong, most suspect first, each with its likely label.
 
-    `by` is the column that ranks: left out, the latest cumulative_pl. `remove` lists that share of
-    the rows by it; without it `cut`, a module of `cuts`, finds how many are wrong: left out, it is
-    "probes" where labels were planted while scoring (which gives the noise rate with an interval),
-    else "argmax"; of a score without probabilities and planted labels nothing is found unasked. A
-    cut by probabilities ranks by how far another class beats the given one. `per_class` cuts within
-    each class. `holdout` judges by networks that never saw an example (the folds of cscore),
-    `probability` (N, C) by probabilities of your own. True labels are never looked at. Raises
-    OptionError, TableError, DataError.
+    True labels are never looked at. Raises OptionError, TableError, DataError.
+
+    Parameters
+    ----------
+    table : the scores.
+    by : the column that ranks; left out, the latest cumulative_pl.
+    remove : the share of the rows to list, in [0, 1]. Without it the cut finds how many are wrong.
+    cut : a module of `cuts`; left out, "probes" where labels were planted while scoring (it gives
+        the noise rate with an interval), else "argmax". A score without probabilities and planted
+        labels has no cut unless one is named.
+    per_class : cut within each class.
+    holdout : judge by networks that never saw an example, the folds of cscore.
+    probability : (N, C) judge by probabilities of your own.
+    seed : the seed of what a cut draws.
     """
-    return judge(
-        table,
-        by=by,
-        remove=remove,
-        cut=cut,
-        per_class=per_class,
-        holdout=holdout,
-        probability=probability,
-        seed=seed,
-    ).removal()
+    return assess_labels(
+        table, by=by, remove=remove, cut=cut, per_class=per_class, holdout=holdout,
+        probability=probability, seed=seed,
+    ).removal()  # fmt: skip
 
 
 def retrain(
@@ -219,127 +190,28 @@ def retrain(
         as many epochs.
     relabel : for each removal also train on all rows, under the labels that it suggests where they
         are clear, as `<name>-relabelled`; the test labels stay as they are.
-    model : the network, in place of the protocol's.
+    model, workdir, progress : as of `score`.
     config : the training protocol. Left out, it is the one that the first selection was scored
         with, else the data set's.
     seed : the first seed; 1000 unless it is given.
-    workdir : the folder with the run cache.
-    progress : hears what is being done.
     where : `execution`, or its fields `device`, `precision`, `jobs`, `threads`. Precision and
         threads that are left open are those of the scores.
 
     Raises
     ------
-    OptionError
-        for what is asked for and does not fit.
-    IdentityError
-        when a selection is of other data.
+    OptionError, IdentityError
+        for what does not fit, and for selections of other data.
     RunError, FileError
         when a training fails, or the cache cannot be written.
     """
-    execution, rest = Execution.taken_from(where)
-    if rest:
-        raise OptionError(f"retrain takes no option {next(iter(rest))!r}")
-    names = baseline.split(",") if isinstance(baseline, str) else baseline
-    asked = AskedRetraining(
-        runs=runs,
-        baseline=tuple(names),
-        budget=budget,
-        relabel=relabel,
-        seed=RETRAIN_SEED if seed is None else seed,
-    )
-    plan = plan_retraining(
-        data,
-        selections,
-        asked,
-        config=config,
-        changes={"model": model} if model else None,
-        execution=execution,
-        workdir=workdir,
-    )
+    asked, rest = retrain_options(
+        {
+            "runs": runs, "baseline": baseline, "budget": budget, "relabel": relabel, "seed": seed,
+            "model": model, "config": config, "workdir": workdir, **where,
+        }
+    )  # fmt: skip
+    plan = plan_retraining(data, selections, asked, **rest)
     return run_retraining(plan, progress)
-
-
-def sweep(
-    data: Dataset,
-    table: ScoreTable,
-    *,
-    by: str | Iterable[str],
-    keep: Iterable[float],
-    offset: Iterable[float] = (0.0,),
-    rule: str | Iterable[str] = ("window",),
-    **retraining: Any,
-) -> Sweep:
-    """Retrain over a grid of rules, columns, shares to keep and offsets; with all data and random rows of each size.
-
-    `retraining` are the options of `retrain` (runs, budget, config, seed, workdir, ...). A cell
-    that was trained before is not trained again, so a sweep can be stopped, resumed and widened.
-    Cells with keep + offset above 1 are left out. Raises what `select` and `retrain` raise.
-    """
-    columns, rules = ([words] if isinstance(words, str) else list(words) for words in (by, rule))
-    cells, _ = grid(table, columns, rules, keep, offset)
-    return Sweep.joined(retrain(data, select_cells(table, cells), **retraining), cells)
-
-
-def select_cells(table: ScoreTable, cells: Iterable[Cell]) -> dict[str, Selection]:
-    """The selection of every cell of a grid, by its name. Raises what `select` raises."""
-    return {cell.name: select(table, **options_of(cell)) for cell in cells}
-
-
-def tune(
-    data: Dataset,
-    table: ScoreTable,
-    *,
-    goal: str | None = None,
-    by: str | Iterable[str] | None = None,
-    keep: float | Iterable[float] | None = None,
-    offset: Iterable[float] | None = None,
-    rule: str | Iterable[str] = ("window",),
-    validation: float = VALIDATION,
-    config: "TrainConfig | None" = None,
-    workdir: str | Path = DEFAULT_WORKDIR,
-    progress: Listener = silent,
-    **retraining: Any,
-) -> Tuning:
-    """Find the share to keep and the offset that serve a goal; test what was found, once.
-
-    A stratified share of the training rows, under the labels they have, judges the candidates: all,
-    or some spread evenly, in short trainings, the leaders in longer ones, the winner and its
-    neighbours in whole ones. The test set sees the winner, the rule without an offset, full data
-    and random rows.
-
-    Parameters
-    ----------
-    data : the data set.
-    table : the scores that rank.
-    goal, by, keep, offset, rule : what is looked for, and among what (`search.candidates`).
-    validation : the share of the training rows that judges, in (0, 0.5].
-    config : the training protocol, in full length; the table's unless it is given.
-    workdir : the folder with the run cache.
-    progress : hears what is being done.
-    retraining : further options of `retrain`: `runs` (4) and `seed` of the whole trainings,
-        `budget`, `model`, `execution` or its fields.
-
-    Raises
-    ------
-    PruneKitError
-        what `select` and `retrain` raise.
-    """
-    execution, rest = Execution.taken_from(retraining)
-    model = rest.pop("model", None)
-    asked = AskedRetraining(**{name: value for name, value in rest.items() if value is not None})
-    plan = plan_tuning(
-        data,
-        table,
-        candidates(table, goal=goal, by=by, keep=keep, offset=offset, rule=rule),
-        asked,
-        validation=validation,
-        config=config,
-        changes={"model": model} if model else None,
-        execution=execution,
-        workdir=workdir,
-    )
-    return run_tuning(plan, select, progress)
 
 
 def export(
@@ -350,14 +222,18 @@ def export(
     what: str | None = None,
     relabel: bool = False,
 ) -> Path:
-    """Write the index list of a selection for other people's training code; indices are row numbers of the source.
+    """Write the index list of a selection, which are row numbers of the source.
 
-    `format` is a module of `exporters`; left out, the ending of `path` says it, else it is txt.
-    `what` is "keep" (the default) or "drop"; csv and parquet, which tell the two apart, list every
-    row unless it is given. A removal stands for its complement: the rows to drop are those on its
-    list. With `relabel` a removal's labels are written instead, to .npy or .csv: of every row, the
-    suggested one where that is clear, else the given one. Raises OptionError, FileError. Returns
-    the path.
+    Raises OptionError, FileError. Returns the path.
+
+    Parameters
+    ----------
+    selection : a selection; or a removal, which stands for the rows that are not on its list.
+    path : where to write.
+    format : a module of `exporters`; left out, the ending of `path` says it, else it is "txt".
+    what : "keep" (the default) or "drop". csv and parquet list every row unless it is given.
+    relabel : write the labels of all rows instead, to .npy or .csv, with the suggestions of a
+        removal where they are clear.
     """
     if relabel:
         if not isinstance(selection, Removal):
@@ -371,17 +247,8 @@ def export(
             )
         write_labels(Path(path), selection.rows, selection.relabelled())
         return Path(path)
-    selection = as_selection(selection)
-    module = registry.load(EXPORTERS, format or exporters.format_of(Path(path)) or "txt", "format")
-    if what not in (None, "keep", "drop"):
-        raise OptionError(f"--what {what!r} is unknown; expected keep or drop")
-    if what is None and module.WHOLE_TABLE:
-        index = np.arange(len(selection.rows))
-    else:
-        index = selection.dropped if what == "drop" else selection.index
-    path = Path(path)
-    module.export(selection, index, path)
-    return path
+    exporters.write_list(as_selection(selection), Path(path), format, what)
+    return Path(path)
 
 
 def compare(
@@ -397,18 +264,25 @@ def compare(
 ) -> "Comparison":
     """How far rankings of the same examples agree, and how many runs make one stable.
 
-    `a` and `b` are score tables, "scores.h5:COLUMN", or published files (npz, npy, csv), of which
-    `harder` says whether higher or lower numbers are harder; without `b`, the columns of `a` are
-    compared among themselves. `top` is the share that counts as the hardest and the easiest,
-    `enough` the rank correlation asked of two independent means. Raises FileError, TableError,
-    OptionError; IdentityError for other examples, unless `align` can match them.
+    Raises FileError, TableError, OptionError; IdentityError for other examples.
+
+    Parameters
+    ----------
+    a, b : score tables, "scores.h5:COLUMN", or published files (npz, npy, csv). Without `b` the
+        columns of `a` are compared among themselves.
+    top : the share of the rows that counts as the hardest and the easiest, in (0, 0.5].
+    bootstrap : how many resamples the intervals come from.
+    enough : the rank correlation that is asked of two independent means.
+    harder : whether "higher" or "lower" numbers of a published file are harder.
+    align : match the rows by their content where the order differs.
+    seed : the seed of the resamples.
     """
     from prune_kit.comparison.compare import compared
-    from prune_kit.comparison.sources import join
+    from prune_kit.comparison.sources import align_sources
 
     check_seeds(seed=seed)
-    joined = join(a, b, harder=harder, align=align)
-    return compared(joined, top=top, bootstrap=bootstrap, seed=seed, enough=enough)
+    aligned = align_sources(a, b, harder=harder, by_content=align)
+    return compared(aligned, top=top, bootstrap=bootstrap, seed=seed, enough=enough)
 
 
 def report(
@@ -425,13 +299,18 @@ def report(
     figures: str | Path | None = None,
     sources: Mapping[str, Path] | None = None,
 ) -> str:
-    """Pictures, tables and examples of all that is given, as the text of one HTML page that needs nothing else.
+    """Pictures, tables and examples of all that is given, as the text of one HTML page.
 
-    `per_class` images show each end of a score. The same figures (PNG and SVG) and the whole tables
-    (CSV) go to the folder `figures`, where it is named. `search` is what `Tuning.validation` gives;
-    `runs` the folder of the run cache, where learning curves are wanted. `sources` are the files of
-    what is given, by its keyword, for the provenance. Raises OptionError, FileError; IdentityError
-    when something is of other data.
+    Raises OptionError, FileError; IdentityError when something is of other data.
+
+    Parameters
+    ----------
+    data, table, selection, removal, outcomes, sweep : what is shown.
+    search : what `Tuning.validation` gives.
+    runs : the folder of the run cache, where learning curves are wanted.
+    per_class : how many images show each end of a score.
+    figures : a folder for the same figures (PNG, SVG) and the whole tables (CSV).
+    sources : the files of what is given, by its keyword, for the provenance.
     """
     from prune_kit.reporting import page, sections
 

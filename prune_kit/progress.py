@@ -1,4 +1,4 @@
-"""How long work tells what it is doing, without knowing who listens (a terminal, a log, nobody)."""
+"""Progress of long work, reported to a listener: a terminal, a log, or nothing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """One step of a long piece of work: `done` of `total` units of `what`; `note` says how it goes.
+    """One step of a long piece of work: `done` of `total` units of `what`.
 
-    `of` is how many such pieces there are in all, and `networks` how many networks this one trains,
-    0 for other work. One that `is_note` is not work: it tells under the heading `what` how the work that
-    follows is done.
+    `note` adds a remark. `of` is the number of such pieces, and `networks` the number of networks
+    that this one trains, 0 for other work. A step with `is_note` is not work. Its heading is
+    `what`, and its `note` says how the following work is done.
     """
 
     what: str
@@ -26,9 +26,22 @@ Listener = Callable[[Progress], None]
 
 
 def note(heading: str, text: str) -> Progress:
-    """A step that is no work, and is told once."""
+    """A step that is not work, but says something about it.
+
+    Parameters
+    ----------
+    heading
+        What it is about.
+    text
+        What it says.
+
+    Returns
+    -------
+    Progress
+        The step.
+    """
     return Progress(heading, 1, 1, text, is_note=True)
 
 
 def silent(_: Progress) -> None:
-    """The listener that does not listen."""
+    """The listener that does nothing."""

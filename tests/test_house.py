@@ -142,13 +142,13 @@ def test_the_wheel_has_two_top_level_names(wheel: list[str]) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"prune_kit", "prune_kit_cli"}
 
 
-def test_the_wheel_holds_the_modules_and_recipes_of_the_tree(wheel: list[str]) -> None:
+def test_the_wheel_holds_every_file_and_recipe_of_the_tree(wheel: list[str]) -> None:
     packed = {name for name in wheel if ".dist-info" not in name}
     tree = {
         str(path.relative_to((ROOT / package).parent))
         for package in PACKAGES
-        for pattern in ("*.py", "py.typed")
-        for path in (ROOT / package).rglob(pattern)
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
     assert {"prune_kit/py.typed", "prune_kit_cli/py.typed"} <= tree
     tree |= {f"prune_kit/recipes/{path.name}" for path in (ROOT / "recipes").glob("*.toml")}

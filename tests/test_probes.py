@@ -201,7 +201,10 @@ def test_probes_for_methods_that_need_no_network_are_refused(
 def test_a_share_out_of_range_is_refused_before_anything_is_trained(
     shapes: Dataset, tmp_path: Path
 ) -> None:
-    for share, told in ((0.5, "out of range"), (0.001, "makes none; the least is --probes 0.013")):
+    for share, told in (
+        (0.5, "out of range"),
+        (0.001, "is less than one row; the least is probes=0.013"),
+    ):
         with pytest.raises(OptionError, match=told):
             trained_in(shapes, tmp_path, "el2n", probes=share)
     assert not (tmp_path / "runs").exists()

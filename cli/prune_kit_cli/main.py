@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 
 from prune_kit.errors import PruneKitError
+from prune_kit_cli.options import OUTPUT
+from prune_kit_cli.wording import in_flags, option_flags
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -41,7 +43,7 @@ def prune_kit(
         ),
     ] = False,
 ) -> None:
-    """Which training examples can be dropped without losing accuracy, and which labels are wrong?"""
+    """Which training examples can go without losing accuracy, and which labels are wrong?"""
 
 
 def _flowing(command: Callable[..., None]) -> str:
@@ -51,17 +53,11 @@ def _flowing(command: Callable[..., None]) -> str:
 
 
 COMMANDS = (  # in the order in which the help lists them; each is a file of `commands/`
-    "score", "select", "retrain", "export", "clean", "sweep", "tune", "corrupt", "compare", "dynamics", "weak_learners",
-    "report", "demo", "reproduce", "info", "list",
+    "score", "select", "retrain", "export", "clean", "sweep", "tune", "corrupt", "compare",
+    "dynamics", "weak_learners", "report", "demo", "reproduce", "info", "list",
 )  # fmt: skip
-TRAINING = (
-    "score",
-    "retrain",
-    "sweep",
-    "tune",
-    "demo",
-    "reproduce",
-)  # a second start goes on from the run cache
+# a second start goes on from the run cache
+TRAINING = ("score", "retrain", "sweep", "tune", "demo", "reproduce")
 for name in COMMANDS:
     functions = vars(importlib.import_module(f"prune_kit_cli.commands.{name}"))
     command: Callable[..., None] = functions[f"{name}_" if name == "list" else name]
@@ -69,26 +65,40 @@ for name in COMMANDS:
 
 
 def run() -> None:
-    """The entry point `prune-kit`. Exit codes: 0 done, 1 our bug, 2 the user can mend it, 130 interrupted."""
+    """The entry point `prune-kit`.
+
+    Exit codes: 0 done, 1 our bug, 2 the user can mend it, 130 interrupted.
+    """
     for ending in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(ending) is signal.SIG_DFL:  # nohup, for one, has it ignored
             signal.signal(ending, _interrupt)
     sys.exit(exit_code(sys.argv[1:]))
 
 
+def program() -> typer.core.TyperGroup:
+    """The parser of the command line. `--help` stands with the options of output, at the end."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    with group.make_context("prune-kit", [], resilient_parsing=True) as context:
+        for command in group.commands.values():
+            shown = command.get_help_option(context)
+            vars(shown)["rich_help_panel"] = OUTPUT
+    return group
+
+
 def exit_code(words: list[str]) -> int:
     """Run one command line and say how it ended."""
     try:
-        code = int(app(words or ["--help"], standalone_mode=False) or 0)
+        code = int(program()(words or ["--help"], standalone_mode=False) or 0)
     except PruneKitError as error:
-        _error(" ".join(str(error).split()))
+        message = in_flags(str(error), option_flags(app))
+        _error(" ".join(message.split()))
         return USER_ERROR
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
-        if not hasattr(
-            error, "format_message"
-        ):  # only the command line parser's own errors have it
+        # only the command line parser's own errors have it
+        if not hasattr(error, "format_message"):
             raise
         message = " ".join(error.format_message().split()).rstrip(".?")
         _error(f"{message}. See: prune-kit {_command(words)}--help")

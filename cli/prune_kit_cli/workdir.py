@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prune_kit.errors import FileError, OptionError
+from prune_kit.protocol.setup import spelled
 from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.removal import Removal, csv_path
 from prune_kit.results.selection import Selection
@@ -114,7 +115,10 @@ def _changes(before: Outcomes, now: Outcomes) -> list[str]:
     changed = was.setup.differences(replace(latest.setup, seed=was.setup.seed))
     if was.budget and was.budget != latest.budget:
         changed["budget"] = (was.budget, latest.budget)
-    return [f"{name} {value} (now {present})" for name, (value, present) in changed.items()]
+    return [
+        f"{name} {spelled(value)} (now {spelled(present)})"
+        for name, (value, present) in changed.items()
+    ]
 
 
 def retrained_otherwise(workdir: Path, path: Path, selection: Selection) -> bool:

@@ -1,12 +1,13 @@
-"""The confident joint of given and true labels: how many labels are wrong, and which classes are taken for which.
+"""The confident joint of given and true labels: how many labels of each class are wrong.
 
 Paper: Northcutt, Jiang, Chuang 2021, Confident Learning, https://arxiv.org/abs/1911.00068, section
-3.1. Where cleanlab (2.9.0, the authors' package, known here from its documentation and answers
-alone) departs from the paper, cleanlab is followed: the numbers are used beside its own.
+3.1. cleanlab (2.9.0) is the package of the authors. It is known here only from its documentation
+and its answers. Where it departs from the paper, it is followed, because the numbers are used
+beside its own.
 
-Labels (N,) and probabilities (N, C) are taken as `checked` has passed them. Probabilities are read
-a block of rows at a time, so that a memory map is never in memory as a whole, and summed in float64
-whatever they are stored in.
+All functions but `checked` require labels (N,) and probabilities (N, C) that `checked` has passed.
+Probabilities are read a block of rows at a time, so that a memory map is never in memory as a
+whole. Sums are taken in float64, whatever the probabilities are stored in.
 """
 
 from collections.abc import Iterator
@@ -19,29 +20,38 @@ from numpy.typing import ArrayLike
 from prune_kit.errors import DataError
 from prune_kit.registry import unknown_name_error
 
-BLOCK_VALUES = (
-    2**17
-)  # 1 MB in float64: a few temporaries of this size fit in a cache, and numpy's calls cost little
-ROW_SUM_TOLERANCE = (
-    0.01  # float16 and three decimals lose less; logits, and scores per class, miss by more
-)
-CONFIDENCE_TOLERANCE = (
-    1e-6  # the mean of equal numbers may exceed them by its rounding; this is cleanlab's
-)
-LEAST_THRESHOLD = (
-    2e-6  # cleanlab's: a class whose own rows have probability 0 does not claim every row
-)
+# 1 MB in float64: a few temporaries of this size fit in a cache, and numpy's calls cost little
+BLOCK_VALUES = 2**17
+# float16 and three decimals lose less; logits, and scores per class, miss by more
+ROW_SUM_TOLERANCE = 0.01
+# cleanlab's: the mean of equal numbers may exceed them by its rounding
+CONFIDENCE_TOLERANCE = 1e-6
+# cleanlab's: a class whose own rows have probability 0 does not claim every row
+LEAST_THRESHOLD = 2e-6
 COLLISIONS = ("row", "confident")
 
 
 def checked(
     labels: ArrayLike, pred_probs: Any
 ) -> tuple[Int[np.ndarray, "N"], Float[np.ndarray, "N C"]]:
-    """The labels as an array and the probabilities as they came, once both are found to be what they should be.
+    """Check labels and probabilities.
 
-    Labels are whole numbers from 0 to C - 1, each of them there at least once. Probabilities are
-    floats from 0 whose rows add up to 1 within 0.01. Raises DataError, which names the first row
-    that is wrong.
+    Parameters
+    ----------
+    labels : (N,) int
+        Class numbers from 0 to C - 1. Each class must have at least one label.
+    pred_probs : (N, C) float
+        A numpy array or memory map. Each row must add up to 1, within 0.01.
+
+    Returns
+    -------
+    (N,) int64, (N, C) float
+        The labels as an array, and the probabilities as they were given.
+
+    Raises
+    ------
+    DataError
+        Names the first row that is wrong.
     """
     if (
         not isinstance(pred_probs, np.ndarray)
@@ -92,7 +102,8 @@ def _described(value: object) -> str:
 
 def _check_rows(probabilities: Float[np.ndarray, "N C"]) -> None:
     for rows, block in blocks(probabilities):
-        least, total = block.min(axis=1), block.sum(axis=1, dtype=np.float64)
+        least = block.min(axis=1)
+        total = block.sum(axis=1, dtype=np.float64)
         right = (least >= 0) & (abs(total - 1) <= ROW_SUM_TOLERANCE)  # False for NaN, too
         if right.all():
             continue
@@ -100,43 +111,66 @@ def _check_rows(probabilities: Float[np.ndarray, "N C"]) -> None:
         if np.isnan(total[first]):
             what = "holds NaN; expected a probability for every class"
         elif least[first] < 0:
-            what = f"holds {least[first]:.6g}; expected probabilities from 0 to 1 (of logits, take the softmax)"
+            what = (
+                f"holds {least[first]:.6g}; expected probabilities from 0 to 1 (of logits, take "
+                "the softmax)"
+            )
         else:
-            what = f"adds up to {total[first]:.6g}; expected 1, within {ROW_SUM_TOLERANCE} (of logits, take the softmax)"
+            what = (
+                f"adds up to {total[first]:.6g}; expected 1, within {ROW_SUM_TOLERANCE} (of "
+                "logits, take the softmax)"
+            )
         raise DataError(f"row {rows.start + first} of pred_probs {what}")
 
 
 def blocks(
     probabilities: Float[np.ndarray, "N C"],
 ) -> Iterator[tuple[slice, Float[np.ndarray, "n C"]]]:
-    """The rows in order, as many at a time as hold BLOCK_VALUES numbers: where they are, and what they are."""
+    """Iterate over blocks of rows that hold at most BLOCK_VALUES numbers.
+
+    Yields
+    ------
+    slice, (n, C) float
+        The place of a block, and its rows.
+    """
     rows, classes = probabilities.shape
     step = max(1, BLOCK_VALUES // classes)
     for start in range(0, rows, step):
-        here = slice(start, min(start + step, rows))
-        yield here, np.asarray(probabilities[here])
+        place = slice(start, min(start + step, rows))
+        yield place, np.asarray(probabilities[place])
 
 
 def self_confidence(
     label: Int[np.ndarray, "N"], probabilities: Float[np.ndarray, "N C"]
 ) -> Float[np.ndarray, "N"]:
-    """The probability of the given label, p(y_i | x_i), from 0 to 1, as precise as it is stored."""
-    found = np.empty(len(label), dtype=probabilities.dtype)
+    """The probability of each given label, p(y_i | x_i), in [0, 1], in the stored precision."""
+    confidence = np.empty(len(label), dtype=probabilities.dtype)
     for rows, block in blocks(probabilities):
-        found[rows] = block[np.arange(len(block)), label[rows]]
-    return found
+        confidence[rows] = block[np.arange(len(block)), label[rows]]
+    return confidence
 
 
 def class_thresholds(
     label: Int[np.ndarray, "N"], probabilities: Float[np.ndarray, "N C"]
 ) -> Float[np.ndarray, "C"]:
-    """How sure of a class is sure enough: the mean probability of the class among the rows that are given it.
+    """The mean probability of each class among the rows with this label; the paper's equation 2.
 
-    t_j = mean_{i: y_i = j} p_ij        in [2e-6, 1]; the paper's equation 2, at least 2e-6 as
-    cleanlab has it
+        t_j = mean_{i: y_i = j} p_ij        in [2e-6, 1], at least 2e-6 as in cleanlab
+
+    Parameters
+    ----------
+    label : (N,) int
+        The given labels.
+    probabilities : (N, C) float
+        The predicted probabilities.
+
+    Returns
+    -------
+    (C,) float64
+        A row with p_ij >= t_j is confidently counted as class j.
     """
-    own = self_confidence(label, probabilities)
-    total = np.bincount(label, weights=own, minlength=probabilities.shape[1])
+    confidence = self_confidence(label, probabilities)
+    total = np.bincount(label, weights=confidence, minlength=probabilities.shape[1])
     return np.maximum(total / np.bincount(label, minlength=probabilities.shape[1]), LEAST_THRESHOLD)
 
 
@@ -146,16 +180,33 @@ def confident_class(
     *,
     collisions: str = "row",
 ) -> Int[np.ndarray, "N"]:
-    """The class that each row is confidently counted as: the one with p_ij >= t_j - 1e-6; -1 where there is none.
+    """The class that each row is confidently counted as: the one with p_ij >= t_j - 1e-6.
 
-    Where there are several, `collisions="row"` takes the largest probability of the whole row, even
-    of a class that misses its threshold, as cleanlab does; "confident" the largest of those that
-    reach theirs, the paper's equation 1. Equal ones: the first. Raises OptionError for another
-    word.
+    Parameters
+    ----------
+    probabilities : (N, C) float
+        The predicted probabilities.
+    thresholds : (C,) float
+        The t_j of `class_thresholds`.
+    collisions : str
+        What to take where several classes reach their thresholds. "row", as in cleanlab: the
+        largest probability of the whole row, even of a class that misses its threshold.
+        "confident", the paper's equation 1: the largest of the classes that reach theirs. The first
+        of equal ones.
+
+    Returns
+    -------
+    (N,) int64
+        -1 where no class reaches its threshold.
+
+    Raises
+    ------
+    OptionError
+        `collisions` is unknown.
     """
     if collisions not in COLLISIONS:
         raise unknown_name_error("collisions", collisions, COLLISIONS)
-    found = np.empty(len(probabilities), dtype=np.int64)
+    counted = np.empty(len(probabilities), dtype=np.int64)
     for rows, block in blocks(probabilities):
         sure = block >= thresholds - CONFIDENCE_TOLERANCE
         several = (
@@ -164,8 +215,9 @@ def confident_class(
             else np.where(sure, block, -1).argmax(axis=1)
         )
         number = sure.sum(axis=1)
-        found[rows] = np.where(number > 1, several, np.where(number == 1, sure.argmax(axis=1), -1))
-    return found
+        only = np.where(number == 1, sure.argmax(axis=1), -1)
+        counted[rows] = np.where(number > 1, several, only)
+    return counted
 
 
 def confident_joint(
@@ -175,11 +227,30 @@ def confident_joint(
     calibrated: bool = True,
     collisions: str = "row",
 ) -> Int[np.ndarray, "C C"]:
-    """How many rows are given class i and confidently counted as class j: C[i][j], the paper's equation 1.
+    """How many rows with label i are confidently counted as class j: the paper's equation 1.
 
-    Every class is taken to hold at least one right label, so the diagonal is at least 1 (cleanlab's
-    rule). With `calibrated` the rows add up to the label counts (see `calibrate`). Raises
-    OptionError.
+    The diagonal is at least 1, as in cleanlab: every class is taken to have a right label.
+
+    Parameters
+    ----------
+    label : (N,) int
+        The given labels.
+    probabilities : (N, C) float
+        The predicted probabilities.
+    calibrated : bool
+        Scale the counts as `calibrate` does.
+    collisions : str
+        As in `confident_class`.
+
+    Returns
+    -------
+    (C, C) int64
+        The count of (given i, true j) at [i][j].
+
+    Raises
+    ------
+    OptionError
+        `collisions` is unknown.
     """
     classes = probabilities.shape[1]
     counted = confident_class(
@@ -195,26 +266,35 @@ def confident_joint(
 def calibrate(
     counts: Int[np.ndarray, "C C"], label_counts: Int[np.ndarray, "C"]
 ) -> Int[np.ndarray, "C C"]:
-    """A confident joint scaled so that its rows add up to the label counts: the paper's equation 3, in rows.
+    """Scale a confident joint so that its rows add up to the label counts: the paper's equation 3.
 
-    Every row of `counts` must hold something. Whole numbers again, by `rounded`.
+    Parameters
+    ----------
+    counts : (C, C) int
+        Each row must have a count above 0.
+    label_counts : (C,) int
+        The number of rows with each label.
+
+    Returns
+    -------
+    (C, C) int64
+        Whole numbers, by `rounded`.
     """
     return rounded(counts / counts.sum(axis=1, keepdims=True) * label_counts[:, None])
 
 
 def rounded(matrix: Float[np.ndarray, "r c"]) -> Int[np.ndarray, "r c"]:
-    """The nearest whole numbers that keep each row's (rounded) sum.
+    """Round a matrix (r, c) to whole numbers that keep the rounded sum of each row.
 
-    Every number is rounded (a half to the even neighbour); where the sum is then missed by k, the k
-    that gain the least by it are rounded the other way. Of equal ones, up go the last and down the
-    first; cleanlab leaves them to an unstable sort, whose choice depends on the machine, so that
-    its counts may be one more here and one less there.
+    Every number is rounded, a half to the even neighbour. Where the sum then misses by k, the k
+    numbers that gain the least are rounded the other way. Of equal ones, the last go up and the
+    first go down. cleanlab leaves equal ones to an unstable sort, so that its counts may differ by
+    one from machine to machine.
     """
     whole = np.rint(matrix)
     missing = np.rint(matrix.sum(axis=1)) - whole.sum(axis=1)
-    gain = np.round(
-        matrix - whole, 9
-    )  # 1/3 and 4/3 leave the same remainder, whatever the last bits say
+    # 1/3 and 4/3 leave the same remainder, whatever their last bits are
+    gain = np.round(matrix - whole, 9)
     rank = np.argsort(np.argsort(gain, axis=1, kind="stable"), axis=1)
     up = rank >= matrix.shape[1] - missing[:, None]
     down = rank < -missing[:, None]
@@ -223,7 +303,7 @@ def rounded(matrix: Float[np.ndarray, "r c"]) -> Int[np.ndarray, "r c"]:
 
 
 def joint(counts: Int[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
-    """The shares of all rows with given class i and true class j, from calibrated counts; they add up to 1."""
+    """The shares (C, C) of all rows with given class i and true class j, from calibrated counts."""
     shares: np.ndarray = counts / counts.sum()
     return shares
 
@@ -234,14 +314,14 @@ def wrong_share(counts: Int[np.ndarray, "C C"]) -> float:
 
 
 def noise_matrix(counts: Int[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
-    """p(given i | true j) at [i][j]; columns add up to 1, and are NaN for a class that is never the true one."""
+    """p(given i | true j) at [i][j]. A column adds up to 1; NaN for a class that is never true."""
     total = counts.sum(axis=0)
     shares: np.ndarray = counts / np.where(total, total, np.nan)
     return shares
 
 
 def inverse_noise_matrix(counts: Int[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
-    """p(true i | given j) at [i][j]; columns add up to 1, and are NaN for a class that is never given."""
+    """p(true i | given j) at [i][j]. A column adds up to 1; NaN for a class that is never given."""
     total = counts.sum(axis=1)
     shares: np.ndarray = counts / np.where(total, total, np.nan)[:, None]
     return shares.T

@@ -128,7 +128,9 @@ def evaluate(
     )
     counts = np.stack([np.bincount(label[mask], minlength=classes) for mask in masks], axis=1)
     whole = _quality(*counts.sum(axis=0).tolist())
-    listed, caught = _cuts(suspicion, wrong)
+    cut = np.unique(-suspicion, return_inverse=True)[1]
+    listed, caught = _cuts(cut, wrong)
+    auroc, average_precision = _ranking_quality(cut, wrong)
     # between two cuts the expected number of wrong labels grows by the same amount with every tied
     # row
     caught_at_wrong = float(np.interp(whole.wrong, np.append(0, listed), np.append(0, caught)))
@@ -136,10 +138,8 @@ def evaluate(
     rate, low, high = map(float, noise_rate)
     return Evaluation(
         **vars(whole),
-        auroc=_auroc(listed, caught),
-        average_precision=_share(
-            float((np.diff(caught, prepend=0) * caught / listed).sum()), whole.wrong
-        ),
+        auroc=auroc,
+        average_precision=average_precision,
         precision_at_wrong=_share(caught_at_wrong, whole.wrong),
         true_rate=true_rate,
         estimated_rate=rate,
@@ -180,20 +180,31 @@ def _share(part: int | float, whole: int) -> float:
 
 
 def _cuts(
-    suspicion: Float[np.ndarray, "n"], wrong: Bool[np.ndarray, "n"]
+    cut: Int[np.ndarray, "n"], wrong: Bool[np.ndarray, "n"]
 ) -> tuple[Int[np.ndarray, "k"], Int[np.ndarray, "k"]]:
-    """How many rows, and how many wrong ones, each cut between the k distinct values lists, shortest list first."""
-    group = np.unique(-suspicion, return_inverse=True)[1]
-    return np.cumsum(np.bincount(group)), np.cumsum(
-        np.bincount(group[wrong], minlength=group.max() + 1)
-    )
+    """How many rows, and how many wrong ones, each of the k cuts lists, shortest list first.
+
+    `cut` is the number of the first cut that lists a row, so that tied rows have the same.
+    """
+    listed = np.cumsum(np.bincount(cut))
+    return listed, np.cumsum(np.bincount(cut[wrong], minlength=len(listed)))
 
 
-def _auroc(listed: Int[np.ndarray, "k"], caught: Int[np.ndarray, "k"]) -> float:
-    """The share of the pairs, a wrong label and a right one, in which the wrong one is more suspect; a tie is half."""
-    above = caught - np.diff(caught, prepend=0) / 2
-    pairs = int(caught[-1]) * int(listed[-1] - caught[-1])
-    return _share(float((np.diff(listed - caught, prepend=0) * above).sum()), pairs)
+def _ranking_quality(
+    cut: Int[np.ndarray, "n"], wrong: Bool[np.ndarray, "n"]
+) -> tuple[float, float]:
+    """AUROC and average precision; NaN where only one kind of row makes the measure undefined.
+
+    scikit-learn refuses infinite suspicions. It is given the number of the cut, which ranks alike.
+    """
+    from sklearn import metrics
+
+    auroc = average_precision = math.nan
+    if wrong.any():
+        average_precision = float(metrics.average_precision_score(wrong, -cut))
+        if not wrong.all():
+            auroc = float(metrics.roc_auc_score(wrong, -cut))
+    return auroc, average_precision
 
 
 def _check_suspicion(suspicion: Float[np.ndarray, "n"]) -> None:

@@ -1,8 +1,31 @@
-"""Which labels are likely wrong, for somebody who already holds predicted probabilities: confident learning.
+"""Which labels are likely wrong, by confident learning from given probabilities.
 
 Paper: Northcutt, Jiang, Chuang 2021, https://arxiv.org/abs/1911.00068, section 3.2. The call and
-its meaning are those of `cleanlab.filter.find_label_issues` (2.9.0), written from the paper, its
-documentation and what it answers.
+its meaning are those of `cleanlab.filter.find_label_issues` (2.9.0). They were written from the
+paper, from its documentation and from its answers.
+
+The filters, with C the confident joint, i the given and j the true class:
+
+    prune_by_noise_rate    for each pair (i, j), the C[i][j] rows with the largest p_j - p_i
+    prune_by_class         for each i, the sum_{j != i} C[i][j] rows with the smallest p_i
+    both                   the rows that are in both of them
+    confident_learning     the rows that are counted off the diagonal of C
+    predicted_neq_given    the rows whose label does not have the largest probability
+    low_self_confidence    as many as confident_learning finds, with the smallest p_i
+    low_normalized_margin  as many, with the smallest p_i - max_{j != i} p_j
+
+The first four leave out rows whose label has the largest probability.
+
+The arguments `rank_by_kwargs`, `n_jobs`, `verbose` and `multi_label` of cleanlab do not exist.
+The answers differ from cleanlab's in these points:
+
+- Equal scores keep the order of the rows. cleanlab's unstable sorts depend on the machine: in a
+  ranking, at a threshold, and where a calibrated count is rounded.
+- An option that a filter does not use is refused. So is `num_to_remove_per_class` with
+  prune_by_noise_rate, where cleanlab counts it per true class.
+- A class without a label is an error. A class with too few rows is no warning.
+- Sums are taken in float64, so that a float32 row within rounding of a threshold may fall on
+  its other side.
 """
 
 from collections.abc import Sequence
@@ -14,6 +37,7 @@ from numpy.typing import ArrayLike
 
 from prune_kit.cleaning import confident_joint as joints
 from prune_kit.cleaning.confident_joint import BLOCK_VALUES, blocks
+from prune_kit.cleaning.label_quality import RANKINGS, label_quality
 from prune_kit.errors import OptionError
 from prune_kit.registry import unknown_name_error
 
@@ -25,8 +49,6 @@ FILTERS = (
     "low_normalized_margin",
     "low_self_confidence",
 )
-RANKINGS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
-LEAST = 1e-6  # cleanlab's floor of the divisors in confidence_weighted_entropy
 
 
 def find_label_issues(
@@ -40,37 +62,39 @@ def find_label_issues(
     min_examples_per_class: int = 1,
     confident_joint: ArrayLike | None = None,
 ) -> Bool[np.ndarray, "N"] | Int[np.ndarray, "I"]:
-    """The rows whose given label is likely wrong: a mask of all rows or, ranked, their numbers, most suspect first.
+    """Find the rows whose given label is likely wrong.
 
-    `labels` (N,) are class numbers from 0, `pred_probs` (N, C) the probabilities that a network
-    predicts for rows it was not trained on: a numpy array or memory map, read a block of rows at a
-    time. `filter_by` says which rows:
+    Parameters
+    ----------
+    labels : (N,) int
+        Class numbers from 0 to C - 1.
+    pred_probs : (N, C) float
+        The probabilities that a network predicts for rows it was not trained on: a numpy array or a
+        memory map, read a block of rows at a time.
+    return_indices_ranked_by : str, optional
+        A ranking of `label_quality`. The default is a mask of all rows.
+    filter_by : str
+        One of the filters above.
+    frac_noise : float
+        The share of each C[i][j], i != j, that is used, in [0, 1]. For the first three filters.
+    num_to_remove_per_class : (C,) int, optional
+        How many rows of each class to find. For prune_by_class.
+    min_examples_per_class : int
+        How many rows of a class are kept. For the first three filters.
+    confident_joint : (C, C), optional
+        Used for C as it is. The default is the calibrated one. For the first three filters.
 
-        prune_by_noise_rate   for every pair of classes (i given, j true), the C[i][j] rows with the largest p_j - p_i
-        prune_by_class        for every class i, the sum_{j != i} C[i][j] rows with the smallest p_i
-        both                  those in both of them
-        confident_learning    those counted off the diagonal of the confident joint C
-        predicted_neq_given   those whose label has not the largest probability
-        low_self_confidence   as many as confident_learning finds, those with the smallest p_i
-        low_normalized_margin the same with p_i - max_{j != i} p_j
+    Returns
+    -------
+    (N,) bool or (I,) int
+        A mask, or the row numbers of the ranking, most suspect first.
 
-    The first four leave out rows whose label has the largest probability. The rankings are
-    `label_quality`'s. Only the first three take `frac_noise`, the share (0 to 1) of each C[i][j], i
-    != j, that is used; `min_examples_per_class`, how many rows of a class are let be; and
-    `confident_joint` (C, C), to be used for C as it is, where the calibrated one is estimated
-    otherwise. `num_to_remove_per_class` (C,) says for prune_by_class how many rows of each class.
-
-    Of cleanlab's arguments, `rank_by_kwargs`, `n_jobs`, `verbose` and `multi_label` are lacking.
-    Otherwise the answers differ in this alone: equal scores keep the order of the rows, where
-    cleanlab's unstable sorts order them as the machine does (in a ranking, at a cut, and where a
-    calibrated count is rounded: then one more or less); options that a filter does not use are
-    refused, and so is `num_to_remove_per_class` with prune_by_noise_rate, where cleanlab counts it
-    per true class; a class without a label is an error, and one with too few rows no warning; sums
-    are taken in float64, so that a float32 row within their rounding of a threshold may fall on its
-    other side.
-
-    Raises DataError for labels or probabilities that are not what they should be, OptionError for
-    all else.
+    Raises
+    ------
+    DataError
+        Labels or probabilities are not as described.
+    OptionError
+        An option is unknown, out of range, or not used by the filter.
     """
     _check_words(filter_by, return_indices_ranked_by)
     label, probabilities = joints.checked(labels, pred_probs)
@@ -84,8 +108,8 @@ def find_label_issues(
     _check_options(
         filter_by, frac_noise, min_examples_per_class, counts is not None, remove is not None
     )
-    own = joints.self_confidence(label, probabilities)
-    mask = _beaten(own, probabilities)
+    confidence = joints.self_confidence(label, probabilities)
+    mask = _beaten(confidence, probabilities)
     if filter_by in PRUNING:
         if counts is None:
             counts = joints.confident_joint(label, probabilities)
@@ -94,58 +118,19 @@ def find_label_issues(
         )
         mask &= (label_counts > min_examples_per_class)[label]
         if filter_by != "prune_by_noise_rate":
-            mask &= _least_confident(
-                label, own, label_counts - to_prune.diagonal() if remove is None else remove
-            )
+            numbers = label_counts - to_prune.diagonal() if remove is None else remove
+            mask &= _least_confident(label, confidence, numbers)
         if filter_by != "prune_by_class":
-            mask &= _largest_margins(label, own, probabilities, to_prune)
+            mask &= _largest_margins(label, confidence, probabilities, to_prune)
     elif filter_by != "predicted_neq_given":
-        counted = joints.confident_class(
-            probabilities, joints.class_thresholds(label, probabilities)
-        )
-        mask &= (counted >= 0) & (counted != label)
+        mask &= _counted_off_the_diagonal(label, probabilities)
         if filter_by != "confident_learning":
-            score = label_quality(label, probabilities, filter_by.removeprefix("low_"))
-            lowest = np.argsort(score, kind="stable")[: np.count_nonzero(mask)]
-            mask = np.zeros(len(label), dtype=bool)
-            mask[lowest] = True
+            mask = _lowest(label, probabilities, filter_by, int(mask.sum()))
     if return_indices_ranked_by is None:
         return mask
-    found = np.flatnonzero(mask)
-    score = label_quality(label, probabilities, return_indices_ranked_by)[found]
-    return found[np.argsort(score, kind="stable")]
-
-
-def label_quality(
-    label: Int[np.ndarray, "N"], probabilities: Float[np.ndarray, "N C"], ranking: str
-) -> Float[np.ndarray, "N"]:
-    """How much each label is to be trusted, lower is more suspect.
-
-        self_confidence               p_y                                                       in [0, 1]
-        normalized_margin             p_y - max_{c != y} p_c                                    in [-1, 1]
-        confidence_weighted_entropy   log(1 + x) / x,  x = -sum_c p_c log p_c / (log C * p_y)   in [0, 1]
-
-    Both divisors are at least 1e-6 as in cleanlab, so that the last is 0 at x = 0, and a prediction
-    that contradicts the label almost for certain, whose entropy is next to 0, is not suspect by it.
-    (cleanlab's margin is (m + 1) / 2.)
-    """
-    own = joints.self_confidence(label, probabilities)
-    if ranking == "self_confidence":
-        return own
-    score = np.empty(
-        len(label), dtype=probabilities.dtype if ranking == "normalized_margin" else np.float64
-    )
-    for rows, block in blocks(probabilities):
-        if ranking == "normalized_margin":
-            others = block.copy()
-            others[np.arange(len(block)), label[rows]] = -1
-            score[rows] = own[rows] - others.max(axis=1)
-        else:
-            p = block.astype(np.float64)
-            entropy = -(p * np.log(np.where(p > 0, p, 1))).sum(axis=1) / np.log(max(p.shape[1], 2))
-            x = entropy / np.maximum(own[rows].astype(np.float64), LEAST)
-            score[rows] = np.log1p(x) / np.maximum(x, LEAST)
-    return score
+    issues = np.flatnonzero(mask)
+    score = label_quality(label, probabilities, return_indices_ranked_by)[issues]
+    return issues[np.argsort(score, kind="stable")]
 
 
 def prune_counts(
@@ -154,11 +139,25 @@ def prune_counts(
     min_examples_per_class: int = 1,
     frac_noise: float = 1,
 ) -> Int[np.ndarray, "C C"]:
-    """How many rows to prune of every pair (given i, true j), and on the diagonal how many of class i to keep.
+    """How many rows of each pair (given i, true j) to prune.
 
-    A diagonal below `min_examples_per_class` is raised to it, at the equal cost of the row's other
-    counts above 0. Then these are multiplied by `frac_noise`, the diagonal gains what they lose,
-    and all are rounded down.
+    A diagonal below `min_examples_per_class` is raised to it. The other counts above 0 of its row
+    lose equal parts. Then these counts are multiplied by `frac_noise`, and the diagonal gains what
+    they lose. All are rounded down.
+
+    Parameters
+    ----------
+    counts : (C, C) int or float
+        A confident joint.
+    min_examples_per_class : int
+        How many rows of each class are kept at least.
+    frac_noise : float
+        The share of the counts that is pruned, in [0, 1].
+
+    Returns
+    -------
+    (C, C) int64
+        On the diagonal, how many rows of class i to keep.
     """
     right = counts.diagonal()
     kept = np.maximum(right, min_examples_per_class)
@@ -174,20 +173,43 @@ def prune_counts(
     return numbers
 
 
+def _counted_off_the_diagonal(
+    label: Int[np.ndarray, "N"], probabilities: Float[np.ndarray, "N C"]
+) -> Bool[np.ndarray, "N"]:
+    """Where a row is confidently counted as another class than the given one."""
+    thresholds = joints.class_thresholds(label, probabilities)
+    counted = joints.confident_class(probabilities, thresholds)
+    off_diagonal: np.ndarray = (counted >= 0) & (counted != label)
+    return off_diagonal
+
+
+def _lowest(
+    label: Int[np.ndarray, "N"],
+    probabilities: Float[np.ndarray, "N C"],
+    filter_by: str,
+    count: int,
+) -> Bool[np.ndarray, "N"]:
+    """The `count` rows with the lowest score that the filter is named after."""
+    score = label_quality(label, probabilities, filter_by.removeprefix("low_"))
+    mask = np.zeros(len(label), dtype=bool)
+    mask[np.argsort(score, kind="stable")[:count]] = True
+    return mask
+
+
 def _beaten(
-    own: Float[np.ndarray, "N"], probabilities: Float[np.ndarray, "N C"]
+    confidence: Float[np.ndarray, "N"], probabilities: Float[np.ndarray, "N C"]
 ) -> Bool[np.ndarray, "N"]:
     """Where another class has a larger probability than the given one."""
-    found = np.empty(len(own), dtype=bool)
+    beaten = np.empty(len(confidence), dtype=bool)
     for rows, block in blocks(probabilities):
-        found[rows] = block.max(axis=1) > own[rows]
-    return found
+        beaten[rows] = block.max(axis=1) > confidence[rows]
+    return beaten
 
 
 def _least_confident(
-    label: Int[np.ndarray, "N"], own: Float[np.ndarray, "N"], numbers: Int[np.ndarray, "C"]
+    label: Int[np.ndarray, "N"], confidence: Float[np.ndarray, "N"], numbers: Int[np.ndarray, "C"]
 ) -> Bool[np.ndarray, "N"]:
-    order = np.lexsort((own, label))
+    order = np.lexsort((confidence, label))
     chosen = np.zeros(len(label), dtype=bool)
     chosen[order[_place_in_group(label[order]) < numbers[label[order]]]] = True
     return chosen
@@ -195,27 +217,25 @@ def _least_confident(
 
 def _largest_margins(
     label: Int[np.ndarray, "N"],
-    own: Float[np.ndarray, "N"],
+    confidence: Float[np.ndarray, "N"],
     probabilities: Float[np.ndarray, "N C"],
     to_prune: Int[np.ndarray, "C C"],
 ) -> Bool[np.ndarray, "N"]:
     """The to_prune[i][j] rows of class i with the largest p_j - p_i, for all i != j, in one pass.
 
-    `bar` is what a margin must exceed to be among the best so far of its pair. Rows above it are
-    held until there are twice as many as can stay, so that O(N + C^2) and a block are in memory.
+    A margin must exceed `bar` to be among the best of its pair so far. Rows above the bar are held
+    until there are twice as many as can stay. So O(N + C^2) numbers and a block are in memory.
     """
     classes = len(to_prune)
     wanted = np.where(np.eye(classes, dtype=bool), 0, to_prune).ravel()
     bar = np.where(wanted > 0, -np.inf, np.inf).astype(probabilities.dtype)
     most = 2 * int(wanted.sum()) + BLOCK_VALUES
-    pair, row, margin = (
-        np.empty(0, np.int64),
-        np.empty(0, np.int64),
-        np.empty(0, probabilities.dtype),
-    )
+    pair = np.empty(0, np.int64)
+    row = np.empty(0, np.int64)
+    margin = np.empty(0, probabilities.dtype)
     for rows, block in blocks(probabilities):
         given = label[rows]
-        margins = block - own[rows][:, None]
+        margins = block - confidence[rows][:, None]
         i, j = np.nonzero(margins > bar.reshape(classes, classes)[given])
         pair = np.concatenate((pair, given[i] * classes + j))
         row = np.concatenate((row, rows.start + i))
@@ -264,7 +284,7 @@ def _check_options(
     refused = [name for name, given in used.items() if given]
     if refused and filter_by not in PRUNING:
         raise OptionError(
-            f"filter_by={filter_by!r} takes no {', '.join(refused)}; {', '.join(PRUNING)} do"
+            f"filter_by={filter_by!r} does not use {', '.join(refused)}; {', '.join(PRUNING)} do"
         )
 
 

@@ -1,26 +1,44 @@
-"""The result of `compare`: how far rankings agree, pair by pair, and how many runs each of them needs."""
+"""How far rankings agree, pair by pair, and how many runs each of them requires."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from prune_kit.comparison.agreement import Agreement, Sorted, agreements, end_count
-from prune_kit.comparison.sources import VOTES, Joined, Ranking
+from prune_kit.comparison.agreement import Agreement, SortedScore, agreements, end_count
+from prune_kit.comparison.aligned_scores import AlignedScores, Ranking
+from prune_kit.comparison.sources import VOTES
 from prune_kit.comparison.stability import Stability, stability
 from prune_kit.errors import OptionError, TableError
 
-NOTICED = 0.1  # from this share of an end on, it is said that ties decide it
+NOTICED = 0.1  # a note names a score where ties decide this share of an end, or more
 FEWEST_RESAMPLES = 20  # a 95 % interval leaves out the outermost of 20 on either side
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
-    """An agreement for each of the `pairs` of rankings, and a stability for each column that keeps its runs.
+    """The agreement of each pair of rankings, and the stability of each column that keeps its runs.
 
-    `origins` are the files, one or two. `rows` (N,) is True where a row counts. `top` is the share
-    that counts as an end, `bootstrap` the number of resamples behind the intervals. `notes` say
-    which rows are left out and why, what was assumed, and which ends are decided by ties.
+    Attributes
+    ----------
+    origins : tuple of str
+        The files, one or two.
+    pairs : tuple of (Ranking, Ranking)
+        The rankings that are compared.
+    agreements : tuple of Agreement
+        One for each pair.
+    stabilities : tuple of Stability
+        One for each column with single runs.
+    rows : (N,) bool
+        The rows that count.
+    top : float
+        The share of the rows that counts as an end, in (0, 0.5].
+    bootstrap : int
+        The number of resamples behind the intervals.
+    seed : int
+        Of the resamples.
+    notes : tuple of str
+        Which rows are left out and why, what was assumed, and which ends are decided by ties.
     """
 
     origins: tuple[str, ...]
@@ -40,10 +58,10 @@ class Comparison:
 
     def sentences(self) -> list[str]:
         """How many runs are enough, for each column that keeps its runs."""
-        return [found.sentence() for found in self.stabilities]
+        return [stability.sentence() for stability in self.stabilities]
 
     def values(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON; NaN where there is no number."""
+        """Everything as plain values, for JSON. A number that does not exist is NaN."""
         return {
             "files": list(self.origins),
             "rows": int(self.rows.sum()),
@@ -54,105 +72,148 @@ class Comparison:
                 {
                     "a": one.name,
                     "b": other.name,
-                    "rows": found.rows,
+                    "rows": agreement.rows,
                     **{
-                        name: vars(getattr(found, name))
+                        name: vars(getattr(agreement, name))
                         for name in ("spearman", "kendall", "hardest", "easiest")
                     },
                 }
-                for (one, other), found in zip(self.pairs, self.agreements, strict=True)
+                for (one, other), agreement in zip(self.pairs, self.agreements, strict=True)
             ],
             "stability": [
-                vars(found)
+                vars(stability)
                 | {
-                    "enough": found.enough,
-                    "predicted": found.predicted,
-                    "sentence": found.sentence(),
+                    "enough": stability.enough,
+                    "predicted": stability.predicted,
+                    "sentence": stability.sentence(),
                 }
-                for found in self.stabilities
+                for stability in self.stabilities
             ],
             "notes": list(self.notes),
         }
 
 
-def compared(joined: Joined, *, top: float, bootstrap: int, seed: int, enough: float) -> Comparison:
-    """Compute every agreement and stability of what was joined.
+def compared(
+    aligned: AlignedScores, *, top: float, bootstrap: int, seed: int, enough: float
+) -> Comparison:
+    """Compute every agreement and every stability of the aligned scores.
 
-    Raises OptionError for a value out of range, TableError when there is nothing to compare.
+    Parameters
+    ----------
+    aligned : AlignedScores
+        One source or two.
+    top : float
+        The share of the rows that counts as an end, in (0, 0.5].
+    bootstrap : int
+        The number of resamples behind the intervals: 0 for none, otherwise at least 20.
+    seed : int
+        Of the resamples, and of the groups of runs.
+    enough : float
+        The rank correlation that two independent means must reach, in (0, 1).
+
+    Raises
+    ------
+    OptionError
+        A value is out of range.
+    TableError
+        There is nothing to compare, or a pair has fewer than two rows in common.
     """
     if bootstrap and bootstrap < FEWEST_RESAMPLES:
         raise OptionError(
             f"--bootstrap {bootstrap} is out of range; 0 for no intervals, or at least "
             f"{FEWEST_RESAMPLES} resamples"
         )
-    pairs, with_runs = joined.pairs(), joined.with_runs()
+    pairs = aligned.pairs()
+    with_runs = aligned.with_runs()
     if not pairs and not with_runs:
-        origins = " and ".join(dict.fromkeys(side.origin for side in joined.sides))
-        voted = any(ranking.by_votes for side in joined.sides for ranking in side.rankings)
-        raise TableError(
-            f"there is nothing to compare in {origins}: it takes two columns, or one that keeps "
-            f"its single runs. Give another file too{f'. {VOTES}' if voted else ''}"
-        )
-    found: dict[int, Agreement] = {}
-    notes, ends = dict[str, None](), dict[str, str]()
-    several = len({side.origin for side in joined.sides}) > 1
-    called = {
-        r: f"{side.origin}: {r.name}" if several else r.name
-        for side in joined.sides
-        for r in side.rankings
-    }
-    for rows, numbers in _by_rows(joined, pairs):
+        raise _nothing_to_compare(aligned)
+    names = _names(aligned)
+    agreement_of: dict[int, Agreement] = {}
+    constant: dict[str, None] = {}
+    tied: dict[str, str] = {}
+    for rows, numbers in _by_rows(aligned, pairs):
         rankings = list(dict.fromkeys(ranking for number in numbers for ranking in pairs[number]))
         hardness = np.stack([ranking.hardness[rows] for ranking in rankings])
-        digest = joined.rows.digest[rows]
+        digest = aligned.rows.digest[rows]
         places = [
             (rankings.index(pairs[number][0]), rankings.index(pairs[number][1]))
             for number in numbers
         ]
-        made = agreements(hardness, digest, places, top=top, bootstrap=bootstrap, seed=seed)
-        found |= zip(numbers, made, strict=True)
+        computed = agreements(hardness, digest, places, top=top, bootstrap=bootstrap, seed=seed)
+        agreement_of |= zip(numbers, computed, strict=True)
         for ranking, values in zip(rankings, hardness, strict=True):
-            column = Sorted.of(values, digest)
-            if column.groups == 1:
-                notes[f"{called[ranking]} is the same for all rows: it ranks nothing"] = None
-            elif tied := _tied_ends(column, top):
-                ends[called[ranking]] = tied
-    stabilities = [
-        stability(name, runs, bar=enough, seed=seed)
-        for name, ranking in with_runs.items()
-        if (runs := _complete_runs(ranking, joined.counted)).shape[1] > 1
-    ]
+            score = SortedScore.of(values, digest)
+            if score.groups == 1:
+                constant[f"{names[ranking]} is the same for all rows: it ranks nothing"] = None
+            elif ends := _tied_ends(score, top):
+                tied[names[ranking]] = ends
     return Comparison(
-        origins=tuple(side.origin for side in joined.sides),
+        origins=tuple(source.origin for source in aligned.sources),
         pairs=tuple(pairs),
-        agreements=tuple(found[number] for number in range(len(pairs))),
-        stabilities=tuple(stabilities),
-        rows=joined.counted,
+        agreements=tuple(agreement_of[number] for number in range(len(pairs))),
+        stabilities=_stabilities(aligned, with_runs, enough, seed),
+        rows=aligned.counted,
         top=top,
         bootstrap=bootstrap,
         seed=seed,
-        notes=(*joined.notes, *notes, *_tie_note(ends, top)),
+        notes=(*aligned.notes, *constant, *_tie_note(tied, top)),
     )
 
 
+def _nothing_to_compare(aligned: AlignedScores) -> TableError:
+    origins = " and ".join(dict.fromkeys(source.origin for source in aligned.sources))
+    by_votes = any(ranking.by_votes for source in aligned.sources for ranking in source.rankings)
+    return TableError(
+        f"there is nothing to compare in {origins}: a comparison requires two columns, or one that "
+        f"keeps its single runs. Give another file too{f'. {VOTES}' if by_votes else ''}"
+    )
+
+
+def _names(aligned: AlignedScores) -> dict[Ranking, str]:
+    """The name of each ranking in notes, with the file where there are two."""
+    several = len({source.origin for source in aligned.sources}) > 1
+    return {
+        ranking: f"{source.origin}: {ranking.name}" if several else ranking.name
+        for source in aligned.sources
+        for ranking in source.rankings
+    }
+
+
 def _by_rows(
-    joined: Joined, pairs: list[tuple[Ranking, Ranking]]
+    aligned: AlignedScores, pairs: list[tuple[Ranking, Ranking]]
 ) -> list[tuple[np.ndarray, list[int]]]:
-    """The pairs' numbers, grouped by the rows that both rankings score: mostly all pairs share one group."""
+    """Group the numbers of the pairs by the rows that both rankings score.
+
+    Mostly all pairs are in one group.
+    """
     groups: dict[bytes, tuple[np.ndarray, list[int]]] = {}
     for number, (one, other) in enumerate(pairs):
-        mask = joined.counted & np.isfinite(one.hardness) & np.isfinite(other.hardness)
+        mask = aligned.counted & np.isfinite(one.hardness) & np.isfinite(other.hardness)
         if mask.sum() < 2:
             raise TableError(
-                f"{one.name} and {other.name} have {mask.sum()} rows with a score in both; 2 are "
-                "needed"
+                f"{one.name} and {other.name} have {mask.sum()} rows with a score in both; at "
+                "least 2 are required"
             )
         groups.setdefault(mask.tobytes(), (np.flatnonzero(mask), []))[1].append(number)
     return list(groups.values())
 
 
+def _stabilities(
+    aligned: AlignedScores, with_runs: dict[str, Ranking], enough: float, seed: int
+) -> tuple[Stability, ...]:
+    stabilities = []
+    for name, ranking in with_runs.items():
+        runs = _complete_runs(ranking, aligned.counted)
+        if runs.shape[1] > 1:
+            stabilities.append(stability(name, runs, bar=enough, seed=seed))
+    return tuple(stabilities)
+
+
 def _complete_runs(ranking: Ranking, counted: np.ndarray) -> np.ndarray:
-    """The hardness (R, n) of each run at the rows that count and that all runs score; a run without any is left out."""
+    """The hardness (R, n) of each run at the rows that count and that all runs score.
+
+    A run without any score is left out.
+    """
     assert ranking.per_run is not None
     runs: np.ndarray = ranking.per_run[:, counted]
     runs = runs[np.isfinite(runs).any(axis=1)]
@@ -160,22 +221,22 @@ def _complete_runs(ranking: Ranking, counted: np.ndarray) -> np.ndarray:
     return np.compress(complete, runs, axis=1)
 
 
-def _tied_ends(column: Sorted, top: float) -> str:
-    """Which ends of a score are in good part chosen among equals; "" where none is."""
+def _tied_ends(score: SortedScore, top: float) -> str:
+    """Which ends of a score are largely chosen among equal values; "" where none is."""
     drawn = zip(
-        ("hardest", "easiest"), column.drawn_by_ties(end_count(top, len(column.group))), strict=True
+        ("hardest", "easiest"), score.drawn_by_ties(end_count(top, len(score.group))), strict=True
     )
     return ", ".join(
         f"{100 * share:.0f} % of the {end}" for end, share in drawn if share >= NOTICED
     )
 
 
-def _tie_note(ends: dict[str, str], top: float) -> list[str]:
-    """Warn where what two ends have in common is the order of ties: `ends` says so of columns, by name."""
-    if not ends:
+def _tie_note(tied: dict[str, str], top: float) -> list[str]:
+    """Warn where the share in common of two ends is the order of ties."""
+    if not tied:
         return []
-    told = "; ".join(f"{name} ({text})" for name, text in ends.items())
+    scores = "; ".join(f"{name} ({ends})" for name, ends in tied.items())
     return [
         f"of the {100 * top:g} % at an end many are chosen among equal scores, by their digests "
-        f"and so alike in every column: what ends have in common says little of {told}"
+        f"and so alike in every column: the share in common says little of {scores}"
     ]

@@ -1,8 +1,8 @@
-"""How an ensemble of networks learns: what its consistency columns say about each epoch, and about another ensemble.
+"""How an ensemble of networks learns, epoch by epoch, and whether another ensemble learns the same.
 
 Paper: Hacohen and Weinshall 2019, "All Neural Networks are Created Equal",
 https://arxiv.org/abs/1905.10854, sections 3 and 4. Consistency is the share of the networks that
-are right about an example, so its mean is their mean accuracy.
+are right about an example. Its mean is the mean accuracy of the networks.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,14 @@ TOLERANCE = 0.01
 class Spread:
     """How the consistency of some examples is distributed.
 
-    `accuracy` is its mean; `all_or_none` the share of the examples about which all networks are
-    right, or none is; `bimodality` as the function of that name.
+    Attributes
+    ----------
+    accuracy : float
+        The mean, in [0, 1].
+    all_or_none : float
+        The share of the examples about which all networks are right, or none is, in [0, 1].
+    bimodality : float
+        As the function `bimodality` gives it.
     """
 
     accuracy: float
@@ -33,7 +39,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class EpochDynamics:
-    """An epoch of an ensemble, on the training rows and, where they were scored, on the test examples."""
+    """An epoch of an ensemble: on the training rows and, where scored, on the test examples."""
 
     epoch: int
     train: Spread
@@ -42,7 +48,7 @@ class EpochDynamics:
 
 @dataclass(frozen=True)
 class Correlation:
-    """How the scores of two ensembles go together over the examples; NaN where one is the same for all."""
+    """The correlations of two scores over the examples; NaN where one score is constant."""
 
     pearson: float
     spearman: float
@@ -50,7 +56,7 @@ class Correlation:
 
 @dataclass(frozen=True)
 class Match:
-    """An epoch of one ensemble and an epoch of another at which their mean training accuracies agree."""
+    """Two epochs, one of each ensemble, at which the mean training accuracies agree."""
 
     epoch: int
     other_epoch: int
@@ -61,12 +67,22 @@ class Match:
 
 
 def bimodality(values: Float[np.ndarray, "N"]) -> float:
-    """Pearson's measure of how far a distribution falls into two: smaller is more bimodal.
+    """Pearson's measure of bimodality. A smaller value is more bimodal.
 
-        b = kurtosis - skewness^2 - 1        0 or more; kurtosis not in excess, 3 for a normal distribution
+        b = kurtosis - skewness^2 - 1
 
-    0 where there are just two values, 0.8 for a uniform distribution, 2 for a normal one, NaN where
-    all are equal.
+    The kurtosis is not in excess: it is 3 for a normal distribution.
+
+    Parameters
+    ----------
+    values : (N,) float
+        The values whose distribution is measured.
+
+    Returns
+    -------
+    float
+        At least 0: 0 for two values, 0.8 for a uniform distribution, 2 for a normal one. NaN where
+        all values are equal.
     """
     if np.ptp(values) == 0:
         return float("nan")
@@ -75,50 +91,101 @@ def bimodality(values: Float[np.ndarray, "N"]) -> float:
 
 
 def dynamics(table: ScoreTable) -> list[EpochDynamics]:
-    """What the consistency columns of a table say about each of their epochs, ascending. Raises TableError."""
-    found = []
+    """Describe each epoch that has a consistency column.
+
+    Parameters
+    ----------
+    table : ScoreTable
+        With consistency columns.
+
+    Returns
+    -------
+    list of EpochDynamics
+        By epoch, ascending.
+
+    Raises
+    ------
+    TableError
+        The table has no consistency column.
+    """
+    epochs = []
     for epoch, column in consistency_columns(table).items():
         test = column.test.get("scores")
         spread = _spread(_training(table, column))
-        found.append(
-            EpochDynamics(epoch, spread, None if test is None else _spread(test.astype(np.float64)))
-        )
-    return found
+        test_spread = None if test is None else _spread(test.astype(np.float64))
+        epochs.append(EpochDynamics(epoch, spread, test_spread))
+    return epochs
 
 
 def matched_epochs(
     table: ScoreTable, other: ScoreTable, *, tolerance: float = TOLERANCE
 ) -> list[Match]:
-    """For each epoch of one ensemble the epoch of another with the nearest accuracy, if that is within `tolerance`.
+    """Match each epoch of one ensemble with the epoch of the other that has the nearest accuracy.
 
-    Accuracy is the networks' mean on the training rows, and `tolerance` a difference of two shares
-    (section 4.1: 1%). At a matched pair the two ensembles know about as much, so that a correlation
-    of their consistency says whether they know the same. Raises TableError; IdentityError when the
-    tables are of other data.
+    At matched epochs the two ensembles know about as much. The correlation of their consistency
+    then says whether they know the same.
+
+    Parameters
+    ----------
+    table, other : ScoreTable
+        Two ensembles on the same data, with consistency columns.
+    tolerance : float
+        The largest difference of two mean training accuracies, as shares (section 4.1: 1 %). An
+        epoch without a match is left out.
+
+    Returns
+    -------
+    list of Match
+        By the epoch of `table`, ascending.
+
+    Raises
+    ------
+    TableError
+        A table has no consistency column.
+    IdentityError
+        The tables are of other data.
     """
     _check(table, other)
-    columns, others = consistency_columns(table), consistency_columns(other)
+    columns = consistency_columns(table)
+    others = consistency_columns(other)
     accuracies = {epoch: _training(other, column).mean() for epoch, column in others.items()}
-    found = []
+    matches = []
     for epoch, column in columns.items():
         accuracy = _training(table, column).mean()
         nearest = min(accuracies, key=lambda candidate: abs(accuracies[candidate] - accuracy))
         if abs(accuracies[nearest] - accuracy) > tolerance:
             continue
         train, test = _correlations(table, other, [column], [others[nearest]])
-        found.append(
+        matches.append(
             Match(epoch, nearest, float(accuracy), float(accuracies[nearest]), train, test)
         )
-    return found
+    return matches
 
 
 def order_correlation(
     table: ScoreTable, other: ScoreTable
 ) -> tuple[Correlation, Correlation | None]:
-    """How alike the order is in which two ensembles learn, on the training rows and on the test examples.
+    """Correlate the orders in which two ensembles learn the examples.
 
-    An example's place in that order is its consistency, averaged over all epochs that a table has
-    (section 4.1). Raises TableError; IdentityError when the tables are of other data.
+    The place of an example in that order is its consistency, averaged over all epochs of a table
+    (section 4.1).
+
+    Parameters
+    ----------
+    table, other : ScoreTable
+        Two ensembles on the same data, with consistency columns.
+
+    Returns
+    -------
+    (Correlation, Correlation or None)
+        On the training rows and, where all columns score them, on the test examples.
+
+    Raises
+    ------
+    TableError
+        A table has no consistency column.
+    IdentityError
+        The tables are of other data.
     """
     _check(table, other)
     columns, others = (list(consistency_columns(one).values()) for one in (table, other))
@@ -126,22 +193,22 @@ def order_correlation(
 
 
 def consistency_columns(table: ScoreTable) -> dict[int, ScoreColumn]:
-    """The consistency columns by epoch, ascending. Raises TableError when there is none."""
-    found = {
-        int(name.partition("@")[2]): c
-        for name, c in table.columns.items()
-        if c.method == "consistency"
+    """The consistency columns by epoch, ascending. Raises TableError where there is none."""
+    columns = {
+        int(name.partition("@")[2]): column
+        for name, column in table.columns.items()
+        if column.method == "consistency"
     }
-    if not found:
+    if not columns:
         raise TableError(
             f"the table has no consistency column; it has: {', '.join(table.columns)}. "
             "Run: prune-kit score --method consistency --epoch 1,2,3,5,10,20"
         )
-    return dict(sorted(found.items()))
+    return dict(sorted(columns.items()))
 
 
 def correlation(x: Float[np.ndarray, "N"], y: Float[np.ndarray, "N"]) -> Correlation:
-    """Pearson's and Spearman's correlation of two scores; NaN where one of them is constant."""
+    """Pearson's and Spearman's correlation of two scores (N,); NaN where one is constant."""
     if not len(x) or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Correlation(float("nan"), float("nan"))
     return Correlation(float(np.corrcoef(x, y)[0, 1]), spearman(x, y))
@@ -157,14 +224,14 @@ def _training(table: ScoreTable, column: ScoreColumn) -> Float[np.ndarray, "n"]:
 
 
 def _spread(consistency: Float[np.ndarray, "N"]) -> Spread:
-    settled = (consistency == 0) | (consistency == 1)
-    return Spread(float(consistency.mean()), float(settled.mean()), bimodality(consistency))
+    all_or_none = (consistency == 0) | (consistency == 1)
+    return Spread(float(consistency.mean()), float(all_or_none.mean()), bimodality(consistency))
 
 
 def _correlations(
     table: ScoreTable, other: ScoreTable, columns: list[ScoreColumn], others: list[ScoreColumn]
 ) -> tuple[Correlation, Correlation | None]:
-    """The correlation of the two means over columns, on the training rows and, where all score those, on the test."""
+    """Correlate the two means over columns, on the training rows and on the test examples."""
     train = correlation(
         _mean([_training(table, column) for column in columns]),
         _mean([_training(other, column) for column in others]),

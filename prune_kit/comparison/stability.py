@@ -1,8 +1,8 @@
-"""How many runs are enough: does a mean over k runs rank the examples as another mean over k runs would?
+"""How many runs are enough: do two means over k runs rank the examples alike?
 
 Data Diet (https://arxiv.org/abs/2107.07075, appendix D.1, Figures 9 and 10) plots Spearman between
-the mean of k runs and the mean of all R. That curve ends at 1 by construction, since the k runs are
-among the R; so the one that decides here is the agreement of two means without a run in common.
+the mean of k runs and the mean of all R. That curve ends at 1 by construction, because the k runs
+are among the R. So the agreement of two means without a common run decides here.
 """
 
 import math
@@ -15,17 +15,29 @@ from jaxtyping import Float
 from prune_kit.comparison.agreement import unit_ranks
 from prune_kit.errors import OptionError
 
-FEW_GROUPS = 20  # up to so many, all groups of a size are formed
-SPLITS = 5  # of the runs into groups of a size, where there are more
+FEW_GROUPS = 20  # up to this number, all groups of a size are formed
+SPLITS = 5  # random splits of the runs into groups of a size, where there are more groups
 SHOWN = 10  # group sizes, where there are more runs
 
 
 @dataclass(frozen=True)
 class Stability:
-    """The agreement of means over k of R runs, in Spearman's rho, for each k of `sizes`.
+    """The agreement of means over k of R runs, in Spearman's rho.
 
-    `with_all` is Data Diet's: with the mean of all R. `independent` is with the mean of k other
-    runs, NaN above R / 2. `bar` is the agreement that is asked for.
+    Attributes
+    ----------
+    column : str
+        The name of the score.
+    runs : int
+        The number R of runs.
+    sizes : tuple of int
+        The k that are measured, ascending.
+    with_all : tuple of float
+        For each k, the agreement with the mean of all R runs, as in Data Diet.
+    independent : tuple of float
+        For each k, the agreement with the mean of k other runs. NaN above R / 2.
+    bar : float
+        The agreement that is asked for, in (0, 1).
     """
 
     column: str
@@ -37,7 +49,7 @@ class Stability:
 
     @property
     def measured(self) -> tuple[int, float] | None:
-        """The largest k of which there are two groups, and how these agree; None where one run is all there is."""
+        """The largest k with two disjoint groups, and their agreement; None for a single run."""
         known = [
             (k, rho)
             for k, rho in zip(self.sizes, self.independent, strict=True)
@@ -47,7 +59,7 @@ class Stability:
 
     @property
     def enough(self) -> int | None:
-        """The least k whose independent means agree as `bar` asks; None when no group reaches it."""
+        """The least k whose independent means reach the bar; None where none does."""
         reached = (
             k for k, rho in zip(self.sizes, self.independent, strict=True) if rho >= self.bar
         )
@@ -55,14 +67,14 @@ class Stability:
 
     @property
     def predicted(self) -> int | None:
-        """The number of runs that the Spearman-Brown formula gives for the bar; None where the runs do not agree.
+        """The number of runs at the bar, by the Spearman-Brown formula; None without agreement.
 
         With rho_1 the agreement of single runs that the largest groups imply,
 
             rho_1 = rho_k / (k - (k - 1) rho_k),   rho_m = m rho_1 / (1 + (m - 1) rho_1)
 
-        (Spearman 1910; Brown 1910). It holds for Pearson's correlation of parallel runs, so about
-        for Spearman's.
+        (Spearman 1910; Brown 1910). The formula holds for Pearson's correlation of parallel runs,
+        and so about for Spearman's.
         """
         single = self._single
         if single is None:
@@ -71,7 +83,7 @@ class Stability:
 
     @property
     def of_all(self) -> float:
-        """What the same formula gives for two means of R runs each; NaN where the runs do not agree."""
+        """The agreement of two means of R runs each, by the same formula; NaN without agreement."""
         single = self._single
         return math.nan if single is None else self.runs * single / (1 + (self.runs - 1) * single)
 
@@ -85,11 +97,17 @@ class Stability:
     def sentence(self) -> str:
         """How many runs are enough here, in words."""
         if self.measured is None:
-            return f"{self.column}: one run cannot tell how many are enough; score with at least --runs 4."
+            return (
+                f"{self.column}: one run cannot tell how many are enough; score with at least "
+                "--runs 4."
+            )
         k, rho = self.measured
-        said = f"two independent means of {_runs(k)} agree with Spearman {rho:.3f}"
+        agreement = f"two independent means of {_runs(k)} agree with Spearman {rho:.3f}"
         if math.isnan(rho):
-            return f"{self.column}: the runs cannot be compared, since one of them gives every example the same score."
+            return (
+                f"{self.column}: the runs cannot be compared, because one of them gives every "
+                "example the same score."
+            )
         if self.enough is not None:
             k, rho = self.enough, self.independent[self.sizes.index(self.enough)]
             verb = "run is" if k == 1 else "runs are"
@@ -99,26 +117,43 @@ class Stability:
                 f"Spearman {rho:.3f} (the bar is {self.bar:g}){more}."
             )
         if self.predicted is None:
-            return f"{self.column}: {said}: the runs share no order, and no number of them can be named."
+            return (
+                f"{self.column}: {agreement}: the runs share no order, and no number of them can "
+                "be named."
+            )
         if self.predicted <= self.runs:
             return (
                 f"{self.column}: about {self.predicted} of the {self.runs} runs are enough: "
-                f"{said}, which predicts {self.bar:g}, the bar, at {_runs(self.predicted)} "
+                f"{agreement}, which predicts {self.bar:g}, the bar, at {_runs(self.predicted)} "
                 "(Spearman-Brown)."
             )
         return (
-            f"{self.column}: {_runs(self.runs)} are too few: {said}; the Spearman-Brown formula "
-            f"gives {self.of_all:.3f} for all {self.runs}, and about {self.predicted:,} runs for "
-            f"the bar of {self.bar:g}."
+            f"{self.column}: {_runs(self.runs)} are too few: {agreement}; the Spearman-Brown "
+            f"formula gives {self.of_all:.3f} for all {self.runs}, and about {self.predicted:,} "
+            f"runs for the bar of {self.bar:g}."
         )
 
 
 def stability(
     column: str, per_run: Float[np.ndarray, "R n"], *, bar: float = 0.95, seed: int = 0
 ) -> Stability:
-    """Correlate, by rank, means over k of the R runs with the mean of all, and with means over k other runs.
+    """Correlate means over k runs with the mean of all runs, and with means over k others.
 
-    `per_run` is hardness without NaN. Raises OptionError for a `bar` outside (0, 1).
+    Parameters
+    ----------
+    column : str
+        The name of the score, for the sentence.
+    per_run : (R, n) float
+        The hardness of n examples in each of R runs, without NaN.
+    bar : float
+        The rank correlation that two independent means must reach, in (0, 1).
+    seed : int
+        Draws the groups of runs.
+
+    Raises
+    ------
+    OptionError
+        `bar` is out of range.
     """
     if not 0 < bar < 1:
         raise OptionError(
@@ -126,11 +161,11 @@ def stability(
         )
     runs = len(per_run)
     whole = unit_ranks(per_run.mean(axis=0, dtype=np.float64))
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     sizes = group_sizes(runs)
     with_all, independent = [], []
     for size in sizes:
-        groups = _groups(runs, size, chance)
+        groups = _groups(runs, size, rng)
         ranks = np.stack(
             [unit_ranks(per_run[group].mean(axis=0, dtype=np.float64)) for group in groups]
         )
@@ -145,20 +180,18 @@ def stability(
 
 
 def group_sizes(runs: int) -> tuple[int, ...]:
-    """The k that are looked at: all up to ten, then about as many, always with 1, R // 2 and R."""
+    """The k that are measured: all up to ten runs, then about ten, always 1, R // 2 and R."""
     if runs <= SHOWN:
         return tuple(range(1, runs + 1))
     spread = {round(float(size)) for size in np.geomspace(1, runs, SHOWN)}
     return tuple(sorted(spread | {runs // 2}))
 
 
-def _groups(runs: int, size: int, chance: np.random.Generator) -> list[list[int]]:
-    """All groups of `size` runs where they are few; else those of some random splits of the runs."""
+def _groups(runs: int, size: int, rng: np.random.Generator) -> list[list[int]]:
+    """All groups of `size` runs where these are few; otherwise those of random splits."""
     if math.comb(runs, size) <= FEW_GROUPS:
         return [list(group) for group in combinations(range(runs), size)]
-    split = (
-        chance.permutation(runs)[: runs // size * size].reshape(-1, size) for _ in range(SPLITS)
-    )
+    split = (rng.permutation(runs)[: runs // size * size].reshape(-1, size) for _ in range(SPLITS))
     return [
         list(group)
         for group in sorted({tuple(sorted(row.tolist())) for groups in split for row in groups})

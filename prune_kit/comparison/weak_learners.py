@@ -1,4 +1,4 @@
-"""Weak learners as probes of difficulty: do classifiers that know little know what networks learn first?
+"""Weak learners as a measure of difficulty: do they know what networks learn first?
 
 Paper: Hacohen and Weinshall 2019, "All Neural Networks are Created Equal",
 https://arxiv.org/abs/1905.10854, section 5.
@@ -22,14 +22,21 @@ from prune_kit.results.table import ScoreColumn, ScoreTable
 
 STAGES = (1, 2, 5, 10, 20, 50)
 LARGEST_FIT = 5000
-PASSES = 20  # over the rows, for the support vector machine and the perceptron
+PASSES = 20  # over the rows, by the support vector machine and the perceptron
 
 
 @dataclass(frozen=True)
-class Probe:
-    """A learner's accuracy, in [0, 1], on all examples that it is judged on, and on their easy, middle and hard thirds.
+class LearnerAccuracy:
+    """The accuracy of a learner on examples that it was not fitted on.
 
-    `stages` is the number of classifiers that AdaBoost had combined, None for the others.
+    Attributes
+    ----------
+    learner : str
+        One of NAMES.
+    stages : int or None
+        The number of classifiers that AdaBoost had combined. None for the other learners.
+    accuracy, easy, middle, hard : float
+        On all examples and on their thirds, in [0, 1]. NaN for an empty third.
     """
 
     learner: str
@@ -41,14 +48,26 @@ class Probe:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Probes:
-    """What the weak learners show about the examples in the order of the column `by`.
+class WeakLearnerReport:
+    """What weak learners know about examples that are ordered by a score.
 
-    They were fitted on `fitted` training rows, and judged on `judged` examples that they had not
-    seen, `where` says which. `tied` is the share of those that have the commonest score: among
-    equals, who falls into which third is decided by the content's digest and means nothing.
-    `boosting` is the correlation of AdaBoost's own measure of ease, the share of its stages at
-    which an example is right, with the column's; None without AdaBoost.
+    Attributes
+    ----------
+    by : str
+        The column that orders the examples.
+    fitted, judged : int
+        The number of training rows that the learners were fitted on, and of the examples that they
+        were judged on.
+    where : str
+        What the judged examples are.
+    tied : float
+        The share of the judged examples that have the commonest score, in [0, 1]. The content
+        digest decides which of them falls into which third, and this means nothing.
+    accuracies : tuple of LearnerAccuracy
+        One for each learner, and for each number of stages of AdaBoost.
+    boosting : Correlation or None
+        The correlation of the column with the share of AdaBoost's stages at which an example is
+        right. None without AdaBoost.
     """
 
     by: str
@@ -56,11 +75,11 @@ class Probes:
     judged: int
     where: str
     tied: float
-    probes: tuple[Probe, ...]
+    accuracies: tuple[LearnerAccuracy, ...]
     boosting: Correlation | None
 
 
-def probe(
+def weak_learner_report(
     data: Dataset,
     table: ScoreTable,
     *,
@@ -69,39 +88,55 @@ def probe(
     stages: Sequence[int] = STAGES,
     rows: int = LARGEST_FIT,
     seed: int = 0,
-) -> Probes:
-    """Fit weak learners on the pixels, and judge them on the easy, the middle and the hard third by a score.
+) -> WeakLearnerReport:
+    """Fit weak learners on the pixels, and judge them on the thirds of the examples by a score.
 
-    `by` is a column of `table`; left out, the latest learning_speed, else the latest consistency,
-    else the only column. The learners are fitted on at most `rows` training rows, drawn by `seed`,
-    under their own labels, and judged on at most as many test examples where the column scores
-    those; else on training rows that were not fitted on, and then at most half are fitted on.
-    `learners` are some of NAMES, all by default. Raises OptionError, TableError; IdentityError when
-    the table is of other data.
+    The learners are judged on test examples where the column scores these. Otherwise they are
+    judged on training rows, and are fitted on at most half of the training rows.
+
+    Parameters
+    ----------
+    data : Dataset
+        The images and labels.
+    table : ScoreTable
+        Scores of the same rows.
+    by : str, optional
+        The column that orders the examples. The default is the latest learning_speed, or the latest
+        consistency, or the only column.
+    learners : iterable of str, optional
+        Some of NAMES. The default is all of them.
+    stages : sequence of int
+        The numbers of classifiers in AdaBoost at which it is judged, each at least 1.
+    rows : int
+        Fit on at most this number of rows, and judge on at most this number of examples.
+    seed : int
+        Draws the rows, and seeds the learners.
+
+    Raises
+    ------
+    OptionError
+        A value is out of range, or a learner is unknown.
+    TableError
+        A judged example has no score.
+    IdentityError
+        The table is of other data.
     """
     check_same(data.rows, table.rows, f"the data {data.rows.data}", "the score table")
     names = list(dict.fromkeys(NAMES if learners is None else learners))
-    for name in names:
-        if name not in NAMES:
-            raise registry.unknown_name_error("learner", name, NAMES)
+    _check_options(names, stages, rows)
     check_seeds(seed=seed)
-    if rows < 1:
-        raise OptionError(f"--rows {rows} is out of range; at least 1")
-    if not stages or min(stages) < 1:
-        raise OptionError(
-            f"--stages {','.join(map(str, stages))} is out of range; whole numbers, at least 1"
-        )
     column = table.column(by or _usual_column(table))
     fitted, judged = _drawn(data, column, rows, seed)
     if len(np.unique(fitted.labels)) < 2:
         raise OptionError(f"--rows {rows} draws rows of one class only to fit on; give more")
     thirds = np.array_split(np.lexsort((judged.digest, -judged.ease)), 3)
-    probes, boosting = [], None
+    accuracies = []
+    boosting = None
     for name in names:
         if name == BOOSTING:
             right = _boosted(fitted, judged, max(stages), seed)
-            probes += [
-                _probe(name, k, right[k - 1], thirds)
+            accuracies += [
+                _accuracy(name, k, right[k - 1], thirds)
                 for k in sorted(set(stages))
                 if k <= len(right)
             ]
@@ -110,22 +145,34 @@ def probe(
             predicted = (
                 LEARNERS[name](seed).fit(fitted.pixels, fitted.labels).predict(judged.pixels)
             )
-            probes.append(_probe(name, None, predicted == judged.labels, thirds))
+            accuracies.append(_accuracy(name, None, predicted == judged.labels, thirds))
     tied = float(np.unique(judged.ease, return_counts=True)[1].max() / len(judged.ease))
-    return Probes(
+    return WeakLearnerReport(
         column.name,
         len(fitted.labels),
         len(judged.labels),
         judged.where,
         tied,
-        tuple(probes),
+        tuple(accuracies),
         boosting,
     )
 
 
+def _check_options(names: list[str], stages: Sequence[int], rows: int) -> None:
+    for name in names:
+        if name not in NAMES:
+            raise registry.unknown_name_error("learner", name, NAMES)
+    if rows < 1:
+        raise OptionError(f"--rows {rows} is out of range; at least 1")
+    if not stages or min(stages) < 1:
+        raise OptionError(
+            f"--stages {','.join(map(str, stages))} is out of range; whole numbers, at least 1"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class _Examples:
-    """Some examples: `pixels` (n, d) in [0, 1], labels, digests and how easy they are (n,); `where` they come from."""
+    """Examples: `pixels` (n, d) in [0, 1]; labels, digests and ease (n,); what they are."""
 
     pixels: np.ndarray
     labels: np.ndarray
@@ -135,9 +182,9 @@ class _Examples:
 
 
 def _drawn(data: Dataset, column: ScoreColumn, rows: int, seed: int) -> tuple[_Examples, _Examples]:
-    """The examples to fit on, and those to judge on. Raises TableError when one of the latter has no score."""
-    chance = np.random.default_rng([seed, 2])
-    training = chance.permutation(data.rows.training)
+    """The examples to fit on, and those to judge on. Raises TableError for one without a score."""
+    rng = np.random.default_rng([seed, 2])
+    training = rng.permutation(data.rows.training)
     scores = column.test.get("scores")
     sign = -1.0 if column.harder == "higher" else 1.0
 
@@ -154,7 +201,7 @@ def _drawn(data: Dataset, column: ScoreColumn, rows: int, seed: int) -> tuple[_E
         fitted, judged = some(training[:count]), some(training[count:][:rows])
     else:
         fitted, test = some(training[:rows]), data.test
-        chosen = np.sort(chance.permutation(len(scores))[:rows])
+        chosen = np.sort(rng.permutation(len(scores))[:rows])
         ease = sign * scores[chosen]
         judged = _Examples(
             _pixels(test.images[chosen]),
@@ -163,18 +210,18 @@ def _drawn(data: Dataset, column: ScoreColumn, rows: int, seed: int) -> tuple[_E
             ease,
             "test examples",
         )
-    unknown = int(np.isnan(judged.ease).sum())
-    if unknown:
+    unscored = int(np.isnan(judged.ease).sum())
+    if unscored:
         more = "add folds (prune-kit info says how many), or " if "votes" in column.extras else ""
         raise TableError(
-            f"{column.name} has no score (NaN) for {unknown:,} of the {len(judged.ease):,} "
+            f"{column.name} has no score (NaN) for {unscored:,} of the {len(judged.ease):,} "
             f"examples to judge on; {more}choose another column with --by"
         )
     return fitted, judged
 
 
 def _usual_column(table: ScoreTable) -> str | None:
-    """The latest learning_speed, which has few ties; else the latest consistency, if any."""
+    """The latest learning_speed, which has few ties, or the latest consistency, or None."""
     for method in ("learning_speed", "consistency"):
         names = [name for name, column in table.columns.items() if column.method == method]
         if names:
@@ -187,29 +234,30 @@ def _pixels(images: np.ndarray) -> Float[np.ndarray, "n d"]:
     return images.reshape(len(images), -1).astype(np.float32) / 255
 
 
-def _probe(
+def _accuracy(
     name: str, stages: int | None, right: Bool[np.ndarray, "M"], thirds: list[np.ndarray]
-) -> Probe:
+) -> LearnerAccuracy:
     shares = [float(right[third].mean()) if len(third) else float("nan") for third in thirds]
-    return Probe(name, stages, float(right.mean()), *shares)
+    return LearnerAccuracy(name, stages, float(right.mean()), *shares)
 
 
 def _boosted(
     fitted: _Examples, judged: _Examples, stages: int, seed: int
 ) -> Bool[np.ndarray, "k M"]:
-    """Which examples AdaBoost has right after each of its k stages; fewer than `stages` where it has learned all rows.
+    """Which examples AdaBoost has right after each of its k stages.
 
-    Raises OptionError when a single linear classifier is no better than chance.
+    There are fewer than `stages` where it has learned all rows. Raises OptionError where a single
+    linear classifier is no better than chance.
     """
     from sklearn.ensemble import AdaBoostClassifier
     from sklearn.linear_model import RidgeClassifier
 
-    # weak by a penalty of 1 on pixels in [0, 1] under weights that sum to 1. Single passes of the
-    # perceptron rule, and least squares with less penalty, boost to worse than their first stage on
-    # digits and MNIST
+    # A penalty of 1 makes it weak: the pixels lie in [0, 1], and the weights add up to 1. On digits
+    # and MNIST, single passes of the perceptron rule, and least squares with a smaller penalty,
+    # boost to less than their first stage.
     weak = RidgeClassifier(alpha=1.0)
-    # the multi-class algorithm of Hastie et al.; newer scikit-learns know no other, and deprecate
-    # its name
+    # The multi-class algorithm of Hastie et al. Newer versions of scikit-learn have no other, and
+    # deprecate its name.
     algorithm = inspect.signature(AdaBoostClassifier).parameters.get("algorithm")
     named = (
         {"algorithm": "SAMME"} if algorithm is not None and algorithm.default == "SAMME.R" else {}
@@ -220,7 +268,7 @@ def _boosted(
     except ValueError as error:
         raise OptionError(
             f"AdaBoost cannot start on these {len(fitted.labels):,} rows ({error}). Give more "
-            f"--rows, or leave it out: --learners {','.join(LEARNERS)}"
+            f"--rows, or leave AdaBoost out: --learners {','.join(LEARNERS)}"
         ) from error
     return np.stack(
         [predicted == judged.labels for predicted in boosting.staged_predict(judged.pixels)]

@@ -1,1 +1,1 @@
-"""Data sets: the noun `Dataset`, and one file per source in `sources/`."""
+"""Data sets: `Dataset`, the identity of its examples, and one file per source in `sources/`."""

@@ -1,4 +1,4 @@
-"""The noun of the house: images, labels, and who they are."""
+"""`Dataset`: images, labels, and the identity of the examples."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -7,16 +7,19 @@ import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
 from prune_kit.data import identity
+from prune_kit.data.array_checks import check_images, check_labels, count_classes
 from prune_kit.data.identity import HELD_OUT, TRAIN, Rows
+from prune_kit.data.splits import TEST_SEED, held_out_rows, stratified
 from prune_kit.errors import DataError
 from prune_kit.storage.hdf5 import text_array
-
-TEST_SHARE, TEST_SEED = 0.2, 0
 
 
 @dataclass(frozen=True, eq=False)
 class TestSet:
-    """The examples that are touched once, at the end: `rows` (M,) of the images `pool`; `label` int64 (M,)."""
+    """The test examples, which are used once, at the end.
+
+    They are the `rows` (M,) of the images `pool`, with their `label`, `id` and content `digest`.
+    """
 
     pool: UInt8[np.ndarray, "P H W C"]
     rows: Int[np.ndarray, "M"]
@@ -24,26 +27,26 @@ class TestSet:
     id: Shaped[np.ndarray, "M"]
     digest: Shaped[np.ndarray, "M"]
 
-    __test__ = False  # pytest: not a class of tests
+    __test__ = False  # for pytest: this is not a class of tests
 
     @property
     def images(self) -> UInt8[np.ndarray, "M H W C"]:
-        """The images of the examples, in memory."""
+        """The images of the test examples, in memory."""
         return np.asarray(self.pool[self.rows])
 
     @cached_property
     def fingerprint(self) -> str:
-        """As `Rows.fingerprint`, over the test examples."""
+        """The fingerprint of the test examples, as `Rows.fingerprint`."""
         return identity.fingerprint(self.digest, self.label)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Images uint8 (N, H, W, C), in memory or memory-mapped, and their `rows`; row i is row i of the source.
+    """A data set: the images, in memory or memory-mapped, and their `rows`.
 
-    `outside_test` is the source's own test set. Where it is None, the rows whose role is 1 play the
-    test set. `preparation` says in words what was done to the images, "" for nothing; with `rows`
-    it determines every pixel.
+    Row i is row i of the source. `outside_test` is the test set of the source. Where it is None,
+    the rows with role 1 are the test set. `preparation` says in words what was done to the images,
+    and is "" for nothing. Together with `rows` it determines every pixel.
     """
 
     name: str
@@ -60,17 +63,17 @@ class Dataset:
 
     @property
     def labels(self) -> Int[np.ndarray, "N"]:
-        """The labels that are trained on, in 0 .. classes - 1."""
+        """The labels for training, in 0 .. classes - 1."""
         return self.rows.label
 
     @property
     def true_labels(self) -> Int[np.ndarray, "N"] | None:
-        """The right labels, where they are known to differ from `labels`; else None."""
+        """The true labels, where others were put over them; else None."""
         return self.rows.true_label
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """One name per class."""
+        """The name of each class."""
         return self.rows.class_names
 
     @property
@@ -85,18 +88,21 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """One digest over every example's content and label, in order."""
+        """One digest over the content and the label of every example, in order."""
         return self.rows.fingerprint
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Height, width, channels of every image."""
+        """The height, width and channels of every image."""
         height, width, channels = self.images.shape[1:]
         return height, width, channels
 
     @cached_property
     def test(self) -> TestSet:
-        """The test examples; held-out rows keep the source's own label, whatever labels are put over the data."""
+        """The test examples.
+
+        Held-out rows keep the label of the source, also where other labels are put over the data.
+        """
         if self.outside_test is not None:
             return self.outside_test
         held_out = np.flatnonzero(self.rows.role == HELD_OUT)
@@ -111,15 +117,30 @@ class Dataset:
 
     @property
     def test_rows(self) -> Rows:
-        """The test examples without their images, as rows of their own."""
+        """The test examples without their images, as `Rows`."""
         test = self.test
         role = np.full(len(test.label), HELD_OUT, dtype=np.uint8)
         return Rows(test.id, test.digest, test.label, role, self.class_names, self.rows.data)
 
     def relabelled(self, label: Int[np.ndarray, "N"], labels_file: str) -> "Dataset":
-        """The same examples under other labels; the present ones become `true_labels`.
+        """The same examples under other labels. The present labels become `true_labels`.
 
-        Raises DataError when the count differs or a label is out of range.
+        Parameters
+        ----------
+        label
+            The other labels, in 0 .. classes - 1.
+        labels_file
+            Where they come from. It is kept in `rows.options`.
+
+        Returns
+        -------
+        Dataset
+            The relabelled data.
+
+        Raises
+        ------
+        DataError
+            If the number of labels differs, or a label is out of range.
         """
         label = check_labels(label, len(self), self.classes, labels_file)
         options = {**self.rows.options, "labels_file": labels_file}
@@ -129,7 +150,7 @@ class Dataset:
         )
 
     def describe(self) -> str:
-        """One line: what it is, how much of it trains, what tests."""
+        """One line: the data, the number of training rows, and the test set."""
         height, width, channels = self.shape
         text = (
             f"{self.name}: {len(self):,} images {height}x{width}x{channels}, {self.classes} classes"
@@ -161,56 +182,58 @@ def from_arrays(
     test_digest: np.ndarray | None = None,
     test_ids: np.ndarray | list[str] | None = None,
 ) -> Dataset:
-    """Make a Dataset of arrays, checking everything once.
+    """Make a `Dataset` of arrays, and check them.
 
-    `images` uint8 (N, H, W[, C]); `label` integers (N,) in 0 .. C-1, every class present among the
-    training rows, at least two classes. Without test arrays a seeded, stratified fifth of the rows
-    is held out (`rows.role`). `digest`, where given, is the content digest of the file that each
-    image came from. Raises DataError.
+    Parameters
+    ----------
+    images
+        uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3).
+    label
+        Integers (N,) in 0 .. C - 1. At least two classes, and each among the training rows.
+    name, spec
+        What the data set is called, and the specification by which it is loaded again.
+    class_names
+        The C names of the classes; their numbers by default.
+    ids, test_ids
+        The ids of the rows and of the test examples; numbers by default.
+    test_images, test_label
+        The test set, like `images` and `label`. Without it a seeded, stratified fifth of the rows
+        is held out (`rows.role`).
+    preparation
+        What was done to the images, in words.
+    digest, test_digest
+        The content digests (N,) of the files that the images came from; those of the arrays by
+        default.
+
+    Returns
+    -------
+    Dataset
+        The data set.
+
+    Raises
+    ------
+    DataError
+        If an array is not as described.
     """
-    images = _check_images(images, f"{name}: the images")
-    classes = (
-        len(class_names) if class_names else _count_classes(np.asarray(label), len(images), name)
-    )
+    images = check_images(images, f"{name}: the images")
+    if class_names:
+        classes = len(class_names)
+    else:
+        classes = count_classes(np.asarray(label), len(images), name)
     label = check_labels(label, len(images), classes, name)
     class_names = class_names or tuple(str(c) for c in range(classes))
-    if classes < 2:
-        raise DataError(
-            f"{name} has one class only ({class_names[0]!r}); a classifier needs at least two"
-        )
-    test = None
-    role = np.full(len(images), TRAIN, dtype=np.uint8)
-    if test_images is not None and test_label is not None:
-        test_images = _check_images(test_images, f"{name}: the test images")
-        if test_images.shape[1:] != images.shape[1:]:
+    if test_images is None or test_label is None:
+        test = None
+        role = _held_out_roles(label, name)
+    else:
+        test = _test_set(test_images, test_label, test_ids, test_digest, classes, name)
+        if test.pool.shape[1:] != images.shape[1:]:
             raise DataError(
-                f"{name}: test images are {test_images.shape[1:]}, training images "
+                f"{name}: test images are {test.pool.shape[1:]}, but training images are "
                 f"{images.shape[1:]}"
             )
-        if not len(test_images):
-            raise DataError(
-                f"{name}: the test set is empty; leave it out to have a fifth of the rows held out"
-            )
-        test = TestSet(
-            pool=test_images,
-            rows=np.arange(len(test_images)),
-            label=check_labels(test_label, len(test_images), classes, f"{name}, test set"),
-            id=text_array(_ids("test", len(test_images)) if test_ids is None else test_ids),
-            digest=identity.array_digests(test_images) if test_digest is None else test_digest,
-        )
-    else:
-        role[held_out_rows(label)] = HELD_OUT
-        if not role.any():
-            raise DataError(
-                f"{name}: no class has three images, too few to hold out a fifth; give it a test "
-                "set"
-            )
-    present = np.bincount(label[role == TRAIN], minlength=classes)
-    if not present.all():
-        empty = int(np.flatnonzero(present == 0)[0])
-        raise DataError(
-            f"{name}: class {empty} ({class_names[empty]!r}) is empty: it has no training example"
-        )
+        role = np.full(len(images), TRAIN, dtype=np.uint8)
+    _check_every_class(label[role == TRAIN], class_names, name)
     rows = Rows(
         id=text_array(_ids("train", len(images)) if ids is None else ids),
         digest=identity.array_digests(images) if digest is None else digest,
@@ -225,26 +248,75 @@ def from_arrays(
     return Dataset(name=name, images=images, rows=rows, outside_test=test, preparation=preparation)
 
 
-def held_out_rows(label: Int[np.ndarray, "N"]) -> Int[np.ndarray, "M"]:
-    """A seeded, stratified fifth of the rows: of each class, the nearest whole number to a fifth."""
-    return stratified(label, TEST_SHARE, TEST_SEED)
+def _test_set(
+    images: np.ndarray,
+    label: np.ndarray,
+    ids: np.ndarray | list[str] | None,
+    digest: np.ndarray | None,
+    classes: int,
+    name: str,
+) -> TestSet:
+    """The source's own test set, checked."""
+    images = check_images(images, f"{name}: the test images")
+    return TestSet(
+        pool=images,
+        rows=np.arange(len(images)),
+        label=check_labels(label, len(images), classes, f"{name}, test set"),
+        id=text_array(_ids("test", len(images)) if ids is None else ids),
+        digest=identity.array_digests(images) if digest is None else digest,
+    )
 
 
-def stratified(label: Int[np.ndarray, "N"], share: float, seed: int) -> Int[np.ndarray, "M"]:
-    """A seeded share of the rows, ascending: of each class, the nearest whole number to that share."""
-    chosen = []
-    for value in np.unique(label):
-        rows = np.flatnonzero(label == value)
-        generator = np.random.default_rng([seed, int(value)])
-        chosen.append(generator.permutation(rows)[: round(share * len(rows))])
-    return np.sort(np.concatenate(chosen))
+def _held_out_roles(label: np.ndarray, name: str) -> np.ndarray:
+    """The roles (N,) of rows of which a stratified fifth is held out. Raises DataError."""
+    role = np.full(len(label), TRAIN, dtype=np.uint8)
+    role[held_out_rows(label)] = HELD_OUT
+    if not role.any():
+        raise DataError(
+            f"{name}: every class has fewer than three images, too few to hold out a fifth; "
+            "give it a test set"
+        )
+    return role
+
+
+def _check_every_class(label: np.ndarray, class_names: tuple[str, ...], name: str) -> None:
+    """Raise DataError unless there are two classes, and each has one of these labels."""
+    if len(class_names) < 2:
+        raise DataError(
+            f"{name} has one class only ({class_names[0]!r}); a classifier requires at least two"
+        )
+    absent = np.flatnonzero(np.bincount(label, minlength=len(class_names)) == 0)
+    if len(absent):
+        raise DataError(
+            f"{name}: class {absent[0]} ({class_names[absent[0]]!r}) is empty: every class must "
+            "have a training example"
+        )
 
 
 def validation_split(data: Dataset, share: float, seed: int) -> Dataset:
-    """The data with a seeded, stratified share of its training rows in the place of the test set, to tune on.
+    """The data with a share of its training rows in the place of the test set, for tuning.
 
-    They keep the labels that training would see: tuning knows no better ones. The real test set is
-    not in it. Raises DataError when the share leaves nothing to train or to test on.
+    The real test set is left out. The validation rows keep the labels in use, because tuning must
+    not see the true labels.
+
+    Parameters
+    ----------
+    data
+        The data set.
+    share
+        The share of the training rows of each class, above 0 and below 1.
+    seed
+        The seed of the draw.
+
+    Returns
+    -------
+    Dataset
+        The data with a validation set as its test set.
+
+    Raises
+    ------
+    DataError
+        If the share leaves no row to train on or to validate on.
     """
     training = data.rows.training
     rows = training[stratified(data.labels[training], share, seed)]
@@ -261,51 +333,6 @@ def validation_split(data: Dataset, share: float, seed: int) -> Dataset:
         rows=replace(data.rows, role=role, test_fingerprint=split.fingerprint),
         outside_test=split,
     )
-
-
-def check_labels(label: np.ndarray, count: int, classes: int, where: str) -> np.ndarray:
-    """The labels as int64 (N,). Raises DataError when they are no integers, not `count`, or not in 0 .. classes - 1."""
-    label = np.asarray(label)
-    if label.ndim != 1 or len(label) != count:
-        raise DataError(
-            f"{where}: labels have shape {label.shape}; expected ({count},), one per image"
-        )
-    if label.dtype.kind not in "iu":
-        raise DataError(
-            f"{where}: labels are {label.dtype}; expected integers 0 .. {max(classes - 1, 0)}"
-        )
-    wrong = np.flatnonzero((label < 0) | (label >= classes))
-    if len(wrong):
-        raise DataError(
-            f"{where}: label {label[wrong[0]]} in row {wrong[0]} is out of range 0 .. {classes - 1}"
-        )
-    return label.astype(np.int64)
-
-
-def _count_classes(label: np.ndarray, count: int, name: str) -> int:
-    """One more than the largest label, where nothing names the classes."""
-    if label.dtype.kind not in "iu":
-        raise DataError(f"{name}: labels are {label.dtype}; expected integers 0, 1, 2, ...")
-    largest = int(label.max(initial=-1))
-    if largest >= count:  # before a name is made for each of, say, a billion classes
-        raise DataError(
-            f"{name}: label {largest} is out of range; {count:,} images have at most {count:,} "
-            "classes"
-        )
-    return largest + 1
-
-
-def _check_images(images: np.ndarray, where: str) -> np.ndarray:
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
-        raise DataError(
-            f"{where} are {images.dtype} {images.shape}; expected uint8 (N, H, W) or (N, H, W, 1 "
-            "or 3)"
-        )
-    if not len(images):
-        raise DataError(f"{where}: there are none")
-    return images
 
 
 def _ids(split: str, count: int) -> np.ndarray:

@@ -1,10 +1,12 @@
-"""Decoded images as memory-mapped files, so that the second start decodes nothing.
+"""The cache of decoded images: memory-mapped files, so that a folder is decoded once.
 
-    digests/<stamp>.npz     the digest of every file, under a key over all paths, sizes and times (a quick look)
-    images/<content>.npy    the pixels (N, H, W, C), under a key over all digests and the rule of decoding
+    digests/<stamp>.npz     the digest of every file
+    images/<content>.npy    the pixels (N, H, W, C)
     images/<content>.json   their shape and layout, written last
 
-A folder that was moved or touched has a new stamp: its files are read again, but not decoded again.
+The stamp is a key over all paths, sizes and times, which takes little time to make. The content is
+a key over all digests and the rule of decoding. A folder that was moved or touched has a new stamp:
+its files are read again, but they are not decoded again.
 """
 
 import hashlib
@@ -21,12 +23,15 @@ from prune_kit.errors import DataError, FileError
 from prune_kit.progress import Listener, silent
 from prune_kit.storage import files
 
-ADVICE = "It lies in the cache of decoded images; PRUNE_KIT_CACHE names another folder for it"
+ADVICE = "It is in the cache of decoded images; set PRUNE_KIT_CACHE to use another folder"
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """Images (N, H, W, C), memory-mapped; the digest of each file's bytes; what was done to the images, in words."""
+    """Decoded images, memory-mapped.
+
+    `digest` is that of each file's bytes. `preparation` says in words what was done to the images.
+    """
 
     images: UInt8[np.ndarray, "N H W C"]
     digest: UInt64[np.ndarray, "N"]
@@ -34,69 +39,96 @@ class Decoded:
 
 
 def cache_folder() -> Path:
-    """PRUNE_KIT_CACHE, else `prune_kit` in XDG_CACHE_HOME or ~/.cache."""
+    """The folder of the cache.
+
+    Returns
+    -------
+    Path
+        PRUNE_KIT_CACHE, or else `prune_kit` in XDG_CACHE_HOME or in ~/.cache, absolute.
+    """
     if given := os.environ.get("PRUNE_KIT_CACHE"):
         return Path(given).expanduser().absolute()
-    return (
-        Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "prune_kit"
-    )
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return folder.expanduser().absolute() / "prune_kit"
 
 
 def decoded(
     root: Path, paths: list[str], image_size: int | None, *, progress: Listener = silent
 ) -> Decoded:
-    """The images at `paths`, all under `root`, in that order; decoded now, or before.
+    """The decoded images at some paths, from the cache, or decoded now.
 
-    Raises DataError, which names the file, for one that is no image; FileError when the cache
-    cannot be written.
+    Parameters
+    ----------
+    root
+        The folder that holds all the files.
+    paths
+        The files, in the order of the rows.
+    image_size
+        The side of the images in pixels, or None (`decoding.plan`).
+    progress
+        The listener of the progress.
+
+    Returns
+    -------
+    Decoded
+        The images.
+
+    Raises
+    ------
+    DataError
+        If a file is not an image, or changes meanwhile. The error names the file.
+    FileError
+        If the cache cannot be written.
     """
     cache = cache_folder()
     if cache.resolve().is_relative_to(root.resolve()):
         raise FileError(
             f"the cache {cache} would lie inside the data folder {root}; set PRUNE_KIT_CACHE to a "
-            "place outside"
+            "folder outside"
         )
     stamp = _stamp(root, paths)
-    known = digest = _read_digests(cache, stamp, len(paths))
+    known = _read_digests(cache, stamp, len(paths))
+    digest = known
     shapes = None
     if digest is None:
         digest, shapes = decoding.inspect(paths, progress)
     content = _content_key(digest, image_size)
-    found = _read_images(cache, content, len(paths))
+    cached = _read_images(cache, content, len(paths))
     try:
-        if found is None:
+        if cached is None:
             if shapes is None:
                 digest, shapes = decoding.inspect(paths, progress)
                 content = _content_key(digest, image_size)
             layout = decoding.plan(shapes, paths, image_size)
             _write_images(cache, content, paths, layout, progress)
-            found = _read_images(cache, content, len(paths))
+            cached = _read_images(cache, content, len(paths))
         if shapes is not None and _stamp(root, paths) != stamp:
-            raise DataError(f"files in {root} have changed while they were read; run it again")
+            raise DataError(f"files in {root} have changed while they were read; start again")
         if known is None:
             files.write_arrays(cache / "digests" / f"{stamp}.npz", {"digest": digest})
     except FileError as error:
         raise FileError(f"{error}. {ADVICE}") from error
-    if found is None:
-        raise FileError(
-            f"{_image_file(cache, content)} was written, but cannot be read again. {ADVICE}"
-        )
-    images, layout = found
+    if cached is None:
+        path = _image_file(cache, content)
+        raise FileError(f"{path} was written, but it cannot be read again. {ADVICE}")
+    images, layout = cached
     return Decoded(images, digest, layout.preparation)
 
 
 def _stamp(root: Path, paths: list[str]) -> str:
-    """A key over where the files are, their sizes and times; any write, even one that restores the time, changes it."""
+    """A key over the paths, sizes and times of the files.
+
+    Every write changes it, also one that restores the time of modification.
+    """
     key = hashlib.blake2b(str(root.resolve()).encode("utf-8", "surrogateescape"), digest_size=16)
     for path in paths:
         try:
-            found = os.stat(path)  # noqa: PTH116  # 60,000 times
+            info = os.stat(path)  # noqa: PTH116  # 60,000 times
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}") from error
-        about = (
-            f"{path[len(str(root)) :]}\0{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}\n"
-        )
-        key.update(about.encode("utf-8", "surrogateescape"))
+        relative = path[len(str(root)) :]
+        line = f"{relative}\0{info.st_size}\0{info.st_mtime_ns}\0{info.st_ctime_ns}\n"
+        key.update(line.encode("utf-8", "surrogateescape"))
     return key.hexdigest()
 
 
@@ -106,7 +138,7 @@ def _content_key(digest: UInt64[np.ndarray, "N"], image_size: int | None) -> str
 
 
 def _read_digests(cache: Path, stamp: str, count: int) -> UInt64[np.ndarray, "N"] | None:
-    """The digests noted under a stamp; None where there are none, or the file is damaged (it has a checksum)."""
+    """The digests under a stamp; None if they are missing or damaged (the file has a checksum)."""
     path = cache / "digests" / f"{stamp}.npz"
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -132,7 +164,7 @@ def _write_images(
 def _read_images(
     cache: Path, content: str, count: int
 ) -> tuple[UInt8[np.ndarray, "N H W C"], Layout] | None:
-    """The images under a key, memory-mapped; None where there are none, or the file is not what was written."""
+    """The images under a key, memory-mapped; None if they are missing or damaged."""
     path = _image_file(cache, content)
     try:
         layout = Layout(**files.read_json(path.with_suffix(".json")))
@@ -140,21 +172,16 @@ def _read_images(
         whole = path.stat().st_size == images.offset + images.nbytes
     except (FileError, OSError, ValueError, TypeError, EOFError):
         return None
-    expected = (count, *layout.shape)
-    return (
-        (images, layout)
-        if whole and images.dtype == np.uint8 and images.shape == expected
-        else None
-    )
+    intact = whole and images.dtype == np.uint8 and images.shape == (count, *layout.shape)
+    return (images, layout) if intact else None
 
 
 def _mapped(path: Path) -> np.memmap:
     try:
-        images = np.load(
-            path, mmap_mode="c", allow_pickle=False
-        )  # writable, as torch wants it; the file never changes
+        # Copy on write: torch requires writable arrays, and the file must not change.
+        images = np.load(path, mmap_mode="c", allow_pickle=False)
     except OSError:  # the kernel refuses a writable map that is larger than its memory
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(images, np.memmap):
-        raise ValueError(f"{path} is no array file")
+        raise ValueError(f"{path} is not an array file")
     return images

@@ -1,4 +1,7 @@
-"""Image files to pixels, on all cores: their digests and sizes first, then the pixels, straight into a file."""
+"""Image files to pixels, on all cores: first their digests and sizes, then the pixels.
+
+The pixels are written straight into a file.
+"""
 
 import io
 import math
@@ -18,30 +21,25 @@ from prune_kit.data.identity import content_digests
 from prune_kit.errors import DataError
 from prune_kit.progress import Listener, Progress
 
-# what decides the pixels besides the files and the side
+# What determines the pixels besides the files and the side.
 RULE = f"prune_kit 1, Pillow {PIL.__version__}"
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "PPM",
-    "BMP",
-    "TIFF",
-    "WEBP",
-    "GIF",
-)  # no EPS: Pillow would start Ghostscript
-GREY, COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
+# EPS is left out, because Pillow would start Ghostscript.
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
+GREY = ("1", "L", "LA")
+COLOUR = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
 DEFAULT_SIDE = 64  # pixels, for images of different sizes
-CHUNK, FEW = (
-    256,
-    500,
-)  # files per piece of work; fewer files than FEW are not worth starting processes for
+CHUNK = 256  # the files in a piece of work
+FEW = 500  # with fewer files, starting processes takes longer than it saves
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The shape that every decoded image gets; `side` is what it is resized to, None where it stays as it is."""
+    """The shape of every decoded image.
+
+    `side` is the side in pixels to which images are resized, None where they keep their size.
+    """
 
     height: int
     width: int
@@ -50,72 +48,125 @@ class Layout:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Height, width, channels."""
+        """The height, width and channels."""
         return self.height, self.width, self.channels
 
     @property
     def preparation(self) -> str:
-        """What is done to the images, in words; "" for nothing."""
+        """What is done to the images, in words, "" for nothing."""
         if self.side is None:
             return ""
-        return f"shorter side resized to {self.side} pixels (bilinear, antialiased), centre {self.side}x{self.side} kept"
+        return (
+            f"shorter side resized to {self.side} pixels (bilinear, antialiased), centre "
+            f"{self.side}x{self.side} kept"
+        )
 
 
 def inspect(
     paths: list[str], progress: Listener
 ) -> tuple[UInt64[np.ndarray, "N"], Int[np.ndarray, "N 3"]]:
-    """The digest of each file's bytes, and each image's height, width and channels, read without decoding it.
+    """The digests and the shapes of image files. The pixels are not decoded.
 
-    Raises DataError, which names the file, for one that is no image, or not of 8 bits per channel.
+    Parameters
+    ----------
+    paths
+        The files.
+    progress
+        The listener of the progress.
+
+    Returns
+    -------
+    digest (N,)
+        The digest of each file's bytes.
+    shape (N, 3)
+        The height, width and channels of each image.
+
+    Raises
+    ------
+    DataError
+        If a file is not an image of 8 bits per channel. The error names the file.
     """
     parts = list(_on_all_cores(_inspect_some, paths, "reading images", progress))
-    return np.concatenate([digest for digest, _ in parts]), np.concatenate(
-        [shape for _, shape in parts]
-    )
+    digest = np.concatenate([digest for digest, _ in parts])
+    return digest, np.concatenate([shape for _, shape in parts])
 
 
 def plan(shapes: Int[np.ndarray, "N 3"], paths: list[str], image_size: int | None) -> Layout:
-    """The layout for images of these shapes: as they are if all are of one size, else squares of `image_size`.
+    """The layout of images with these shapes.
 
-    Raises DataError, which names one of each, when they differ in channels.
+    Images of one size keep it, unless `image_size` is another size. Other images become squares.
+
+    Parameters
+    ----------
+    shapes
+        The height, width and channels of each image.
+    paths
+        Their files, for the error.
+    image_size
+        The side of the squares in pixels, 64 by default.
+
+    Returns
+    -------
+    Layout
+        The layout of all images.
+
+    Raises
+    ------
+    DataError
+        If the images differ in channels. The error names a file of each kind.
     """
     channels = shapes[:, 2]
     other = np.flatnonzero(channels != channels[0])
     if len(other):
         raise DataError(
             f"images differ in channels: {paths[0]} has {channels[0]}, {paths[other[0]]} has "
-            f"{channels[other[0]]} ({len(other):,} of {len(paths):,} are unlike the first); "
-            "convert them to one kind"
+            f"{channels[other[0]]} ({len(other):,} of {len(paths):,} are unlike the first). "
+            "Convert them to one kind"
         )
     height, width, channels_of_all = map(int, shapes[0])
-    as_they_are = bool((shapes == shapes[0]).all()) and (
-        image_size is None or height == width == image_size
-    )
-    if as_they_are:
+    of_one_size = bool((shapes == shapes[0]).all())
+    if of_one_size and (image_size is None or height == width == image_size):
         return Layout(height, width, channels_of_all)
     side = DEFAULT_SIDE if image_size is None else image_size
     return Layout(side, side, channels_of_all, side)
 
 
 def decode_into(target: Path, paths: list[str], layout: Layout, progress: Listener) -> None:
-    """Write all images, row after row, as one uint8 `.npy` file (N, H, W, C); memory holds a few images at a time.
+    """Decode images into one uint8 `.npy` file (N, H, W, C), a few images at a time.
 
-    Raises DataError, which names the file, for an image that cannot be decoded, OSError for a disk
-    that is full.
+    Parameters
+    ----------
+    target
+        The file to write.
+    paths
+        The files of the images, in the order of the rows.
+    layout
+        The layout of the images.
+    progress
+        The listener of the progress.
+
+    Raises
+    ------
+    DataError
+        If an image cannot be decoded. The error names the file.
+    OSError
+        If the disk is full.
     """
     with target.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *layout.shape)}
         np.lib.format.write_array_header_1_0(file, header)
         begin = file.tell()
-    for _ in _on_all_cores(
-        _Decoder(str(target), begin, layout), paths, "decoding images", progress
-    ):
+    decoder = _Decoder(str(target), begin, layout)
+    for _ in _on_all_cores(decoder, paths, "decoding images", progress):
         pass
 
 
 @dataclass(frozen=True)
 class _Decoder:
-    """Decodes some files into their rows of the target; a value, so that it can be sent to another process."""
+    """Decodes some files into their rows of the target.
+
+    It is a value, so that it can be sent to another process.
+    """
 
     target: str
     begin: int
@@ -149,12 +200,12 @@ def _pixels(path: str, layout: Layout) -> bytes:
         if layout.side is not None:
             image = _centre_square(image, layout.side)
         if (image.height, image.width, len(image.getbands())) != layout.shape:
-            raise DataError(f"{path} has changed while it was read; run it again")
+            raise DataError(f"{path} has changed while it was read; start again")
         return image.tobytes()
 
 
 def _centre_square(image: Image.Image, side: int) -> Image.Image:
-    """Resize the shorter side, keep the centre; rounded as torchvision's Resize and CenterCrop round."""
+    """Resize the shorter side, and keep the centre, rounded as in torchvision's transforms."""
     width, height = image.size
     if width <= height:
         size = (side, int(side * height / width))
@@ -162,20 +213,20 @@ def _centre_square(image: Image.Image, side: int) -> Image.Image:
         size = (int(side * width / height), side)
     if size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or math.inf):
         raise ValueError(
-            f"{width} x {height} pixels are too narrow to be resized to a shorter side of {side}"
+            f"{width} x {height} pixels are too narrow for a shorter side of {side} pixels"
         )
     image = image.resize(size, Image.Resampling.BILINEAR)
-    left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
+    left = round((size[0] - side) / 2)
+    top = round((size[1] - side) / 2)
     return image.crop((left, top, left + side, top + side))
 
 
 def _channels(image: Image.Image, path: str) -> int:
-    """1 for grey, 3 for colour; transparency is dropped, palettes are looked up."""
+    """1 for grey and 3 for colour. Transparency is dropped, and palettes are looked up."""
     tile = getattr(image, "tile", None)  # how the file stores the pixels
     rawmode = str(tile[0][3]) if tile else ""
-    sixteen_bit = (
-        ";16" in rawmode and "BGR;16" not in rawmode
-    )  # BGR;16 packs three channels in 16 bits
+    # BGR;16 packs three channels into 16 bits.
+    sixteen_bit = ";16" in rawmode and "BGR;16" not in rawmode
     if image.mode in GREY and not sixteen_bit:
         return 1
     if image.mode in COLOUR and not sixteen_bit:
@@ -196,9 +247,9 @@ def _content(path: str) -> bytes:
 
 @contextmanager
 def _opened(content: bytes, path: str) -> Iterator[Image.Image]:
-    """The image in a file's bytes; whatever Pillow raises becomes a DataError that names the file."""
+    """The image in a file's bytes. Every error of Pillow becomes a DataError with the path."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # damaged EXIF data and the like: no matter for the pixels
+        warnings.simplefilter("ignore")  # about damaged EXIF data, which does not affect the pixels
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
@@ -207,11 +258,12 @@ def _opened(content: bytes, path: str) -> Iterator[Image.Image]:
             raise
         except UnidentifiedImageError as error:
             raise DataError(
-                f"{path} is no image that can be read: damaged, or none of {', '.join(FORMATS)}"
+                f"{path} is not an image that can be read: it is damaged, or its format is not "
+                f"one of {', '.join(FORMATS)}"
             ) from error
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise DataError(f"{path} is too large: {error}") from error
-        except Exception as error:  # Pillow's plugins raise whatever a damaged file leads them to
+        except Exception as error:  # on a damaged file, the plugins of Pillow may raise any error
             raise DataError(
                 f"{path} is damaged or truncated: {type(error).__name__}: {error}"
             ) from error
@@ -220,7 +272,10 @@ def _opened(content: bytes, path: str) -> Iterator[Image.Image]:
 def _on_all_cores(
     work: Callable[[int, list[str]], T], paths: list[str], what: str, progress: Listener
 ) -> Iterator[T]:
-    """The results of `work(start, paths[start : start + CHUNK])`, in order; the first error stops all."""
+    """The results of `work(start, paths[start : start + CHUNK])`, in order, on all cores.
+
+    The first error stops the work.
+    """
     pieces = [(start, paths[start : start + CHUNK]) for start in range(0, len(paths), CHUNK)]
     results: Iterator[T]
     if len(paths) < FEW:

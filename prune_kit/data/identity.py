@@ -1,7 +1,8 @@
-"""Who the examples are: ids, content digests, labels, and the one fingerprint over them.
+"""The identity of the examples: ids, content digests, labels, and one fingerprint over them.
 
 Row i of every array in every file is row i of the source. A subset is a set of row numbers. Two
-files meet only when their fingerprints agree; when they do not, `explain_difference` says why.
+files are used together only if their fingerprints agree. Otherwise `explain_difference` says how
+they differ.
 """
 
 import hashlib
@@ -18,18 +19,22 @@ from prune_kit.errors import FileError, IdentityError
 from prune_kit.storage import hdf5
 
 NO_PROBE = -1
-TRAIN, HELD_OUT = 0, 1
+TRAIN = 0
+HELD_OUT = 1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Rows:
     """The N rows of a data source, without their images.
 
-    `id` (N,) UTF-8 bytes; `digest` (N,) uint64; `label` (N,) int64, the labels in use; `role` (N,)
-    uint8, 0 for a training row and 1 for one held out as test; `true_label` (N,) int64 or None;
-    `data` the specification that the rows came from; `options` what else it takes to load them
-    again ({"image_size": 64}, {"labels_file": "noisy.npy"}); `test_fingerprint` that of the
-    source's own test set, "" where the held-out rows play it.
+    - `id` (N,): the ids as UTF-8 bytes.
+    - `digest` (N,): the content digests, uint64.
+    - `label` (N,): the labels in use, int64.
+    - `role` (N,): 0 for a training row and 1 for a row that is held out as test, uint8.
+    - `true_label` (N,): the true labels where they are known to differ, int64, or None.
+    - `data`: the specification that the rows came from.
+    - `options`: what else is required to load them again, such as {"image_size": 64}.
+    - `test_fingerprint`: that of the source's own test set, "" where held-out rows take its place.
     """
 
     id: np.ndarray
@@ -50,19 +55,18 @@ class Rows:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The ordered digest over (content digest, label) of all rows, 32 hexadecimal digits."""
+        """The digest over the contents and labels of all rows in order, 32 hexadecimal digits."""
         return fingerprint(self.digest, self.label)
 
     @cached_property
     def training(self) -> np.ndarray:
-        """The row numbers that may be trained on, ascending."""
+        """The numbers of the training rows, ascending."""
         return np.flatnonzero(self.role == TRAIN)
 
     def per_class(self, index: np.ndarray) -> list[np.ndarray]:
-        """The row numbers of `index` of each class, in their order."""
-        label = self.label[index].astype(
-            np.min_scalar_type(len(self.class_names))
-        )  # 16 bits are sorted by radix
+        """The row numbers in `index`, split by class, in their order."""
+        # Numpy sorts up to 16 bits by radix, which is faster.
+        label = self.label[index].astype(np.min_scalar_type(len(self.class_names)))
         order = np.argsort(label, kind="stable")
         ends = np.cumsum(np.bincount(label, minlength=len(self.class_names)))
         return np.split(index[order], ends[:-1])
@@ -84,12 +88,12 @@ def array_digests(images: np.ndarray) -> np.ndarray:
 
 
 def index_digest(index: np.ndarray) -> str:
-    """One digest over row numbers, as int64: two sets of rows are the same when it is; 32 hexadecimal digits."""
+    """One digest over row numbers, 32 hexadecimal digits. Equal rows have equal digests."""
     return hashlib.blake2b(np.ascontiguousarray(index, dtype=np.int64).tobytes()).hexdigest()[:32]
 
 
 def fingerprint(digest: np.ndarray, label: np.ndarray) -> str:
-    """One digest over the ordered pairs (content digest, label)."""
+    """One digest over the ordered pairs (content digest, label), 32 hexadecimal digits."""
     pairs = np.empty((len(digest), 2), dtype="<u8")
     pairs[:, 0] = digest
     pairs[:, 1] = label.astype(np.int64).view(np.uint64)
@@ -99,21 +103,33 @@ def fingerprint(digest: np.ndarray, label: np.ndarray) -> str:
 def check_same(
     given: Rows, expected: Rows, given_name: str, expected_name: str, remedy: str = ""
 ) -> None:
-    """Raise IdentityError, which says how they differ, unless both are the same examples, labels, sizes and test set.
+    """Check that two sets of rows are the same examples, with the same labels, sizes and test set.
 
-    `remedy` says what the user can do about another data set, order or label.
+    Parameters
+    ----------
+    given, expected
+        The two sets of rows.
+    given_name, expected_name
+        What they belong to, for the error.
+    remedy
+        What the user can do about a difference. It is left out where it speaks of alignment, and
+        the two sets do not share an example.
+
+    Raises
+    ------
+    IdentityError
+        If they differ. The error says how.
     """
+    same_roles = np.array_equal(given.role, expected.role)
     if given.fingerprint != expected.fingerprint:
         reason = explain_difference(given, expected)
-        if remedy.startswith("--align") and not np.isin(expected.digest, given.digest).any():
-            remedy = ""  # there is nothing to align
-    elif given.test_fingerprint != expected.test_fingerprint or not np.array_equal(
-        given.role, expected.role
-    ):
+        if "align" in remedy and not np.isin(expected.digest, given.digest).any():
+            remedy = ""
+    elif given.test_fingerprint != expected.test_fingerprint or not same_roles:
         reason = f"the same examples, but {_test_of(given)} against {_test_of(expected)}"
     elif given.options.get("image_size") != expected.options.get("image_size"):
-        sizes = (rows.options.get("image_size", "no --image-size") for rows in (given, expected))
-        reason = "the same images, but resized otherwise: {} against {}".format(*sizes)
+        sizes = [f"image_size={rows.options.get('image_size')}" for rows in (given, expected)]
+        reason = f"the same images, but resized otherwise: {' against '.join(sizes)}"
     else:
         return
     message = f"{given_name} is not the data of {expected_name}: {reason}"
@@ -127,15 +143,27 @@ def _test_of(rows: Rows) -> str:
 
 
 def explain_difference(given: Rows, expected: Rows) -> str:
-    """Say in words how two sets of rows differ: order, subset, labels, content, or altogether."""
+    """How two sets of rows differ, in words: in order, extent, labels or content, or altogether.
+
+    Parameters
+    ----------
+    given, expected
+        The two sets of rows. Their fingerprints differ.
+
+    Returns
+    -------
+    str
+        The difference, as the end of a sentence about `given`.
+    """
     same_length = len(given) == len(expected)
     if same_length and np.array_equal(given.digest, expected.digest):
         rows = np.flatnonzero(given.label != expected.label)
-        return f"the same examples, but {len(rows):,} of {len(given):,} are relabelled, the first in row {rows[0]}"
-    given_only, expected_only = (
-        _missing(given.digest, expected.digest),
-        _missing(expected.digest, given.digest),
-    )
+        return (
+            f"the same examples, but {len(rows):,} of {len(given):,} are relabelled, the first in "
+            f"row {rows[0]}"
+        )
+    given_only = _missing(given.digest, expected.digest)
+    expected_only = _missing(expected.digest, given.digest)
     if same_length and not given_only and not expected_only:
         row = int(np.flatnonzero(given.digest != expected.digest)[0])
         return f"the same examples in another order (the first that differs is row {row})"
@@ -145,7 +173,10 @@ def explain_difference(given: Rows, expected: Rows) -> str:
     if same_length and 2 * expected_only <= len(expected):
         row = int(np.flatnonzero(given.digest != expected.digest)[0])
         name = expected.id[row].decode("utf-8", "replace")
-        return f"{expected_only:,} of {len(expected):,} examples have other content, the first is row {row} ({name})"
+        return (
+            f"{expected_only:,} of {len(expected):,} examples have other content, the first is row "
+            f"{row} ({name})"
+        )
     return (
         f"another data set: {len(given):,} examples against {len(expected):,}, "
         f"{len(expected) - expected_only:,} of them in common"
@@ -153,9 +184,26 @@ def explain_difference(given: Rows, expected: Rows) -> str:
 
 
 def aligned_rows(given: Rows, expected: Rows, given_name: str, expected_name: str) -> np.ndarray:
-    """For each row of `expected` the row of `given` with the same content, or -1 where it has none.
+    """The row of `given` with the same content, for each row of `expected`.
 
-    The k-th copy of a content meets the k-th copy. Raises IdentityError when nothing is in common.
+    The k-th copy of a content is matched with the k-th copy.
+
+    Parameters
+    ----------
+    given, expected
+        The two sets of rows.
+    given_name, expected_name
+        What they belong to, for the error.
+
+    Returns
+    -------
+    int64 (N,)
+        The rows of `given`, -1 where the content is missing.
+
+    Raises
+    ------
+    IdentityError
+        If they do not share an example.
     """
     places: dict[int, list[int]] = {}
     for row in range(len(given) - 1, -1, -1):
@@ -166,13 +214,13 @@ def aligned_rows(given: Rows, expected: Rows, given_name: str, expected_name: st
     )
     if (rows < 0).all():
         raise IdentityError(
-            f"{given_name} shares no example with {expected_name}; there is nothing to align"
+            f"{given_name} and {expected_name} do not share an example, so they cannot be aligned"
         )
     return rows
 
 
 def class_numbers(names: tuple[str, ...], others: tuple[str, ...]) -> np.ndarray:
-    """For each class of `names` its number among `others`, -1 where it is not there."""
+    """The number among `others` of each class of `names`, -1 where it is missing, as int64 (C,)."""
     numbers = {name: number for number, name in enumerate(others)}
     return np.array([numbers.get(name, -1) for name in names], dtype=np.int64)
 
@@ -180,9 +228,26 @@ def class_numbers(names: tuple[str, ...], others: tuple[str, ...]) -> np.ndarray
 def carried_labels(
     label: np.ndarray, names: tuple[str, ...], others: tuple[str, ...], where: str
 ) -> np.ndarray:
-    """The labels (n,), numbers of classes `names`, as numbers of the classes `others`.
+    """The labels (n,), numbers of the classes `names`, as numbers of the classes `others`.
 
-    Raises IdentityError when a label names a class that is not among the others.
+    Parameters
+    ----------
+    label
+        The labels.
+    names, others
+        The class names that the labels refer to, and those that the result refers to.
+    where
+        What the labels belong to, for the error.
+
+    Returns
+    -------
+    int64 (n,)
+        The same labels by the other numbers.
+
+    Raises
+    ------
+    IdentityError
+        If the class of a label is not among the others.
     """
     carried: np.ndarray = class_numbers(names, others)[label]
     lost = label[carried < 0]
@@ -195,7 +260,7 @@ def carried_labels(
 
 
 def write_rows(file: h5py.Group, rows: Rows, *, with_role: bool = True) -> None:
-    """Store `rows` at the top of an HDF5 file, or in a group of it."""
+    """Write rows to an HDF5 file or a group of it, with their roles unless `with_role` is False."""
     file.attrs["data"] = rows.data
     file.attrs["data_options"] = json.dumps(rows.options)
     file.attrs["fingerprint"] = rows.fingerprint
@@ -211,10 +276,26 @@ def write_rows(file: h5py.Group, rows: Rows, *, with_role: bool = True) -> None:
 
 
 def read_rows(file: h5py.Group, role: np.ndarray | None = None, *, glance: bool = False) -> Rows:
-    """Read what `write_rows` stored. Raises FileError when the rows are not the ones that were fingerprinted.
+    """Read the rows that `write_rows` wrote.
 
-    At a `glance`, ids, digests and labels stay in the file until they are looked at, and nobody has
-    checked them.
+    Parameters
+    ----------
+    file
+        The HDF5 file, or the group.
+    role
+        The roles, if they are not in the file.
+    glance
+        Whether ids, digests and labels stay in the file until they are used, and are not checked.
+
+    Returns
+    -------
+    Rows
+        The rows.
+
+    Raises
+    ------
+    FileError
+        If the rows do not have the fingerprint that was written.
     """
     read = hdf5.mapped if glance else hdf5.whole
     rows = Rows(
@@ -233,28 +314,28 @@ def read_rows(file: h5py.Group, role: np.ndarray | None = None, *, glance: bool 
     lengths = {len(rows.id), len(rows.digest), len(rows.label), len(rows.role)}
     if len(lengths) != 1 or (not glance and rows.fingerprint != file.attrs["fingerprint"]):
         raise FileError(
-            f"{file.file.filename} is damaged: its rows are not the ones that it was written for "
+            f"{file.file.filename} is damaged: its rows are not the rows that were written "
             "(fingerprint)"
         )
     return rows
 
 
 def _check_texts(ids: np.ndarray, path: str) -> None:
-    """Raise FileError where ids are no UTF-8."""
+    """Raise FileError if an id is not UTF-8."""
     try:
         for start in range(0, len(ids), 2**20):
             np.asarray(ids[start : start + 2**20], dtype="S").tobytes().decode("utf-8")
     except (UnicodeError, ValueError) as error:
-        raise FileError(f"{path} is damaged: its ids are no UTF-8 texts ({error})") from error
+        raise FileError(f"{path} is damaged: its ids are not UTF-8 texts ({error})") from error
 
 
-def _missing(of: np.ndarray, among: np.ndarray) -> int:
-    """How many of the digests `of`, copies counted, `among` lacks."""
-    values, counts = np.unique(of, return_counts=True)
-    there, there_counts = np.unique(among, return_counts=True)
-    at = np.searchsorted(there, values)
-    at[at == len(there)] = 0
-    found = (
-        np.where(there[at] == values, there_counts[at], 0) if len(there) else np.zeros_like(counts)
-    )
-    return int(np.maximum(counts - found, 0).sum())
+def _missing(digest: np.ndarray, others: np.ndarray) -> int:
+    """How many of the digests are missing among `others`. Copies count."""
+    values, counts = np.unique(digest, return_counts=True)
+    other_values, other_counts = np.unique(others, return_counts=True)
+    if not len(other_values):
+        return int(counts.sum())
+    place = np.searchsorted(other_values, values)
+    place[place == len(other_values)] = 0
+    matched = np.where(other_values[place] == values, other_counts[place], 0)
+    return int(np.maximum(counts - matched, 0).sum())

@@ -1,4 +1,4 @@
-"""The IDX format of MNIST and its kin: a magic number, the dimensions, then the bytes; plain or gzip.
+"""The IDX format of MNIST: a magic number, the dimensions, and the bytes, plain or gzip.
 
 Format: http://yann.lecun.com/exdb/mnist/, "FILE FORMATS FOR THE MNIST DATABASE".
 """
@@ -15,7 +15,8 @@ from jaxtyping import UInt8
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.errors import DataError
 
-GZIP, UNSIGNED_BYTE = b"\x1f\x8b", 8
+GZIP = b"\x1f\x8b"
+UNSIGNED_BYTE = 8
 FILES = {
     "test_images": ("t10k-images", 3),
     "test_labels": ("t10k-labels", 1),
@@ -25,15 +26,34 @@ FILES = {
 
 
 def load_idx(location: str, *, name: str, kept_in: str, class_names: tuple[str, ...]) -> Dataset:
-    """The data set whose four IDX files lie in `location`, or in `raw` or `kept_in`/raw in it, as torchvision has them.
+    """Load the data set of four IDX files. The rows are in the order of the files.
 
-    The rows stand in the order of the files. Raises DataError, which names the file, when one is
-    missing or damaged.
+    Parameters
+    ----------
+    location
+        The folder of the files. They may also be in its `raw`, or in `kept_in`/raw, where
+        torchvision keeps them.
+    name
+        The name of the source.
+    kept_in
+        The name of torchvision's folder.
+    class_names
+        The names of the classes.
+
+    Returns
+    -------
+    Dataset
+        The data set, with its own test set.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or damaged. The error names the file.
     """
     given = Path(location)
     if not given.is_dir():
         raise DataError(
-            f"there is no folder {given}; {name} needs one that holds the files {_wanted()}"
+            f"the folder {given} does not exist; {name} needs a folder with the files {_wanted()}"
         )
     folders = [given, given / "raw", given / kept_in / "raw"]
     folder = next(
@@ -45,8 +65,8 @@ def load_idx(location: str, *, name: str, kept_in: str, class_names: tuple[str, 
     if len(arrays) < len(FILES):
         missing = [_file_name(*FILES[part]) for part, path in paths.items() if path is None]
         where = f"{folder} lacks {', '.join(missing)}"
-        looked = "" if folder != given else f" (looked there, in raw and in {kept_in}/raw)"
-        raise DataError(f"{where}{looked}; {name} needs the files {_wanted()}")
+        searched = "" if folder != given else f" (raw and {kept_in}/raw were searched, too)"
+        raise DataError(f"{where}{searched}; {name} needs the files {_wanted()}")
     return from_arrays(
         arrays["train_images"],
         arrays["train_labels"],
@@ -59,10 +79,24 @@ def load_idx(location: str, *, name: str, kept_in: str, class_names: tuple[str, 
 
 
 def read_idx(path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
-    """The bytes of one IDX file as an array of `dimensions` dimensions; gzip is known by its content, not by the name.
+    """Read an IDX file of bytes. Gzip is recognised by the content, not by the name.
 
-    Raises DataError when the file is no IDX file of bytes, has other dimensions, or is not as long
-    as it says.
+    Parameters
+    ----------
+    path
+        The file.
+    dimensions
+        The expected number of dimensions.
+
+    Returns
+    -------
+    uint8 array
+        The bytes, writable.
+
+    Raises
+    ------
+    DataError
+        If the file is not an IDX file of bytes, has another number of dimensions, or is damaged.
     """
     try:
         content = path.read_bytes()
@@ -82,12 +116,11 @@ def read_idx(path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
     shape = struct.unpack(f">{dimensions}I", content[4:start])
     if len(content) - start != math.prod(shape):
         raise DataError(
-            f"{path} says that it holds {' x '.join(map(str, shape))} bytes, and holds "
+            f"{path} says that it holds {' x '.join(map(str, shape))} bytes, but it holds "
             f"{len(content) - start:,} (truncated or damaged?). Fetch it again"
         )
-    return (
-        np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
-    )  # a copy, because torch wants it writable
+    # A copy, because torch requires writable arrays.
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
 
 def _find(folder: Path, stem: str, dimensions: int) -> Path | None:

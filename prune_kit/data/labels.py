@@ -1,4 +1,7 @@
-"""Label files: one integer per row of the source, as `.npy` or as CSV with the column `label`, and `index` or `id`."""
+"""Label files: one integer per row of the source, as `.npy` or as CSV.
+
+A CSV has the column `label`, and possibly `index` or `id`.
+"""
 
 import csv
 import io
@@ -16,18 +19,32 @@ CSV_COLUMNS = ("index", "id", "label")
 
 
 def read_labels(path: Path, ids: np.ndarray) -> np.ndarray:
-    """The labels in a file, in the order of the source's rows, whose ids (N,) are UTF-8 bytes.
+    """Read the labels in a file, in the order of the source's rows.
 
-    A CSV's lines find their rows by the column `index` or `id`; with neither they stand in the
-    order of the rows. Raises DataError when the file is none of these, its labels are no integers,
-    or a line's row is not there.
+    Parameters
+    ----------
+    path
+        The file, `.npy` or `.csv`. The lines of a CSV are matched with rows by the column `index`
+        or `id`. Without these columns they are in the order of the rows.
+    ids
+        The ids (N,) of the rows, as UTF-8 bytes.
+
+    Returns
+    -------
+    (N,)
+        The labels.
+
+    Raises
+    ------
+    DataError
+        If the file is of another kind, a label is not an integer, or a line's row does not exist.
     """
     if path.suffix == ".npy":
         try:
             with path.open("rb") as file:
                 labels: np.ndarray = np.load(file, allow_pickle=False)
         except files.UNREADABLE_ARRAY as error:
-            raise DataError(f"{path} is no array of labels: {error}") from error
+            raise DataError(f"{path} is not an array of labels: {error}") from error
         if not isinstance(labels, np.ndarray):
             raise DataError(
                 f"{path} is an .npz file under another name; save the labels with numpy.save"
@@ -39,24 +56,42 @@ def read_labels(path: Path, ids: np.ndarray) -> np.ndarray:
         except (OSError, ValueError, csv.Error) as error:
             raise DataError(f"{path} cannot be read as CSV: {error}") from error
         if not lines:
-            raise DataError(f"{path} has no row under its first line, which names the columns")
+            raise DataError(
+                f"{path} does not have a row under its first line, which names the columns"
+            )
         if "label" not in lines[0]:
-            raise DataError(f"{path} has no column 'label'; its first line must name the columns")
+            raise DataError(
+                f"{path} does not have the column 'label'; its first line must name the columns"
+            )
         try:
             ordered = np.empty(len(lines), dtype=np.int64)
             ordered[_rows_of(lines, ids, path)] = [int(line["label"]) for line in lines]
             return ordered
         except (TypeError, ValueError, OverflowError) as error:
             raise DataError(
-                f"{path} holds a label or an index that is no integer: {error}"
+                f"{path} holds a label or an index that is not an integer: {error}"
             ) from error
-    raise DataError(f"{path} is no label file that is known here; expected .npy, .csv or .h5")
+    raise DataError(f"{path} is not a label file; expected a name that ends in .npy, .csv or .h5")
 
 
 def write_labels(path: Path, rows: Rows, label: Int[np.ndarray, "N"]) -> None:
-    """Write a label for each of `rows`, by the ending of `path`: .npy, or .csv with the columns index, id, label.
+    """Write labels to a file that `read_labels` reads.
 
-    `read_labels` takes either back. Raises OptionError for another ending, FileError.
+    Parameters
+    ----------
+    path
+        The file. Its name ends in .npy, or in .csv for the columns index, id and label.
+    rows
+        The rows.
+    label
+        The label of each row.
+
+    Raises
+    ------
+    OptionError
+        If the name has another ending.
+    FileError
+        If the file cannot be written.
     """
     if path.suffix == ".npy":
         buffer = io.BytesIO()
@@ -72,7 +107,7 @@ def write_labels(path: Path, rows: Rows, label: Int[np.ndarray, "N"]) -> None:
 
 
 def _rows_of(lines: list[dict[str, str]], ids: np.ndarray, path: Path) -> list[int]:
-    """The row that each line of a CSV speaks of."""
+    """The row number that each line of a CSV refers to."""
     if "index" in lines[0]:
         rows = [int(line["index"]) for line in lines]
     elif "id" in lines[0]:
@@ -80,16 +115,16 @@ def _rows_of(lines: list[dict[str, str]], ids: np.ndarray, path: Path) -> list[i
         unknown = [line["id"] for line in lines if line["id"] not in places]
         if unknown:
             raise DataError(
-                f"{path} speaks of {unknown[0]!r}, which is no id of the data, such as "
-                f"{next(iter(places))!r}"
+                f"{path} names {unknown[0]!r}, which is not an id of the data; an example of an "
+                f"id is {next(iter(places))!r}"
             )
         rows = [places[line["id"]] for line in lines]
     else:
         return list(range(len(lines)))
     if sorted(rows) != list(range(len(ids))):
         raise DataError(
-            f"{path} must speak of each of the {len(ids):,} rows once; its {len(lines):,} lines "
-            f"speak of {len(set(rows) & set(range(len(ids)))):,} of them"
+            f"{path} must name each of the {len(ids):,} rows once; its {len(lines):,} lines "
+            f"name {len(set(rows) & set(range(len(ids)))):,} of them"
         )
     for line, row in zip(lines, rows, strict=True):
         if "id" in line and row < len(ids) and line["id"] != ids[row].decode("utf-8"):

@@ -1,8 +1,8 @@
-"""Planted label noise: the kinds of it, and the label file (`labels.h5`) that remembers the truth.
+"""Planted label noise, and the label file (`labels.h5`) that keeps the true labels.
 
-Every kind changes training rows only; rows that play the test set keep their labels. Probes are
-noise that is planted while scoring, in a few rows, so that `clean` can see where labels fall that
-are known to be wrong.
+Every kind of noise changes training rows only. Rows that are held out as test keep their labels.
+Probes are noise that is planted in a few rows while scoring. They show `clean` which scores labels
+get that are known to be wrong.
 """
 
 import json
@@ -24,18 +24,17 @@ from prune_kit.storage import files, hdf5
 from prune_kit.storage.provenance import now, version
 
 MADE_BY = "prune-kit corrupt"
-PROBE_CHANCE = (
-    50_101  # with the seed, a stream of its own: the held-out fifth and `random` draw from others
-)
+# With the seed it makes a stream of random numbers that is used for nothing else.
+PROBE_STREAM = 50_101
 Noise = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class NoisyLabels:
-    """Labels with planted errors. `rows` carry them as `label` and the right ones as `true_label`.
+    """Labels with planted errors. `rows` hold them as `label`, and the true ones as `true_label`.
 
-    `touched` (N,) says which rows the noise was applied to; some kinds leave a touched label right.
-    `parameters` say what was planted: kind, rate, seed.
+    `touched` (N,) says which rows the noise was applied to. Some kinds of noise may leave the true
+    label. `parameters` hold the kind, the rate, the matrix and the seed of the noise.
     """
 
     rows: Rows
@@ -44,19 +43,22 @@ class NoisyLabels:
 
     @property
     def wrong(self) -> Int[np.ndarray, "W"]:
-        """The rows whose label is not the right one, ascending."""
+        """The rows whose label is not the true one, ascending."""
         assert self.rows.true_label is not None
         return np.flatnonzero(self.rows.label != self.rows.true_label)
 
     def over(self, data: Dataset, path: Path) -> Dataset:
-        """The data under these labels. Raises IdentityError when they were planted in other data."""
+        """The data under these labels, which come from the file `path`.
+
+        Raises IdentityError if they were planted in other data.
+        """
         assert self.rows.true_label is not None
         planted_in = replace(self.rows, label=self.rows.true_label)
         check_same(data.rows, planted_in, f"the data {data.rows.data}", f"the labels {path}")
         return data.relabelled(self.rows.label, str(path))
 
     def write(self, path: str | Path) -> None:
-        """Write the label file, whole or not at all. Raises FileError."""
+        """Write the label file completely or not at all. Raises FileError if that fails."""
         attributes = {
             "parameters": json.dumps(self.parameters),
             "created": now(),
@@ -68,36 +70,45 @@ class NoisyLabels:
 
     @classmethod
     def read(cls, path: str | Path) -> "NoisyLabels":
-        """Read a label file. Raises FileError when it is absent, damaged, of another kind or version."""
+        """Read a label file.
+
+        Raises FileError if it is missing, damaged, or of another kind or version.
+        """
         with hdf5.reading_hdf5(Path(path), "labels", MADE_BY) as file:
             return cls(read_rows(file), file["touched"][()], json.loads(file.attrs["parameters"]))
 
 
 def uniform(
-    label: Int[np.ndarray, "n"], classes: int, chance: np.random.Generator
+    label: Int[np.ndarray, "n"], classes: int, rng: np.random.Generator
 ) -> Int[np.ndarray, "n"]:
-    """A label drawn from all classes, the right one among them. Source: Zhang et al. 2017, section 2.1."""
-    return chance.integers(0, classes, len(label))
+    """Labels drawn from all classes, the true one included.
+
+    Source: Zhang et al. 2017, https://arxiv.org/abs/1611.03530, section 2.1.
+    """
+    return rng.integers(0, classes, len(label))
 
 
 def permute(
-    label: Int[np.ndarray, "n"], classes: int, chance: np.random.Generator
+    label: Int[np.ndarray, "n"], classes: int, rng: np.random.Generator
 ) -> Int[np.ndarray, "n"]:
-    """The labels permuted among the rows, so that every class keeps its total. Source: Data Diet, appendix B.3."""
-    return chance.permutation(label)
+    """The labels permuted among the rows, so that every class keeps its size.
+
+    Source: Paul, Ganguli, Dziugaite 2021, https://arxiv.org/abs/2107.07075, appendix B.3.
+    """
+    return rng.permutation(label)
 
 
 def flip(
-    label: Int[np.ndarray, "n"], classes: int, chance: np.random.Generator
+    label: Int[np.ndarray, "n"], classes: int, rng: np.random.Generator
 ) -> Int[np.ndarray, "n"]:
-    """Another class for certain, any of them with the same chance."""
-    return (label + chance.integers(1, classes, len(label))) % classes
+    """Labels of another class, each of them with the same probability."""
+    return (label + rng.integers(1, classes, len(label))) % classes
 
 
 def pair(
-    label: Int[np.ndarray, "n"], classes: int, chance: np.random.Generator
+    label: Int[np.ndarray, "n"], classes: int, rng: np.random.Generator
 ) -> Int[np.ndarray, "n"]:
-    """The next class, and the first after the last."""
+    """Labels of the next class. The class after the last is the first."""
     return (label + 1) % classes
 
 
@@ -105,42 +116,59 @@ KINDS: dict[str, Noise] = {"uniform": uniform, "permute": permute, "flip": flip,
 
 
 def transition(
-    label: Int[np.ndarray, "n"], matrix: Float[np.ndarray, "C C"], chance: np.random.Generator
+    label: Int[np.ndarray, "n"], matrix: Float[np.ndarray, "C C"], rng: np.random.Generator
 ) -> Int[np.ndarray, "n"]:
-    """A label drawn for each row with the chances in its class's row of `matrix`."""
-    drawn: np.ndarray = (
-        chance.random(len(label))[:, None] > matrix.cumsum(axis=1)[label][:, :-1]
-    ).sum(axis=1)
+    """Labels drawn with the probabilities in the row of `matrix` that belongs to the label."""
+    bounds = matrix.cumsum(axis=1)[label][:, :-1]
+    drawn: np.ndarray = (rng.random(len(label))[:, None] > bounds).sum(axis=1)
     return drawn
 
 
 def read_matrix(path: Path, classes: int) -> Float[np.ndarray, "C C"]:
-    """A transition matrix from `.npy`, or from text with numbers in rows. Raises OptionError when it is none."""
+    """Read a transition matrix.
+
+    Parameters
+    ----------
+    path
+        A file that ends in .npy, or a text with a row of numbers in each line.
+    classes
+        The number of classes, C.
+
+    Returns
+    -------
+    (C, C)
+        The probability of each class (column) for an example of each class (row).
+
+    Raises
+    ------
+    OptionError
+        If the file cannot be read, or does not hold such a matrix.
+    """
     try:
         if path.suffix == ".npy":
             with path.open("rb") as file:
-                found = np.asarray(np.load(file, allow_pickle=False))
+                values = np.asarray(np.load(file, allow_pickle=False))
         else:
             lines = [
                 line.partition("#")[0].replace(",", " ").split()
                 for line in path.read_text("utf-8").splitlines()
             ]
-            found = np.asarray([line for line in lines if line])
-        if found.dtype.kind not in "biufU":
-            raise ValueError(f"they are {found.dtype}, and not real")
-        matrix = found.astype(float)
+            values = np.asarray([line for line in lines if line])
+        if values.dtype.kind not in "biufU":
+            raise ValueError(f"they are {values.dtype}, and not real")
+        matrix = values.astype(float)
     except OSError as error:
-        raise OptionError(f"--matrix {path} cannot be read: {error.strerror or error}") from error
+        raise OptionError(f"the matrix {path} cannot be read: {error.strerror or error}") from error
     except files.UNREADABLE_ARRAY as error:
         reason = "its rows are not equally long" if "inhomogeneous" in str(error) else error
-        raise OptionError(f"--matrix {path} cannot be read as numbers: {reason}") from error
+        raise OptionError(f"the matrix {path} cannot be read as numbers: {reason}") from error
     if matrix.shape != (classes, classes):
         raise OptionError(
-            f"--matrix {path} is {matrix.shape}; expected ({classes}, {classes}), a row per class"
+            f"the matrix {path} is {matrix.shape}; expected ({classes}, {classes}), a row per class"
         )
     if not (matrix >= 0).all() or not np.allclose(matrix.sum(axis=1), 1, atol=1e-6):
         raise OptionError(
-            f"--matrix {path}: every row must hold shares from 0 to 1 that add up to 1"
+            f"the matrix {path}: every row must hold shares from 0 to 1 that add up to 1"
         )
     return matrix
 
@@ -153,73 +181,128 @@ def plant(
     matrix: np.ndarray | None = None,
     seed: int = 0,
 ) -> NoisyLabels:
-    """Plant label noise of a kind in `rate` of the training rows, drawn at random; or by a transition `matrix`.
+    """Plant label noise in the training rows.
 
-    Raises OptionError for an unknown kind or a rate out of range, DataError when the labels are
-    planted already.
+    Parameters
+    ----------
+    data
+        The data set.
+    kind
+        "uniform", "permute", "flip", "pair", or "matrix".
+    rate
+        The share of the training rows that the noise is applied to, 0 to 1. The rows are drawn at
+        random. Required for every kind but "matrix".
+    matrix
+        The transition matrix (C, C). Required for "matrix".
+    seed
+        The seed of the draws, 0 or more.
+
+    Returns
+    -------
+    NoisyLabels
+        The labels with the planted errors, and the true ones.
+
+    Raises
+    ------
+    OptionError
+        If the kind is unknown, an option is out of range, or it does not belong to the kind.
+    DataError
+        If the labels of the data are planted already.
     """
     if data.true_labels is not None:
         raise DataError(
             f"{data.name} has planted or replaced labels already "
-            f"({data.rows.options.get('labels_file')}); noise is planted in the original labels "
-            "only"
+            f"({data.rows.options.get('labels_file')}); noise must be planted in the original "
+            "labels"
         )
     check_seeds(seed=seed)
-    chance = np.random.default_rng(seed)
-    rows, label = data.rows.training, data.labels.copy()
+    rng = np.random.default_rng(seed)
+    rows = data.rows.training
+    label = data.labels.copy()
     touched = np.zeros(len(data), dtype=bool)
     if kind == "matrix":
         if matrix is None or rate is not None:
-            raise OptionError("--kind matrix takes --matrix FILE, and no --rate")
-        label[rows] = transition(label[rows], matrix, chance)
+            raise OptionError("kind='matrix' requires `matrix`, and does not use `rate`")
+        label[rows] = transition(label[rows], matrix, rng)
         touched = label != data.labels
     elif kind in KINDS:
         if rate is None or matrix is not None:
-            raise OptionError(f"--kind {kind} takes --rate F, and no --matrix")
+            raise OptionError(f"kind={kind!r} requires `rate`, and does not use `matrix`")
         if not 0 <= rate <= 1:
-            raise OptionError(f"--rate {rate:g} is out of range; it is a share, 0 to 1")
-        chosen = np.sort(chance.choice(rows, round(rate * len(rows)), replace=False))
-        label[chosen] = KINDS[kind](label[chosen], data.classes, chance)
+            raise OptionError(f"rate={rate:g} is out of range; it is a share, 0 to 1")
+        chosen = np.sort(rng.choice(rows, round(rate * len(rows)), replace=False))
+        label[chosen] = KINDS[kind](label[chosen], data.classes, rng)
         touched[chosen] = True
     else:
         raise registry.unknown_name_error("noise", kind, [*KINDS, "matrix"])
     planted = data.rows.relabelled(label, data.labels)
-    described = {
+    parameters = {
         "kind": kind,
         "rate": rate,
         "matrix": None if matrix is None else matrix.tolist(),
         "seed": seed,
     }
-    return NoisyLabels(planted, touched, described)
+    return NoisyLabels(planted, touched, parameters)
 
 
 def draw_probes(rows: Rows, share: float, seed: int) -> Int[np.ndarray, "N"]:
-    """The label to plant in every row: another class in `share` of the training rows, NO_PROBE in all others.
+    """The labels to plant as probes.
 
-    round(share * n) of the n training rows, drawn without replacement; each of the C - 1 other
-    classes with the same chance. Raises OptionError when the share is not above 0 and below 0.5, or
-    makes no probe.
+    round(share * n) of the n training rows are drawn without replacement. Each gets one of the
+    C - 1 other classes, all with the same probability.
+
+    Parameters
+    ----------
+    rows
+        The rows of the data.
+    share
+        The share of the training rows, above 0 and below 0.5.
+    seed
+        The seed of the draws.
+
+    Returns
+    -------
+    (N,)
+        The label to plant in each row, NO_PROBE where there is none.
+
+    Raises
+    ------
+    OptionError
+        If the share is out of range, or gives less than one probe.
     """
     training = rows.training
     if not 0 < share < 0.5:
         raise OptionError(
-            f"--probes {share:g} is out of range; it is a share of the training rows, above 0 and "
-            "below 0.5. Leave it out to plant none"
+            f"probes={share:g} is out of range; it is a share of the training rows, above 0 and "
+            "below 0.5. Leave it out for a scoring without probes"
         )
     count = round(share * len(training))
     if not count:
         raise OptionError(
-            f"--probes {share:g} of {len(training):,} training rows makes none; "
-            f"the least is --probes {min(1 / max(len(training), 1), 0.49):.2g}"
+            f"probes={share:g} of {len(training):,} training rows is less than one row; "
+            f"the least is probes={min(1 / max(len(training), 1), 0.49):.2g}"
         )
-    chance = np.random.default_rng([seed, PROBE_CHANCE])
-    chosen = np.sort(chance.choice(training, count, replace=False))
+    rng = np.random.default_rng([seed, PROBE_STREAM])
+    chosen = np.sort(rng.choice(training, count, replace=False))
     label = np.full(len(rows), NO_PROBE, dtype=np.int64)
-    label[chosen] = flip(rows.label[chosen], len(rows.class_names), chance)
+    label[chosen] = flip(rows.label[chosen], len(rows.class_names), rng)
     return label
 
 
 def planted(data: Dataset, probe_label: Int[np.ndarray, "N"]) -> Dataset:
-    """The data under the planted labels, its test set unchanged: what networks are trained on while probing."""
+    """The data under the planted labels, on which networks are trained while probing.
+
+    Parameters
+    ----------
+    data
+        The data set.
+    probe_label
+        The labels to plant (`draw_probes`).
+
+    Returns
+    -------
+    Dataset
+        The data. Its test set does not change.
+    """
     label = np.where(probe_label == NO_PROBE, data.labels, probe_label)
     return replace(data, rows=data.rows.relabelled(label, data.true_labels))

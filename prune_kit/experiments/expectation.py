@@ -27,11 +27,20 @@ SIGNS: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class Expectation:
-    """A claim of a paper, `where` it stands, its `check`, and what we `measured` (date and machine; "" if not yet).
+    """A claim of a paper.
 
-    `check` is one comparison: `NAME >= 90` (test accuracy in percent), `NAME - full > -1` or `NAME
-    - random > 0` (points, against the random subset of the same size), `NAME - NAME > 0`, or
-    `spearman(el2n@20, grand@20) >= 0.9`.
+    Attributes
+    ----------
+    claim
+        What the paper says.
+    where
+        Where it says so.
+    check
+        One comparison: `NAME >= 90` (test accuracy in percent), `NAME - full > -1` or `NAME -
+        random > 0` (points, against the random subset of the same size), `NAME - NAME > 0`, or
+        `spearman(el2n@20, grand@20) >= 0.9`.
+    measured
+        What we measured, when and on what machine. Empty if nobody did yet.
     """
 
     claim: str
@@ -41,7 +50,21 @@ class Expectation:
 
 
 def refuse_unknown(path: Path, check: str, names: set[str]) -> None:
-    """Raise RecipeError, before anything is trained, for a check that is none, or speaks of what is not trained."""
+    """Check that a check is a comparison of what is trained, before anything is trained.
+
+    Parameters
+    ----------
+    path
+        The recipe, for messages.
+    check
+        The comparison, see `Expectation`.
+    names
+        What is trained besides random subsets.
+
+    Raises
+    ------
+    RecipeError
+    """
     match = CHECK.fullmatch(check)
     if not match:
         raise RecipeError(
@@ -55,10 +78,18 @@ def refuse_unknown(path: Path, check: str, names: set[str]) -> None:
                 )
 
 
-def judge(
+def check_claim(
     expectation: Expectation, table: ScoreTable, outcomes: Outcomes
 ) -> tuple[Expectation, float, bool]:
-    """The expectation with the value that was measured for its check, and whether the check holds."""
+    """The expectation, the value that was measured for its check, and whether the check holds.
+
+    Raises
+    ------
+    RecipeError
+        If the check speaks of what was not trained.
+    TableError
+        If the check speaks of a column that the table does not have.
+    """
     match = CHECK.fullmatch(expectation.check)
     assert match is not None
     value = _measure(match["left"], match["minus"], table, outcomes)
@@ -66,7 +97,7 @@ def judge(
 
 
 def _measure(left: str, minus: str | None, table: ScoreTable, outcomes: Outcomes) -> float:
-    """The left side of a check: a rank correlation, an accuracy in percent, or a difference in points."""
+    """The left side of a check: a rank correlation, an accuracy in percent, or points between."""
     ranks = RANKS.fullmatch(left)
     if ranks:
         from scipy.stats import spearmanr

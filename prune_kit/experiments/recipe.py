@@ -1,8 +1,9 @@
-"""Recipes: one TOML file per experiment of a paper, turned into plain arguments of the verbs.
+"""Recipes: one TOML file for each experiment of a paper, turned into plain arguments of the verbs.
 
 Sections: `[data]`, `[train]` (a TrainConfig), `[score]`, `[select]`, `[retrain]`, `[seeds]`, and
-`[[expect]]` blocks, each a paper's claim with one comparison that checks it. Without `[select]` and
-`[retrain]` a recipe only scores. This is the only file that knows recipes.
+`[[expect]]` blocks. Each block is a paper's claim with one comparison that checks it. Without
+`[select]` and `[retrain]` a recipe only scores. The keys of `[score]` and `[select]` include the
+options that methods and rules declare.
 """
 
 import tomllib
@@ -15,29 +16,24 @@ from typing import TYPE_CHECKING, Any
 from prune_kit import pipeline, registry
 from prune_kit.data.spec import load_data
 from prune_kit.errors import OptionError, RecipeError
-from prune_kit.experiments.expectation import Expectation, judge, refuse_unknown
+from prune_kit.experiments.expectation import Expectation, check_claim, refuse_unknown
 from prune_kit.progress import Listener, silent
 from prune_kit.protocol.execution import Execution
 from prune_kit.results.outcomes import FULL, Outcomes
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
-from prune_kit.retraining.plan import RETRAIN_SEED
+from prune_kit.retraining.plan import DEFAULT_WORKDIR, RETRAIN_SEED
+from prune_kit.scoring.columns import method_names, options_for
 from prune_kit.scoring.plan import DEFAULT_RUNS
+from prune_kit.selectors import DEFAULT_RULE
 
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
     from prune_kit.protocol.config import TrainConfig
 
-SCORE_OPTIONS = ("probes", "ratios", "folds", "sampling", "space", "clusters", "threshold", "bn")
-SELECT_OPTIONS = (
-    "offset",
-    "offset_from",
-    "per_class",
-    "drop_hardest",
-    "suspect_by",
-    "bins",
-    "keep_easy",
-)
+# the methods' and the rules' own options are those that they declare
+SCORE_OPTIONS = ("probes", *registry.package_options(registry.SCORERS))
+SELECT_OPTIONS = tuple(registry.package_options(registry.SELECTORS))
 KEYS = {
     "": {"title", "paper", "data", "train", "score", "select", "retrain", "seeds", "expect"},
     "data": {"source"},
@@ -75,9 +71,10 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class Reproduction:
-    """What came of a recipe. `verdicts` says for each expectation its measured value and whether it holds.
+    """What came of a recipe.
 
-    At smoke scale there are no verdicts: its figures mean nothing.
+    `verdicts` has for each expectation its measured value, and whether it holds. At smoke scale
+    there are none: its figures mean nothing.
     """
 
     recipe: Recipe
@@ -100,7 +97,13 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name: str | Path) -> Recipe:
-    """Read a recipe by its name, or from a `.toml` file. Raises RecipeError, which names the key that is wrong."""
+    """Read a recipe by its name, or from a `.toml` file.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such recipe, or if a key or a value is wrong. The message names it.
+    """
     path = Path(name)
     if path.suffix != ".toml":
         if str(name) not in recipe_names():
@@ -121,14 +124,29 @@ def reproduce(
     data: str | None = None,
     scale: str = "full",
     execution: Execution | None = None,
-    workdir: str | Path = pipeline.DEFAULT_WORKDIR,
+    workdir: str | Path = DEFAULT_WORKDIR,
     progress: Listener = silent,
     announce: Callable[["Dataset", Recipe], None] = lambda _data, _recipe: None,
 ) -> Reproduction:
-    """Score, select, retrain and check as the recipe says; `data` says where its data set lies.
+    """Score, select, retrain and check as a recipe says.
 
-    `scale="smoke"` runs the same steps on digits, with a small network, in about a minute. Raises
-    RecipeError and what the verbs raise.
+    Parameters
+    ----------
+    recipe
+        The recipe, see `load_recipe`.
+    data
+        Where its data set lies, such as "cifar10:DIR". Not needed for digits.
+    scale
+        "full", or "smoke": the same steps on digits, with a small network, in about a minute.
+    device, precision, jobs, threads, workdir, progress
+        As `pipeline.score`.
+    announce
+        Is told the data and the recipe that is run, before anything is trained.
+
+    Raises
+    ------
+    RecipeError, OptionError
+        If the recipe or an option does not fit, and what the verbs raise.
     """
     if scale not in SCALES:
         raise registry.unknown_name_error("scale", scale, SCALES)
@@ -154,7 +172,7 @@ def reproduce(
         observe=recipe.score.get("observe"),
         config=recipe.train,
         seed=recipe.seeds["score"],
-        **{name: _plain(recipe.score[name]) for name in SCORE_OPTIONS if name in recipe.score},
+        **{name: recipe.score[name] for name in SCORE_OPTIONS if name in recipe.score},
         **where,
     )
     selections = {
@@ -171,12 +189,16 @@ def reproduce(
         )
     else:
         outcomes = Outcomes((), loaded.fingerprint, loaded.rows.data)
-    verdicts = [] if scale == "smoke" else [judge(e, table, outcomes) for e in recipe.expect]
-    return Reproduction(recipe, table, selections, outcomes, tuple(verdicts))
+    claims = () if scale == "smoke" else recipe.expect
+    verdicts = tuple(check_claim(claim, table, outcomes) for claim in claims)
+    return Reproduction(recipe, table, selections, outcomes, verdicts)
 
 
 def smoke(recipe: Recipe) -> Recipe:
-    """The same experiment made small: digits, the small convnet, 10 epochs, 2 seeds; epochs shrink in proportion."""
+    """The same experiment made small: digits, the small convnet, 10 epochs and 2 seeds.
+
+    The epochs of scores and milestones shrink in proportion.
+    """
     whole = recipe.train.epochs
 
     def shrink(epoch: int) -> int:
@@ -235,6 +257,7 @@ def _parse(path: Path, content: dict[str, Any]) -> Recipe:
         refuse_unknown(path, str(block["check"]), {FULL, *_grid(content["select"])})
     try:
         config = TrainConfig.of(content["train"])
+        _check_options(content["score"], content["select"])
         return Recipe(
             name=path.stem,
             title=content["title"],
@@ -253,9 +276,8 @@ def _parse(path: Path, content: dict[str, Any]) -> Recipe:
 
 def _check_keys(path: Path, section: str, content: Mapping[str, Any]) -> None:
     where = f"[{section}]" if section else "the top level"
-    unknown = sorted(
-        set(content) - KEYS.get(section, set(content))
-    )  # TrainConfig knows its own keys
+    known = KEYS.get(section, set(content))  # TrainConfig knows its own keys
+    unknown = sorted(set(content) - known)
     if unknown:
         raise RecipeError(
             f"{path}: unknown key {unknown[0]!r} in {where}; there are: "
@@ -266,10 +288,21 @@ def _check_keys(path: Path, section: str, content: Mapping[str, Any]) -> None:
         raise RecipeError(f"{path} lacks the key {lacking[0]!r} in {where}")
 
 
-def _grid(select: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """One selection per combination of the lists in `by`, `keep` and `offset`; a single one is called "selection".
+def _check_options(score: Mapping[str, Any], select: dict[str, Any]) -> None:
+    """Raise OptionError for an option that methods or rule do not take, or for a wrong value."""
+    own = registry.package_options(registry.SCORERS)
+    given = {name: value for name, value in score.items() if name in own}
+    options_for(method_names(score["methods"]), given)
+    for cell in _grid(select).values():
+        chosen = {name: value for name, value in cell.items() if name in SELECT_OPTIONS}
+        rule = cell.get("rule", DEFAULT_RULE)
+        registry.chosen_options(registry.SELECTORS, "rule", [rule], chosen)
 
-    None without any option.
+
+def _grid(select: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """One selection for each combination of the lists in `by`, `keep` and `offset`.
+
+    A single one is called "selection". There is none without any option.
     """
     if not select:
         return {}
@@ -290,8 +323,3 @@ def _grid(select: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _cell_word(key: str, value: Any) -> str:
     return str(value) if key == "by" else f"{key} {value:g}"
-
-
-def _plain(value: Any) -> Any:
-    """TOML's lists as the tuples that options are."""
-    return tuple(value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""parquet: the same columns as csv, typed, for pandas, polars, DuckDB; needs pyarrow."""
+"""parquet: the same columns as csv, typed, for pandas, polars, DuckDB; requires pyarrow."""
 
 from pathlib import Path
 
@@ -16,13 +16,19 @@ TYPES = ("string", "int64", "int64", "string", "float64", "bool", "string")  # a
 
 
 def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> None:
-    """Write a record for each row in `index`: id, index, label, class, score, kept, reason. Raises OptionError."""
+    """Write a record for each row in `index`: id, index, label, class, score, kept, reason.
+
+    Raises
+    ------
+    OptionError
+        If pyarrow is not installed.
+    """
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         raise OptionError(
-            "--format parquet needs pyarrow: pip install 'prune_kit[parquet]'"
+            "format='parquet' requires pyarrow: pip install 'prune_kit[parquet]'"
         ) from error
     schema = pyarrow.schema(list(zip(COLUMNS, TYPES, strict=True)))
     records = [dict(zip(COLUMNS, values, strict=True)) for values in table_rows(selection, index)]

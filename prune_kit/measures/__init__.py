@@ -1,1 +1,1 @@
-"""What is measured on a network or in a space, training nothing."""
+"""Measurements on a network or in a feature space. Nothing here trains a network."""

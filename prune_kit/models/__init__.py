@@ -1,13 +1,10 @@
 """Networks by name: `mlp`, `convnet`, `resnet18`, `resnet50`, `timm:NAME`, `torchvision:NAME`.
 
-One file per family. A family's `NAMES` lists what it builds (a name that ends in ":" stands for a
-whole library), its `build(name, shape=, classes=)` builds it, and its `classifier(model)` names the
-module whose input is the penultimate representation.
+One file a family. `ModelFamily` says what its module must have.
 """
 
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from prune_kit import registry
 from prune_kit.errors import ModelError
@@ -17,13 +14,48 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+@runtime_checkable
+class ModelFamily(Protocol):
+    """What a module of this folder must have.
+
+    Attributes
+    ----------
+    NAMES
+        The names of the networks that it builds, a literal above its first function. A name that
+        ends in ":" stands for a whole library.
+    """
+
+    NAMES: list[str]
+
+    def build(self, name: str, *, shape: tuple[int, int, int], classes: int) -> "nn.Module":
+        """A network with fresh weights, drawn from the global generator of torch.
+
+        Parameters
+        ----------
+        name
+            One of NAMES, or a name of the library.
+        shape
+            The height, width and channels of the images.
+        classes
+            The number of classes.
+
+        Raises
+        ------
+        ModelError
+            If there is no such network, or if it does not take such images.
+        """
+
+    def classifier(self, model: "nn.Module") -> str:
+        """The name of the module whose input is the penultimate representation."""
+
+
 def model_names() -> list[str]:
-    """What `list models` lists; reads the families' sources, imports no torch."""
+    """The names that `list models` lists. Torch is not imported."""
     return list(model_summaries())
 
 
 def model_summaries() -> dict[str, str]:
-    """Every name with its family's one-line description."""
+    """The one-line description of each name's family. Torch is not imported."""
     return {
         name: registry.summary(__name__, family)
         for family in registry.module_names(__name__)
@@ -32,16 +64,35 @@ def model_summaries() -> dict[str, str]:
 
 
 def build(name: str, *, shape: tuple[int, int, int], classes: int, seed: int) -> "nn.Module":
-    """A freshly initialised network on the CPU, in float32, for images of `shape` (height, width, channels).
+    """Build a freshly initialised network, on the CPU and in float32.
 
-    The initialisation depends on `seed` alone; the global generator is left as it was.
-    Raises ModelError when the name is unknown or the network refuses such images.
+    Parameters
+    ----------
+    name
+        The name of the network.
+    shape
+        The height, width and channels of the images.
+    classes
+        The number of classes.
+    seed
+        The seed of the initialisation, which depends on nothing else. The global generator does not
+        change.
+
+    Returns
+    -------
+    nn.Module
+        The network, from normalised images (B, channels, height, width) to logits (B, classes).
+
+    Raises
+    ------
+    ModelError
+        If the name is unknown, or the network does not take such images.
     """
     from prune_kit.randomness import seeded
 
     family = _family(name)
     with seeded(seed, "initialisation"):
-        model: nn.Module = family.build(name, shape=shape, classes=classes)
+        model = family.build(name, shape=shape, classes=classes)
     _try(name, model, shape)
     return model
 
@@ -66,7 +117,22 @@ def _try(name: str, model: "nn.Module", shape: tuple[int, int, int]) -> None:
 
 
 def penultimate(name: str, model: "nn.Module", inputs: "torch.Tensor") -> "torch.Tensor":
-    """The representation (B, D) that the classifier of `model` (built as `name`) receives for `inputs`."""
+    """The representation that the classifier of a network receives.
+
+    Parameters
+    ----------
+    name
+        The name by which the network was built.
+    model
+        The network.
+    inputs
+        Normalised images (B, C, H, W), on the device of the network.
+
+    Returns
+    -------
+    (B, D)
+        The representations, flattened.
+    """
     kept: list[torch.Tensor] = []
     classifier = model.get_submodule(_family(name).classifier(model))
     hook = classifier.register_forward_pre_hook(lambda _, received: kept.append(received[0]))
@@ -77,9 +143,9 @@ def penultimate(name: str, model: "nn.Module", inputs: "torch.Tensor") -> "torch
     return kept[0].flatten(1)
 
 
-def _family(name: str) -> ModuleType:
+def _family(name: str) -> ModelFamily:
     for family in registry.module_names(__name__):
-        module = registry.load(__name__, family, "model family")
+        module: ModelFamily = registry.load(__name__, family, "model family")
         if any(
             name == known or (known.endswith(":") and name.startswith(known))
             for known in module.NAMES

@@ -1,17 +1,34 @@
-"""convnet: three 3x3 convolutions with batch norm, for small images such as digits (8x8) and MNIST (28x28)."""
+"""convnet: three 3x3 convolutions with batch norm, for small images such as digits and MNIST."""
 
 from torch import nn
 
 NAMES = ["convnet"]
-WIDTHS, SMALL_WIDTHS, SMALL_SIDE = (32, 64, 128), (16, 32, 64), 16
+WIDTHS = (32, 64, 128)
+SMALL_WIDTHS = (16, 32, 64)
+SMALL_SIDE = 16
 
 
 def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """Convolution, batch norm and ReLU three times, halving the image in the first two; global average; linear.
+    """Build the network: three convolutions, each with batch norm and ReLU, and a linear layer.
 
-    The image is halved before the ReLU, which gives the same values and gradients as after it, from
-    a quarter of them. Widths 32, 64, 128, and half of that for images up to 16 pixels; PyTorch's
-    default initialisation. The smallest image is 4x4.
+    The first two convolutions are followed by max pooling, which halves the image, and the last by
+    a global average. The pooling comes before the ReLU. That gives the same values and gradients as
+    after it, and the ReLU takes a quarter of the time. The widths are 32, 64 and 128, and half of
+    that for images up to 16 pixels. The initialisation is PyTorch's default.
+
+    Parameters
+    ----------
+    name
+        Not used.
+    shape
+        The height, width and channels of the images, at least 4x4 pixels.
+    classes
+        The number of classes.
+
+    Returns
+    -------
+    nn.Module
+        The network.
     """
     channels = shape[2]
     layers: list[nn.Module] = []
@@ -25,5 +42,5 @@ def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
 
 
 def classifier(model: nn.Module) -> str:
-    """The last layer; its input (B, 128 or 64) is the penultimate representation."""
+    """The name of the last layer, whose input (B, 128 or 64) is the penultimate representation."""
     return str(len(list(model.children())) - 1)

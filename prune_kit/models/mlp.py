@@ -9,7 +9,22 @@ NAMES = ["mlp"]
 
 
 def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """Inputs of `shape` (height, width, channels), flattened; ReLU; PyTorch's default initialisation."""
+    """Build the network, with ReLU and PyTorch's default initialisation.
+
+    Parameters
+    ----------
+    name
+        Not used.
+    shape
+        The height, width and channels of the images, which are flattened.
+    classes
+        The number of classes.
+
+    Returns
+    -------
+    nn.Module
+        The network.
+    """
     height, width, channels = shape
     return nn.Sequential(
         nn.Flatten(),
@@ -22,5 +37,5 @@ def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
 
 
 def classifier(model: nn.Module) -> str:
-    """The last layer; its input (B, 256) is the penultimate representation."""
+    """The name of the last layer, whose input (B, 256) is the penultimate representation."""
     return "5"

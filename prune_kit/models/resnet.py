@@ -1,9 +1,9 @@
 """resnet18, resnet50: the low-resolution residual networks of Data Diet, for images around 32x32.
 
 The stem is one 3x3 convolution of stride 1, without max pooling (Paul, Ganguli, Dziugaite 2021,
-https://arxiv.org/abs/2107.07075, appendix B.2). Blocks as in He et al. 2015,
-https://arxiv.org/abs/1512.03385, version 1, the stride of a bottleneck in its 3x3 convolution. The
-scale of the last batch norm of each block starts at zero, as in Data Diet's code; this changes
+https://arxiv.org/abs/2107.07075, appendix B.2). The blocks are those of He et al. 2015,
+https://arxiv.org/abs/1512.03385, version 1, with the stride of a bottleneck in its 3x3 convolution.
+The scale of the last batch norm of each block starts at zero, as in Data Diet's code. This affects
 grand@0.
 """
 
@@ -17,7 +17,10 @@ WIDTHS = (64, 128, 256, 512)
 
 
 class ResidualBlock(nn.Module):
-    """A chain of convolutions and batch norms, added to its input (projected by 1x1 where the shape changes)."""
+    """A chain of convolutions and batch norms, which is added to its input.
+
+    Where the shape changes, the input is projected by a 1x1 convolution.
+    """
 
     def __init__(
         self, inputs: int, width: int, outputs: int, stride: int, bottleneck: bool
@@ -39,7 +42,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(last.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
+        """From (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
         y = x
         for position, (convolution, norm) in enumerate(
             zip(self.convolutions, self.norms, strict=True)
@@ -51,7 +54,22 @@ class ResidualBlock(nn.Module):
 
 
 def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """A residual network for images of `shape` (height, width, channels)."""
+    """Build the network.
+
+    Parameters
+    ----------
+    name
+        "resnet18" or "resnet50".
+    shape
+        The height, width and channels of the images.
+    classes
+        The number of classes.
+
+    Returns
+    -------
+    nn.Module
+        The network.
+    """
     bottleneck = name == "resnet50"
     layers: list[nn.Module] = [
         _convolution(shape[2], WIDTHS[0], 3, 1),
@@ -69,7 +87,7 @@ def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
 
 
 def classifier(model: nn.Module) -> str:
-    """The last layer; its input (B, 512 or 2048) is the penultimate representation."""
+    """The name of the last layer; its input (B, 512 or 2048) is the penultimate representation."""
     return str(len(list(model.children())) - 1)
 
 

@@ -1,4 +1,4 @@
-"""torchvision:NAME: any classification network of torchvision, freshly initialised (never downloaded).
+"""torchvision:NAME: any classification network of torchvision, initialised, never downloaded.
 
 Library: https://docs.pytorch.org/vision/stable/models.html.
 """
@@ -12,7 +12,30 @@ NAMES = ["torchvision:"]
 
 
 def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """The network with `num_classes` and, where it takes one, `image_size`; its first layer fitted to the channels."""
+    """Build the network, fitted to the images.
+
+    `num_classes` and, where the network takes it, `image_size` are set. The first convolution is
+    fitted to the channels.
+
+    Parameters
+    ----------
+    name
+        "torchvision:" and the name of a classification network.
+    shape
+        The height, width and channels of the images.
+    classes
+        The number of classes.
+
+    Returns
+    -------
+    nn.Module
+        The network.
+
+    Raises
+    ------
+    ModelError
+        If the name is unknown, or the network cannot be built for such images.
+    """
     from torchvision import models
 
     entry = name.removeprefix("torchvision:")
@@ -23,7 +46,7 @@ def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
     options: dict[str, int] = {"num_classes": classes}
     if entry.startswith("vit"):
         if height != width:
-            raise ModelError(f"{name} takes square images; these are {height}x{width}")
+            raise ModelError(f"{name} requires square images; these are {height}x{width}")
         options["image_size"] = height
     if entry in ("googlenet", "inception_v3"):
         options |= {"aux_logits": False, "init_weights": True}
@@ -39,7 +62,7 @@ def build(name: str, *, shape: tuple[int, int, int], classes: int) -> nn.Module:
 
 
 def classifier(model: nn.Module) -> str:
-    """The last layer with weights: linear everywhere but in SqueezeNet, where it is a convolution."""
+    """The name of the last linear layer or convolution (as in SqueezeNet)."""
     names: list[str] = [
         name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)
     ]
@@ -47,7 +70,7 @@ def classifier(model: nn.Module) -> str:
 
 
 def _fit_channels(model: nn.Module, channels: int) -> None:
-    """Replace the first convolution by one that reads `channels` planes and is otherwise the same."""
+    """Replace the first convolution by one of `channels` planes that is otherwise the same."""
     name, first = next((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d))
     fitted = nn.Conv2d(
         channels,

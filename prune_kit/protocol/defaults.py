@@ -53,8 +53,9 @@ def chosen_protocol(
 ) -> TrainConfig:
     """The protocol to train by: `config`, else the one of an `earlier` file, else the data set's.
 
-    `changes` replace some of its fields. Raises OptionError for any that do not fit.
+    `changes` replace some of its fields, those that are not None. Raises OptionError for any that do not fit.
     """
     if config is None:
         config = earlier.protocol if earlier else protocol(data)
-    return config.changed(changes or {})
+    given = {name: value for name, value in (changes or {}).items() if value is not None}
+    return config.changed(given)

@@ -151,10 +151,10 @@ class Setup:
 
 
 def spelled(value: Any) -> str:
-    """A value as the command line takes it: lists by commas, numbers short."""
+    """A value as the command line takes it: lists by commas, numbers short, "none" for None."""
     if isinstance(value, list | tuple):
         return ",".join(map(spelled, value))
-    if isinstance(value, bool):
+    if isinstance(value, bool) or value is None:
         return str(value).lower()
     if isinstance(value, float):
         short = f"{value:g}"

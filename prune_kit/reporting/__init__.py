@@ -1,1 +1,1 @@
-"""The report: one HTML file that shows what the files of a workdir hold, with pictures, tables and examples."""
+"""The report: one HTML page that shows what the files of a workdir hold, and its figures."""

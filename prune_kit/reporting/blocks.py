@@ -1,4 +1,4 @@
-"""What a report is made of, before it is HTML: sections of paragraphs, pictures, tables and galleries."""
+"""The parts of a report before it is HTML: sections of paragraphs, pictures, tables, galleries."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,29 +10,51 @@ LONGEST = 120  # characters of a name, an id or a label; longer ones end in an e
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A few sentences."""
+    """A few sentences of text."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure. `draw` makes it, as "png" or "svg"; `finding` is its title, `reading` says how to read it.
+    """A figure.
 
-    `vector` is False where its SVG would be large: the page then takes the PNG. `name` is that of
-    its files.
+    Parameters
+    ----------
+    name
+        The name of its files, without a suffix.
+    title
+        What the figure shows. It stands in the figure.
+    caption
+        How to read the figure. It stands below.
+    draw
+        Draws the figure, as "png" or "svg".
+    vector
+        Whether the page shows the SVG. A large SVG is left to `write_parts`.
     """
 
     name: str
-    finding: str
-    reading: str
+    title: str
+    caption: str
     draw: Callable[[str], bytes]
     vector: bool = True
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a header. `name` is that of its CSV file, which holds all `rows`; the page shows the first."""
+    """A table of texts.
+
+    Parameters
+    ----------
+    name
+        The name of its CSV file, without the suffix.
+    title
+        The heading of the table.
+    header
+        The names of the columns.
+    rows
+        The rows. The file holds all, and the page the first limits.TABLE_ROWS.
+    """
 
     name: str
     title: str
@@ -41,8 +63,8 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """An image of the data, by its row number, with the lines of its caption."""
+class Tile:
+    """An image of the data, by its row, and the lines of text below it."""
 
     row: int
     lines: tuple[str, ...]
@@ -50,10 +72,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Images in groups, each group under a heading."""
+    """Images in groups. A group has a heading, which may be empty."""
 
     title: str
-    groups: tuple[tuple[str, tuple[Cell, ...]], ...]
+    groups: tuple[tuple[str, tuple[Tile, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -68,7 +90,7 @@ Block = Paragraph | Picture | Table | Gallery | Commands
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with an anchor, and what stands under it."""
+    """A heading with an anchor for links, and the blocks below it."""
 
     anchor: str
     title: str
@@ -76,9 +98,10 @@ class Section:
 
 
 def visible(text: object, longest: int = LONGEST) -> str:
-    """Text in which nothing is hidden: control characters and marks that turn the line around are spelled out.
+    """Any value as text in which no character is hidden.
 
-    What is longer than `longest` characters ends in an ellipsis.
+    Control characters, and marks that change the direction of the text, are spelled out. A text of
+    more than `longest` characters ends in an ellipsis.
     """
     whole = str(text)
     whole = whole if len(whole) <= longest else whole[: longest - 1] + "…"

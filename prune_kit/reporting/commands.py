@@ -1,4 +1,4 @@
-"""The command lines that make a result again, as far as the files tell."""
+"""The command lines that make a result again, as far as the files record it."""
 
 import json
 import shlex
@@ -63,7 +63,7 @@ def command_lines(data: Dataset, results: Mapping[str, Result]) -> tuple[str, ..
 
 
 def _scoring(data: Dataset, table: ScoreTable) -> list[str]:
-    """A command for the columns that share epochs, runs and options: one training serves them all."""
+    """The commands that score. Columns with the same epochs, runs and options share a command."""
     groups: dict[tuple[str, str, int], list[ScoreColumn]] = {}
     by_method: dict[str, list[ScoreColumn]] = {}
     for column in table.columns.values():

@@ -1,4 +1,7 @@
-"""The section of learning curves: how soon easy and hard examples are learned (Jiang et al. 2021, Figure 7a)."""
+"""The section of learning curves: how soon easy and hard examples are learned.
+
+As in Jiang et al. 2021, https://arxiv.org/abs/2002.03206, Figure 7a.
+"""
 
 from itertools import pairwise
 from pathlib import Path
@@ -13,15 +16,26 @@ from prune_kit.reporting.blocks import Section, Table, visible
 from prune_kit.results.table import ScoreTable
 
 GROUPS = 5
-# asks networks that never saw the example; other scores come from the very runs that are drawn
+# C-scores ask networks that never saw the example. Other scores come from the drawn runs.
 BEST = "cscore"
 
 
 def learning_section(data: Dataset, table: ScoreTable, runs: Path) -> Section | None:
-    """The share of right predictions in training, by epoch, of fifths of the rows ranked by a score.
+    """The share of right predictions in training, by epoch, for fifths of the ranked rows.
 
-    `runs` is the folder of the run cache; None when it does not hold the runs behind the table, or
-    fewer than two epochs of them.
+    Parameters
+    ----------
+    data
+        The data set.
+    table
+        The score table.
+    runs
+        The folder of the run cache.
+
+    Returns
+    -------
+    Section or None
+        None if the cache does not hold two epochs of the runs behind the table.
     """
     own = [name for name, column in table.columns.items() if not column.companion]
     correct = _correct(data, table, runs)
@@ -73,9 +87,9 @@ def _share(number: int) -> str:
 
 
 def _correct(data: Dataset, table: ScoreTable, runs: Path) -> Float[np.ndarray, "T N"]:
-    """The mean over the runs of whether a row was predicted right, for the epochs that all of them recorded.
+    """The share of the runs that predict a row right, for the epochs that all runs recorded.
 
-    NaN where a row was never observed; no epoch where a run is not there.
+    NaN for a row that was never observed. No epoch if a run is missing.
     """
     from prune_kit.protocol.execution import ResolvedExecution
     from prune_kit.runs.cache import RecordedRun, RunInputs
@@ -109,7 +123,7 @@ def _correct(data: Dataset, table: ScoreTable, runs: Path) -> Float[np.ndarray, 
 
 
 def _recorded_epochs(folder: Path) -> int:
-    """How many epochs from the first on have their minibatch signals there."""
+    """The number of epochs, from the first on, whose minibatch signals are in the folder."""
     epochs = 0
     while (folder / f"minibatch-{epochs + 1:04}.npz").is_file():
         epochs += 1

@@ -1,19 +1,34 @@
-"""Text of strangers (class names, file names) made harmless: signs that would hide or command are spelled out."""
+"""Text of strangers (class names, file names) without characters that hide or that command."""
 
 import unicodedata
 
-TURNS = frozenset(
+DIRECTIONS = frozenset(
     "\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )
 
 
 def spelled_out(text: str, *, lines: bool = False) -> str:
-    """Control characters, and marks that turn the line around, as `\\u001b`; `lines` may be broken."""
+    """Spell out control characters, and marks that change the direction of the text.
+
+    Parameters
+    ----------
+    text
+        Any text.
+    lines
+        Whether line breaks stay as they are.
+
+    Returns
+    -------
+    str
+        The text, with `\\u001b` in the place of an escape character, and so on.
+    """
     if text.isprintable():
         return text
-    return "".join(sign if lines and sign == "\n" else _spelled(sign) for sign in text)
+    return "".join(
+        character if lines and character == "\n" else _spelled(character) for character in text
+    )
 
 
-def _spelled(sign: str) -> str:
-    hidden = sign in TURNS or unicodedata.category(sign) in ("Cc", "Cs", "Cn")
-    return f"\\u{ord(sign):04x}" if hidden else sign
+def _spelled(character: str) -> str:
+    hidden = character in DIRECTIONS or unicodedata.category(character) in ("Cc", "Cs", "Cn")
+    return f"\\u{ord(character):04x}" if hidden else character

@@ -1,4 +1,4 @@
-"""How much of everything the page shows, so that it stays small whatever the data are; the page states each limit."""
+"""The limits that keep the page small for any data. The page states each of them."""
 
 from collections.abc import Sequence
 
@@ -16,13 +16,16 @@ SUSPECTS = 40
 MOST_PER_CLASS = 20
 TABLE_ROWS = 30
 LINES = 30  # of a dot plot
-IMAGE_BYTES = 2_500_000  # of all data URIs of the data's images together
+IMAGE_BYTES = 2_500_000  # of the data URIs of all images of the data together
 
 Index = Int[np.ndarray, "..."]
 
 
 def columns(table: ScoreTable) -> list[str]:
-    """The columns with sections, in the order of the table: of too many, first the latest epoch of each method."""
+    """The names of the columns with a section, in the order of the table.
+
+    If there are too many columns, the latest epoch of each method is taken first.
+    """
     latest = {table.columns[name].method: name for name in sorted(table.columns, key=_epoch)}
     rank = {
         name: (latest[table.columns[name].method] != name, -_epoch(name)) for name in table.columns
@@ -37,35 +40,37 @@ def _epoch(name: str) -> int:
 
 
 def ranked(table: ScoreTable, by: str) -> Index:
-    """The training rows with a finite score, from easiest to hardest, by (hardness, digest, row)."""
-    hardness, rows = table.hardness(by), table.rows.training
+    """The training rows with a finite score, easiest first, by (hardness, digest, row)."""
+    hardness = table.hardness(by)
+    rows = table.rows.training
     rows = rows[np.isfinite(hardness[rows])]
     order: Index = rows[ascending(hardness[rows], table.rows.digest[rows])]
     return order
 
 
 def quantiles(groups: Sequence[Index], values: Float[np.ndarray, "N"]) -> Float[np.ndarray, "C 5"]:
-    """The 5th, 25th, 50th, 75th and 95th percentile of each group's values; NaN for a group without rows."""
-    found = np.full((len(groups), 5), np.nan)
+    """The 5th, 25th, 50th, 75th and 95th percentile of each group; NaN for an empty group."""
+    percentiles = np.full((len(groups), 5), np.nan)
     for number, group in enumerate(groups):
         if len(group):
-            found[number] = np.percentile(values[group].astype(np.float64), (5, 25, 50, 75, 95))
-    return found
+            sample = values[group].astype(np.float64)
+            percentiles[number] = np.percentile(sample, (5, 25, 50, 75, 95))
+    return percentiles
 
 
 def most_extreme(medians: Float[np.ndarray, "C"], median: float, count: int) -> list[int]:
-    """The `count` classes whose medians are furthest from `median`; those without a median are left out."""
+    """The `count` classes whose medians are furthest from `median`, without those that are NaN."""
     distance = np.abs(medians - median)
-    there = np.flatnonzero(np.isfinite(distance))
-    chosen: list[int] = there[np.argsort(-distance[there], kind="stable")][:count].tolist()
+    classes = np.flatnonzero(np.isfinite(distance))
+    chosen: list[int] = classes[np.argsort(-distance[classes], kind="stable")][:count].tolist()
     return chosen
 
 
-def of_many(shown: int, there: int, noun: str) -> str:
-    """`20 of 1,000 classes are shown. ` or nothing where all are."""
-    return f"{shown:,} of {there:,} {noun} are shown. " if shown < there else ""
+def of_many(shown: int, total: int, noun: str) -> str:
+    """`20 of 1,000 classes are shown. ` or "" if all are shown."""
+    return f"{shown:,} of {total:,} {noun} are shown. " if shown < total else ""
 
 
 def class_called(name: str) -> str:
-    """A class's name as it stands in a sentence: a bare number says that it is a class."""
+    """The name of a class for a sentence. A name that is a number follows the word "class"."""
     return f"class {name}" if name.isdigit() else name

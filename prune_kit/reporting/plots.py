@@ -1,7 +1,7 @@
 """The figures of the report, drawn by matplotlib's objects: no window, no global state.
 
-Each is given its finding, which becomes its title. Colours are those of `figures.PALETTE`, which
-can be told apart without seeing hues.
+The title of a figure says what it shows. The colours are those of `figures.comparison.PALETTE`,
+which differ for readers who do not see hues, too.
 """
 
 import io
@@ -24,24 +24,36 @@ from prune_kit.reporting.blocks import Picture, visible
 from prune_kit.reporting.figures.comparison import MARKERS, PALETTE, draw_comparison
 
 BINS = 50
-# how often the fullest bin may have the rows of the middle one before the axis is logarithmic
+# the axis is logarithmic if the fullest bin has more than this many times the rows of a median bin
 STEEP = 50
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = PALETTE
 GREY = "#767676"
-WIDTH, LINE_WIDTH = 7.2, 92  # inches, and characters of a title that fit into them
-NAME_LENGTH, CELL_LENGTH = 28, 44  # the latter of a sweep's cells, which differ at their ends
+WIDTH = 7.2  # inches
+LINE_WIDTH = 92  # characters of a title in one line
+NAME_LENGTH = 28  # characters of a name at an axis
+CELL_LENGTH = 44  # of the name of a sweep's cell; these names differ at their ends
 
 
 def picture(
     name: str,
-    finding: str,
-    reading: str,
+    title: str,
+    caption: str,
     height: float,
     fill: Callable[[Axes], None],
     *,
     vector: bool = True,
 ) -> Picture:
-    """A figure of one panel, which `fill` draws; `height` in inches."""
+    """A figure of one panel.
+
+    Parameters
+    ----------
+    name, title, caption, vector
+        See `Picture`.
+    height
+        In inches.
+    fill
+        Draws into the panel.
+    """
 
     def draw(format: str) -> bytes:
         with plainly():
@@ -50,19 +62,22 @@ def picture(
             fill(axes)
             axes.spines[["top", "right"]].set_visible(False)
             figure.suptitle(
-                textwrap.fill(visible(finding, 300), LINE_WIDTH), fontsize=10, x=0.01, ha="left"
+                textwrap.fill(visible(title, 300), LINE_WIDTH), fontsize=10, x=0.01, ha="left"
             )
             buffer = io.BytesIO()
             dated: dict[str, str | None] = {"Date": None} if format == "svg" else {}
             figure.savefig(buffer, format=format, dpi=130, metadata=dated)
             return buffer.getvalue()
 
-    return Picture(name, finding, reading, draw, vector)
+    return Picture(name, title, caption, draw, vector)
 
 
 @contextmanager
 def plainly(mathematics: bool = False) -> Iterator[None]:
-    """Names are no mathematics, signs that the font lacks are boxes, and the same numbers make the same file."""
+    """Settings of matplotlib: names are not mathematics, and the same numbers make the same file.
+
+    A character that the font lacks becomes a box, without a warning.
+    """
     with (
         matplotlib.rc_context({"svg.hashsalt": "prune_kit", "text.parse_math": mathematics}),
         warnings.catch_warnings(),
@@ -74,17 +89,17 @@ def plainly(mathematics: bool = False) -> Iterator[None]:
         yield
 
 
-def comparison_picture(name: str, finding: str, reading: str, comparison: Comparison) -> Picture:
-    """What `prune-kit compare --picture` draws, which writes its own title.
+def comparison_picture(name: str, title: str, caption: str, comparison: Comparison) -> Picture:
+    """The figure of `prune-kit compare --picture`, which writes its own title.
 
-    Powers of ten on its colour bar are mathematics, so no name in it may hold a dollar sign.
+    Powers of ten on its colour bar are mathematics. So a name in it must not hold a dollar sign.
     """
 
     def draw(format: str) -> bytes:
         with plainly(mathematics=True), tempfile.TemporaryDirectory() as folder:
             return draw_comparison(comparison, Path(folder) / f"comparison.{format}").read_bytes()
 
-    return Picture(name, finding, reading, draw, vector=False)
+    return Picture(name, title, caption, draw, vector=False)
 
 
 def bars(
@@ -94,7 +109,7 @@ def bars(
     label: str,
     mean: float | None = None,
 ) -> None:
-    """A horizontal bar for each name, the first on top, with its value; a line at `mean`."""
+    """A horizontal bar for each name, the first on top, with its value, and a line at `mean`."""
     places = np.arange(len(names))
     axes.barh(places, np.nan_to_num(values), color=BLUE, height=0.7)
     for place, value in zip(places, values, strict=True):
@@ -117,15 +132,14 @@ def bars(
 
 
 def histogram(axes: Axes, values: Float[np.ndarray, "n"], label: str) -> None:
-    """How many rows have which score."""
+    """A histogram of scores."""
     counts, edges = np.histogram(values.astype(np.float64), bins=BINS)
     axes.stairs(counts, edges, fill=True, color=BLUE)
     filled = counts[counts > 0]
     if filled.max() > STEEP * np.median(filled):
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(
-            lambda count, _: f"{count:,.0f}"
-        )  # the usual one writes mathematics
+        # the usual formatter writes mathematics
+        axes.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_ylim(bottom=0.8)
     axes.axvline(
@@ -141,7 +155,11 @@ def histogram(axes: Axes, values: Float[np.ndarray, "n"], label: str) -> None:
 def boxes(
     axes: Axes, names: Sequence[str], quantiles: Float[np.ndarray, "K 5"], median: float, label: str
 ) -> None:
-    """For each name a line from the 5th to the 95th percentile, a box from the 25th to the 75th, a mark at the 50th."""
+    """A box for each name.
+
+    A line runs from the 5th to the 95th percentile, a box from the 25th to the 75th, and a mark
+    stands at the 50th: the columns of `quantiles`.
+    """
     places = np.arange(len(names))
     axes.hlines(places, quantiles[:, 0], quantiles[:, 4], color=GREY, linewidth=1)
     axes.barh(
@@ -167,9 +185,20 @@ def window(
     span: tuple[float, float] | None,
     label: str,
 ) -> None:
-    """The sorted scores as a line; under it, for each of B parts of the ranking, the share with which reason.
+    """The sorted scores as a line, and below it areas for the reasons.
 
-    `span` are the percentiles of the window where what is kept is one piece.
+    Parameters
+    ----------
+    axes
+        The panel.
+    scores
+        The scores, easiest first.
+    shares
+        By reason, the share of the rows in each of B parts of the ranking.
+    span
+        The percentiles between which rows are kept, if those are one piece.
+    label
+        The name of the score.
     """
     right = axes.twinx()
     bins = len(next(iter(shares.values())))
@@ -177,9 +206,10 @@ def window(
     bottom = np.zeros(bins)
     colors = {"kept": "#bfe5d8", "dropped-easy": "#cfe6f5", "dropped-hard": "#f5d3c0"}
     for reason, share in shares.items():
-        axes.stairs(bottom + 100 * share, edges, baseline=bottom, fill=True, color=colors.get(reason, "#dddddd"),
-                    label=reason)  # fmt: skip
-        bottom = bottom + 100 * share
+        top = bottom + 100 * share
+        color = colors.get(reason, "#dddddd")
+        axes.stairs(top, edges, baseline=bottom, fill=True, color=color, label=reason)
+        bottom = top
     place = np.unique(np.linspace(0, len(scores) - 1, 600).astype(int))
     right.plot(100 * (place + 0.5) / len(scores), scores[place], color=BLACK, linewidth=1.4)
     for edge in span or ():
@@ -198,7 +228,7 @@ def window(
 def two_kinds(
     axes: Axes, wrong: Float[np.ndarray, "a"], right: Float[np.ndarray, "b"], label: str
 ) -> None:
-    """The scores of wrong and of right labels, each as shares of its own number."""
+    """Histograms of the scores of wrong and of right labels, each in shares of its own number."""
     edges = np.histogram_bin_edges(np.concatenate([wrong, right]).astype(np.float64), bins=BINS)
     for values, color, name in ((right, BLUE, "right labels"), (wrong, VERMILION, "wrong labels")):
         share = 100 * np.histogram(values, edges)[0] / max(len(values), 1)
@@ -217,7 +247,10 @@ def dots(
     bands: Float[np.ndarray, "K 3"],
     full: float,
 ) -> None:
-    """For each name its mean, a line from the 16th to the 84th percentile, and a small dot for every seed; in %."""
+    """For each name its mean, a line between two percentiles, and a small dot for each seed, in %.
+
+    The columns of `bands` are the mean and the 16th and the 84th percentile, in [0, 1].
+    """
     places = np.arange(len(names))
     axes.hlines(places, 100 * bands[:, 1], 100 * bands[:, 2], color=BLUE, linewidth=2)
     for place, values in zip(places, seeds, strict=True):
@@ -243,13 +276,18 @@ def dots(
 def curves(
     axes: Axes, names: Sequence[str], shares: Float[np.ndarray, "K T"], across: str, up: str
 ) -> None:
-    """A line for each name over 1 .. T, in %."""
+    """A line for each name over 1 .. T. The shares are drawn in %."""
     places = np.arange(1, shares.shape[1] + 1)
     for number, (name, line) in enumerate(zip(names, shares, strict=True)):
         axes.plot(
-            places, 100 * line, color=PALETTE[number % len(PALETTE)], label=visible(name, NAME_LENGTH),
-            marker=MARKERS[number % len(MARKERS)], markersize=4 if len(places) <= 40 else 0, linewidth=1.2,
-        )  # fmt: skip
+            places,
+            100 * line,
+            color=PALETTE[number % len(PALETTE)],
+            label=visible(name, NAME_LENGTH),
+            marker=MARKERS[number % len(MARKERS)],
+            markersize=4 if len(places) <= 40 else 0,
+            linewidth=1.2,
+        )
     axes.set(xlabel=across, ylabel=up, ylim=(0, 103))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
@@ -257,7 +295,7 @@ def curves(
 
 
 def _legend_below(axes: Axes) -> None:
-    """Where it hides nothing: bars and lines may pass through any corner."""
+    """A legend outside the panel, because bars and lines may pass through any corner."""
     assert isinstance(axes.figure, Figure)
     axes.figure.legend(fontsize=8, frameon=False, loc="outside lower right", ncols=4)
 

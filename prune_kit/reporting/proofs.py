@@ -1,4 +1,4 @@
-"""The sections about retraining: does accuracy hold on what was kept?"""
+"""The sections about retraining: does accuracy hold on the kept rows?"""
 
 import math
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ import numpy as np
 from prune_kit.reporting import limits, plots
 from prune_kit.reporting.blocks import Block, Paragraph, Picture, Section, Table, visible
 from prune_kit.reporting.figures.search import fill_panel
-from prune_kit.reporting.figures.sweep import curves_of, reading
-from prune_kit.results.outcomes import FULL, Difference, Outcomes, Summary, is_baseline
+from prune_kit.reporting.figures.sweep import caption, curves_of
+from prune_kit.results.outcomes import FULL, Difference, Outcomes, OutcomeSummary, is_baseline
 from prune_kit.retraining.grid import Sweep
 from prune_kit.retraining.search import mean_accuracy
 from prune_kit.retraining.tuning import TOP, found_of, goal_of, rounds_of
@@ -22,7 +22,7 @@ HEADER = (
     "minus full (95 %)",
     "minus random (95 %)",
 )
-READING = (
+CAPTION = (
     "Test accuracy at the last epoch: the mean over seeds, a line from the 16th to the 84th "
     "percentile, and a small dot for each seed. "
 )
@@ -30,13 +30,24 @@ PAIRED = (
     "Differences are in points, paired by seed, with 95 % intervals over the seeds; without one "
     "where there is one seed, or the same difference for every seed."
 )
-SAME_SHARE = f"{TOP}: as many rows by the same scores without an offset, the hardest; prune-kit tune trains it beside."
+SAME_SHARE = (
+    f"{TOP}: as many rows by the same scores without an offset, the hardest; prune-kit tune trains "
+    "it beside."
+)
 
 
-def retraining_section(outcomes: Outcomes, now: Mapping[str, np.ndarray]) -> Section:
-    """The accuracies on each selection and on the baselines; `now` are the rows that selections keep today."""
+def retraining_section(outcomes: Outcomes, kept: Mapping[str, np.ndarray]) -> Section:
+    """The accuracies on each selection and on the baselines.
+
+    Parameters
+    ----------
+    outcomes
+        The retrainings.
+    kept
+        By name, the rows that the selections keep now. The section names those that have changed.
+    """
     lines = tuple((visible(summary.name), *_numbers(summary)) for summary in outcomes.summaries())
-    stale = [name for name, index in now.items() if outcomes.trained_on(name, index) is False]
+    stale = [name for name, index in kept.items() if outcomes.trained_on(name, index) is False]
     blocks: list[Block] = [
         _dots("retraining", outcomes, outcomes.summaries()),
         Table("retraining", "Accuracy after retraining", ("trained on", *HEADER), lines),
@@ -58,16 +69,17 @@ def sweep_section(outcomes: Outcomes) -> Section:
     lines = []
     for summary in outcomes.summaries():
         cell = cells.get(summary.name)
-        made = (
+        options = (
             (cell.rule, cell.by, f"{cell.keep:g}", f"{cell.offset:g}") if cell else ("", "", "", "")
         )
-        lines.append((visible(summary.name), *(visible(text) for text in made), *_numbers(summary)))
+        shown = (visible(text) for text in options)
+        lines.append((visible(summary.name), *shown, *_numbers(summary)))
     header = ("trained on", "rule", "column", "keep", "offset", *HEADER)
     swept = Sweep.of(outcomes)
     blocks: list[Block] = [
         _dots("sweep", outcomes, outcomes.summaries()),
         *(
-            plots.picture(c.name, c.finding, f"Test accuracy: {reading(swept)}.", 4.2, c.fill)
+            plots.picture(c.name, c.title, f"Test accuracy: {caption(swept)}.", 4.2, c.fill)
             for c in curves_of(swept)
         ),
         Table("sweep", "Accuracy over the grid", header, tuple(lines)),
@@ -79,11 +91,14 @@ def sweep_section(outcomes: Outcomes) -> Section:
 def search_section(outcomes: Outcomes) -> Section:
     """The search for a window: the accuracies on the validation split, round by round."""
     rounds = rounds_of(outcomes)
-    found, last = found_of(rounds), rounds[-1]
-    best, (goal, met) = mean_accuracy(last, found), goal_of(rounds)
+    chosen = found_of(rounds)
+    last = rounds[-1]
+    best = mean_accuracy(last, chosen)
+    goal, met = goal_of(rounds)
     lines = []
     for part in reversed(rounds):
-        epochs, trained = str(next(iter(part.cells.values()))["epochs"]), part.accuracies
+        epochs = str(next(iter(part.cells.values()))["epochs"])
+        trained = part.accuracies
         ranked = sorted(part.cells, key=lambda name: -mean_accuracy(part, name))
         lines += [
             (
@@ -94,20 +109,21 @@ def search_section(outcomes: Outcomes) -> Section:
             )
             for name in ([FULL] if trained(FULL) else []) + ranked
         ]
-    keep = last.cells[found]["keep"]
+    keep = last.cells[chosen]["keep"]
     candidates = len({name for part in rounds for name in part.cells})
-    chosen = "was chosen" if met else "comes nearest to the goal, which none meets"
-    finding = (
-        f"Of {candidates} candidates, {found} {chosen}: {100 * best:.2f} % on the validation split"
+    verdict = "was chosen" if met else "comes nearest to the goal, which none meets"
+    title = (
+        f"Of {candidates} candidates, {chosen} {verdict}: {100 * best:.2f} % on the validation "
+        "split"
     )
     picture = plots.picture(
         "search",
-        visible(finding, 300),
+        visible(title, 300),
         "Accuracy on the validation split over the offset, for the candidates that keep "
         f"{100 * keep:g} %, a line for each round; bars from the 16th to the 84th percentile over "
         "the seeds.",
         3.8,
-        lambda axes: fill_panel(axes, rounds, found),
+        lambda axes: fill_panel(axes, rounds, chosen),
     )
     table = Table(
         "search",
@@ -115,23 +131,31 @@ def search_section(outcomes: Outcomes) -> Section:
         ("epochs", "candidate", "seeds", "accuracy"),
         tuple(lines),
     )
-    said = "The test set had no part in this; what it says of the chosen window stands under retraining."
     sought = f"Sought: {goal.describe()}. " if goal else ""
-    return Section("search", "The search for a window", (picture, table, Paragraph(sought + said)))
+    text = (
+        f"{sought}The test set had no part in this; what it says of the chosen window stands under "
+        "retraining."
+    )
+    return Section("search", "The search for a window", (picture, table, Paragraph(text)))
 
 
-def _dots(name: str, outcomes: Outcomes, summaries: list[Summary]) -> Picture:
+def _dots(name: str, outcomes: Outcomes, summaries: list[OutcomeSummary]) -> Picture:
     shown = summaries[: limits.LINES]
     bands = np.array([(summary.mean, summary.low, summary.high) for summary in shown])
     seeds = [list(outcomes.accuracies(summary.name).values()) for summary in shown]
     full = next((summary.mean for summary in summaries if summary.name == FULL), math.nan)
     few = limits.of_many(len(shown), len(summaries), "selections and baselines")
-    return plots.picture(name, _finding(summaries), READING + few, 1.5 + 0.26 * len(shown),
-                         lambda axes: plots.dots(axes, [s.name for s in shown], seeds, bands, full))  # fmt: skip
+    return plots.picture(
+        name,
+        _title(summaries),
+        CAPTION + few,
+        1.5 + 0.26 * len(shown),
+        lambda axes: plots.dots(axes, [s.name for s in shown], seeds, bands, full),
+    )
 
 
-def _finding(summaries: list[Summary]) -> str:
-    """What the selection with the highest accuracy does against the baselines."""
+def _title(summaries: list[OutcomeSummary]) -> str:
+    """The selection with the highest accuracy, against the baselines."""
     own = [
         summary for summary in summaries if not is_baseline(summary.name) and summary.name != TOP
     ]
@@ -141,27 +165,27 @@ def _finding(summaries: list[Summary]) -> str:
     best = max(own, key=lambda summary: summary.mean)
     named = f"{best.name} ({best.kept:,} rows)"
     which = f"The best of {len(own)}, {named}," if len(own) > 1 else named
-    said = [
-        _against(found, other)
-        for found, other in (
+    comparisons = [
+        _against(difference, other)
+        for difference, other in (
             (best.minus_full, "all rows"),
             (best.minus_random, "random rows of its number"),
         )
-        if found is not None
+        if difference is not None
     ]
-    ending = f": {', and '.join(said)}" if said else ""
+    ending = f": {', and '.join(comparisons)}" if comparisons else ""
     return f"{which} reaches {100 * best.mean:.2f} %{ending}"
 
 
-def _against(found: Difference, other: str) -> str:
-    if found.without_interval:
-        return f"{_signed(found.mean)} points against {other}, {found.without_interval}"
-    if found.verdict == "not distinguishable":
+def _against(difference: Difference, other: str) -> str:
+    if difference.without_interval:
+        return f"{_signed(difference.mean)} points against {other}, {difference.without_interval}"
+    if difference.verdict == "not distinguishable":
         return f"not distinguishable from {other}"
-    return f"{found.verdict} {other} by {abs(100 * found.mean):.2f} points"
+    return f"{difference.verdict} {other} by {abs(100 * difference.mean):.2f} points"
 
 
-def _numbers(summary: Summary) -> tuple[str, ...]:
+def _numbers(summary: OutcomeSummary) -> tuple[str, ...]:
     return (
         f"{summary.kept:,}",
         str(summary.seeds),
@@ -172,13 +196,15 @@ def _numbers(summary: Summary) -> tuple[str, ...]:
     )
 
 
-def _points(found: Difference | None) -> str:
-    if found is None:
+def _points(difference: Difference | None) -> str:
+    if difference is None:
         return ""
-    interval = "" if math.isnan(found.low) else f" [{_signed(found.low)}, {_signed(found.high)}]"
-    return f"{_signed(found.mean)}{interval}"
+    if math.isnan(difference.low):
+        return _signed(difference.mean)
+    low, mean, high = (_signed(d) for d in (difference.low, difference.mean, difference.high))
+    return f"{mean} [{low}, {high}]"
 
 
 def _signed(share: float) -> str:
-    """In points; what rounds to zero is no minus zero."""
+    """A difference in points. One that rounds to zero has a plus sign."""
     return f"{round(100 * share, 2) + 0.0:+.2f}"

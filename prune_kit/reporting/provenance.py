@@ -1,4 +1,4 @@
-"""The section that says where everything comes from, and how to make it again."""
+"""The section about the origin of everything, with the commands that make it again."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ MOST_SEEDS = 8
 def provenance_section(
     data: Dataset, results: Mapping[str, Result], sources: Mapping[str, Path]
 ) -> Section:
-    """For each result its file, when, by which version, with which parameters it was made; and the command lines."""
+    """The file, time, version and parameters of each result, and the commands that made it."""
     blocks: list[Block] = [_facts("data", "The data", {
         "data": data.rows.data, "fingerprint": data.fingerprint, "rows": f"{len(data):,}",
         "options": _json(data.rows.options),
@@ -65,7 +65,8 @@ def _told(found: Result) -> dict[str, str]:
         return {
             "fingerprint": found.fingerprint,
             "seeds": _few(seeds),
-            "seconds": f"{sum(row.seconds for row in found.rows):,.1f} in {len(found.rows):,} trainings",
+            "seconds": f"{sum(row.seconds for row in found.rows):,.1f} in "
+            f"{len(found.rows):,} trainings",
             "parameters": found.rows[-1].config
             if found.rows
             else "",  # of a search, in full length
@@ -101,8 +102,15 @@ def _columns(table: ScoreTable) -> Table:
     lines = []
     for name, column in table.columns.items():
         own = {key: value for key, value in column.parameters.items() if key not in TRAININGS}
-        line = (name, column.method, column.harder, _few(column.seeds), f"{column.seconds:,.1f}", column.created,
-                _json(own))  # fmt: skip
+        line = (
+            name,
+            column.method,
+            column.harder,
+            _few(column.seeds),
+            f"{column.seconds:,.1f}",
+            column.created,
+            _json(own),
+        )
         lines.append(tuple(visible(text, 400) for text in line))
     header = ("column", "method", "harder", "seeds", "seconds", "created", "own parameters")
     return Table("columns", "The columns", header, tuple(lines))

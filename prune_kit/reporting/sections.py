@@ -1,4 +1,4 @@
-"""The sections of a report, in the order in which they stand, each there when what it shows is there."""
+"""The sections of a report, in order. A section is left out if there is no result for it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +12,11 @@ from prune_kit.reporting import limits, plots, sentences
 from prune_kit.reporting.agreements import agreement_sections
 from prune_kit.reporting.blocks import (
     Block,
-    Cell,
     Gallery,
     Paragraph,
     Section,
     Table,
+    Tile,
     id_of,
     visible,
 )
@@ -44,47 +44,60 @@ def sections_of(
     per_class: int = 5,
     sources: Mapping[str, Path] | None = None,
 ) -> list[Section]:
-    """What is known of the data, section by section; `per_class` images show each end of a score.
+    """The sections of a report.
 
-    `runs` is the folder of the run cache, for the learning curves; `sources` are the files, by the
-    words table, selection, removal, outcomes, sweep and search. Raises OptionError; IdentityError
-    when a result is of other data.
+    Parameters
+    ----------
+    data
+        The data set.
+    table, selection, removal, outcomes, sweep, search
+        The results that the report shows.
+    runs
+        The folder of the run cache, for the learning curves.
+    per_class
+        The number of images of a class at each end of a score.
+    sources
+        The files of the results, by the names of the parameters.
+
+    Raises
+    ------
+    OptionError
+        `per_class` is out of range.
+    IdentityError
+        A result belongs to other data.
     """
     if not 0 <= per_class <= limits.MOST_PER_CLASS:
         raise OptionError(
             f"--per-class {per_class} is out of range; 0 to {limits.MOST_PER_CLASS} images"
         )
     _check_same(data, {"score table": table, "selection": selection, "removal": removal})
-    for name, found in (("outcomes", outcomes), ("sweep", sweep), ("search", search)):
-        if found is not None and found.fingerprint != data.fingerprint:
-            raise IdentityError(
-                f"the data {data.rows.data} is not the data of the {name}, which speak of "
-                f"{found.data}"
-            )
-    made = [data_section(data, per_class)]
+    _check_outcomes(data, {"outcomes": outcomes, "sweep": sweep, "search": search})
+    sections = [data_section(data, per_class)]
     if table is not None:
         shown = limits.columns(table)
-        made += [
+        sections += [
             score_section(table, name, number, per_class) for number, name in enumerate(shown, 1)
         ]
-        made += agreement_sections(table, shown)
-        made += filter(None, [learning_section(data, table, runs) if runs is not None else None])
+        sections += agreement_sections(table, shown)
+        learning = learning_section(data, table, runs) if runs is not None else None
+        if learning is not None:
+            sections.append(learning)
     if selection is not None:
-        made.append(selection_section(selection, table, per_class))
+        sections.append(selection_section(selection, table, per_class))
     if removal is not None:
-        made.append(suspects_section(removal, table))
+        sections.append(suspects_section(removal, table))
     if outcomes is not None and outcomes.rows:
         files = {name: path.stem for name, path in (sources or {}).items()}
-        now = {
-            files.get(name, name): as_selection(found).index
-            for name, found in (("selection", selection), ("removal", removal))
-            if found is not None
+        kept = {
+            files.get(name, name): as_selection(chosen).index
+            for name, chosen in (("selection", selection), ("removal", removal))
+            if chosen is not None
         }
-        made.append(retraining_section(outcomes, now))
+        sections.append(retraining_section(outcomes, kept))
     if sweep is not None and sweep.rows and sweep.cells:
-        made.append(sweep_section(sweep))
+        sections.append(sweep_section(sweep))
     if search is not None and search.cells:
-        made.append(search_section(search))
+        sections.append(search_section(search))
     results = {
         "table": table,
         "selection": selection,
@@ -93,20 +106,22 @@ def sections_of(
         "sweep": sweep,
         "search": search,
     }
-    made.append(provenance_section(data, results, sources or {}))
-    return made
+    sections.append(provenance_section(data, results, sources or {}))
+    return sections
 
 
 def data_section(data: Dataset, examples: int) -> Section:
-    """What the data are: counts per class, and the first examples of each."""
-    rows, names = data.rows, data.class_names
+    """The number of training rows of each class, and the first `examples` of each."""
+    rows = data.rows
+    names = data.class_names
     groups = rows.per_class(rows.training)
     counts = np.array([len(group) for group in groups])
     order = np.argsort(-counts, kind="stable")
     half = limits.BOXES // 2
     shown = order if len(order) <= limits.BOXES else np.concatenate([order[:half], order[-half:]])
-    most, least = int(order[0]), int(order[-1])
-    finding = (
+    most = int(order[0])
+    least = int(order[-1])
+    title = (
         f"The {len(names):,} classes have {counts.min():,} to {counts.max():,} training rows: "
         f"{limits.class_called(names[most])} the most, {limits.class_called(names[least])} the "
         "fewest"
@@ -119,7 +134,7 @@ def data_section(data: Dataset, examples: int) -> Section:
     blocks.append(
         plots.picture(
             "class-counts",
-            finding,
+            title,
             limits.of_many(len(shown), len(order), "classes, the largest and the smallest,")
             + "Training rows per class.",
             1.1 + 0.22 * len(shown),
@@ -135,27 +150,37 @@ def data_section(data: Dataset, examples: int) -> Section:
     blocks.append(
         Table("class-counts", "Training rows per class", ("class", "training rows", "share"), lines)
     )
-    there = [number for number, group in enumerate(groups) if len(group)][: limits.EXAMPLES]
+    nonempty = [number for number, group in enumerate(groups) if len(group)]
+    pictured = nonempty[: limits.EXAMPLES]
     gallery = tuple(
         (
             names[number],
-            tuple(Cell(int(row), (id_of(rows.id[row]),)) for row in groups[number][:examples]),
+            tuple(Tile(int(row), (id_of(rows.id[row]),)) for row in groups[number][:examples]),
         )
-        for number in there
+        for number in pictured
     )
     if examples:
         noun = (
             "classes"
-            if len(there) == len(names)
-            else f"first {len(there)} of {len(names):,} classes"
+            if len(pictured) == len(names)
+            else f"first {len(pictured)} of {len(names):,} classes"
         )
         blocks.append(Gallery(f"The first training rows of the {noun}", gallery))
     return Section("data", "The data", tuple(blocks))
 
 
 def _check_same(
-    data: Dataset, found: Mapping[str, ScoreTable | Selection | Removal | None]
+    data: Dataset, results: Mapping[str, ScoreTable | Selection | Removal | None]
 ) -> None:
-    for name, result in found.items():
+    for name, result in results.items():
         if result is not None:
             check_same(data.rows, result.rows, f"the data {data.rows.data}", f"the {name}")
+
+
+def _check_outcomes(data: Dataset, results: Mapping[str, Outcomes | None]) -> None:
+    for name, result in results.items():
+        if result is not None and result.fingerprint != data.fingerprint:
+            raise IdentityError(
+                f"the data {data.rows.data} is not the data of the {name}, which were made with "
+                f"{result.data}"
+            )

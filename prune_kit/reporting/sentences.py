@@ -1,15 +1,14 @@
-"""What a list of suspects says in words, the same for the terminal and for the report."""
+"""Sentences about a list of suspects, for the terminal and for the report."""
 
 import math
 
-from prune_kit.results.removal import Removal
+from prune_kit.results.removal import KNOWN_SHARE, Removal
 
-KNOWN_SHARE = "remove"  # the cut of clean --remove, whose rate is no estimate
 UNKNOWN = "unknown"
 
 
 def count_sentence(removal: Removal) -> str:
-    """How many rows are on the list, and how the cut was found."""
+    """The number of rows on the list, and how the cut was found."""
     listed, training = len(removal.index), len(removal.rows.training)
     share = percent(listed / training) if training else UNKNOWN
     how = (
@@ -23,11 +22,12 @@ def count_sentence(removal: Removal) -> str:
 
 
 def rate_sentence(removal: Removal) -> str:
-    """How many of the labels are wrong, as far as that was estimated."""
+    """The estimated share of wrong labels, with its interval."""
     if math.isnan(removal.noise_rate):
         return f"how many labels are wrong is unknown: {removal.cut_method} does not tell"
     if removal.cut_method == KNOWN_SHARE:
-        return f"{percent(removal.noise_rate)} of the labels are wrong as far as you say; nothing was estimated"
+        rate = percent(removal.noise_rate)
+        return f"{rate} of the labels are wrong as far as you say; nothing was estimated"
     low, high = removal.noise_rate_low, removal.noise_rate_high
     interval = (
         "no interval"
@@ -40,7 +40,7 @@ def rate_sentence(removal: Removal) -> str:
 
 
 def expectation_sentence(removal: Removal) -> str:
-    """The precision and the recall that are expected of the list."""
+    """The expected precision and recall of the list."""
     if math.isnan(removal.precision):
         return "how good the list is, is unknown" if len(removal.index) else "the list is empty"
     least = (
@@ -54,5 +54,5 @@ def expectation_sentence(removal: Removal) -> str:
 
 
 def percent(share: float) -> str:
-    """`12.3 %`, or that nothing is known."""
+    """A share in percent, such as `12.3 %`; "unknown" for NaN."""
     return UNKNOWN if math.isnan(share) else f"{100 * share:.1f} %"

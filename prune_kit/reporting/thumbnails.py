@@ -8,14 +8,19 @@ from jaxtyping import UInt8
 from PIL import Image
 
 SIDE = 64  # pixels, of the longer side at most
-SMALL = 2000  # bytes: what PNG keeps in so many stays without loss
+SMALL = 2000  # bytes; a PNG of at most this size is taken, which loses nothing
 
 
 def thumbnail(image: UInt8[np.ndarray, "H W C"]) -> str:
-    """A data URI of the image, of at most SIDE pixels a side: PNG where that is small, else the smaller of it and JPEG.
+    """A small copy of an image as a data URI.
 
-    Images of one channel are grey, of three RGB; what was attached to a file (its metadata) is not
-    carried over.
+    The copy has at most SIDE pixels a side. It is a PNG if that is small, else the smaller of PNG
+    and JPEG. It holds no metadata of the image's file.
+
+    Parameters
+    ----------
+    image
+        One channel for grey, three for RGB.
     """
     pixels = np.ascontiguousarray(image[..., 0] if image.shape[2] == 1 else image)
     picture = Image.fromarray(pixels)
@@ -29,7 +34,7 @@ def thumbnail(image: UInt8[np.ndarray, "H W C"]) -> str:
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """The bytes of an image, of the kind png, jpeg or svg+xml, as the source of an `img`."""
+    """The bytes of an image as the source of an `img`; the kind is png, jpeg or svg+xml."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 

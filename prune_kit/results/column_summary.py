@@ -1,6 +1,7 @@
-"""What a score column holds in a line: its range, its median and its hardest examples, kept in the file beside it.
+"""A score column in one line: its range, its median and its hardest examples.
 
-A table of millions of rows is told by these, so that none of its values is read.
+The file keeps this line with the column. So a table of millions of rows is shown without reading
+its values.
 """
 
 from dataclasses import dataclass
@@ -15,10 +16,15 @@ SHOWN_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Summary:
-    """Of the training rows that have a score: `easiest`, `median` and `hardest` score, NaN where none has one.
+class ColumnSummary:
+    """The scores of the training rows that have one.
 
-    `examples` (at most 3,) int64 are the rows of the hardest ones, the hardest first.
+    Parameters
+    ----------
+    easiest, median, hardest
+        Scores; NaN if no training row has one.
+    examples
+        The rows of the hardest examples, hardest first: (at most SHOWN_EXAMPLES,) int64.
     """
 
     easiest: float
@@ -27,35 +33,48 @@ class Summary:
     examples: np.ndarray
 
 
-def summary_of(values: np.ndarray, harder: str, rows: Rows) -> Summary:
-    """Sum up the scores `values` (N,) of `rows`, of which "higher" or "lower" ones are `harder`."""
+def summary_of(values: np.ndarray, harder: str, rows: Rows) -> ColumnSummary:
+    """Sum up a column.
+
+    Parameters
+    ----------
+    values
+        The scores (N,).
+    harder
+        "higher" or "lower": which scores are harder.
+    rows
+        The N rows.
+    """
     from prune_kit.results.ranking import last, median
 
     sign = 1 if harder == "higher" else -1
     hardness = values if sign > 0 else -values
     drawn = (rows.role == TRAIN) & ~np.isnan(hardness)
-    theirs = hardness if drawn.all() else hardness[drawn]
-    ends = (theirs.min(), median(theirs), theirs.max()) if len(theirs) else (np.nan,) * 3
+    finite = hardness if drawn.all() else hardness[drawn]
+    ends = (finite.min(), median(finite), finite.max()) if len(finite) else (np.nan,) * 3
     easiest, middle, hardest = (sign * float(value) for value in ends)
-    return Summary(
-        easiest, middle, hardest, last(hardness, rows.digest, drawn, SHOWN_EXAMPLES)[::-1]
-    )
+    examples = last(hardness, rows.digest, drawn, SHOWN_EXAMPLES)[::-1]
+    return ColumnSummary(easiest, middle, hardest, examples)
 
 
-def write_summary(dataset: h5py.Dataset, summary: Summary) -> None:
-    """Keep it beside the values of its column."""
+def write_summary(dataset: h5py.Dataset, summary: ColumnSummary) -> None:
+    """Write the summary of a column into the attributes of its data set."""
     dataset.attrs["summary"] = np.array([summary.easiest, summary.median, summary.hardest])
     dataset.attrs["hardest_rows"] = summary.examples.astype(np.int64)
 
 
-def read_summary(dataset: h5py.Dataset) -> Summary | None:
-    """What `write_summary` kept; None where an earlier version wrote the file. Raises FileError for impossible rows."""
+def read_summary(dataset: h5py.Dataset) -> ColumnSummary | None:
+    """Read what `write_summary` wrote; None if an earlier version wrote the file.
+
+    Raises
+    ------
+    FileError
+        The attributes cannot be a summary of this data set.
+    """
     if "summary" not in dataset.attrs:
         return None
-    values, rows = (
-        np.asarray(dataset.attrs["summary"]),
-        np.asarray(dataset.attrs.get("hardest_rows")),
-    )
+    values = np.asarray(dataset.attrs["summary"])
+    rows = np.asarray(dataset.attrs.get("hardest_rows"))
     in_shape = (
         values.shape == (3,)
         and values.dtype == np.float64
@@ -64,8 +83,8 @@ def read_summary(dataset: h5py.Dataset) -> Summary | None:
     )
     if not in_shape or not ((rows >= 0) & (rows < dataset.shape[0])).all():
         raise FileError(
-            f"{dataset.file.filename} is damaged: the summary of {dataset.name} is none of "
-            f"{dataset.shape}"
+            f"{dataset.file.filename} is damaged: the summary of {dataset.name} does not fit an "
+            f"array of shape {dataset.shape}"
         )
     easiest, middle, hardest = values.tolist()
-    return Summary(easiest, middle, hardest, rows)
+    return ColumnSummary(easiest, middle, hardest, rows)

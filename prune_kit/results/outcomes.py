@@ -1,4 +1,4 @@
-"""Outcomes of retraining: accuracies over seeds, how they compare, and their file (`outcomes.h5`)."""
+"""Outcomes of retraining: accuracies over seeds, their differences, and the file `outcomes.h5`."""
 
 import json
 import math
@@ -15,8 +15,10 @@ from prune_kit.storage import hdf5
 from prune_kit.storage.provenance import now, version
 
 FULL = "full"
-CONFIDENCE = 0.95
-SAME = 1e-12  # differences of accuracies that are closer are the same, but for rounding
+CONFIDENCE = 0.95  # of the interval of a mean difference
+PERCENTILES = (16, 84)  # of the accuracies over seeds: one deviation to each side of a normal mean
+SAME = 1e-12  # differences of accuracies that are closer than this differ by rounding only
+AXES = ("rule", "by", "keep", "offset")
 COLUMNS = {
     "selection": np.str_,
     "seed": np.int64,
@@ -28,7 +30,7 @@ COLUMNS = {
     "config": np.str_,
 }
 MADE_BY = "prune-kit retrain"
-# of a sweep the first four; of a search epochs, and in the cell found the rest
+# a cell of a sweep has the axes; one of a search also epochs, and the chosen one also the rest
 CELL: dict[str, tuple[type, ...]] = {
     "rule": (str,), "by": (str,), "keep": (int, float), "offset": (int, float),
     "epochs": (int,), "found": (bool,), "goal": (str,), "met": (bool,), "grid": (dict,),
@@ -37,22 +39,35 @@ CELL: dict[str, tuple[type, ...]] = {
 
 
 def random_name(kept: int) -> str:
-    """The name of the random baseline that keeps `kept` rows."""
+    """The name of the random baseline that keeps this number of rows."""
     return f"random-{kept}"
 
 
 def is_baseline(name: str) -> bool:
-    """Whether a name is one of the baselines' own, which no selection may have."""
+    """Whether a name is that of a baseline. A selection cannot have such a name."""
     return name == FULL or (name.startswith("random-") and name.removeprefix("random-").isdigit())
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One retraining: which selection and seed, rows kept, test accuracy, what it took.
+    """One retraining.
 
-    `test_accuracy` is that of the last epoch, in [0, 1]. `config` is JSON: how the network was made
-    (`Setup.values`), the `budget` of the retraining, and a digest of the `rows` trained on. Files
-    of version 0.1.0 hold the protocol's fields beside the others.
+    Parameters
+    ----------
+    selection
+        The name of the selection or baseline.
+    seed
+        The seed of the network.
+    kept
+        The number of rows that it was trained on.
+    test_accuracy
+        The accuracy on the test set after the last epoch, in [0, 1].
+    steps, epochs, seconds
+        The length of the training.
+    config
+        JSON: how the network was made (`Setup.values`), the `budget` of the retraining, and a
+        digest of the `rows` trained on. Files of version 0.1.0 hold the fields of the protocol
+        beside the others.
     """
 
     selection: str
@@ -87,10 +102,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference of accuracies, paired by seed, with its 95% interval over the seeds.
+    """A mean difference of accuracies, paired by seed, with its 95 % interval over the seeds.
 
-    The interval is NaN where the seeds say nothing of the spread: there is one, or all differ by
-    the same amount.
+    Parameters
+    ----------
+    mean
+        The mean difference, in [-1, 1].
+    low, high
+        The ends of the interval. NaN if the spread is unknown: there is one seed, or the
+        difference is the same for every seed.
+    seeds
+        The number of seeds.
     """
 
     mean: float
@@ -100,24 +122,39 @@ class Difference:
 
     @property
     def without_interval(self) -> str:
-        """Why there is no interval, in words; "" where there is one."""
-        return (
-            ""
-            if not math.isnan(self.low)
-            else "by one seed"
-            if self.seeds == 1
-            else "the same for every seed"
-        )
+        """The reason why there is no interval, in words; "" if there is one."""
+        if not math.isnan(self.low):
+            return ""
+        return "by one seed" if self.seeds == 1 else "the same for every seed"
 
     @property
     def verdict(self) -> str:
-        """ "above" or "below" when the interval leaves zero out, else "not distinguishable"."""
-        return "above" if self.low > 0 else "below" if self.high < 0 else "not distinguishable"
+        """ "above" or "below" if the interval does not hold zero, else "not distinguishable"."""
+        if self.low > 0:
+            return "above"
+        return "below" if self.high < 0 else "not distinguishable"
 
 
 @dataclass(frozen=True)
-class Summary:
-    """One line of the table: mean accuracy over seeds, its 16th and 84th percentile, and the paired differences."""
+class OutcomeSummary:
+    """One line of the table of outcomes.
+
+    Parameters
+    ----------
+    name
+        The name of the selection or baseline.
+    kept
+        The number of rows that it keeps.
+    seeds
+        The number of seeds.
+    mean
+        The mean test accuracy over the seeds, in [0, 1].
+    low, high
+        The 16th and the 84th percentile of the test accuracy.
+    minus_full, minus_random
+        The paired differences from all data and from random rows of the same number; None for
+        these baselines themselves, and where no seed is in common.
+    """
 
     name: str
     kept: int
@@ -131,9 +168,18 @@ class Summary:
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """All retrainings of one data set. `fingerprint` and `data` say which.
+    """All retrainings of one data set.
 
-    `cells`, of a sweep, are by name what each selection was made with: rule, by, keep, offset.
+    Parameters
+    ----------
+    rows
+        The retrainings, in the order in which they were trained.
+    fingerprint, data
+        The fingerprint and the specification of the data set.
+    created
+        The time at which the outcomes were made, ISO 8601.
+    cells
+        For a sweep or a search, the options of each selection by its name.
     """
 
     rows: tuple[Outcome, ...]
@@ -143,9 +189,9 @@ class Outcomes:
     cells: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def trained_on(self, name: str, index: np.ndarray) -> bool | None:
-        """Whether the selection of that name kept these rows when it was retrained.
+        """Whether the selection of this name kept these rows when it was retrained.
 
-        None where it was not retrained, or by an earlier version, which did not say.
+        None if it was not retrained, or if an earlier version did not record the rows.
         """
         trained = [row.rows for row in self.rows if row.selection == name]
         if not trained or None in trained:
@@ -158,19 +204,19 @@ class Outcomes:
         return self.rows[-1] if self.rows else None
 
     def accuracies(self, name: str) -> dict[int, float]:
-        """Test accuracy by seed."""
+        """The test accuracies of a selection by seed."""
         return {row.seed: row.test_accuracy for row in self.rows if row.selection == name}
 
-    def summaries(self) -> list[Summary]:
-        """One summary for each selection and baseline, in the order they were trained."""
+    def summaries(self) -> list[OutcomeSummary]:
+        """The summary of each selection and baseline, in the order in which they were trained."""
         kept = {row.selection: row.kept for row in self.rows}
         return [self._summary(name, count) for name, count in kept.items()]
 
-    def _summary(self, name: str, kept: int) -> Summary:
+    def _summary(self, name: str, kept: int) -> OutcomeSummary:
         values = np.array(list(self.accuracies(name).values()))
-        low, high = np.percentile(values, (16, 84))
+        low, high = np.percentile(values, PERCENTILES)
         random = random_name(kept)
-        return Summary(
+        return OutcomeSummary(
             name=name,
             kept=kept,
             seeds=len(values),
@@ -182,13 +228,16 @@ class Outcomes:
         )
 
     def difference(self, name: str, other: str) -> Difference | None:
-        """How much more accurate `name` is than `other`, over the seeds that both have; None if they share none."""
+        """The accuracy of `name` minus that of `other`, over the seeds that both have.
+
+        None if they have no seed in common.
+        """
         ours, theirs = self.accuracies(name), self.accuracies(other)
         seeds = [seed for seed in ours if seed in theirs]
         return paired_difference(np.array([ours[s] - theirs[s] for s in seeds])) if seeds else None
 
     def write(self, path: str | Path) -> None:
-        """Write the outcomes, whole or not at all. Raises FileError."""
+        """Write the outcomes, as a whole or not at all. Raises FileError."""
         attributes = {
             "fingerprint": self.fingerprint,
             "data": self.data,
@@ -196,7 +245,7 @@ class Outcomes:
             "prune_kit_version": version(),
         }
         with hdf5.writing_hdf5(Path(path), "outcomes", attributes) as file:
-            if self.cells:  # a data set: an attribute holds no more than 64 KiB
+            if self.cells:  # a data set, because an attribute holds at most 64 KiB
                 hdf5.write_text_dataset(file, "cells", hdf5.text_array([json.dumps(self.cells)]))
             for name, kind in COLUMNS.items():
                 values = [getattr(row, name) for row in self.rows]
@@ -207,7 +256,13 @@ class Outcomes:
 
     @classmethod
     def read(cls, path: str | Path) -> "Outcomes":
-        """Read outcomes. Raises FileError when the file is absent, damaged, of another kind or version."""
+        """Read outcomes.
+
+        Raises
+        ------
+        FileError
+            The file is missing or damaged, or it is of another kind or version.
+        """
         with hdf5.reading_hdf5(Path(path), "outcomes", MADE_BY) as file:
             columns = {
                 name: file[name].asstr()[()] if kind is np.str_ else file[name][()]
@@ -227,23 +282,23 @@ class Outcomes:
 
 
 def paired_difference(differences: np.ndarray) -> Difference:
-    """Mean and 95% interval (Student's t) of differences (R,), one per seed; see `Difference` for what has none."""
+    """The mean of differences (R,), one a seed, and its 95 % interval by Student's t."""
     from scipy import stats
 
-    count, mean = len(differences), float(differences.mean())
+    count = len(differences)
+    mean = float(differences.mean())
     if count < 2 or np.ptp(differences) < SAME:
-        return Difference(mean, float("nan"), float("nan"), len(differences))
-    error = differences.std(ddof=1) / np.sqrt(count)
-    reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error)
-    return Difference(mean, mean - reach, mean + reach, len(differences))
+        return Difference(mean, math.nan, math.nan, count)
+    interval = stats.ttest_1samp(differences, 0).confidence_interval(CONFIDENCE)
+    return Difference(mean, float(interval.low), float(interval.high), count)
 
 
 def _checked_cells(cells: Any) -> dict[str, dict[str, Any]]:
-    """Cells of a sweep or a search as JSON gave them. Raises ValueError for what could not be one."""
+    """The cells of a sweep or a search, from JSON. Raises ValueError for any other value."""
     if not isinstance(cells, dict) or not all(isinstance(cell, dict) for cell in cells.values()):
-        raise ValueError("cells are no objects by name")
+        raise ValueError("cells are not objects by name")
     for cell in cells.values():
-        lacking = {"rule", "by", "keep", "offset"} - cell.keys()
+        lacking = set(AXES) - cell.keys()
         wrong = [
             key
             for key, value in cell.items()
@@ -252,9 +307,7 @@ def _checked_cells(cells: Any) -> dict[str, dict[str, Any]]:
         if lacking or wrong:
             raise ValueError(f"a cell lacks {sorted(lacking)}, or does not fit in {wrong}")
         grid = cell.get("grid", {})
-        if not all(
-            isinstance(grid.get(axis), list) for axis in ("rule", "by", "keep", "offset") if grid
-        ):
+        if grid and not all(isinstance(grid.get(axis), list) for axis in AXES):
             raise ValueError("a grid has no list for each axis")
     if len({"epochs" in cell for cell in cells.values()}) > 1:
         raise ValueError("some cells are of a search, and some are not")

@@ -1,4 +1,4 @@
-"""The data that a file of ours speaks of: loaded again, or another copy of it that the file is matched with."""
+"""The data set of one of our files: loaded again, or matched with another copy of it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,10 +20,27 @@ def load_again(
     trust: bool = False,
     progress: Listener = silent,
 ) -> Dataset:
-    """The data set that a file speaks of, from where it was or from a new location, under the labels of the file.
+    """Load the data set of a file again, with the labels of the file.
 
-    Whether it is the same data is for the verb to check. Code that the file names as its data is
-    run only with `trust`: the file may be a stranger's. Raises OptionError, DataError.
+    This does not check whether it is the same data; the verb does.
+
+    Parameters
+    ----------
+    rows
+        The rows of the file.
+    data
+        A new location of the data; None for the one that the file names.
+    image_size
+        The side of the images in pixels; None for the one that the file names.
+    trust
+        Whether to run code that the file names as its data. The file may come from a stranger.
+    progress
+        Called while the data are read.
+
+    Raises
+    ------
+    OptionError, DataError
+        The data cannot be loaded, or the file names code and `trust` is False.
     """
     if data is None:
         check_trusted(rows.data, trust)
@@ -37,10 +54,21 @@ def load_again(
 def aligned(
     data: Dataset, selections: Mapping[str, Selection | Removal]
 ) -> tuple[Dataset, dict[str, Selection | Removal]]:
-    """The selections and removals re-mapped, by content, onto the rows of `data`; and it under their labels and roles.
+    """Match selections and removals with another copy of their data, by the content of its rows.
 
-    For the same examples in another order, a subset, or a superset. Raises IdentityError when
-    nothing is in common.
+    The copy may hold the examples in another order, a subset of them, or more.
+
+    Returns
+    -------
+    Dataset
+        `data` with the labels and the roles of the selections.
+    dict
+        The selections and removals over the rows of `data`.
+
+    Raises
+    ------
+    IdentityError
+        No example is in common, or no row is left to test on.
     """
     moved = {name: selection.aligned_to(data.rows) for name, selection in selections.items()}
     rows = next(iter(moved.values())).rows

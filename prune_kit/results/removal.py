@@ -1,4 +1,4 @@
-"""Removals: the rows whose labels look wrong, what they should be, and their files (`removal.h5`, `removal.csv`)."""
+"""Removals: rows whose labels look wrong, with better ones (`removal.h5`, `removal.csv`)."""
 
 import json
 import math
@@ -29,6 +29,7 @@ from prune_kit.storage.csv_files import csv_text
 from prune_kit.storage.provenance import now, version
 
 NO_SUGGESTION = -1
+KNOWN_SHARE = "remove"  # the cut method of a list whose length the user chose
 CSV_COLUMNS = (
     "id",
     "index",
@@ -53,18 +54,40 @@ ESTIMATES = (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Removal:
-    """The M rows whose labels are suspected, most suspect first, over the rows of a source.
+    """The M rows whose labels are suspected, most suspect first.
 
-    `suspicion` (M,) float32 in [0, 1]; `suggested_label` (M,) int64, another class, or -1 where
-    nothing is known of other classes; `clear` (M,) whether the suggested one has more than half of
-    the probability that the given leaves.
-
-    `noise_rate` is the estimated share of wrong labels among the training rows, between
-    `noise_rate_low` and `noise_rate_high` with 90 % confidence; `precision` and `recall` are those
-    expected of the list, `precision_low` the precision if only `noise_rate_low` of the labels are
-    wrong. NaN where the cut does not tell. `cut` is the least suspicion on the list, NaN for an
-    empty one; `cut_method` how it was found. `column` is the score that it was made from,
-    `scored_with` its parameters.
+    Parameters
+    ----------
+    rows
+        The N rows of the data set.
+    index
+        The listed rows, (M,) int64.
+    suspicion
+        How suspect their labels are, (M,) float32 in [0, 1], descending.
+    suggested_label
+        Another class for each, (M,) int64; NO_SUGGESTION if nothing is known of other classes.
+    clear
+        Whether the suggested class has more than half of the probability that the given label
+        leaves to the others: (M,) bool.
+    cut_method
+        How the length of the list was found.
+    column
+        The name of the score column that the list was made from.
+    noise_rate
+        The estimated share of wrong labels among the training rows; NaN if it is unknown. So for
+        the fields that follow.
+    noise_rate_low, noise_rate_high
+        The ends of its 90 % interval.
+    precision, recall
+        The expected precision and recall of the list.
+    precision_low
+        The precision if only `noise_rate_low` of the labels are wrong.
+    parameters
+        The options that the list was made with.
+    scored_with
+        The parameters of the score column.
+    created
+        The time at which the list was made, ISO 8601.
     """
 
     rows: Rows
@@ -89,10 +112,9 @@ class Removal:
 
     @property
     def cut(self) -> float:
-        """The least suspicion on the list, NaN for an empty list."""
-        return (
-            float(np.float32(self.suspicion[-1])) if len(self.suspicion) else math.nan
-        )  # float32, as in the file
+        """The least suspicion on the list; NaN for an empty list."""
+        # float32, as in the file
+        return float(np.float32(self.suspicion[-1])) if len(self.suspicion) else math.nan
 
     @property
     def setup(self) -> Setup | None:
@@ -122,52 +144,56 @@ class Removal:
         )
 
     def relabelled(self) -> Int[np.ndarray, "N"]:
-        """The labels of all rows, with the suggestions that are clear in the place of the given ones."""
+        """The labels of all rows, with clear suggestions in the place of the given labels."""
         label = self.rows.label.copy()
         label[self.index[self.clear]] = self.suggested_label[self.clear]
         return label
 
     def class_losses(self) -> Float[np.ndarray, "C"]:
-        """The share of each class's training rows that is on the list; NaN for a class without any."""
+        """The listed share of each class's training rows; NaN for a class without training rows."""
         losses: np.ndarray = 1 - self.selection.class_shares()
         return losses
 
     def confusions(self) -> list[tuple[int, int, int]]:
-        """(given label, suggested label, how many rows) of the clear suggestions, the most frequent first."""
-        pairs = np.stack([self.label[self.clear], self.suggested_label[self.clear]], axis=1)
-        found, counts = np.unique(pairs, axis=0, return_counts=True)
-        order = np.lexsort(
-            (found[:, 1], found[:, 0], -counts)
-        )  # the last key is the first to count
-        return [(int(found[i, 0]), int(found[i, 1]), int(counts[i])) for i in order]
+        """The pairs (given label, suggested label) of clear suggestions, with their counts.
+
+        The most frequent pair is the first.
+        """
+        rows = np.stack([self.label[self.clear], self.suggested_label[self.clear]], axis=1)
+        pairs, counts = np.unique(rows, axis=0, return_counts=True)
+        order = np.lexsort((pairs[:, 1], pairs[:, 0], -counts))  # the last key counts first
+        return [(int(pairs[i, 0]), int(pairs[i, 1]), int(counts[i])) for i in order]
 
     def aligned_to(self, rows: Rows) -> "Removal":
-        """The same list over `rows`, which hold the same examples in another order, more of them, or fewer.
+        """The same list over the rows of another copy of the data.
 
-        As `Selection.aligned_to`, but examples that this removal does not know are not on the list,
-        and so stay in its complement; a suggested class that `rows` lack is no suggestion. With
-        other examples than before the estimates (`noise_rate`, `precision`, `recall`) are NaN.
-        Raises IdentityError as that does.
+        See `Selection.aligned_to`, with three differences. Examples that this removal does not know
+        are not listed, so its complement keeps them. A suggested class that `rows` lack becomes
+        NO_SUGGESTION. If the examples are not the same, the estimates (`noise_rate`, `precision`,
+        `recall`) are NaN.
+
+        Raises
+        ------
+        IdentityError
+            No example is in common, or a label names a class that `rows` lack.
         """
-        place = np.full(
-            len(self.rows) + 1, -1
-        )  # the last is for rows that are not known, whose source is -1
+        # the last place is for unknown rows, whose source is -1
+        place = np.full(len(self.rows) + 1, -1)
         place[self.index] = np.arange(len(self.index))
         source = aligned_rows(self.rows, rows, "the removal", "the data")
         listed = np.flatnonzero(place[source] >= 0)
         listed = listed[np.argsort(place[source[listed]])]
-        there = place[source[listed]]
-        suggested = class_numbers(self.rows.class_names, rows.class_names)[
-            self.suggested_label[there]
-        ]
-        suggested[self.suggested_label[there] == NO_SUGGESTION] = NO_SUGGESTION
+        former = place[source[listed]]
+        numbers = class_numbers(self.rows.class_names, rows.class_names)
+        suggested = numbers[self.suggested_label[former]]
+        suggested[self.suggested_label[former] == NO_SUGGESTION] = NO_SUGGESTION
         aligned = replace(
             self,
             rows=self.selection.aligned_to(rows).rows,
             index=listed,
-            suspicion=self.suspicion[there],
+            suspicion=self.suspicion[former],
             suggested_label=suggested,
-            clear=self.clear[there] & (suggested != NO_SUGGESTION),
+            clear=self.clear[former] & (suggested != NO_SUGGESTION),
         )
         if len(rows) == len(self.rows) and (source >= 0).all():
             return aligned
@@ -175,12 +201,17 @@ class Removal:
         return replace(aligned, **unknown)
 
     def write(self, path: str | Path) -> None:
-        """Write the removal, and beside it the same list as CSV, each whole or not at all.
+        """Write the removal, and the same list as CSV beside it, each as a whole or not at all.
 
-        Raises FileError; OptionError when the path is that of the CSV.
+        Raises
+        ------
+        FileError
+            A file cannot be written.
+        OptionError
+            The path ends in .csv, so that the two files would be one.
         """
         path = Path(path)
-        beside = csv_path(path)
+        csv_file = csv_path(path)
         attributes = {
             "cut": self.cut,
             "cut_method": self.cut_method,
@@ -197,10 +228,11 @@ class Removal:
             file["suspicion"] = self.suspicion.astype(np.float32)
             file["suggested_label"] = self.suggested_label.astype(np.int64)
             file["clear"] = self.clear
-        files.write_bytes(beside, self._csv().encode())
+        files.write_bytes(csv_file, self._csv().encode())
 
     def _csv(self) -> str:
-        names, lines = self.rows.class_names, list[Sequence[object]]([CSV_COLUMNS])
+        names = self.rows.class_names
+        lines: list[Sequence[object]] = [CSV_COLUMNS]
         for place, row in enumerate(self.index.tolist()):
             given, suggested = int(self.rows.label[row]), int(self.suggested_label[place])
             known = suggested != NO_SUGGESTION
@@ -220,7 +252,13 @@ class Removal:
 
     @classmethod
     def read(cls, path: str | Path) -> "Removal":
-        """Read a removal. Raises FileError when the file is absent, damaged, of another kind or version."""
+        """Read a removal.
+
+        Raises
+        ------
+        FileError
+            The file is missing or damaged, or it is of another kind or version.
+        """
         with hdf5.reading_hdf5(Path(path), "removal", MADE_BY) as file:
             rows = read_rows(file)
             fields: dict[str, Any] = _read_list(file, rows)
@@ -231,12 +269,18 @@ class Removal:
 
 
 def as_selection(chosen: Selection | Removal) -> Selection:
-    """The selection itself; of a removal, its complement."""
+    """The selection itself, or the complement of a removal."""
     return chosen.selection if isinstance(chosen, Removal) else chosen
 
 
 def csv_path(path: Path) -> Path:
-    """Where the same list is written as CSV: beside the file, under its name."""
+    """The path of the CSV file beside a removal file, with the same name.
+
+    Raises
+    ------
+    OptionError
+        The path itself ends in .csv.
+    """
     if path.suffix == ".csv":
         raise OptionError(
             f"--out {path} is where the list goes as CSV; name the HDF5 file, such as removal.h5"
@@ -245,7 +289,7 @@ def csv_path(path: Path) -> Path:
 
 
 def _read_list(file: h5py.File, rows: Rows) -> dict[str, Any]:
-    """The arrays of the list. Raises FileError unless they are what `Removal` says of them."""
+    """The arrays of the list. Raises FileError unless they are as `Removal` describes them."""
     expected = {
         "index": np.int64,
         "suspicion": np.float32,
@@ -263,7 +307,7 @@ def _read_list(file: h5py.File, rows: Rows) -> dict[str, Any]:
     training = ((index >= 0) & (index < len(rows))).all() and (rows.role[index] == TRAIN).all()
     if not training or len(np.unique(index)) < len(index):
         raise FileError(
-            f"{file.filename} is damaged: its index is no list of training rows, each once"
+            f"{file.filename} is damaged: its index is not a list of training rows, each once"
         )
     if not ((suspicion >= 0) & (suspicion <= 1)).all() or (np.diff(suspicion) > 0).any():
         raise FileError(

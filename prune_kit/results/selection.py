@@ -1,4 +1,4 @@
-"""Selections: which rows stay and why the others went, and their file (`selection.h5`)."""
+"""Selections: which rows are kept, why the others are dropped, and their file (`selection.h5`)."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -26,19 +26,32 @@ from prune_kit.storage.provenance import now, version
 REASONS = ("kept", "dropped-easy", "dropped-hard", "dropped-noisy", "dropped-other", "held-out")
 KEPT, DROPPED_EASY, DROPPED_HARD, DROPPED_NOISY, DROPPED_OTHER, HELD_OUT_REASON = range(6)
 MADE_BY = "prune-kit select"
-MUCH_PRUNED, FEW_SKIPPED = (
-    0.3,
-    0.1,
-)  # shares: what keeps less of the data, and skips less of its hard end
+MUCH_PRUNED = 0.3  # a selection prunes much if it keeps less than this share of the data
+FEW_SKIPPED = 0.1  # and it skips few hard examples if it skips less than this share
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Selection:
     """A pruned subset of the training rows.
 
-    `reason` (N,) uint8 is a number into REASONS for every row of the source. `column` is the score
-    column that `rule` ranks by, "" for none, `score` (N,) float32 its values, `scored_with` its
-    parameters.
+    Parameters
+    ----------
+    rows
+        The N rows of the data set.
+    reason
+        For every row the index into REASONS of why it is kept or dropped: (N,) uint8.
+    rule
+        The name of the rule that chose.
+    parameters
+        The options of the rule.
+    column
+        The name of the score column that the rule ranks by; "" for none.
+    score
+        The values of that column, (N,) float32.
+    scored_with
+        The parameters of that column.
+    created
+        The time at which the selection was made, ISO 8601.
     """
 
     rows: Rows
@@ -55,12 +68,12 @@ class Selection:
 
     @cached_property
     def index(self) -> Int[np.ndarray, "K"]:
-        """The row numbers of the source that are kept, ascending."""
+        """The kept rows, ascending."""
         return np.flatnonzero(self.reason == KEPT)
 
     @cached_property
     def dropped(self) -> Int[np.ndarray, "D"]:
-        """The training rows that are not kept, ascending. Rows held out as test are in neither list."""
+        """The training rows that are not kept, ascending, without rows held out as test."""
         return np.flatnonzero((self.reason != KEPT) & (self.reason != HELD_OUT_REASON))
 
     @property
@@ -75,11 +88,11 @@ class Selection:
 
     @property
     def falls_below_random(self) -> bool:
-        """Whether so little is kept, of the hard end, that rules are known to do worse than chance there.
+        """Whether such a selection is known to do worse than a random one of its size.
 
-        Above 70 % pruned (Zheng et al. 2023, https://arxiv.org/abs/2210.15809: forgetting on
-        CIFAR-10 95.4 at 30 % pruned, 34.0 at 90 %) unless a tenth of the rows, the hardest, is
-        skipped.
+        That is one of the hard end that keeps less than MUCH_PRUNED of the rows and skips less
+        than FEW_SKIPPED of them as too hard (Zheng et al. 2023, https://arxiv.org/abs/2210.15809:
+        forgetting on CIFAR-10 reaches 95.4 with 30 % pruned and 34.0 with 90 %).
         """
         count = len(self.rows.training)
         easy, hard = (int((self.reason == reason).sum()) for reason in (DROPPED_EASY, DROPPED_HARD))
@@ -87,10 +100,11 @@ class Selection:
         return bool(self.column) and hard_end and self.parameters.get("keep", 1) < MUCH_PRUNED
 
     def class_shares(self) -> Float[np.ndarray, "C"]:
-        """The share of each class's training rows that is kept; NaN for a class without any."""
-        kept, there = self._per_class(KEPT), self._per_class()
+        """The kept share of each class's training rows; NaN for a class without training rows."""
+        kept = self._per_class(KEPT)
+        total = self._per_class()
         shares: np.ndarray = np.divide(
-            kept, there, out=np.full(len(there), np.nan), where=there > 0
+            kept, total, out=np.full(len(total), np.nan), where=total > 0
         )
         return shares
 
@@ -102,15 +116,16 @@ class Selection:
 
     @cached_property
     def _class_reasons(self) -> Int[np.ndarray, "C Q"]:
-        """How many rows of each class have each reason."""
+        """The number of rows of each class and reason."""
         classes = len(self.rows.class_names)
         pairs = self.rows.label * len(REASONS) + self.reason
         return np.bincount(pairs, minlength=classes * len(REASONS)).reshape(classes, len(REASONS))
 
     def tied_at_the_edges(self) -> int:
-        """How many training rows have the score at which a window was cut, so that not the score decided.
+        """The number of training rows with a score at which the window ends.
 
-        0 for a rule that is no window, and within classes.
+        Of these the order of digests decides which are kept. 0 for a rule that is not a window,
+        and for a window within each class.
         """
         sides = [self.reason == reason for reason in (DROPPED_EASY, DROPPED_HARD)]
         whole = sum(int(side.sum()) for side in sides) == len(self.dropped)
@@ -126,7 +141,7 @@ class Selection:
         return sum(int((self.score[self.rows.role == TRAIN] == value).sum()) for value in both)
 
     def thin_classes(self) -> list[str]:
-        """The classes that keep less than half of the average share."""
+        """The names of the classes that keep less than half of the average share."""
         shares = self.class_shares()
         return [
             name
@@ -135,11 +150,16 @@ class Selection:
         ]
 
     def aligned_to(self, rows: Rows) -> "Selection":
-        """The same choice over `rows`, which hold the same examples in another order, more of them, or fewer.
+        """The same selection over the rows of another copy of the data.
 
-        Rows are matched by content. Labels (the true ones too, by the names of their classes) and
-        the held-out part are carried over; examples that this selection does not know are not kept.
-        Raises IdentityError when nothing is in common, or a label names a class that `rows` lack.
+        The copy may hold the examples in another order, a subset of them, or more. Rows are matched
+        by content. The labels and the true labels (by the names of their classes) and the held-out
+        rows are those of this selection. Examples that it does not know are dropped.
+
+        Raises
+        ------
+        IdentityError
+            No example is in common, or a label names a class that `rows` lack.
         """
         source = aligned_rows(self.rows, rows, "the selection", "the data")
         known = source >= 0
@@ -164,15 +184,13 @@ class Selection:
         return carried_labels(label, self.rows.class_names, rows.class_names, "the selection")
 
     def describe(self) -> str:
-        """One line: what is kept, and the window both ways."""
+        """One line: how many rows are kept, and where the window begins and ends."""
         count = len(self.rows.training)
         text = f"kept {len(self.index):,} of {count:,} training rows ({self.share:.1%})"
         easy, hard = (int((self.reason == reason).sum()) for reason in (DROPPED_EASY, DROPPED_HARD))
-        own = self.parameters.get("suspect_by") in (
-            None,
-            self.column,
-        )  # else the hardest are those of another column
-        if not self.column or easy + hard != len(self.dropped) or not own:
+        suspect_by = self.parameters.get("suspect_by")
+        same_column = suspect_by in (None, self.column)  # that says which examples are hardest
+        if not self.column or easy + hard != len(self.dropped) or not same_column:
             return f"{text} by rule {self.rule}"
         low, high = 100 * easy / count, 100 * (count - hard) / count
         where = " within each class" if self.parameters.get("per_class") else ""
@@ -183,12 +201,13 @@ class Selection:
         )
 
     def _uneven(self) -> bool:
-        """Whether the classes drop other shares of easy rows, by more than rounding."""
-        there, easy = self._per_class(), self._per_class(DROPPED_EASY)
-        return bool((np.abs(easy - easy.sum() / there.sum() * there) > 2).any())
+        """Whether the classes drop different shares of easy rows, by more than rounding."""
+        total = self._per_class()
+        easy = self._per_class(DROPPED_EASY)
+        return bool((np.abs(easy - easy.sum() / total.sum() * total) > 2).any())
 
     def write(self, path: str | Path) -> None:
-        """Write the selection, whole or not at all. Raises FileError."""
+        """Write the selection, as a whole or not at all. Raises FileError."""
         attributes = {
             "rule": self.rule,
             "parameters": json.dumps(self.parameters),
@@ -207,7 +226,13 @@ class Selection:
 
     @classmethod
     def read(cls, path: str | Path) -> "Selection":
-        """Read a selection. Raises FileError when the file is absent, damaged, of another kind or version."""
+        """Read a selection.
+
+        Raises
+        ------
+        FileError
+            The file is missing or damaged, or it is of another kind or version.
+        """
         with hdf5.reading_hdf5(Path(path), "selection", MADE_BY) as file:
             reason = file["reason"][()]
             attributes = file.attrs

@@ -1,4 +1,4 @@
-"""Score tables: columns of scores over the rows of a data set, and the one file format for them (`scores.h5`)."""
+"""Score tables: columns of scores over the rows of a data set, and their file (`scores.h5`)."""
 
 import json
 from collections.abc import Iterable
@@ -13,14 +13,14 @@ from prune_kit import registry
 from prune_kit.data.identity import NO_PROBE, TRAIN, Rows, read_rows, write_rows
 from prune_kit.errors import FileError, TableError
 from prune_kit.protocol.setup import Setup
-from prune_kit.results.column_summary import Summary, read_summary, summary_of, write_summary
+from prune_kit.results.column_summary import ColumnSummary, read_summary, summary_of, write_summary
 from prune_kit.storage import hdf5
 from prune_kit.storage.provenance import now, version
 
 EXTRAS = ("per_run", "per_ratio", "per_ratio_votes", "votes", "never_learned", "probability")
 TEST = ("scores", "per_run")
-MANY_CLASSES = 100  # above it a file keeps the largest probabilities
-# the group of the classes of probabilities, where a file keeps some of many
+MANY_CLASSES = 100  # with more, a file keeps only the largest probabilities
+# the group with the classes of the probabilities that a file keeps of many
 TOP_CLASSES = "probability_class"
 MADE_BY = "prune-kit score"
 TRAININGS = (
@@ -33,7 +33,7 @@ TRAININGS = (
     "probes",
     "epoch",
 )  # parameters that methods share
-FOUND = (  # parameters that nobody chose: what a method says of how it went
+FOUND = (  # parameters that nobody chose: a method reports them
     "fold_precision",
     "fold_threads",
     "test_accuracy_by_ratio",
@@ -45,14 +45,37 @@ FOUND = (  # parameters that nobody chose: what a method says of how it went
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ScoreColumn:
-    """One score (N,) float32 of every row, with its direction and everything that made it.
+    """One score of every row, with its direction and everything that made it.
 
-    NaN where an example has no score (rows held out as test). `harder` is "higher" or "lower".
-    `extras` are arrays kept beside it: `per_run` (R, N), `per_ratio` and `per_ratio_votes` (S, N),
-    `votes` and `never_learned` (N,), `probability` (N, C), of which a file keeps 5 where there are
-    more than 100 classes. `test` holds the same score of the test examples where it has them:
-    `scores` (M,), `per_run` (R, M). A `companion` was scored along with another column and is never
-    chosen by itself. The `summary` is known where a file was read at a glance.
+    Parameters
+    ----------
+    name
+        The name in the table, such as el2n@20.
+    values
+        The scores (N,) float32. NaN for an example without a score, such as one held out as test.
+    method
+        The name of the method.
+    harder
+        "higher" or "lower": which values are harder.
+    parameters
+        Everything that made the score.
+    seeds
+        The seeds of the runs that the score averages.
+    seconds
+        The time that scoring took.
+    created
+        The time at which the score was made, ISO 8601.
+    companion
+        Whether it was scored along with another column. A companion is never chosen by default.
+    extras
+        More arrays: `per_run` (R, N), `per_ratio` and `per_ratio_votes` (S, N), `votes` and
+        `never_learned` (N,), `probability` (N, C). A file keeps 5 probabilities of each row if
+        there are more than MANY_CLASSES classes.
+    test
+        The same score of the test examples, if the method gives one: `scores` (M,), `per_run`
+        (R, M).
+    summary
+        The summary in the file, if the table was read with `glance`.
     """
 
     name: str
@@ -66,14 +89,14 @@ class ScoreColumn:
     companion: bool = False
     extras: dict[str, np.ndarray] = field(default_factory=dict)
     test: dict[str, np.ndarray] = field(default_factory=dict)
-    summary: Summary | None = None
+    summary: ColumnSummary | None = None
 
     def __repr__(self) -> str:
         return f"ScoreColumn({self.name}, {len(self.values):,} rows, {self.runs} runs)"
 
     @property
     def runs(self) -> int:
-        """How many runs it averages."""
+        """The number of runs that the score averages."""
         return len(self.seeds)
 
     @property
@@ -93,11 +116,23 @@ class ScoreColumn:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ScoreTable:
-    """Scores by column name, over `rows`. Selectors read `hardness`, never a raw column.
+    """Columns of scores over the rows of one data set.
 
-    `test_rows` are the M test examples, where a column scores those too. `probe_label` (N,) int64
-    are the wrong labels that were planted while scoring, NO_PROBE where a row was trained on under
-    its own; None where none were planted.
+    Selectors read `hardness`, never a raw column, because columns differ in direction.
+
+    Parameters
+    ----------
+    rows
+        The N rows of the data set.
+    columns
+        The columns by name.
+    created
+        The time at which the table was begun, ISO 8601.
+    test_rows
+        The M test examples, if a column scores those.
+    probe_label
+        The wrong labels that were planted while scoring, (N,) int64; NO_PROBE for a row that was
+        trained on with its own label. None if no label was planted.
     """
 
     rows: Rows
@@ -111,13 +146,16 @@ class ScoreTable:
 
     @property
     def probes(self) -> np.ndarray:
-        """The row numbers whose labels were planted wrong while scoring, ascending; none where nothing was planted."""
+        """The rows whose labels were planted wrong while scoring, ascending; maybe none."""
         return np.flatnonzero([] if self.probe_label is None else self.probe_label != NO_PROBE)
 
     def column(self, by: str | None = None) -> ScoreColumn:
-        """The column named `by`; without a name the only one there is, companions apart.
+        """The column with a name; by default the only column that is not a companion.
 
-        Raises TableError, which lists the columns, for an unknown name, or when it takes a name.
+        Raises
+        ------
+        TableError
+            No column has this name, or the table has several and no name was given.
         """
         if by is not None:
             if by not in self.columns:
@@ -129,11 +167,11 @@ class ScoreTable:
         return own[0]
 
     def hardness(self, by: str | None = None) -> np.ndarray:
-        """The column (N,) turned so that higher means harder."""
+        """The values (N,) of a column, or their negatives, so that higher means harder."""
         column = self.column(by)
         return column.values if column.harder == "higher" else -column.values
 
-    def summary(self, by: str | None = None) -> Summary:
+    def summary(self, by: str | None = None) -> ColumnSummary:
         """The range of a column over the training rows, and its hardest examples."""
         column = self.column(by)
         return column.summary or summary_of(column.values, column.harder, self.rows)
@@ -157,11 +195,11 @@ class ScoreTable:
         return max((column.runs for column in self.columns.values()), default=0)
 
     def with_columns(self, columns: Iterable[ScoreColumn]) -> "ScoreTable":
-        """The same table with columns added, or replaced by their namesakes."""
+        """The same table with columns added. A column replaces one of the same name."""
         return replace(self, columns=self.columns | {column.name: column for column in columns})
 
     def write(self, path: str | Path) -> None:
-        """Write the table, whole or not at all. Raises FileError."""
+        """Write the table, as a whole or not at all. Raises FileError."""
         attributes = {
             "created": self.created,
             "prune_kit_version": version(),
@@ -170,9 +208,8 @@ class ScoreTable:
             write_rows(file, self.rows)
             if self.probe_label is not None:
                 file["probe_label"] = self.probe_label.astype(np.int64)
-            scores = file.create_group(
-                "scores", track_order=True
-            )  # columns keep the order in which they were scored
+            # columns keep the order in which they were scored
+            scores = file.create_group("scores", track_order=True)
             for column in self.columns.values():
                 _write_column(file, scores, column, self.rows)
             if self.test_rows is not None:
@@ -187,11 +224,24 @@ class ScoreTable:
         extras: bool | tuple[str, ...] = True,
         glance: bool = False,
     ) -> "ScoreTable":
-        """Read a table; `only` some columns, and some or none of the `extras` (per-run values, probabilities).
+        """Read a table.
 
-        At a `glance`, scores, ids, digests and labels are read as they are looked at, nobody
-        compares them with the fingerprint, and a column's summary is the one that was written with
-        it. Raises FileError when the file is absent, damaged, of another kind or version.
+        Parameters
+        ----------
+        path
+            The file to read.
+        only
+            The columns to read; None for all. Names that the table lacks are left out.
+        extras
+            Which extras of the columns to read, such as ("per_run",); all or none by default.
+        glance
+            Whether to read scores, ids, digests and labels only when they are looked at. Then they
+            are not compared with the fingerprint, and the summaries are those in the file.
+
+        Raises
+        ------
+        FileError
+            The file is missing or damaged, or it is of another kind or version.
         """
         with hdf5.reading_hdf5(Path(path), "scores", MADE_BY) as file:
             names = (
@@ -246,7 +296,10 @@ def _write_column(file: h5py.File, scores: h5py.Group, column: ScoreColumn, rows
 
 
 def _read_probe_label(file: h5py.File, rows: Rows) -> np.ndarray:
-    """The planted labels (N,). Raises FileError unless each is a wrong label, in range, of a training row."""
+    """The planted labels (N,).
+
+    Raises FileError unless each is the number of another class and belongs to a training row.
+    """
     label = np.asarray(file["probe_label"][()])
     if label.shape != (len(rows),) or label.dtype != np.int64:
         raise FileError(
@@ -287,12 +340,16 @@ def _read_column(
 
 
 def _unpacked(file: h5py.File, kinds: tuple[str, ...], name: str) -> dict[str, np.ndarray]:
-    """The probabilities of a column that were kept as the largest ones. Raises FileError for impossible classes."""
+    """The probabilities of all classes of a column, if the file keeps only the largest ones.
+
+    Raises FileError for classes that the data do not have.
+    """
     if "probability" not in kinds or TOP_CLASSES not in file or name not in file[TOP_CLASSES]:
         return {}
     from prune_kit.results import top_probabilities
 
-    values, classes = file["probability"][name][()], file[TOP_CLASSES][name][()]
+    values = file["probability"][name][()]
+    classes = file[TOP_CLASSES][name][()]
     count = len(json.loads(file.attrs["class_names"]))
     in_range = values.shape == classes.shape and values.ndim == 2 and values.shape[1] < count
     if not in_range or not ((classes >= 0) & (classes < count)).all():

@@ -1,4 +1,4 @@
-"""Probabilities of many classes, kept as the few that matter: the likeliest classes, and the given label's."""
+"""Probabilities of many classes, of which a file keeps the largest and that of the label."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,10 +9,17 @@ KEPT = 5
 def packed(
     probability: Float[np.ndarray, "N C"], label: Int[np.ndarray, "N"]
 ) -> tuple[Float[np.ndarray, "N K"], Int[np.ndarray, "N K"]]:
-    """The KEPT largest probabilities of each row, largest first, as float16, and their classes.
+    """The KEPT largest probabilities of each row, largest first, and their classes.
 
-    Where the label is not among these classes, it takes the place of the last. Rows of NaN stay
+    If the label is not among these classes, it takes the place of the last one. Rows of NaN stay
     rows of NaN.
+
+    Returns
+    -------
+    ndarray
+        The probabilities (N, KEPT), float16.
+    ndarray
+        Their classes (N, KEPT), int32.
     """
     rows = np.arange(len(label))[:, None]
     classes = np.argpartition(probability, -KEPT, axis=1)[:, -KEPT:]
@@ -25,8 +32,12 @@ def packed(
 def dense(
     values: Float[np.ndarray, "N K"], classes: Int[np.ndarray, "N K"], count: int
 ) -> Float[np.ndarray, "N C"]:
-    """What `packed` kept, over all `count` classes, float16; the others share what is left of 1 evenly."""
-    left = np.maximum(1 - values.astype(np.float64).sum(axis=1), 0)  # NaN stays
-    found = np.repeat((left / (count - values.shape[1])).astype(np.float16)[:, None], count, axis=1)
-    np.put_along_axis(found, classes.astype(np.int64), values, axis=1)
-    return found
+    """The probabilities of all `count` classes from those that `packed` kept, float16.
+
+    The other classes share the rest of 1 evenly.
+    """
+    rest = np.maximum(1 - values.astype(np.float64).sum(axis=1), 0)  # NaN stays
+    share = (rest / (count - values.shape[1])).astype(np.float16)
+    probability = np.repeat(share[:, None], count, axis=1)
+    np.put_along_axis(probability, classes.astype(np.int64), values, axis=1)
+    return probability

@@ -15,11 +15,11 @@ import numpy as np
 from prune_kit import registry
 from prune_kit.errors import OptionError
 from prune_kit.results.outcomes import FULL, Outcomes, random_name
+from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
-from prune_kit.selectors import SLACK, count_kept
+from prune_kit.selectors import SLACK, choose, count_kept, has_offset
 
 RANDOM = "random"
-SELECTORS = "prune_kit.selectors"
 PERCENTILES = (16, 84)
 
 
@@ -44,6 +44,11 @@ class Cell:
         found = re.fullmatch(r".+@(\d+)", self.by)
         return int(found[1]) if found else None
 
+    @property
+    def has_offset(self) -> bool:
+        """Whether the rule takes an offset."""
+        return has_offset(self.rule)
+
 
 def grid(
     table: ScoreTable,
@@ -55,7 +60,7 @@ def grid(
     """The cells, and how many were left out since keep + offset is more than 1.
 
     "random" among the columns is the baseline, which is trained for every share anyhow. A rule
-    without an offset (every one but window) has one cell for each column and share. Raises
+    that declares no offset has one cell for each column and share. Raises
     OptionError when nothing is left, for a rule that is not there and for a share out of range,
     TableError for a column that is not there.
     """
@@ -65,7 +70,7 @@ def grid(
         list(dict.fromkeys(rules)),
     )
     for rule in rules:
-        registry.load(SELECTORS, rule, "rule")
+        registry.load(registry.SELECTORS, rule, "rule")
     for keep in keeps:
         count_kept(keep, len(table.rows.training))
     names = [name for name in dict.fromkeys(by) if name != RANDOM or RANDOM in table.columns]
@@ -74,11 +79,11 @@ def grid(
     for rule in rules:
         for column in columns:
             for keep in keeps:
-                for offset in offsets if rule == "window" else [0.0]:
+                for offset in offsets if has_offset(rule) else [0.0]:
                     if keep + offset > 1 + SLACK:
                         left_out += 1
                         continue
-                    at = f" offset {offset:g}" if rule == "window" else ""
+                    at = f" offset {offset:g}" if has_offset(rule) else ""
                     name = f"{rule} {column} keep {keep:g}{at}"
                     cells[name] = Cell(name, rule, column, keep, offset)
     if not cells:
@@ -96,7 +101,7 @@ def grid(
 
 def options_of(cell: Cell) -> dict[str, Any]:
     """The keywords of `select` for a cell."""
-    offset = {"offset": cell.offset} if cell.rule == "window" else {}
+    offset = {"offset": cell.offset} if cell.has_offset else {}
     return {"rule": cell.rule, "by": cell.by, "keep": cell.keep, **offset}
 
 
@@ -151,3 +156,8 @@ def band(values: np.ndarray) -> tuple[float, float, float]:
     """The mean, the 16th and the 84th percentile of accuracies (R,)."""
     low, high = np.percentile(values, PERCENTILES)
     return float(values.mean()), float(low), float(high)
+
+
+def select_cells(table: ScoreTable, cells: Iterable[Cell]) -> dict[str, Selection]:
+    """The selection of every cell of a grid, by its name. Raises what `pipeline.select` raises."""
+    return {cell.name: choose(table, **options_of(cell)) for cell in cells}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from prune_kit.runs.cache import RecordedRun
     from prune_kit.runs.executor import PlannedRuns
 
+DEFAULT_WORKDIR = "prune-kit-work"
 BUDGETS = ("steps", "epochs")
 RETRAIN_SEED = 1000  # scores use 0, 1, ...: no network judges the examples that its own twin chose
 Chosen = Selection | Removal
@@ -106,6 +107,28 @@ class RetrainPlan:
     def epochs_to_train(self) -> int:
         """The epochs of all networks together; fewer where a training goes on that was begun."""
         return sum(self.runs.epochs)
+
+
+def retrain_options(options: Mapping[str, Any]) -> tuple[AskedRetraining, dict[str, Any]]:
+    """What the keyword options of `pipeline.retrain` ask for, and the keywords of a plan.
+
+    Raises OptionError for a name that is not an option, and for values that do not fit.
+    """
+    execution, rest = Execution.taken_from(options)
+    plan = {
+        "config": rest.pop("config", None),
+        "changes": {"model": rest.pop("model", None)},
+        "workdir": rest.pop("workdir", DEFAULT_WORKDIR),
+        "execution": execution,
+    }
+    given = {name: value for name, value in rest.items() if value is not None}
+    known = [field.name for field in fields(AskedRetraining)]
+    for name in given:
+        if name not in known:
+            raise registry.unknown_name_error("option", name, [*known, *plan])
+    baseline = given.get("baseline", BASELINES)
+    names = baseline.split(",") if isinstance(baseline, str) else baseline
+    return AskedRetraining(**{**given, "baseline": tuple(names)}), plan
 
 
 def plan_retraining(

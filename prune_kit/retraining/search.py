@@ -20,6 +20,7 @@ from prune_kit.errors import OptionError
 from prune_kit.results.outcomes import FULL, Outcomes
 from prune_kit.results.table import ScoreTable
 from prune_kit.retraining.grid import Cell, grid
+from prune_kit.selectors import DEFAULT_RULE
 
 if TYPE_CHECKING:
     pass
@@ -119,7 +120,7 @@ def candidates(
     by: str | Iterable[str] | None = None,
     keep: float | Iterable[float] | None = None,
     offset: Iterable[float] | None = None,
-    rule: str | Iterable[str] = ("window",),
+    rule: str | Iterable[str] = (DEFAULT_RULE,),
 ) -> Candidates:
     """What a search chooses among, and its goal.
 

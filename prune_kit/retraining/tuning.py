@@ -1,9 +1,11 @@
 """Tuning: the window that serves a goal, found on a validation split, and what came of it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from prune_kit.data.dataset import Dataset, validation_split
 from prune_kit.data.identity import check_same
@@ -15,9 +17,10 @@ from prune_kit.protocol.execution import Execution
 from prune_kit.results.outcomes import FULL, Difference, Outcome, Outcomes
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
-from prune_kit.retraining.grid import Cell, options_of
+from prune_kit.retraining.grid import Cell, options_of, select_cells
 from prune_kit.retraining.plan import AskedRetraining, plan_retraining, run_retraining
 from prune_kit.retraining.search import AXES, Candidates, Goal, SearchCost, cost_of, search
+from prune_kit.selectors import DEFAULT_RULE, choose
 
 MOST_VALIDATION = 0.5  # a larger split would judge networks that saw less than it
 VALIDATION = 0.2
@@ -206,12 +209,10 @@ def plan_tuning(
     )
 
 
-def run_tuning(
-    plan: TuningPlan, select: Callable[..., Selection], progress: Listener = silent
-) -> Tuning:
+def run_tuning(plan: TuningPlan, progress: Listener = silent) -> Tuning:
     """Search on the validation split, then test what was found on the test set, once.
 
-    `select` is `pipeline.select`. Raises what it and retraining raise.
+    Raises what selecting and retraining raise.
     """
     asked, goal = plan.asked, plan.among.goal
     split = validation_split(plan.data, plan.validation, asked.seed)
@@ -230,7 +231,7 @@ def run_tuning(
         return run_retraining(retrain_plan, progress)
 
     def train(cells: Sequence[Cell], epochs: int, seeds: int) -> Outcomes:
-        selections = {cell.name: select(reduced, **options_of(cell)) for cell in cells}
+        selections = select_cells(reduced, cells)
         candidates = f"{len(cells)} candidate{'s' * (len(cells) != 1)}"
         progress(note("search", f"{candidates} for {epochs} epoch{'s' * (epochs != 1)}"))
         outcomes = retrained(split, selections, replace(judged, runs=seeds), epochs)
@@ -239,10 +240,11 @@ def run_tuning(
     full = plan.protocol.epochs
     cell, met, rounds = search(plan.among.cells, goal, full, asked.runs, train)
     progress(note("found" if met else "nearest", f"{cell.name}; now the test set"))
-    selection = select(plan.table, **options_of(cell))
+    selection = choose(plan.table, **options_of(cell))
     tested = {FOUND: selection}
-    if cell.offset or cell.rule not in ("window", "top"):
-        tested[TOP] = select(plan.table, by=cell.by, keep=cell.keep)
+    hardest = choose(plan.table, rule=DEFAULT_RULE, by=cell.by, keep=cell.keep)
+    if cell.offset or not np.array_equal(hardest.index, selection.index):
+        tested[TOP] = hardest
     test = retrained(plan.data, tested, asked, full)
     return Tuning(goal, plan.among.cells, cell, met, selection, rounds, test, plan.validation)
 

@@ -1,4 +1,4 @@
-"""What density, density_same and density_signed share: one pass over all pairs gives the three of them."""
+"""What density, density_same and density_signed share: one pass over all pairs gives all three."""
 
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,9 @@ ALL, SAME, SIGNED = range(3)
 def densities(
     data: Dataset, runs: Runs, which: int, *, space: str, epoch: int | None
 ) -> np.ndarray:
-    """One of the three, (R, N) of the hidden layer, (N,) of pixels."""
-    return _spaces.measured(data, runs, _measure, name="density", space=space, epoch=epoch)[
-        ..., which, :
-    ]
+    """One of the three: (R, N) of the hidden layer, (N,) of pixels."""
+    three = _spaces.measured(data, runs, _measure, name="density", space=space, epoch=epoch)
+    return three[..., which, :]
 
 
 def _measure(points: "torch.Tensor", labels: "torch.Tensor") -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the methods between pairs of examples share: the space that they are points of, and what is kept of a pass."""
+"""What the methods between pairs of examples share: their space, and what is kept of a pass."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,7 +7,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from prune_kit import registry
 from prune_kit.data.dataset import Dataset
 from prune_kit.scorers import Runs
 
@@ -16,19 +15,10 @@ if TYPE_CHECKING:
 
     from prune_kit.runs.cache import RecordedRun
 
-    Measure = Callable[
-        [torch.Tensor, torch.Tensor], np.ndarray
-    ]  # points (n, D), labels (n,) -> (..., n)
-
-SPACES = ("pixels", "hidden")
+    # points (n, D), labels (n,) -> (..., n)
+    Measure = Callable[[torch.Tensor, torch.Tensor], np.ndarray]
 
 _of_pixels: WeakKeyDictionary[Dataset, dict[str, np.ndarray]] = WeakKeyDictionary()
-
-
-def check_options(space: str) -> None:
-    """Raise OptionError unless there is such a space."""
-    if space not in SPACES:
-        raise registry.unknown_name_error("space", space, SPACES)
 
 
 def needs(space: str) -> str:
@@ -39,11 +29,26 @@ def needs(space: str) -> str:
 def measured(
     data: Dataset, runs: Runs, measure: "Measure", *, name: str, space: str, epoch: int | None
 ) -> np.ndarray:
-    """What `measure`, a module's function, gives for the training rows (..., N); (R, ..., N) of the hidden layer.
+    """What a measure gives for the training rows; NaN for rows held out, which are no points.
 
-    Held-out rows are no points, and NaN. The results of the hidden layer are kept in the runs'
-    folders under `name`, those of pixels as long as `data` lives, so that methods that share a
-    measure share its pass.
+    The results of the hidden layer are kept in the runs' folders under `name`, those of pixels as
+    long as `data` lives, so that methods that share a measure share its pass.
+
+    Parameters
+    ----------
+    data, runs, epoch
+        As `scorers.Scorer`.
+    measure
+        A function of a module: points (n, D) and labels (n,) to values (..., n).
+    name
+        The name under which the values are kept.
+    space
+        "pixels" or "hidden".
+
+    Returns
+    -------
+    values
+        (..., N) of pixels, (R, ..., N) of the hidden layer.
     """
     if space == "hidden":
         assert epoch is not None  # since that is what `needs` says

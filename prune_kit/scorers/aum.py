@@ -1,4 +1,4 @@
-"""aum: the area under the margin, of LOGITS: the label's minus the largest other, averaged over the epochs.
+"""aum: the area under the margin: the logit of the label minus the largest other, over the epochs.
 
 Paper: Pleiss, Zhang, Elenberg, Weinberger 2020, https://arxiv.org/abs/2001.10528, equation 1.
 """
@@ -14,10 +14,11 @@ NEEDS = "minibatches"
 
 
 def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
-    """The mean logit margin over epochs 1 .. `epoch` of each run.
+    """The mean margin of the logits (not of probabilities) over epochs 1 .. `epoch` of each run.
 
         s_ri = mean_t (z_rt(x_i)[y_i] - max_{c != y_i} z_rt(x_i)[c])        of any size
 
-    Over the epochs in which the example was presented; NaN if it never was.
+    The mean is over the epochs in which the example was presented; NaN if it never was. Parameters
+    and errors are those of `scorers.Scorer`.
     """
     return runs.mean_over_epochs("margin", epoch)

@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     import torch
 
 HIGHER_MEANS = "harder"
-OPTIONS = {"space": "hidden"}
-check_options, needs = _spaces.check_options, _spaces.needs
+OPTIONS = {"space": "shared"}
+needs = _spaces.needs
 
 
 def score(
     data: Dataset, runs: Runs, *, epoch: int | None, space: str
 ) -> Float[np.ndarray, "R N"] | Float[np.ndarray, "N"]:
-    """The Euclidean distance between an example and the coordinate-wise median of the training rows of its label.
+    """The Euclidean distance between an example and the median of the training rows of its label.
 
         s_i = || x_i - median_{j: y_j = y_i} x_j ||_2        at least 0
 
-    `space` as in `density`. NaN for rows held out as test, which are not in the median either.
-    Raises RunError if `epoch` was not kept.
+    The median is taken of each coordinate. Rows held out as test are not in it, and are NaN.
+    Parameters and errors are those of `scorers.Scorer`; `space` is as in `density`.
     """
     return _spaces.measured(data, runs, _measure, name="class_distance", space=space, epoch=epoch)
 
@@ -38,13 +38,20 @@ def score(
 def class_distances(
     points: Float[np.ndarray, "n D"], labels: Int[np.ndarray, "n"]
 ) -> Float64[np.ndarray, "n"]:
-    """The distance of each row to the coordinate-wise median of the rows of its label; of even numbers, the mean."""
+    """The distance of each row to the coordinate-wise median of the rows of its label.
+
+    Parameters
+    ----------
+    points
+        The representations (n, D).
+    labels
+        The label (n,) of each. Of an even number of rows the median is the mean of the middle two.
+    """
     distances = np.empty(len(points))
     for label in np.unique(labels):
-        own = labels == label
-        distances[own] = np.linalg.norm(
-            points[own].astype(np.float64) - np.median(points[own], axis=0), axis=1
-        )
+        members = points[labels == label]
+        offsets = members.astype(np.float64) - np.median(members, axis=0)
+        distances[labels == label] = np.linalg.norm(offsets, axis=1)
     return distances
 
 

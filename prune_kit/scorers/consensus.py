@@ -1,4 +1,4 @@
-"""consensus: the largest share of the networks that agree on a label of an example, right or wrong.
+"""consensus: the largest share of the networks that agree on a label, right or wrong.
 
 Paper: Hacohen and Weinshall 2019, "All Neural Networks are Created Equal",
 https://arxiv.org/abs/1905.10854, section 2.
@@ -15,11 +15,11 @@ NEEDS = "sweep"
 
 
 def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "N"]:
-    """How far the networks agree; no run has a value of its own, so nothing is kept per run.
+    """How far the networks agree. No run has a value of its own, so nothing is kept per run.
 
         s_i = max_k mean_r 1[argmax_c p_r(x_i)[c] = k]        in [1 / R, 1], a multiple of 1 / R
 
-    It does not look at the given label. Raises RunError if `epoch` was not recorded.
+    It does not look at the given label. Parameters and errors are those of `scorers.Scorer`.
     """
     return largest_share(np.stack([run.sweep("predicted", epoch) for run in runs.recorded]))
 

@@ -19,8 +19,8 @@ def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
 
         c_i = mean_r 1[argmax_c p_r(x_i)[c] = y_i]        in [0, 1], a multiple of 1 / R
 
-    The mean of the column is the mean accuracy of the networks. Raises RunError if `epoch` was not
-    recorded.
+    The mean of the column is the mean accuracy of the networks. Parameters and errors are those of
+    `scorers.Scorer`.
     """
     return np.stack([run.sweep("correct", epoch) for run in runs.recorded]).astype(np.float64)
 

@@ -1,7 +1,7 @@
-"""cscore: how often networks that never saw an example get it right, averaged over sizes of the training set.
+"""cscore: how often networks that never saw an example get it right.
 
 Paper: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, equation 2 and algorithm
-1.
+1. It is averaged over sizes of the training set.
 """
 
 import math
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from prune_kit import registry
 from prune_kit.checks import MOST_RUNS
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import Rows
@@ -21,52 +20,78 @@ from prune_kit.scorers import Runs
 HIGHER_MEANS = "easier"
 NEEDS = "folds"
 AVERAGES = "per_ratio"
-OPTIONS: dict[str, Any] = {
-    "ratios": (10, 20, 30, 40, 50, 60, 70, 80, 90),
-    "folds": 20,
-    "sampling": "balanced",
+OPTIONS = {
+    "ratios": {
+        "type": "list[int]",
+        "default": (10, 20, 30, 40, 50, 60, 70, 80, 90),
+        "metavar": "LIST",
+        "help": "Percents of the rows to train on.",
+    },
+    "folds": {
+        "type": "int",
+        "default": 20,
+        "metavar": "K",
+        "help": "Networks for each ratio; a larger number extends.",
+    },
+    "sampling": {
+        "type": "str",
+        "default": "balanced",
+        "choices": ("balanced", "uniform"),
+        "help": "How the rows of a network are drawn.",
+    },
 }
 
 
 def check_options(*, ratios: tuple[int, ...], folds: int, sampling: str) -> None:
-    """Raise OptionError unless ratios are percents 1 to 99 without repeats, and there is a fold to train."""
-    from prune_kit.runs.subsets import SAMPLINGS
+    """Check the percents and the number of networks.
 
-    if (
-        not ratios
-        or not all(1 <= ratio <= 99 for ratio in ratios)
-        or len(set(ratios)) < len(ratios)
-    ):
-        given = ",".join(map(str, ratios))
+    Raises
+    ------
+    OptionError
+        If the ratios are not percents from 1 to 99, each once, or if there are too few or too many
+        folds.
+    """
+    in_range = all(1 <= ratio <= 99 for ratio in ratios)
+    if not ratios or not in_range or len(set(ratios)) < len(ratios):
         raise OptionError(
-            f"--ratios {given} is out of range; expected percents from 1 to 99, each once, such as "
-            "30,70"
+            f"ratios={list(ratios)} is out of range; expected percents from 1 to 99, each once, such as "
+            "ratios=[30, 70]"
         )
     if not 1 <= folds <= MOST_RUNS:
-        raise OptionError(f"--folds {folds} is out of range; at least 1, at most {MOST_RUNS:,}")
-    if sampling not in SAMPLINGS:
-        raise registry.unknown_name_error("sampling", sampling, SAMPLINGS)
+        raise OptionError(f"folds={folds} is out of range; at least 1, at most {MOST_RUNS:,}")
 
 
 def score(
     data: Dataset, runs: Runs, *, epoch: None, ratios: tuple[int, ...], folds: int, sampling: str
 ) -> Float[np.ndarray, "S N"]:
-    """For each ratio the share of the networks that held an example out and then classified it right.
+    """For each ratio the share of the networks that held an example out and classified it right.
 
-        C_s(x, y) = mean over the networks r with (x, y) not in D_r, |D_r| = s n, of 1[f_r(x) = y]        in [0, 1]
+        C_s(x, y) = mean of 1[f_r(x) = y]        in [0, 1]
 
-    The column is the unweighted mean over the ratios s; one ratio alone is the paper's point
-    estimate. An example that no network held out at some ratio is NaN there, and so in the column.
+    over the networks r with (x, y) not in D_r, where |D_r| = s n. The column is the unweighted mean
+    over the ratios s; one ratio alone is the paper's point estimate. An example that no network
+    held out at some ratio is NaN there, and so in the column.
+
+    Parameters
+    ----------
+    data, runs, epoch
+        As `scorers.Scorer`. Folds have no epochs.
+    ratios
+        The percents of the rows that networks are trained on.
+    folds
+        The number of networks for each ratio.
+    sampling
+        "balanced" or "uniform", see `runs.subsets.held_out_sets`.
     """
     asked, right = runs.holdout.votes()
     shares: np.ndarray = np.divide(right, asked, out=np.full(asked.shape, np.nan), where=asked > 0)
     return shares
 
 
-def beside(
-    data: Dataset, runs: Runs, shares: Float[np.ndarray, "S N"], *, epoch: None, **options: Any
+def extra_arrays(
+    data: Dataset, runs: Runs, scores: Float[np.ndarray, "S N"], *, epoch: None, **options: Any
 ) -> dict[str, np.ndarray]:
-    """The votes behind every share (S, N) and in all (N,), and the held-out probabilities (N, C)."""
+    """The votes behind every share (S, N) and in all (N,); the held-out probabilities (N, C)."""
     asked, _ = runs.holdout.votes()
     kept = {"per_ratio_votes": asked, "votes": asked.sum(axis=0, dtype=np.int32)}
     probability = runs.holdout.probability()
@@ -74,7 +99,10 @@ def beside(
 
 
 def provenance(runs: Runs, *, epoch: None, **options: Any) -> dict[str, Any]:
-    """The arithmetic and the threads of the folds, which are not those of the runs, and their mean test accuracy."""
+    """The arithmetic, the threads and the mean test accuracy of the folds.
+
+    They are not those of the runs.
+    """
     holdout = runs.holdout
     return {
         "fold_precision": holdout.execution.precision,
@@ -86,14 +114,15 @@ def provenance(runs: Runs, *, epoch: None, **options: Any) -> dict[str, Any]:
 
 
 def standard_error(column: ScoreColumn) -> Float[np.ndarray, "N"]:
-    """The standard error of every example's score, in [0, 0.5]; NaN where some ratio has fewer than two votes.
+    """The standard error of every example's score.
 
-        e_i^2 = 1/S^2 sum_s p_si (1 - p_si) / (v_si - 1)
+        e_i^2 = 1/S^2 sum_s p_si (1 - p_si) / (v_si - 1)        e_i in [0, 0.5]
 
     with p the share right and v the votes of example i at ratio s: the unbiased estimate of the
-    variance of a mean of independent votes.
+    variance of a mean of independent votes. NaN where some ratio has fewer than two votes.
     """
-    shares, votes = column.extras["per_ratio"].astype(np.float64), column.extras["per_ratio_votes"]
+    shares = column.extras["per_ratio"].astype(np.float64)
+    votes = column.extras["per_ratio_votes"]
     variance = np.divide(
         shares * (1 - shares), votes - 1, out=np.full(shares.shape, np.nan), where=votes > 1
     )
@@ -102,7 +131,10 @@ def standard_error(column: ScoreColumn) -> Float[np.ndarray, "N"]:
 
 
 def typical_error(column: ScoreColumn) -> float:
-    """The root of the mean squared `standard_error` over the examples that have one; NaN where none has."""
+    """The root of the mean squared `standard_error` over the examples that have one.
+
+    NaN where none has.
+    """
     errors = standard_error(column)
     known = errors[~np.isnan(errors)]
     return float(np.sqrt((known**2).mean())) if len(known) else math.nan
@@ -110,7 +142,8 @@ def typical_error(column: ScoreColumn) -> float:
 
 def error_sentence(column: ScoreColumn, rows: Rows) -> str:
     """The typical standard error of an example's score, and how many training rows it speaks of."""
-    count, known = len(rows.training), int((~np.isnan(standard_error(column)[rows.training])).sum())
+    count = len(rows.training)
+    known = int((~np.isnan(standard_error(column)[rows.training])).sum())
     if not known:
         return (
             "the standard error of an example's score is unknown: it takes two votes at every ratio"
@@ -121,15 +154,22 @@ def error_sentence(column: ScoreColumn, rows: Rows) -> str:
         else f"the {known:,} of {count:,} training rows that have one"
     )
     why = "" if known == count else "; it takes two votes at every ratio"
-    return f"the standard error of an example's score is {typical_error(column):.3f} (root mean square over {of}{why})"
+    return (
+        f"the standard error of an example's score is {typical_error(column):.3f} "
+        f"(root mean square over {of}{why})"
+    )
 
 
 def shortfall(column: ScoreColumn, rows: Rows) -> str:
-    """Which training rows lack a vote and how many folds would give every row one; "" where none does."""
+    """Which training rows lack a vote, and how many folds would give every row one.
+
+    Empty where every row has one.
+    """
     lacking = column.extras["per_ratio_votes"][:, rows.training] == 0
     if not lacking.any():
         return ""
-    ratios, folds = column.parameters["ratios"], column.parameters["folds"]
+    ratios = column.parameters["ratios"]
+    folds = column.parameters["folds"]
     where = [
         f"{ratio} % ({int(row.sum()):,})"
         for ratio, row in zip(ratios, lacking, strict=True)
@@ -139,7 +179,8 @@ def shortfall(column: ScoreColumn, rows: Rows) -> str:
         folds_needed(ratio, len(rows.training), column.parameters["sampling"]) for ratio in ratios
     )
     about = "" if column.parameters["sampling"] == "balanced" else "About "
-    more, count = max(needed - folds, 1), int(lacking.any(axis=0).sum())
+    more = max(needed - folds, 1)
+    count = int(lacking.any(axis=0).sum())
     return (
         f"{count:,} of {len(rows.training):,} training rows {'has' if count == 1 else 'have'} no "
         f"score (NaN), for want of a network that held them out at {' or '.join(where)}. "
@@ -151,8 +192,8 @@ def shortfall(column: ScoreColumn, rows: Rows) -> str:
 def folds_needed(ratio: int, count: int, sampling: str) -> int:
     """How many folds give each of `count` rows a vote when `ratio` percent are trained on.
 
-    Exact for balanced sampling; for uniform sampling the number at which a twentieth of a row is
-    expected to lack one.
+    The number is exact for balanced sampling. For uniform sampling it is the number at which a
+    twentieth of a row is expected to lack a vote.
     """
     held_out = 1 - round(count * ratio / 100) / count
     if sampling == "balanced":

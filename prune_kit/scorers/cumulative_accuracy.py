@@ -1,7 +1,7 @@
-"""cumulative_accuracy: the share of the epochs in which an example was right (c-score-v1's CBTL, as a mean).
+"""cumulative_accuracy: the share of the epochs in which an example was right.
 
 Paper: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, section 5 (learning-speed
-proxies).
+proxies). It is the CBTL of c-score-v1, as a mean.
 """
 
 import numpy as np
@@ -19,7 +19,8 @@ def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
 
         s_ri = mean_t 1[argmax_c p_rt(x_i)[c] = y_i]        in [0, 1]
 
-    Over the epochs in which the example was presented; NaN if it never was.
+    The mean is over the epochs in which the example was presented; NaN if it never was. Parameters
+    and errors are those of `scorers.Scorer`.
     """
     shares = []
     for run in runs.recorded:

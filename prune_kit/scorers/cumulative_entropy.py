@@ -19,6 +19,7 @@ def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
 
         s_ri = mean_t sum_c p_rt(x_i)[c] log p_rt(x_i)[c]        in [-log C, 0]
 
-    Over the epochs in which the example was presented; NaN if it never was.
+    The mean is over the epochs in which the example was presented; NaN if it never was. Parameters
+    and errors are those of `scorers.Scorer`.
     """
     return runs.mean_over_epochs("negative_entropy", epoch)

@@ -20,6 +20,7 @@ def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
 
         s_ri = mean_t p_rt(x_i)[y_i]        in [0, 1]
 
-    Over the epochs in which the example was presented; NaN if it never was.
+    The mean is over the epochs in which the example was presented; NaN if it never was. Parameters
+    and errors are those of `scorers.Scorer`.
     """
     return runs.mean_over_epochs("p_label", epoch)

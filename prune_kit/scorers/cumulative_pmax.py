@@ -1,4 +1,4 @@
-"""cumulative_pmax: the largest probability, averaged over the epochs; it does not look at the label.
+"""cumulative_pmax: the largest probability, averaged over the epochs, whatever the label.
 
 Paper: Jiang, Zhang, Talwar, Mozer 2021, https://arxiv.org/abs/2002.03206, section 5 (learning-speed
 proxies).
@@ -19,6 +19,7 @@ def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
 
         s_ri = mean_t max_c p_rt(x_i)[c]        in [1 / C, 1]
 
-    Over the epochs in which the example was presented; NaN if it never was.
+    The mean is over the epochs in which the example was presented; NaN if it never was. Parameters
+    and errors are those of `scorers.Scorer`.
     """
     return runs.mean_over_epochs("p_max", epoch)

@@ -12,8 +12,8 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.scorers import Runs, _densities, _spaces
 
 HIGHER_MEANS = "easier"
-OPTIONS = {"space": "hidden"}
-check_options, needs = _spaces.check_options, _spaces.needs
+OPTIONS = {"space": "shared"}
+needs = _spaces.needs
 
 
 def score(
@@ -23,9 +23,20 @@ def score(
 
         s_i = 1/N sum_j exp(-|| x_j - x_i ||^2 / h^2)        in [1/N, 1]
 
-    h is half of the mean distance between two training examples. `space` says what x is: "hidden",
-    the penultimate layer of each run after `epoch`, or "pixels", the flattened image, normalised
-    per channel (the paper says no more than raw pixels). NaN for rows held out as test, which are
-    no x_j either. Raises RunError if `epoch` was not kept.
+    h is half of the mean distance between two training examples. Rows held out as test are no x_j,
+    and are NaN.
+
+    Parameters
+    ----------
+    data, runs, epoch
+        As `scorers.Scorer`.
+    space
+        What x is: "hidden", the penultimate layer of each run after `epoch`, or "pixels", the
+        flattened image, normalised per channel (the paper says no more than raw pixels).
+
+    Raises
+    ------
+    RunError
+        If the weights after `epoch` were not kept.
     """
     return _densities.densities(data, runs, _densities.ALL, space=space, epoch=epoch)

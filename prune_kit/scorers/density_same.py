@@ -11,8 +11,8 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.scorers import Runs, _densities, _spaces
 
 HIGHER_MEANS = "easier"
-OPTIONS = {"space": "hidden"}
-check_options, needs = _spaces.check_options, _spaces.needs
+OPTIONS = {"space": "shared"}
+needs = _spaces.needs
 
 
 def score(
@@ -23,6 +23,6 @@ def score(
         s_i = 1/N sum_j 1[y_j = y_i] exp(-|| x_j - x_i ||^2 / h^2)        in [1/N, 1]
 
     So an example of a small class scores low. h is half of the mean distance between any two
-    training examples.
+    training examples. Parameters and errors are those of `density`.
     """
     return _densities.densities(data, runs, _densities.SAME, space=space, epoch=epoch)

@@ -11,8 +11,8 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.scorers import Runs, _densities, _spaces
 
 HIGHER_MEANS = "easier"
-OPTIONS = {"space": "hidden"}
-check_options, needs = _spaces.check_options, _spaces.needs
+OPTIONS = {"space": "shared"}
+needs = _spaces.needs
 
 
 def score(
@@ -22,7 +22,7 @@ def score(
 
         s_i = 1/N sum_j 2 (1[y_j = y_i] - 1/2) exp(-|| x_j - x_i ||^2 / h^2)        above -1, to 1
 
-    Below 0 where other labels prevail. h is half of the mean distance between any two training
-    examples.
+    It is below 0 where other labels prevail. h is half of the mean distance between any two
+    training examples. Parameters and errors are those of `density`.
     """
     return _densities.densities(data, runs, _densities.SIGNED, space=space, epoch=epoch)

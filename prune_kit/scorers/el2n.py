@@ -18,6 +18,6 @@ def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
 
         s_ri = || p_r(x_i) - onehot(y_i) ||_2        in [0, sqrt(2)]
 
-    Raises RunError if `epoch` was not recorded.
+    Parameters and errors are those of `scorers.Scorer`.
     """
     return np.stack([run.sweep("l2_error", epoch) for run in runs.recorded])

@@ -14,33 +14,42 @@ NEEDS = "minibatches"
 
 
 def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
-    """The forgetting events of each run over epochs 1 .. `epoch`; `epoch` itself for an example never learned.
+    """The forgetting events of each run over epochs 1 .. `epoch`.
 
-    There are at most `epoch` - 1 events, so a never-learned example is harder than any that was
-    learned once. NaN for an example that was never presented.
+    An example that was never learned counts `epoch`. There are at most `epoch` - 1 events, so it is
+    harder than any that was learned once. NaN for an example that was never presented. Parameters
+    and errors are those of `scorers.Scorer`.
     """
     counts = [forgetting_events(runs.over_epochs("correct", epoch, run)) for run in runs.recorded]
     return np.stack(counts)
 
 
-def beside(
-    data: Dataset, runs: Runs, per_run: Float[np.ndarray, "R N"], *, epoch: int
+def extra_arrays(
+    data: Dataset, runs: Runs, scores: Float[np.ndarray, "R N"], *, epoch: int
 ) -> dict[str, Int32[np.ndarray, "N"]]:
     """In how many runs each example was never learned."""
-    return {"never_learned": never_learned(per_run, epoch)}
+    return {"never_learned": never_learned(scores, epoch)}
 
 
 def never_learned(per_run: Float[np.ndarray, "R N"], epoch: int) -> Int32[np.ndarray, "N"]:
-    """How many of the runs count an example as never learned, which is when they count `epoch` itself."""
+    """How many of the runs count an example as never learned, which means as `epoch` events."""
     counts: np.ndarray = (per_run == epoch).sum(axis=0).astype(np.int32)
     return counts
 
 
 def forgetting_events(correct: Int8[np.ndarray, "T N"]) -> Float[np.ndarray, "N"]:
-    """Count the changes from right (1) to wrong (0) between one presentation and the next.
+    """Count the changes from right to wrong between one presentation and the next.
 
-    -1 marks an epoch in which the example was not presented: it is passed over. An example never
-    right counts T, one never presented is NaN.
+    Parameters
+    ----------
+    correct
+        For each epoch and example 1 (right), 0 (wrong) or -1 (not presented, which is passed over).
+
+    Returns
+    -------
+    events
+        The count (N,). It is T for an example that was never right, and NaN for one that was never
+        presented.
     """
     epochs, count = correct.shape
     events = np.zeros(count)

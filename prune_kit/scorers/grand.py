@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from prune_kit import registry
 from prune_kit.data.dataset import Dataset
 from prune_kit.scorers import Runs
 
@@ -30,30 +29,41 @@ if TYPE_CHECKING:
 HIGHER_MEANS = "harder"
 NEEDS = "checkpoint"
 COMPANIONS = ("input_norm",)
-OPTIONS = {"bn": "running"}
-STATISTICS = ("running", "calibrated")
+OPTIONS = {
+    "bn": {
+        "type": "str",
+        "default": "running",
+        "choices": ("running", "calibrated"),
+        "help": "The statistics of batch norm: those kept, or computed anew by one pass.",
+    }
+}
 
 
-def check_options(bn: str) -> None:
-    """Raises OptionError for statistics that there are not."""
-    if bn not in STATISTICS:
-        raise registry.unknown_name_error("batch norm statistics", bn, STATISTICS)
-
-
-def score(
-    data: Dataset, runs: Runs, *, epoch: int, bn: str = "running"
-) -> Float[np.ndarray, "R N"]:
+def score(data: Dataset, runs: Runs, *, epoch: int, bn: str) -> Float[np.ndarray, "R N"]:
     """The gradient norm of each example in each run, batch norm in eval mode, no augmentation.
 
         s_ri = || d crossentropy(f_r(x_i), y_i) / d w ||_2        0 or more
 
-    Raises RunError if `epoch` was not recorded.
+    Parameters
+    ----------
+    data, runs, epoch
+        As `scorers.Scorer`.
+    bn
+        The statistics of batch norm: "running" or "calibrated".
+
+    Raises
+    ------
+    RunError
+        If the weights after `epoch` were not kept.
     """
     return runs.each(_kept_as(epoch, bn), partial(_norms, epoch=epoch, bn=bn))
 
 
-def provenance(runs: Runs, *, epoch: int, bn: str = "running") -> dict[str, Any]:
-    """The arithmetic of the gradients, "bf16" only where that was close enough: of all runs, or how many had which."""
+def provenance(runs: Runs, *, epoch: int, bn: str) -> dict[str, Any]:
+    """The arithmetic of the gradients: that of all runs, or how many runs had which.
+
+    It is "bf16" only where that was close enough.
+    """
     words = []
     for run in runs.recorded:
         word = run.extra_array(_kept_as(epoch, bn), "arithmetic")
@@ -74,7 +84,9 @@ def _norms(run: "RecordedRun", epoch: int, bn: str) -> dict[str, np.ndarray]:
     from prune_kit.measures.gradients.norms import data_gradient_norms
     from prune_kit.training.threads import using_threads
 
-    data, execution, model = run.inputs.data, run.inputs.execution, run.model(epoch)
+    data = run.inputs.data
+    execution = run.inputs.execution
+    model = run.model(epoch)
     with using_threads(execution.threads):
         if bn == "calibrated":
             calibrate_on_data(model, data, execution, run.seed)

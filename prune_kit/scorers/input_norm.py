@@ -15,14 +15,16 @@ BLOCK = 4096
 
 
 def score(data: Dataset, runs: Runs, *, epoch: int | None) -> Float[np.ndarray, "N"]:
-    """|| x_i ||_2 of the image as networks receive it: per channel, minus the mean, over the standard deviation."""
+    """The norm || x_i ||_2 of the image as networks receive it.
+
+    Networks receive each channel minus its mean, divided by its standard deviation. Parameters are
+    those of `scorers.Scorer`.
+    """
     from prune_kit.training.images import normalisation
 
-    mean, deviation = normalisation(data)
-    blocks = [
-        np.sqrt(
-            (((data.images[start : start + BLOCK] - mean) / deviation) ** 2).sum(axis=(1, 2, 3))
-        )
-        for start in range(0, len(data), BLOCK)
-    ]
+    mean, std = normalisation(data)
+    blocks = []
+    for start in range(0, len(data), BLOCK):
+        inputs = (data.images[start : start + BLOCK] - mean) / std
+        blocks.append(np.sqrt((inputs**2).sum(axis=(1, 2, 3))))
     return np.concatenate(blocks)

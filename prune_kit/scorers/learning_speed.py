@@ -1,8 +1,9 @@
-"""learning_speed: the consistency of an example, averaged over the epochs: high when it is learned soon, by many.
+"""learning_speed: the consistency of an example, averaged over the epochs.
 
 Paper: Hacohen and Weinshall 2019, "All Neural Networks are Created Equal",
-https://arxiv.org/abs/1905.10854, section 4.1. In clean passes; `cumulative_accuracy` is its like
-from the training minibatches, which are free.
+https://arxiv.org/abs/1905.10854, section 4.1. It is high for what many networks learn soon. It is
+measured in clean passes; `cumulative_accuracy` is the same in the training minibatches, which are
+free.
 """
 
 import numpy as np
@@ -16,11 +17,12 @@ NEEDS = "every sweep"
 
 
 def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
-    """The share of the epochs 1 .. `epoch` after which each run is right, in eval mode and without augmentation.
+    """The share of the epochs 1 .. `epoch` after which each run is right.
 
         s_ri = mean_t 1[argmax_c p_rt(x_i)[c] = y_i]        in [0, 1]
 
-    Its mean over the runs is the mean of consistency@1 .. consistency@`epoch`.
+    In eval mode and without augmentation. The mean over the runs is the mean of consistency@1 ..
+    consistency@`epoch`. Parameters and errors are those of `scorers.Scorer`.
     """
     return np.stack([run.sweeps("correct", epoch).mean(axis=0) for run in runs.recorded])
 

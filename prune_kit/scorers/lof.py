@@ -17,20 +17,33 @@ if TYPE_CHECKING:
     import torch
 
 HIGHER_MEANS = "easier"
-OPTIONS = {"space": "hidden"}
+OPTIONS = {"space": "shared"}
 NEIGHBOURS = 3
-check_options, needs = _spaces.check_options, _spaces.needs
+needs = _spaces.needs
 
 
 def score(
     data: Dataset, runs: Runs, *, epoch: int | None, space: str
 ) -> Float[np.ndarray, "R N"] | Float[np.ndarray, "N"]:
-    """Minus the local outlier factor among the 3 nearest training examples: about -1 for most, lower for outliers.
+    """Minus the local outlier factor among the 3 nearest training examples.
 
-    It does not look at labels. `space` as in `density`. Where an example has three copies or more,
-    these score -1, and an example whose neighbours they are can score as low as -1e10 times its
-    distance. NaN for rows held out as test. Raises DataError with fewer than four training
-    examples, RunError if `epoch` was not kept.
+    It is about -1 for most examples and lower for outliers. It does not look at labels. Where an
+    example has three copies or more, these score -1, and an example whose neighbours they are can
+    score as low as -1e10 times its distance. Rows held out as test are NaN.
+
+    Parameters
+    ----------
+    data, runs, epoch
+        As `scorers.Scorer`.
+    space
+        As in `density`.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than four training examples.
+    RunError
+        If the weights after `epoch` were not kept.
     """
     return _spaces.measured(data, runs, _measure, name="lof", space=space, epoch=epoch)
 

@@ -1,8 +1,8 @@
-"""prototype_distance: how far an example lies from the nearest prototype, a centroid of k-means that knows no labels.
+"""prototype_distance: how far an example lies from the nearest prototype, a centroid of k-means.
 
 Paper: Sorscher, Geirhos, Shekhar, Ganguli, Morcos 2022, https://arxiv.org/abs/2206.14486, section
-5. There the space is that of a network trained without labels (SWaV on ImageNet); here it is the
-penultimate layer of each run. Rule: prototypes.
+5. k-means knows no labels. There the space is that of a network trained without labels (SWaV on
+ImageNet); here it is the penultimate layer of each run. Rule: prototypes.
 """
 
 import warnings
@@ -20,42 +20,56 @@ if TYPE_CHECKING:
     import torch
 
 HIGHER_MEANS = "harder"
-OPTIONS = {"space": "hidden", "clusters": None}
+OPTIONS = {
+    "space": "shared",
+    "clusters": {
+        "type": "int",
+        "minimum": 1,
+        "metavar": "K",
+        "help": "Number of centroids (default: as many as classes).",
+    },
+}
 STARTS = 3  # k-means is kept from the best of so many starts
 
 
-def check_options(space: str, clusters: int | None) -> None:
-    """Raise OptionError unless there is such a space, and as many clusters as none or more than zero."""
-    _spaces.check_options(space)
-    if clusters is not None and clusters < 1:
-        raise OptionError(
-            f"--clusters {clusters} is out of range; at least 1 (default: as many as classes)"
-        )
-
-
 def needs(space: str, clusters: int | None) -> str:
-    """What the space needs."""
+    """What the space needs, see `_spaces.needs`."""
     return _spaces.needs(space)
 
 
 def score(
     data: Dataset, runs: Runs, *, epoch: int | None, space: str, clusters: int | None
 ) -> Float[np.ndarray, "R N"] | Float[np.ndarray, "N"]:
-    """The cosine distance between an example and the nearest of `clusters` (left out: as many as classes) centroids.
+    """The cosine distance between an example and the nearest centroid.
 
         s_i = min_k 1 - cos(x_i, c_k)        in [0, 2]
 
     The c_k are the centroids of k-means over the training rows, each scaled to length 1, so that
-    the size of a representation counts for nothing (the scaling is our choice; the paper's is the
-    distance to the nearest centroid). k-means starts from the first run's seed. `space` as in
-    `density`. NaN for rows held out as test. Raises OptionError when there are more clusters than
-    training rows, RunError if `epoch` was not kept.
+    the size of a representation counts for nothing. The scaling is our choice; the paper's distance
+    is that to the nearest centroid. k-means starts from the first run's seed. Rows held out as test
+    are NaN.
+
+    Parameters
+    ----------
+    data, runs, epoch
+        As `scorers.Scorer`.
+    space
+        As in `density`.
+    clusters
+        The number of centroids. None stands for the number of classes.
+
+    Raises
+    ------
+    OptionError
+        If there are more clusters than training rows.
+    RunError
+        If the weights after `epoch` were not kept.
     """
     count = len(data.rows.class_names) if clusters is None else clusters
     if count > len(data.rows.training):
         raise OptionError(
-            f"--clusters {count:,} is out of range; there are {len(data.rows.training):,} training "
-            "rows to cluster"
+            f"clusters={count:,} is out of range; the data has {len(data.rows.training):,} training "
+            "rows"
         )
     measure = partial(_measure, clusters=count, seed=runs.seed)
     name = f"prototype_distance-{count}-{runs.seed}"
@@ -65,9 +79,19 @@ def score(
 def prototype_distances(
     points: Float[np.ndarray, "n D"], *, clusters: int, seed: int
 ) -> Float64[np.ndarray, "n"]:
-    """The cosine distance of each row to its nearest centroid; 1 for a row, or a centroid, that is all zeros.
+    """The cosine distance of each row to its nearest centroid.
 
-    Fewer different rows than clusters lie at 0.
+    It is 1 for a row, or a centroid, that is all zeros. Fewer different rows than clusters lie at
+    0.
+
+    Parameters
+    ----------
+    points
+        The representations (n, D).
+    clusters
+        The number of centroids, at most n.
+    seed
+        The seed of the starts of k-means.
     """
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning

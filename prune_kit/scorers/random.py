@@ -11,5 +11,5 @@ NEEDS = "nothing"
 
 
 def score(data: Dataset, runs: Runs, *, epoch: int | None) -> Float[np.ndarray, "N"]:
-    """Uniform numbers in [0, 1), drawn from the seed."""
+    """Uniform numbers in [0, 1), drawn from the seed of `runs`."""
     return np.random.default_rng([runs.seed, 1]).random(len(data))

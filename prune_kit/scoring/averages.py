@@ -83,8 +83,8 @@ def _extras(
     extras: dict[str, np.ndarray] = {}
     if scores.ndim == 2:
         extras[kind] = np.where(data.rows.role == TRAIN, scores, np.nan).astype(np.float32)
-    if hasattr(module, "beside"):
-        extras |= module.beside(data, runs, scores, epoch=epoch, **options)
+    if hasattr(module, "extra_arrays"):
+        extras |= module.extra_arrays(data, runs, scores, epoch=epoch, **options)
     if epoch is not None and getattr(module, "KEEPS_PROBABILITY", False):
         averaged = [
             probability

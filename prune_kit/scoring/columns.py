@@ -11,7 +11,6 @@ from prune_kit.results.table import ScoreTable
 if TYPE_CHECKING:
     from prune_kit.runs.cache import Request
 
-SCORERS = "prune_kit.scorers"
 WITHOUT_RUNS = ("nothing", "folds")
 WITHOUT_EPOCH = (*WITHOUT_RUNS, "threshold")
 CUMULATIVE = ("minibatches", "every sweep")
@@ -33,14 +32,15 @@ def method_names(methods: str | Sequence[str]) -> list[str]:
     )
     if not names:
         raise OptionError(
-            f"--method names no method; there are: {', '.join(registry.module_names(SCORERS))}"
+            f"--method names no method; there are: {', '.join(registry.module_names(registry.SCORERS))}"
         )
     return names
 
 
 def scorer_of(method: str) -> ModuleType:
     """The file of a score. Raises OptionError, with the nearest names, where there is none."""
-    return registry.load(SCORERS, method, "method")
+    module: ModuleType = registry.load(registry.SCORERS, method, "method")
+    return module
 
 
 def options_for(methods: list[str], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -48,27 +48,11 @@ def options_for(methods: list[str], given: Mapping[str, Any]) -> dict[str, dict[
 
     Raises OptionError for an option that none of the methods takes, or a value that does not fit.
     """
-    chosen = {}
-    for method in methods:
+    chosen = registry.chosen_options(registry.SCORERS, "method", methods, given)
+    for method, options in chosen.items():
         module = scorer_of(method)
-        chosen[method] = {
-            name: given.get(name, value) for name, value in getattr(module, "OPTIONS", {}).items()
-        }
         if hasattr(module, "check_options"):
-            module.check_options(**chosen[method])
-    taken = {name for options in chosen.values() for name in options}
-    for name in given:
-        if name not in taken:
-            takers = [
-                m
-                for m in registry.module_names(SCORERS)
-                if name in getattr(scorer_of(m), "OPTIONS", {})
-            ]
-            raise OptionError(
-                f"--{name.replace('_', '-')} is for --method {','.join(takers)}"
-                if takers
-                else f"unknown scoring option {name!r}"
-            )
+            module.check_options(**options)
     return chosen
 
 
@@ -153,9 +137,8 @@ def is_there(
     found = table.columns.get(name)
     if found is None:
         return False
-    defaults = getattr(
-        scorer_of(method), "OPTIONS", {}
-    )  # an option younger than the table stood at its default
+    defaults = registry.defaults(registry.SCORERS, method)
+    # an option younger than the table stood at its default
     had = {key: found.parameters.get(key, plain(defaults[key])) for key in options}
     differing = [
         f"{key} {plain(value)} (the table has {had[key]})"

@@ -1,13 +1,13 @@
 """Scoring in two steps: a plan, which trains nothing and costs nothing, and its run."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prune_kit import registry
 from prune_kit.checks import check_seeds
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import check_same
@@ -18,17 +18,16 @@ from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.defaults import chosen_protocol, score_epoch
 from prune_kit.protocol.execution import Execution, ResolvedExecution
 from prune_kit.protocol.processor import cpu_precision
-from prune_kit.protocol.setup import OBSERVATIONS, Setup
+from prune_kit.protocol.setup import Setup, spelled
 from prune_kit.results.table import ScoreColumn, ScoreTable
 from prune_kit.scorers import Runs
+from prune_kit.scoring.asked import AskedScores
 from prune_kit.scoring.averages import score_column
 from prune_kit.scoring.columns import (
     WITHOUT_EPOCH,
     Column,
-    check_use,
     column_name,
     lacking_columns,
-    method_names,
     needs,
     request_for,
 )
@@ -41,66 +40,6 @@ if TYPE_CHECKING:
 DEFAULT_RUNS = 10
 RUNS = "runs"  # of a workdir, the folder of the run cache
 ANEW = "Give --fresh to start the table anew, or another --workdir"
-
-
-@dataclass(frozen=True, kw_only=True)
-class AskedScores:
-    """What is asked for: methods, epochs, and what the networks are to be. None is left open.
-
-    Parameters
-    ----------
-    methods : the names of scores.
-    epochs : the finished epochs after which they are taken.
-    runs : how many networks are averaged over.
-    seed : the first network's.
-    observe : where cumulative scores come from, "minibatches" or "sweep".
-    probes : the share of the training rows to plant under wrong labels.
-    options : the methods' own, such as `folds` of cscore.
-    """
-
-    methods: tuple[str, ...]
-    epochs: tuple[int, ...] | None = None
-    runs: int | None = None
-    seed: int | None = None
-    observe: str | None = None
-    probes: float | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(
-        cls,
-        methods: str | Sequence[str],
-        *,
-        epoch: int | Sequence[int] | None = None,
-        runs: int | None = None,
-        seed: int | None = None,
-        observe: str | None = None,
-        probes: float | None = None,
-        **options: Any,
-    ) -> "AskedScores":
-        """From a user's words. Raises OptionError for what does not fit together."""
-        check_seeds(1 if runs is None else runs, seed)
-        if observe is not None and observe not in OBSERVATIONS:
-            raise registry.unknown_name_error("observation", observe, OBSERVATIONS)
-        names = method_names(methods)
-        given = {name: value for name, value in options.items() if value is not None}
-        check_use(
-            names,
-            given,
-            epoch=epoch is not None,
-            runs=runs is not None,
-            probes=probes is not None,
-        )
-        epochs = [epoch] if isinstance(epoch, int) else epoch
-        return cls(
-            methods=tuple(names),
-            epochs=None if epochs is None else tuple(epochs),
-            runs=runs,
-            seed=seed,
-            observe=observe,
-            probes=probes,
-            options=given,
-        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -138,7 +77,7 @@ class ScorePlan:
 
     @property
     def lacking_folds(self) -> int:
-        """How many networks of holdout validation are to be trained."""
+        """How many networks of holdout validation are to be trained, whole blocks of folds."""
         if self.holdout is None:
             return 0
         return sum(len(group) for _, group in self.holdout.groups())
@@ -151,8 +90,12 @@ class ScorePlan:
     @property
     def cached(self) -> int:
         """How many of the networks that the columns need are in the cache."""
-        folds = len(self.holdout.ratios) * self.holdout.folds if self.holdout else 0
-        return len(self.runs.inputs) + folds - self.networks
+        cached = len(self.runs.inputs) - len(self.runs.lacking)
+        if self.holdout is None:
+            return cached
+        kept = self.holdout.kept()
+        asked = product(self.holdout.ratios, range(self.holdout.folds))
+        return cached + sum(fold in kept for fold in asked)
 
     @property
     def epochs_to_train(self) -> int:
@@ -271,11 +214,14 @@ def check_setup(earlier: Setup, now: Setup) -> None:
     differing = now.differences(earlier)
     if not differing:
         return
-    told = [f"{name} {value} (the table has {had})" for name, (value, had) in differing.items()]
+    words = [
+        f"{name} {spelled(value)} (the table has {spelled(had)})"
+        for name, (value, had) in differing.items()
+    ]
     back = ""
     if "device" in differing:
         back = f"Go on where it was begun: --device {earlier.device}. "
-    raise TableError(f"the score table was made otherwise: {'; '.join(told)}. {back}{ANEW}")
+    raise TableError(f"the score table was made otherwise: {'; '.join(words)}. {back}{ANEW}")
 
 
 def _probe_label(table: ScoreTable, share: float | None, seed: int) -> np.ndarray | None:

@@ -6,12 +6,15 @@ from jaxtyping import UInt8
 from prune_kit.results.table import ScoreTable
 from prune_kit.selectors import reasons_of_window
 
-OPTIONS = ("keep", "per_class")
+OPTIONS = {"per_class": "shared"}
 USES_SCORES = True
 
 
 def select(
-    table: ScoreTable, *, by: str | None, keep: float, per_class: bool = False
+    table: ScoreTable, *, by: str | None, keep: float, per_class: bool
 ) -> UInt8[np.ndarray, "N"]:
-    """Keep the share `keep` of the training rows that is easiest. Raises OptionError, TableError."""
+    """Keep the easiest share `keep` of the training rows.
+
+    Parameters and errors are those of `selectors.Rule`. `per_class` keeps the share of each class.
+    """
     return reasons_of_window(table, by, keep, 0.0, "easy", per_class)

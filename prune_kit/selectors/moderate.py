@@ -1,7 +1,7 @@
-"""moderate: keep the examples nearest to the median of the score in their class; meant for class_distance.
+"""moderate: keep the examples nearest to the median of the score in their class.
 
 Paper: Xia, Liu, Yu, Shen, Han, Liu 2023, https://openreview.net/forum?id=7D5EECbOaf9 (Moderate
-coreset).
+coreset). Meant for class_distance.
 """
 
 import numpy as np
@@ -11,19 +11,32 @@ from prune_kit.results.selection import DROPPED_EASY, DROPPED_HARD, KEPT
 from prune_kit.results.table import ScoreTable
 from prune_kit.selectors import count_kept, fill_reasons, finite_ranking
 
-OPTIONS = ("keep", "per_class")
+OPTIONS = {"per_class": {"default": True}}
 USES_SCORES = True
 
 
 def select(
-    table: ScoreTable, *, by: str | None, keep: float, per_class: bool = True
+    table: ScoreTable, *, by: str | None, keep: float, per_class: bool
 ) -> UInt8[np.ndarray, "N"]:
-    """Keep the K = round(keep * n) rows of each class whose scores are nearest to the median of these scores.
+    """Keep the K = round(keep * n) rows of each class whose scores are nearest to their median.
 
-    The kept rows are a band of the ranking; what lies below it is dropped as easy, above it as
-    hard. Nearest is by value, as the paper says; its authors' code takes as many rows below the
-    median as above. Without `per_class` there is one band over all classes. Raises OptionError;
-    TableError for a column that is not there or not finite.
+    The kept rows are a band of the ranking. What lies below it is dropped as easy, what lies above
+    it as hard. Nearest is by value, as the paper says; its authors' code takes as many rows below
+    the median as above.
+
+    Parameters
+    ----------
+    table, by, keep
+        As `selectors.Rule`.
+    per_class
+        Whether each class has a band of its own. Otherwise there is one over all classes.
+
+    Raises
+    ------
+    OptionError
+        If `keep` is out of range.
+    TableError
+        If the table has no such column, or if a score is not finite.
     """
     hardness = table.hardness(by).astype(np.float64)
 
@@ -37,7 +50,15 @@ def select(
 
 
 def middle_band(ascending: Float64[np.ndarray, "n"], count: int) -> tuple[int, int]:
-    """The positions (start, stop) of the `count` values nearest to their median; of those as near, the middlemost."""
+    """The positions (start, stop) of the `count` values nearest to their median.
+
+    Parameters
+    ----------
+    ascending
+        The values (n,), sorted.
+    count
+        How many, at most n. Of values equally near, the middlemost are taken.
+    """
     middle = (len(ascending) - 1) / 2
     position = np.arange(len(ascending))
     nearest = np.lexsort(

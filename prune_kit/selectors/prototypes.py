@@ -1,7 +1,8 @@
-"""prototypes: keep the examples farthest from the prototypes, or the nearest ones; meant for prototype_distance.
+"""prototypes: keep the examples farthest from the prototypes, or the nearest.
 
 Paper: Sorscher, Geirhos, Shekhar, Ganguli, Morcos 2022, https://arxiv.org/abs/2206.14486: where
-there is much data keep the hardest, where there is little the easiest.
+there is much data keep the hardest, where there is little the easiest. Meant for
+prototype_distance.
 """
 
 import numpy as np
@@ -10,21 +11,23 @@ from jaxtyping import UInt8
 from prune_kit.results.table import ScoreTable
 from prune_kit.selectors import reasons_of_window
 
-OPTIONS = ("keep", "keep_easy", "per_class")
+OPTIONS = {
+    "keep_easy": {
+        "type": "bool",
+        "default": False,
+        "help": "Keep the easiest, for little data, and not the hardest.",
+    },
+    "per_class": "shared",
+}
 USES_SCORES = True
 
 
 def select(
-    table: ScoreTable,
-    *,
-    by: str | None,
-    keep: float,
-    keep_easy: bool = False,
-    per_class: bool = False,
+    table: ScoreTable, *, by: str | None, keep: float, keep_easy: bool, per_class: bool
 ) -> UInt8[np.ndarray, "N"]:
-    """Keep the share `keep` of the training rows that is hardest, or with `keep_easy` the easiest.
+    """Keep the hardest share `keep` of the training rows, or with `keep_easy` the easiest.
 
-    The paper does not say how many rows are many; compare both by retraining. Raises OptionError,
-    TableError.
+    The paper does not say how many rows are many: compare both by retraining. Parameters and errors
+    are those of `selectors.Rule`.
     """
     return reasons_of_window(table, by, keep, 0.0, "easy" if keep_easy else "hard", per_class)

@@ -7,25 +7,28 @@ from prune_kit.results.selection import DROPPED_OTHER, KEPT
 from prune_kit.results.table import ScoreTable
 from prune_kit.selectors import count_kept, fill_reasons
 
-OPTIONS = ("keep", "per_class", "seed")
+OPTIONS = {"per_class": "shared", "seed": "shared"}
 USES_SCORES = False
 
 
 def select(
-    table: ScoreTable, *, by: str | None, keep: float, per_class: bool = False, seed: int = 0
+    table: ScoreTable, *, by: str | None, keep: float, per_class: bool, seed: int
 ) -> UInt8[np.ndarray, "N"]:
-    """Keep a share `keep` of the training rows, drawn without replacement from the seed. Raises OptionError."""
-    chance = np.random.default_rng([seed, 2])
+    """Keep a share `keep` of the training rows, drawn without replacement from the seed.
+
+    Parameters and errors are those of `selectors.Rule`. `per_class` draws the share of each class.
+    """
+    rng = np.random.default_rng([seed, 2])
 
     def fill(reasons: np.ndarray, part: Int[np.ndarray, "n"], of: str) -> None:
         reasons[part] = DROPPED_OTHER
-        reasons[random_part(part, count_kept(keep, len(part), of), chance)] = KEPT
+        reasons[random_part(part, count_kept(keep, len(part), of), rng)] = KEPT
 
     return fill_reasons(table, table.rows.training, per_class, fill)
 
 
 def random_part(
-    rows: Int[np.ndarray, "n"], count: int, chance: np.random.Generator
+    rows: Int[np.ndarray, "n"], count: int, rng: np.random.Generator
 ) -> Int[np.ndarray, "K"]:
     """`count` of the rows, drawn without replacement, ascending."""
-    return np.sort(chance.choice(rows, size=count, replace=False))
+    return np.sort(rng.choice(rows, size=count, replace=False))

@@ -1,8 +1,8 @@
-"""CSV files that survive a spreadsheet program: names from strangers become no formulas and no lines of their own.
+"""CSV files that are safe in a spreadsheet program, whatever the names in them are.
 
-A text that such a program would run (it begins with =, +, -, @, a tab or a carriage return, and is
-no number) is written behind an apostrophe, as OWASP advises
-(https://owasp.org/www-community/attacks/CSV_Injection); reading takes it away.
+Such a program would run a text that begins with =, +, -, @, a tab or a carriage return and is not
+a number. It is written behind an apostrophe, as OWASP advises
+(https://owasp.org/www-community/attacks/CSV_Injection). Reading removes the apostrophe.
 """
 
 import csv
@@ -16,12 +16,11 @@ ESCAPED = re.compile(r"'+[=+\-@\t\r]")
 
 
 def csv_text(lines: Iterable[Sequence[object]]) -> str:
-    """The text of a CSV file with these lines, the first being its header."""
+    """The text of a CSV file with these lines. The first line is the header."""
     text = io.StringIO()
     plain = csv.writer(text, lineterminator="\n")
-    quoted = csv.writer(
-        text, lineterminator="\n", quoting=csv.QUOTE_ALL
-    )  # else a lone \r would end a line
+    # without quotes, a lone \r would end a line
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     for line in lines:
         cells = [_escaped(cell) if isinstance(cell, str) else cell for cell in line]
         split = any(isinstance(cell, str) and "\r" in cell for cell in cells)
@@ -30,10 +29,15 @@ def csv_text(lines: Iterable[Sequence[object]]) -> str:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The lines of a CSV file by the names of their columns. Raises OSError, ValueError, csv.Error."""
-    with path.open(
-        newline="", encoding="utf-8-sig"
-    ) as file:  # -sig: Excel writes a mark before the first word
+    """The lines of a CSV file, each by the names of the columns.
+
+    Raises
+    ------
+    OSError, ValueError, csv.Error
+        The file cannot be read.
+    """
+    # utf-8-sig, because Excel writes a mark before the first word
+    with path.open(newline="", encoding="utf-8-sig") as file:
         lines = list(csv.DictReader(file))
     return [
         {

@@ -1,8 +1,8 @@
-"""Reading and writing files so that nothing half-written is ever seen, and nothing foreign is ever trusted.
+"""Reading and writing files: nobody sees half a file, and a damaged one is refused.
 
-Every write goes to a temporary file in the same folder, is flushed to the disk, then renamed over
-the target. HDF5 images are built in memory and written in one go: h5py, writing to a full disk, can
-report success.
+Every write goes to a temporary file in the same folder. That file is flushed to the disk and then
+renamed over the target. HDF5 files are built in memory and written in one go, because h5py can
+report success when the disk is full.
 """
 
 import hashlib
@@ -27,19 +27,25 @@ READ_BYTES = 2**20
 CHECKSUM = "\nprune_kit blake2b "
 CHECKSUM_ENTRY = "prune_kit blake2b"  # in a JSON object
 REMEDY = "Restore a copy, or remove it and make it again"
-# what numpy says of an npy or npz file that is broken, or claims more than there is memory for
+# the errors of numpy for an npy or npz file that is broken or larger than the memory
 UNREADABLE_ARRAY = (
-    OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, MemoryError, SyntaxError, TokenError,
-    BadZipFile, zlib.error,
+    OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, MemoryError, SyntaxError,
+    TokenError, BadZipFile, zlib.error,
 )  # fmt: skip
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; when the block ends well, flush it and rename it to `path`.
+    """Write a file as a whole or not at all.
 
-    If the block or the disk fails, the temporary file goes and `path` stays what it was.
-    Raises FileError when the folder cannot be written or the disk is full.
+    The block writes to the temporary path that this yields. If the block ends without an error,
+    the temporary file is flushed to the disk and renamed to `path`. Otherwise it is removed, and
+    `path` stays as it was.
+
+    Raises
+    ------
+    FileError
+        The folder cannot be written, or the disk is full.
     """
     path = Path(path)
     if not path.name:
@@ -57,16 +63,14 @@ def replacing(path: Path) -> Iterator[Path]:
             f"cannot write {path}: {error.strerror or error}. What was there before is unchanged"
         ) from error
     finally:
-        with suppress(
-            OSError
-        ):  # it has been renamed, or its folder never was: nothing is left to remove
+        with suppress(OSError):  # it has been renamed, or its folder does not exist
             temporary.unlink()
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove, in `folder` and all under it, the temporary files of processes that were killed while they wrote.
+    """Remove the temporary files that killed processes left in a folder and in those under it.
 
-    For whoever holds the folder (`lock`): the process numbers are those of this machine.
+    The caller must hold the folder (see `lock`), because process numbers are those of this machine.
     """
     for path in folder.rglob(".*.tmp"):
         writer = re.fullmatch(r"\..+\.(\d+)-[0-9a-f]{12}\.tmp", path.name)
@@ -75,44 +79,73 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine has this number."""
+    """Whether a process with this number runs on this machine."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # it is another user's
+    except PermissionError:  # the process of another user
         return True
     return True
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Replace `path` by `content`, whole or not at all."""
+    """Replace a file by these bytes, as a whole or not at all. Raises FileError."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_json(path: Path, value: dict[str, Any], *, checked: bool = False) -> None:
-    """Replace `path` by `value` as indented JSON; `checked` puts a checksum of the rest beside the other entries."""
-    seal = {CHECKSUM_ENTRY: _json_digest(value)} if checked else {}
-    write_bytes(path, (json.dumps(value | seal, indent=1) + "\n").encode())
+    """Replace a file by a JSON object, as a whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file to replace.
+    value
+        The object.
+    checked
+        Whether to add an entry with a checksum of the others.
+
+    Raises
+    ------
+    FileError
+        The file cannot be written.
+    """
+    checksum = {CHECKSUM_ENTRY: _json_digest(value)} if checked else {}
+    write_bytes(path, (json.dumps(value | checksum, indent=1) + "\n").encode())
 
 
 def read_json(path: Path, *, checked: bool = False) -> dict[str, Any]:
-    """What `write_json` wrote, its checksum left out.
+    """Read a JSON object that `write_json` wrote.
 
-    Raises FileError when the file is missing, holds no JSON object, is not what its checksum says,
-    or, where it must be `checked`, has none.
+    Parameters
+    ----------
+    path
+        The file to read.
+    checked
+        Whether the file must have a checksum. A checksum that is there is always compared.
+
+    Returns
+    -------
+    dict
+        The object, without the entry for the checksum.
+
+    Raises
+    ------
+    FileError
+        The file is missing, is not a JSON object, or does not match its checksum.
     """
     try:
-        found = json.loads(path.read_text("utf-8"))
+        value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise FileError(f"cannot read {path}: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise FileError(f"cannot read {path}: it holds no JSON object")
-    written = found.pop(CHECKSUM_ENTRY, None)
-    if (checked or written is not None) and written != _json_digest(found):
+    checksum = value.pop(CHECKSUM_ENTRY, None)
+    if (checked or checksum is not None) and checksum != _json_digest(value):
         raise FileError(f"{path} is damaged: its checksum does not hold")
-    return found
+    return value
 
 
 def _json_digest(value: dict[str, Any]) -> str:
@@ -120,14 +153,21 @@ def _json_digest(value: dict[str, Any]) -> str:
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write named arrays as an uncompressed npz file, with a checksum."""
+    """Write named arrays as an uncompressed npz file with a checksum. Raises FileError."""
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the keywords for its own option
+    # numpy's stub takes the keywords for its own option
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     write_checked(path, buffer.getbuffer())
 
 
 def read_array(path: Path, name: str) -> np.ndarray:
-    """Read one array of an npz file that `write_arrays` wrote."""
+    """Read one array of an npz file that `write_arrays` wrote.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read, or has no array of this name.
+    """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             array: np.ndarray = arrays[name]
@@ -137,30 +177,45 @@ def read_array(path: Path, name: str) -> np.ndarray:
 
 
 def write_checked(path: Path, content: memoryview) -> None:
-    """Replace `path` by an HDF5, npy or npz image with a checksum behind it, where their readers do not look."""
+    """Replace a file by an HDF5, npy or npz file and a checksum, as a whole or not at all.
+
+    The checksum stands behind the content, where readers of these formats do not look.
+
+    Raises
+    ------
+    FileError
+        The file cannot be written.
+    """
     with replacing(path) as temporary, temporary.open("wb") as written:
         written.write(content)
         written.write(_checksum_line(hashlib.blake2b(content, digest_size=32).hexdigest()))
 
 
 def _checksum_line(digest: str) -> bytes:
-    """What `write_checked` writes behind the content."""
+    """The line that `write_checked` writes behind the content."""
     return f"{CHECKSUM}{digest}\n".encode()
 
 
 def checksum_holds(path: Path) -> bool | None:
-    """Whether a file is, to the last bit, what was written; None where it says nothing of it.
+    """Whether a file matches the checksum that `write_checked` wrote.
 
-    Raises FileError when it cannot be read.
+    Returns
+    -------
+    bool or None
+        None for a file without a checksum.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read.
     """
     line = _checksum_line("0" * 64)
     try:
         with path.open("rb") as file:
             content = max(file.seek(0, os.SEEK_END) - len(line), 0)
             file.seek(content)
-            found = file.read()
-            begins = found.find(line[:8])
-            if begins < 0:
+            ending = file.read()
+            if line[:8] not in ending:
                 return None
             file.seek(0)
             digest = hashlib.blake2b(digest_size=32)
@@ -170,13 +225,11 @@ def checksum_holds(path: Path) -> bool | None:
                 content -= len(piece)
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
-    return (
-        _checksum_line(digest.hexdigest()) == found
-    )  # not so, either, when the line itself is cut
+    return _checksum_line(digest.hexdigest()) == ending  # False, too, for a line that is cut off
 
 
 def absent(path: Path, remedy: str) -> str:
-    """What is wrong with a path that is no file, and what to do."""
+    """The message for a path that is not a file: what it is, and what to do about it."""
     return (
         f"{path} is a folder; name a file in it"
         if path.is_dir()

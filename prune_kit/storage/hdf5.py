@@ -1,4 +1,4 @@
-"""Our HDF5 files: written in one go, and refused when they are damaged, foreign, or of another version."""
+"""Our HDF5 files: written in one go; a damaged or foreign one, or another version, is refused."""
 
 import io
 from collections.abc import Iterator
@@ -16,32 +16,43 @@ from prune_kit.storage.hdf5_heaps import check_heaps
 FORMAT_VERSION = 1
 SMALL_BYTES = 2**20
 CHECKED_BYTES = 2**28  # a file up to this size is compared with its checksum whenever it is read
-# how many times its stored bytes an array may claim; deflate reaches that, ours are not packed
+# An array may claim this many times its stored bytes. Deflate reaches that; ours are not packed.
 MOST_PACKED = 1000
-PLAIN_TYPES = (
-    h5py.h5t.INTEGER,
-    h5py.h5t.FLOAT,
-    h5py.h5t.STRING,
-    h5py.h5t.ENUM,
-)  # the last for truth values
-UNREADABLE = (
-    KeyError,
-    OSError,
-    ValueError,
-    TypeError,
-    RuntimeError,
-)  # what h5py says of parts absent, odd or broken
+PLAIN_TYPES = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.ENUM)  # ENUM: booleans
+# the errors of h5py for parts that are missing, odd or broken
+UNREADABLE = (KeyError, OSError, ValueError, TypeError, RuntimeError)
 
 
 def text_array(texts: np.ndarray | list[str]) -> np.ndarray:
-    """Texts as fixed-width UTF-8 bytes, which HDF5 reads a hundred times faster than variable strings."""
+    """Texts as fixed-width UTF-8 bytes.
+
+    HDF5 reads these a hundred times faster than strings of variable length.
+    """
     array = np.asarray(texts)
     return array if array.dtype.kind == "S" else np.char.encode(array.astype(np.str_), "utf-8")
 
 
 @contextmanager
 def writing_hdf5(path: Path, kind: str, attributes: dict[str, Any]) -> Iterator[h5py.File]:
-    """Give an HDF5 file to fill; when the block ends well it stands at `path`, with its format and `attributes`."""
+    """Write one of our HDF5 files, as a whole or not at all.
+
+    The block fills the file that this yields. The file is written when the block ends without an
+    error.
+
+    Parameters
+    ----------
+    path
+        The file to replace.
+    kind
+        "scores", "selection", "removal", "outcomes" or "labels".
+    attributes
+        The attributes of the file, beside its format and the version of that.
+
+    Raises
+    ------
+    FileError
+        The file cannot be written.
+    """
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
         file.attrs["format"] = f"prune_kit.{kind}"
@@ -53,15 +64,16 @@ def writing_hdf5(path: Path, kind: str, attributes: dict[str, Any]) -> Iterator[
 
 
 def whole(dataset: h5py.Dataset) -> np.ndarray:
-    """All values of a data set, in memory."""
+    """All values of an HDF5 data set, in memory."""
     values: np.ndarray = dataset[()]
     return values
 
 
 def mapped(dataset: h5py.Dataset) -> np.ndarray:
-    """All values of a data set, read from the file as they are looked at, where it lies there in one piece.
+    """All values of an HDF5 data set, read from the file when they are looked at.
 
-    Our files are replaced and never changed, so that the values stay what they are.
+    A data set that does not lie in the file in one piece is read at once. The values cannot change
+    later, because our files are replaced as a whole.
     """
     offset = dataset.id.get_offset()
     if offset is None or not dataset.size:
@@ -81,12 +93,24 @@ def reading_hdf5(
     kind: str | None = None,
     made_by: str = "prune-kit score, select, clean, retrain or corrupt",
 ) -> Iterator[h5py.File]:
-    """Open one of our files, and refuse what is missing, damaged, of another kind, or of another version.
+    """Open one of our HDF5 files for reading.
 
-    `kind` is "scores", "selection", ... or None for any of ours; `made_by` is the command that
-    writes such a file. A file of up to 256 MiB is compared with its checksum first; `info --verify`
-    does it for larger ones. Raises FileError, which names the file, says what it is, and what was
-    expected.
+    A file of up to CHECKED_BYTES is compared with its checksum first. `prune-kit info --verify`
+    compares larger ones.
+
+    Parameters
+    ----------
+    path
+        The file to read.
+    kind
+        "scores", "selection", "removal", "outcomes" or "labels"; None for any of them.
+    made_by
+        The command that writes such a file, for the messages.
+
+    Raises
+    ------
+    FileError
+        The file is missing or damaged, or it is of another kind or version.
     """
     path = Path(path)
     if not path.is_file():
@@ -103,7 +127,7 @@ def reading_hdf5(
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether a file begins as HDF5 files do. Raises FileError when it cannot be read."""
+    """Whether a file begins as HDF5 files do. Raises FileError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(8) == b"\x89HDF\r\n\x1a\n"
@@ -112,31 +136,29 @@ def is_hdf5(path: Path) -> bool:
 
 
 def kind_of(path: Path) -> str:
-    """Which of our files an HDF5 file is: "scores", "selection", ...; "" for one of another program.
+    """The kind of one of our HDF5 files: "scores", "selection", ...; "" for another program's.
 
-    Raises FileError when it is no whole HDF5 file.
+    Raises
+    ------
+    FileError
+        The file is not a whole HDF5 file.
     """
     with _opened(path) as file:
         try:
-            found = _plain_attribute(file, "format")
+            format = _plain_attribute(file, "format")
         except UNREADABLE as error:
             raise FileError(
                 f"{path} is incomplete or damaged: {' '.join(str(error).split())}"
             ) from error
-        return (
-            found.removeprefix("prune_kit.")
-            if isinstance(found, str) and found.startswith("prune_kit.")
-            else ""
-        )
+        if not isinstance(format, str) or not format.startswith("prune_kit."):
+            return ""
+        return format.removeprefix("prune_kit.")
 
 
 def _opened(path: Path) -> h5py.File:
     if path.is_file() and 0 < path.stat().st_size <= CHECKED_BYTES:
         if checksum_holds(path) is False:
-            raise FileError(
-                f"{path} is damaged: its checksum does not hold, so it is not what was written. "
-                f"{REMEDY}"
-            )
+            raise FileError(f"{path} is damaged: its checksum does not hold. {REMEDY}")
         check_heaps(path)
     try:
         return h5py.File(path, "r")
@@ -149,11 +171,11 @@ def _opened(path: Path) -> h5py.File:
 
 def _check_format(file: h5py.File, path: Path, kind: str | None, made_by: str) -> None:
     """Raise FileError for a file of another program, another kind, or another version."""
-    found = _plain_attribute(file, "format", "an HDF5 file of another program")
-    found = found if isinstance(found, str) else f"an HDF5 file of another program ({found!r})"
+    format = _plain_attribute(file, "format", "an HDF5 file of another program")
+    format = format if isinstance(format, str) else f"an HDF5 file of another program ({format!r})"
     expected = f"prune_kit.{kind}" if kind else "prune_kit.*"
-    if found != expected and not (kind is None and found.startswith("prune_kit.")):
-        raise FileError(f"{path} is {found}; expected {expected}, which {made_by} writes")
+    if format != expected and not (kind is None and format.startswith("prune_kit.")):
+        raise FileError(f"{path} is {format}; expected {expected}, which {made_by} writes")
     version = _plain_attribute(file, "format_version")
     if not np.array_equal(version, FORMAT_VERSION):  # the file may hold anything under that name
         raise FileError(
@@ -162,9 +184,10 @@ def _check_format(file: h5py.File, path: Path, kind: str | None, made_by: str) -
 
 
 def _check_parts(file: h5py.File, path: Path) -> None:
-    """Raise FileError for a part of a type that none of ours has, or that lies in another file.
+    """Raise FileError for a part that none of our files can have.
 
-    And, before memory is taken for it, for an array that the file cannot hold.
+    That is a part of another type, an array that lies in another file, and an array that claims
+    more values than the file can hold. No memory is taken before.
     """
 
     def check(name: str, item: h5py.Group | h5py.Dataset) -> None:
@@ -179,11 +202,12 @@ def _check_parts(file: h5py.File, path: Path) -> None:
             return
         if not isinstance(item, h5py.Dataset) or not _is_plain(item.id):
             raise FileError(
-                f"{path} is damaged or not ours: its {name!r} is no array of numbers or texts"
+                f"{path} is damaged or not ours: its {name!r} is not an array of numbers or texts"
             )
         if item.is_virtual or item.external:
             raise FileError(f"{path} is not a file of ours: its {name!r} lies in another file")
-        claimed, stored = item.size * item.dtype.itemsize, item.id.get_storage_size()
+        claimed = item.size * item.dtype.itemsize
+        stored = item.id.get_storage_size()
         if claimed > SMALL_BYTES and claimed > MOST_PACKED * stored:
             raise FileError(
                 f"{path} is damaged or not ours: its {name!r} claims {item.size:,} values in "
@@ -195,12 +219,15 @@ def _check_parts(file: h5py.File, path: Path) -> None:
 
 
 def _plain_attribute(file: h5py.File, name: str, default: Any = None) -> Any:
-    """An attribute of the file, or the default where there is none of a type that one of ours could have."""
+    """An attribute of the file; the default where it is missing or neither a number nor a text."""
     return (
         file.attrs[name] if name in file.attrs and _is_plain(file.attrs.get_id(name)) else default
     )
 
 
 def _is_plain(part: h5py.h5a.AttrID | h5py.h5d.DatasetID) -> bool:
-    """Whether these are numbers or texts: of sequences, a damaged type makes the library crash when it reads them."""
+    """Whether the values are numbers or texts.
+
+    The HDF5 library crashes when it reads a sequence whose type is damaged.
+    """
     return part.get_type().get_class() in PLAIN_TYPES

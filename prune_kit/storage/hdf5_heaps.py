@@ -1,7 +1,7 @@
-"""What HDF5 itself does not check: a damaged heap of texts, on which the library runs in circles for ever.
+"""A check that HDF5 lacks: with a damaged heap of texts, the library never stops reading.
 
-The layout of a global heap collection: HDF5 File Format Specification, version 3.0, section III.E
-(https://docs.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html).
+The layout of a global heap collection is in the HDF5 File Format Specification, version 3.0,
+section III.E (https://docs.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html).
 """
 
 import mmap
@@ -9,11 +9,19 @@ from pathlib import Path
 
 from prune_kit.errors import FileError
 
-SIGNATURE, HEADER, ALIGNED = b"GCOL\x01", 16, 8  # with the only version: HDF5 refuses another
+SIGNATURE = b"GCOL\x01"  # with the only version: HDF5 refuses another
+HEADER = 16  # bytes
+ALIGNED = 8  # bytes
 
 
 def check_heaps(path: Path) -> None:
-    """Raise FileError when a global heap collection of an HDF5 file leads out of itself, or nowhere on."""
+    """Check the global heap collections of an HDF5 file.
+
+    Raises
+    ------
+    FileError
+        The objects of a collection do not follow each other to its end.
+    """
     try:
         with (
             path.open("rb") as file,
@@ -31,17 +39,17 @@ def check_heaps(path: Path) -> None:
 
 
 def _is_sound(content: mmap.mmap, start: int) -> bool:
-    """Whether the objects of the collection at `start` follow each other to its end."""
+    """Whether the objects of the collection at byte `start` follow each other to its end."""
     end = start + _number(content, start + 8, 8)
     if not start + HEADER <= end <= len(content):
         return False
     place = start + HEADER
     while place + HEADER <= end:
-        index, size = _number(content, place, 2), _number(content, place + 8, 8)
+        index = _number(content, place, 2)
+        size = _number(content, place + 8, 8)
         padded = -(-size // ALIGNED) * ALIGNED
-        length = (
-            size if index == 0 else HEADER + padded
-        )  # object 0 is free space, and its size counts its header
+        # object 0 is free space, and its size includes its header
+        length = size if index == 0 else HEADER + padded
         if length < HEADER or place + length > end:
             return False
         place += length

@@ -1,15 +1,15 @@
-"""When, and by which version of prune_kit, a file was written."""
+"""The time and the version of prune_kit, which every file states."""
 
 from datetime import UTC, datetime
 
 
 def now() -> str:
-    """This moment, as ISO 8601 in UTC, to the second."""
+    """The time now as ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def version() -> str:
-    """The version of prune_kit that is installed, or "unknown" in a bare source tree."""
+    """The installed version of prune_kit; "unknown" in a source tree that is not installed."""
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
 

@@ -114,6 +114,18 @@ def test_the_numbers_of_a_few_rows_are_those_of_scikit_learn(seed, n, rate, leve
 # what scikit-learn has not
 
 
+def test_auroc_counts_pairs_with_a_tie_as_half_and_takes_infinite_suspicions():
+    suspicion = np.array([math.inf, math.inf, 2.0, 2.0, 0.0, -math.inf])
+    wrong = np.array([True, False, True, False, False, True])
+    differences = [
+        [one > other, one == other] for one in suspicion[wrong] for other in suspicion[~wrong]
+    ]
+    above, tied = np.sum(differences, axis=0)
+    quality = judged(suspicion, wrong)
+    assert quality.auroc == pytest.approx((above + tied / 2) / 9)
+    assert quality.average_precision == pytest.approx((1 / 2 + 2 / 4 + 3 / 6) / 3)
+
+
 def test_precision_at_the_true_count_is_the_mean_over_random_orders_of_tied_rows():
     rows = drawn(n=60, levels=1.0)
     wrong = rows["label"] != rows["true_label"]

@@ -288,12 +288,12 @@ def test_a_memory_map_is_never_in_memory_as_a_whole(mapped, filter_by):
         ({"min_examples_per_class": -1}, "min_examples_per_class -1 is out of range; at least 0"),
         (
             {"filter_by": "confident_learning", "frac_noise": 0.5, "min_examples_per_class": 5},
-            "filter_by='confident_learning' takes no frac_noise, min_examples_per_class; "
+            "filter_by='confident_learning' does not use frac_noise, min_examples_per_class; "
             "prune_by_noise_rate, ",
         ),
         (
             {"filter_by": "low_self_confidence", "confident_joint": np.eye(2)},
-            "takes no confident_joint",
+            "does not use confident_joint",
         ),
         ({"num_to_remove_per_class": [1, 0]}, "goes with filter_by='prune_by_class' alone"),
         (

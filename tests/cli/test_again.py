@@ -133,8 +133,8 @@ def test_a_retraining_by_another_protocol_says_what_it_replaces(
         "note      outcomes.h5 no longer holds: full, seed 7 (their networks are cached)\n" in told
     )
     assert (
-        "note      outcomes.h5 held another protocol's outcomes: epochs 3 (now 2), budget epochs "
-        "(now steps), precision bf16 (now fp32)\n"
+        "note      outcomes.h5 held another protocol's outcomes: precision bf16 (now fp32), "
+        "epochs 3 (now 2), budget epochs (now steps)\n"
     ) in told
     assert "runs on   cpu in fp32: one network at a time, 2 threads each" in told
     assert exit_code(words) == 0

@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from prune_kit.cleaning.calibration import Calibration
 from prune_kit.cleaning.cuts import probes
 from prune_kit.pipeline import clean
 from prune_kit.results.removal import Removal
 from prune_kit.results.table import ScoreTable
 from prune_kit_cli.main import exit_code
-from tests.cleaning.test_judgement import scored, with_truth
+from tests.cleaning.test_assessment import scored, with_truth
 
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "DRAWS", 20)
+    monkeypatch.setattr(probes, "CALIBRATION", Calibration(draws=20))
 
 
 @pytest.fixture

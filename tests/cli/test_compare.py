@@ -92,7 +92,7 @@ def test_published_scores_are_easier_where_they_are_higher_unless_said_otherwise
     [pair] = found(f"{name} scores.h5:cscore --harder higher")["pairs"]
     assert pair["spearman"]["value"] == pytest.approx(-1)
     assert (
-        f"{name}: a higher score is taken as easier; if it is not, say --harder higher"
+        f"{name}: a higher score is taken as easier; if this is wrong, add --harder higher"
         in call(f"scores.h5 {name}")[2]
     )
 
@@ -170,14 +170,14 @@ def test_align_matches_rows_by_content_and_joins_relabelled_tables(found, other,
 def test_align_does_not_join_what_has_nothing_in_common(call):
     code, _, err = call("scores.h5 other.h5 --align")
     assert code == 2
-    assert "other.h5 shares no example with scores.h5; there is nothing to align" in err
+    assert "other.h5 and scores.h5 do not share an example, so they cannot be aligned" in err
 
 
 def test_published_labels_may_be_the_true_ones_of_a_relabelled_table_with_align(call, found):
     code, _, err = call("noisy.h5 published.npz")
     assert code == 2
     assert "6 of 60 labels differ, the first in row 3" in err
-    assert "--align joins the two" in err
+    assert "--align accepts them" in err
     assert len(found("noisy.h5 published.npz --align")["pairs"]) == len(ALL)
 
 
@@ -296,7 +296,7 @@ WRONG = [
     ),
     (
         "bare.h5",
-        "there is nothing to compare in bare.h5: it takes two columns, or one that keeps its "
+        "there is nothing to compare in bare.h5: a comparison requires two columns, or one that keeps its "
         "single runs",
     ),
     ("none.h5", "there is nothing to compare in none.h5"),
@@ -335,7 +335,7 @@ def test_columns_without_a_common_row_are_refused(tmp_path, call):
     table.with_columns([column_of(values, name="lof")]).write(tmp_path / "few.h5")
     code, _, err = call(f"{tmp_path / 'few.h5'}:lof")
     assert code == 2
-    assert "lof and el2n@20 have 1 rows with a score in both; 2 are needed" in err
+    assert "lof and el2n@20 have 1 rows with a score in both; at least 2 are required" in err
 
 
 def test_the_function_takes_tables_and_gives_the_numbers():
@@ -390,4 +390,4 @@ def test_an_interval_that_is_lacking_is_explained(tmp_path, call):
     once[1] = 1
     table.with_columns([column_of(once, name="random")]).write(tmp_path / "once.h5")
     out = call(f"{tmp_path / 'once.h5'}:random scores.h5:el2n@20")[1]
-    assert "none where a resample has one score for all" in out
+    assert "none where a resample has a single score" in out

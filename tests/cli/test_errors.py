@@ -148,12 +148,12 @@ WRONG = [
     (
         "select --by el2n@1 --rule top --offset 0.1",
         "work",
-        "--rule top takes no --offset; it takes --keep, --per-class",
+        "--rule top takes no --offset; it takes --per-class",
     ),
     (
         "select --by el2n@1 --offset-from left",
         "work",
-        "--offset-from 'left' is unknown; expected hard or easy",
+        "unknown --offset-from 'left'. There are: hard, easy",
     ),
     ("export --format tx", "work", "unknown format 'tx'. Did you mean 'txt'?"),
     ("export --what all", "work", "--what 'all' is unknown; expected keep or drop"),
@@ -164,10 +164,14 @@ WRONG = [
     ("select --by el2n@1 --keep 1.5", "work", "--keep 1.5 is out of range"),
     ("select --by el2n@1 --keep nan", "work", "--keep nan is out of range"),
     ("select --by el2n@1 --keep -0.5", "work", "--keep -0.5 is out of range"),
-    ("select --by el2n@1 --keep 0.001", "work", "keeps none; the least is --keep 0.031"),
+    (
+        "select --by el2n@1 --keep 0.001",
+        "work",
+        "is less than one example; the least is --keep 0.031",
+    ),
     ("select --by el2n@1 --offset nan", "work", "--offset nan is out of range"),
     ("select --by el2n@1 --offset -1", "work", "--offset -1 is out of range"),
-    ("select --by el2n@1 --keep 0.75 --offset 0.5", "work", "the largest offset is 0.25"),
+    ("select --by el2n@1 --keep 0.75 --offset 0.5", "work", "the largest is --offset 0.25"),
     (
         f"{NEW} --epoch 2",
         "empty",
@@ -208,15 +212,15 @@ WRONG = [
     # data
     ("score --data nonsense", "empty", "unknown data source 'nonsense'"),
     ("score --data minst:x", "empty", "unknown data source 'minst'. Did you mean 'mnist'?"),
-    ("score --data mnist", "empty", "names no place; write mnist:PATH"),
+    ("score --data mnist", "empty", "lacks a path; write mnist:PATH"),
     ("score --data folder:{place}/nowhere", "empty", "nowhere"),
     ("score --data mnist:{place}/nowhere", "empty", "nowhere"),
-    ("score --data npz:{place}/nowhere.npz", "empty", "there is no file"),
-    ("score --data npz:{place}/text.h5", "empty", "is no .npz file"),
+    ("score --data npz:{place}/nowhere.npz", "empty", "does not exist"),
+    ("score --data npz:{place}/text.h5", "empty", "is not an .npz file"),
     (
         "score --data npz:{place}/no_arrays.npz",
         "empty",
-        "has no x_train and no y_train; it has: images",
+        "lacks x_train and y_train; it has: images",
     ),
     ("score --data npz:{place}/one_class.npz", "empty", "one class only"),
     (
@@ -226,7 +230,7 @@ WRONG = [
     ),
     (f"{NEW} --labels {{place}}/labels.npy", "empty", "label 5 in row 0 is out of range 0 .. 1"),
     (f"{NEW} --labels {{place}}/few_labels.npy", "empty", "expected (40,), one per image"),
-    (f"{NEW} --labels {{place}}/nowhere.npy", "empty", "there is no labels file"),
+    (f"{NEW} --labels {{place}}/nowhere.npy", "empty", "does not exist"),
     (f"{NEW} --image-size 8", "empty", "--image-size 8 is for folder:DIR"),
     ("score --data folder:{place}/channels/one", "empty", "images differ in channels"),
     ("score --data folder:{place}/corrupt", "empty", "dog/0002.png"),
@@ -381,7 +385,7 @@ RIGHT = {
     "info": {"files"},
     **{
         f"list {what}": {what}
-        for what in ("data", "models", "methods", "rules", "formats", "recipes")
+        for what in ("data", "models", "methods", "rules", "cuts", "formats", "recipes")
     },
 }
 
@@ -449,7 +453,10 @@ def test_help_select_export_info_and_list_do_not_load_torch(place, tmp_path):
     lines = [
         ["--help"],
         *([name, "--help"] for name in COMMANDS),
-        *(["list", what] for what in ("data", "models", "methods", "rules", "formats", "recipes")),
+        *(
+            ["list", what]
+            for what in ("data", "models", "methods", "rules", "cuts", "formats", "recipes")
+        ),
         [
             "select",
             "--by",

@@ -182,9 +182,9 @@ def test_options_of_the_new_rules_reach_them(work, capsys):
     [
         (
             "--rule coverage --offset 0.1",
-            "--rule coverage takes no --offset; it takes --keep, --drop-hardest",
+            "--rule coverage takes no --offset; it takes --drop-hardest",
         ),
-        ("--rule top --bins 5", "--rule top takes no --bins; it takes --keep, --per-class"),
+        ("--rule top --bins 5", "--rule top takes no --bins; it takes --per-class"),
         ("--drop-hardest 0.1", "--rule window takes no --drop-hardest"),
         ("--rule top --keep-easy", "--rule top takes no --keep-easy"),
         (
@@ -192,7 +192,7 @@ def test_options_of_the_new_rules_reach_them(work, capsys):
             "unknown column 'aum@20'. There are: el2n@20",
         ),
         ("--rule coverage --bins 0", "--bins 0 is out of range; at least 1"),
-        ("--rule coverage --keep 0.9 --drop-hardest 0.2", "the largest drop-hardest is 0.1"),
+        ("--rule coverage --keep 0.9 --drop-hardest 0.2", "the largest is --drop-hardest 0.1"),
         ("--rule coverage --suspect-by el2n@20", "say how much: --drop-hardest 0.1"),
     ],
 )

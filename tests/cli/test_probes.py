@@ -100,7 +100,7 @@ def test_without_probes_no_line_speaks_of_them(call, tmp_path):
         ),
         ("score --fresh --method random --probes 0.1", "--probes is not for random"),
         ("score --fresh --probes 0.5", "--probes 0.5 is out of range"),
-        ("score --fresh --probes 0.0001", "makes none; the least is --probes 0.0007"),
+        ("score --fresh --probes 0.0001", "less than one row; the least is --probes 0.0007"),
         ("score --fresh --probes few", "'--probes'"),
     ],
 )

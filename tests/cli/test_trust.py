@@ -72,7 +72,7 @@ def test_places_are_no_code(spec: str) -> None:
 
 def test_code_is(tmp_path: Path) -> None:
     for spec in ("package.module:function", "module:function"):
-        with pytest.raises(OptionError, match="--trust"):
+        with pytest.raises(OptionError, match="trust=True"):
             check_trusted(spec, trust=False)
         check_trusted(spec, trust=True)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from prune_kit.comparison.agreement import Sorted, agreements, end_count, kendall, spearman
+from prune_kit.comparison.agreement import SortedScore, agreements, end_count, kendall, spearman
 from prune_kit.comparison.stability import FEW_GROUPS, group_sizes, stability
 from prune_kit.errors import OptionError
 from prune_kit.selectors import ranking
@@ -26,15 +26,15 @@ def scattered(n, seed=0):
 
 def noisy_pair(n, noise=1.0, seed=0, levels=None):
     """Two scores that share a part; with `levels`, rounded so that there are ties."""
-    chance = np.random.default_rng(seed)
-    x, y = chance.normal(size=(2, n)) * noise + chance.normal(size=n)
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(2, n)) * noise + rng.normal(size=n)
     return (np.round(x * levels), np.round(y * levels)) if levels else (x, y)
 
 
 def noisy_runs(runs, n, single, seed=0):
     """Normal runs whose agreement, one with another, is `single`."""
-    chance = np.random.default_rng(seed)
-    return math.sqrt(single) * chance.normal(size=n) + math.sqrt(1 - single) * chance.normal(
+    rng = np.random.default_rng(seed)
+    return math.sqrt(single) * rng.normal(size=n) + math.sqrt(1 - single) * rng.normal(
         size=(runs, n)
     )
 
@@ -73,7 +73,7 @@ def test_very_few_examples_are_no_trouble(n):
 @given(TIED, SEEDS)
 def test_ranks_counted_in_a_resample_are_those_of_ranking_the_resample(values, seed):
     rows, copies = resample(len(values), seed)
-    ranks = Sorted.of(values, scattered(len(values))).ranks(copies)
+    ranks = SortedScore.of(values, scattered(len(values))).ranks(copies)
     np.testing.assert_allclose(ranks[rows], stats.rankdata(values[rows]))
 
 
@@ -85,13 +85,13 @@ def test_the_ends_of_a_resample_are_those_of_sorting_its_copies(values, seed, da
     rows, copies = resample(n, seed)
     listed = sorted(rows, key=lambda row: (values[row], digest[row], row))
     expected = [np.bincount(part, minlength=n) for part in (listed[n - count :], listed[:count])]
-    np.testing.assert_array_equal(Sorted.of(values, digest).ends(copies, count), expected)
+    np.testing.assert_array_equal(SortedScore.of(values, digest).ends(copies, count), expected)
 
 
 def test_the_ends_are_those_that_a_selection_would_cut_off():
     values = np.random.default_rng(0).integers(0, 4, 50).astype(float)
     table = table_of(values)
-    hardest, easiest = Sorted.of(values, table.rows.digest).ends(np.ones(50), 7)
+    hardest, easiest = SortedScore.of(values, table.rows.digest).ends(np.ones(50), 7)
     order = ranking(table, None)
     assert set(np.flatnonzero(hardest)) == set(order[-7:])
     assert set(np.flatnonzero(easiest)) == set(order[:7])
@@ -124,7 +124,7 @@ def test_a_score_agrees_wholly_with_itself_and_its_opposite_wholly_disagrees(val
 
 
 def test_the_share_that_ties_decide_is_counted():
-    column = Sorted.of(np.array([0, 0, 0, 0, 0, 0, 1, 2, 2, 3.0]), scattered(10))
+    column = SortedScore.of(np.array([0, 0, 0, 0, 0, 0, 1, 2, 2, 3.0]), scattered(10))
     assert column.drawn_by_ties(2) == (0.5, 1.0)  # 3 is hardest, one of two 2s; any two of six 0s
     assert column.drawn_by_ties(3) == (0.0, 1.0)
 

@@ -204,7 +204,7 @@ def test_a_truncated_pickle_is_named(tmp_path, batches, keep):
     files = python_files(batches)
     files["data_batch_4"] = files["data_batch_4"][:keep]
     write(tmp_path, files)
-    with pytest.raises(DataError, match="data_batch_4 is no whole pickle"):
+    with pytest.raises(DataError, match="data_batch_4 is not a whole pickle"):
         load_data(f"cifar10:{tmp_path}")
 
 
@@ -243,7 +243,7 @@ def test_a_truncated_archive_is_named(tmp_path, batches, keep):
         tmp_path / "cifar-10-binary.tar.gz", binary_files(batches), "cifar-10-batches-bin"
     )
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz is no whole"):
+    with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz is not a whole"):
         load_data(f"cifar10:{tmp_path}")
 
 
@@ -278,7 +278,7 @@ def test_a_folder_without_any_of_it_says_what_was_looked_for(tmp_path, make):
 @pytest.mark.parametrize(
     ("entries", "reason"),
     [
-        ({b"labels": [0]}, "has no entry 'data'; it has: labels"),
+        ({b"labels": [0]}, "does not have the entry 'data'; it has: labels"),
         ({b"data": b"abc", b"labels": [0]}, "the entry 'data' is bytes; expected uint8"),
         (
             {b"data": np.zeros((1, 7), np.uint8), b"labels": [0]},
@@ -303,5 +303,5 @@ def test_a_batch_with_other_entries_says_what_it_holds(tmp_path, batches, entrie
 
 def test_a_meta_file_without_names_is_refused(tmp_path, batches):
     write(tmp_path, python_files(batches) | {"batches.meta": python2_pickle({b"num_vis": 3072})})
-    with pytest.raises(DataError, match=r"batches\.meta has no list 'label_names'"):
+    with pytest.raises(DataError, match=r"batches\.meta does not have a list 'label_names'"):
         load_data(f"cifar10:{tmp_path}")

@@ -65,7 +65,7 @@ def test_the_fine_labels_are_read_from_either_form(tmp_path, splits, write, insi
 def test_an_empty_file_of_names_is_refused(tmp_path, splits):
     write_binary(tmp_path, splits)
     (tmp_path / "fine_label_names.txt").write_text("\n")
-    with pytest.raises(DataError, match=r"fine_label_names\.txt holds no class name"):
+    with pytest.raises(DataError, match=r"fine_label_names\.txt does not hold a class name"):
         load_data(f"cifar100:{tmp_path}")
 
 

@@ -3,17 +3,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prune_kit.data.dataset import from_arrays, held_out_rows
+from prune_kit.data.dataset import from_arrays
 from prune_kit.data.identity import HELD_OUT, TRAIN
 from prune_kit.data.labels import read_labels
 from prune_kit.data.spec import load_data, source_names
+from prune_kit.data.splits import held_out_rows
 from prune_kit.errors import DataError, OptionError
 
 IMAGES = np.arange(30 * 4, dtype=np.uint8).reshape(30, 2, 2)
 LABEL = np.arange(30) % 3
 
 
-def made(**changes):
+def small_data(**changes):
     return from_arrays(
         **{"images": IMAGES, "label": LABEL, "name": "mine", "spec": "mine:here"} | changes
     )
@@ -47,7 +48,7 @@ GOLDEN = [4, 8, 12, 18, 26, 28]
 
 
 def test_held_out_rows_keep_their_place_and_are_the_test_set():
-    data = made()
+    data = small_data()
     held_out = held_out_rows(LABEL)
     assert np.flatnonzero(data.rows.role == HELD_OUT).tolist() == held_out.tolist()
     assert np.flatnonzero(data.rows.role == TRAIN).tolist() == data.rows.training.tolist()
@@ -58,7 +59,7 @@ def test_held_out_rows_keep_their_place_and_are_the_test_set():
 
 
 def test_with_a_test_set_of_its_own_no_row_is_held_out():
-    data = made(test_images=IMAGES[:2], test_label=LABEL[:2])
+    data = small_data(test_images=IMAGES[:2], test_label=LABEL[:2])
     assert not data.rows.role.any()
     assert data.test.id.tolist() == [b"test/0", b"test/1"]
     assert "a test set of 2" in data.describe()
@@ -69,20 +70,20 @@ def test_with_a_test_set_of_its_own_no_row_is_held_out():
 
 def test_other_labels_go_over_the_datas_own_which_are_kept():
     noisy = (LABEL + 1) % 3
-    data = made().relabelled(noisy, "noisy.npy")
+    data = small_data().relabelled(noisy, "noisy.npy")
     np.testing.assert_array_equal(data.labels, noisy)
     np.testing.assert_array_equal(data.true_labels, LABEL)
     assert data.rows.options == {"labels_file": "noisy.npy"}
-    assert data.fingerprint != made().fingerprint
+    assert data.fingerprint != small_data().fingerprint
 
 
 def test_held_out_rows_are_judged_by_the_true_label():
-    data = made().relabelled((LABEL + 1) % 3, "noisy.npy")
-    np.testing.assert_array_equal(data.test.label, made().test.label)
+    data = small_data().relabelled((LABEL + 1) % 3, "noisy.npy")
+    np.testing.assert_array_equal(data.test.label, small_data().test.label)
 
 
 def test_relabelling_twice_keeps_the_first_truth():
-    data = made().relabelled((LABEL + 1) % 3, "a").relabelled((LABEL + 2) % 3, "b")
+    data = small_data().relabelled((LABEL + 1) % 3, "a").relabelled((LABEL + 2) % 3, "b")
     np.testing.assert_array_equal(data.true_labels, LABEL)
 
 
@@ -96,7 +97,7 @@ def test_relabelling_twice_keeps_the_first_truth():
 )
 def test_labels_that_do_not_fit_are_refused(label, reason):
     with pytest.raises(DataError, match=reason):
-        made().relabelled(label, "noisy")
+        small_data().relabelled(label, "noisy")
 
 
 # from_arrays
@@ -105,7 +106,8 @@ def test_labels_that_do_not_fit_are_refused(label, reason):
 def test_bytes_and_texts_are_the_same_ids():
     texts = [f"é{row}" for row in range(30)]
     assert (
-        made(ids=texts).ids.tolist() == made(ids=np.array([t.encode() for t in texts])).ids.tolist()
+        small_data(ids=texts).ids.tolist()
+        == small_data(ids=np.array([t.encode() for t in texts])).ids.tolist()
     )
 
 
@@ -130,7 +132,7 @@ def test_bytes_and_texts_are_the_same_ids():
 )
 def test_wrong_arrays_are_refused_with_what_is_wrong(changes, reason):
     with pytest.raises(DataError, match=reason):
-        made(**changes)
+        small_data(**changes)
 
 
 # specifications
@@ -147,8 +149,8 @@ def test_every_source_is_listed_as_the_user_writes_it():
     ("spec", "reason"),
     [
         ("minst:here", "unknown data source 'minst'. Did you mean 'mnist'?"),
-        ("mnist", "names no place; write mnist:PATH"),
-        ("mnist:", "names no place; write mnist:PATH"),
+        ("mnist", "lacks a path; write mnist:PATH"),
+        ("mnist:", "lacks a path; write mnist:PATH"),
         ("", "unknown data source ''"),
         ("a.b:not an identifier", "unknown data source 'a.b'"),
     ],
@@ -177,7 +179,7 @@ def test_a_labels_file_is_put_over_the_data(tmp_path):
     np.testing.assert_array_equal(data.labels, labels)
     np.testing.assert_array_equal(data.true_labels, load_data("digits").labels)
     assert data.rows.options == {"labels_file": str(tmp_path / "noisy.npy")}
-    with pytest.raises(DataError, match=r"there is no labels file .*none\.npy"):
+    with pytest.raises(DataError, match=r"the labels file .*none\.npy does not exist"):
         load_data("digits", labels=tmp_path / "none.npy")
 
 
@@ -206,20 +208,23 @@ def test_a_csv_gives_its_column_label(tmp_path, text):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "has no row under its first line"),
-        (b"index,label\n", "has no row under its first line"),
-        (b"a,b\n1,2\n", "has no column 'label'"),
+        (b"", "does not have a row under its first line"),
+        (b"index,label\n", "does not have a row under its first line"),
+        (b"a,b\n1,2\n", "does not have the column 'label'"),
         (
             b"index,label\n1,0\n1,1\n",
-            "must speak of each of the 3 rows once; its 2 lines speak of 1 of them",
+            "must name each of the 3 rows once; its 2 lines name 1 of them",
         ),
-        (b"id,label\na,0\na,1\n", "must speak of each of the 3 rows once"),
-        (b"id,label\nd,0\n", "speaks of 'd', which is no id of the data, such as 'a'"),
+        (b"id,label\na,0\na,1\n", "must name each of the 3 rows once"),
+        (
+            b"id,label\nd,0\n",
+            "names 'd', which is not an id of the data; an example of an id is 'a'",
+        ),
         (b"index,id,label\n0,b,0\n1,a,1\n2,c,2\n", "calls row 0 'b'; in the data it is 'a'"),
-        (b"label\nx\n", "a label or an index that is no integer"),
-        (b"label\n1.5\n", "a label or an index that is no integer"),
-        (b"index,label\n0,1\n1\n", "a label or an index that is no integer"),
-        (b"label\n" + b"9" * 30 + b"\n", "a label or an index that is no integer"),
+        (b"label\nx\n", "a label or an index that is not an integer"),
+        (b"label\n1.5\n", "a label or an index that is not an integer"),
+        (b"index,label\n0,1\n1\n", "a label or an index that is not an integer"),
+        (b"label\n" + b"9" * 30 + b"\n", "a label or an index that is not an integer"),
         (b"label\n\xff\xfe\n", "cannot be read as CSV"),
     ],
 )
@@ -233,13 +238,13 @@ def test_a_csv_without_labels_says_what_is_wrong(tmp_path, content, reason):
 def test_a_npy_that_holds_no_plain_array_is_refused(tmp_path):
     path = tmp_path / "labels.npy"
     np.save(path, np.array([None, {}], dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match="is no array of labels"):
+    with pytest.raises(DataError, match="is not an array of labels"):
         read_labels(path, IDS)
     path.write_bytes(b"hello")
-    with pytest.raises(DataError, match="is no array of labels"):
+    with pytest.raises(DataError, match="is not an array of labels"):
         read_labels(path, IDS)
     path.write_bytes(b"")
-    with pytest.raises(DataError, match="is no array of labels"):
+    with pytest.raises(DataError, match="is not an array of labels"):
         read_labels(path, IDS)
     with path.open("wb") as file:
         np.savez(file, a=np.zeros(3))
@@ -248,5 +253,5 @@ def test_a_npy_that_holds_no_plain_array_is_refused(tmp_path):
 
 
 def test_another_kind_of_file_is_no_label_file(tmp_path):
-    with pytest.raises(DataError, match=r"expected \.npy, \.csv or \.h5"):
+    with pytest.raises(DataError, match=r"expected a name that ends in \.npy, \.csv or \.h5"):
         read_labels(tmp_path / "labels.txt", IDS)

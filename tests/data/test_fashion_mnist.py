@@ -27,5 +27,7 @@ def test_the_class_names_are_torchvisions():
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"no folder .*nowhere; fashion-mnist needs"):
+    with pytest.raises(
+        DataError, match=r"the folder .*nowhere does not exist; fashion-mnist needs"
+    ):
         load_data(f"fashion-mnist:{tmp_path / 'nowhere'}")

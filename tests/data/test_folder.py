@@ -456,11 +456,11 @@ def test_a_corrupt_image_among_many_is_named_and_nothing_hangs(many, tmp_path, c
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "is no image that can be read"),
-        (b"hello", "is no image that can be read"),
+        (b"", "is not an image that can be read"),
+        (b"hello", "is not an image that can be read"),
         (
             b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n",
-            "is no image that can be read",
+            "is not an image that can be read",
         ),
     ],
 )
@@ -500,7 +500,7 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path):
 
 
 def test_an_empty_folder_says_what_is_expected(tmp_path):
-    with pytest.raises(DataError, match="holds no class folder; expected one folder per class"):
+    with pytest.raises(DataError, match="lacks class folders; expected one folder per class"):
         load(tmp_path)
 
 
@@ -510,14 +510,14 @@ def test_train_without_class_folders_is_not_taken_for_a_class(tmp_path):
         random_image(0).save(tmp_path / split / "1.png")
     with pytest.raises(
         DataError,
-        match="holds test, train, but no class folders in train; expected train/CLASS/FILE",
+        match="holds test, train, but train lacks class folders; expected train/CLASS/FILE",
     ):
         load(tmp_path)
 
 
 def test_a_test_folder_without_train_is_refused(tree):
     shutil.rmtree(tree / "train")
-    with pytest.raises(DataError, match="holds test, but no class folders in train"):
+    with pytest.raises(DataError, match="holds test, but train lacks class folders"):
         load(tree)
 
 
@@ -525,7 +525,7 @@ def test_an_empty_class_is_named(tree, work):
     (tree / "train" / "bird").mkdir()
     (tree / "train" / "bird" / "notes.txt").write_text("soon")
     with pytest.raises(
-        DataError, match=r"class 'bird' is empty: .*train/bird holds no image file \(\.jpg"
+        DataError, match=r"class 'bird' is empty: .*train/bird lacks image files \(\.jpg"
     ):
         load(tree)
     assert work["read"] == 0
@@ -556,7 +556,7 @@ def test_the_test_set_may_lack_a_class(tree):
 def test_an_empty_test_set_is_refused(tree):
     shutil.rmtree(tree / "test")
     (tree / "test").mkdir()
-    with pytest.raises(DataError, match="test holds no image; fill it, or remove it"):
+    with pytest.raises(DataError, match="test is empty; add images, or remove it"):
         load(tree)
 
 
@@ -566,7 +566,7 @@ def test_a_file_name_that_is_no_text_is_named(tree):
         shutil.copy(tree / "train/cat/0000.png", path)
     except OSError:
         pytest.skip("this file system has no such names")
-    with pytest.raises(DataError, match="is no UTF-8 text; rename it"):
+    with pytest.raises(DataError, match="is not UTF-8 text; rename it"):
         load(tree)
 
 

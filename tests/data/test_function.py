@@ -72,7 +72,7 @@ def test_the_search_path_is_left_as_it_was(write):
     [
         (
             "def other():\n    pass\nmine = 3\n",
-            "mypackage.mine has no function 'mine'; it has: other",
+            "mypackage.mine lacks the function 'mine'; it has: other",
         ),
         (
             "def mine():\n    return X\n",
@@ -80,8 +80,8 @@ def test_the_search_path_is_left_as_it_was(write):
         ),
         ("def mine():\n    return None\n", r"returned a NoneType; expected"),
         ("def mine():\n    return X, Y, X\n", r"returned a tuple of 3; expected"),
-        ("def mine():\n    return {'x': X}\n", "has no x_train and no y_train; it has: x"),
-        ("def mine():\n    return [[1], [1, 2]], Y\n", "x_train is no array: "),
+        ("def mine():\n    return {'x': X}\n", "lacks x_train and y_train; it has: x"),
+        ("def mine():\n    return [[1], [1, 2]], Y\n", "x_train is not an array: "),
         ("def mine():\n    return X / 2, Y\n", r"are float64 .*expected uint8"),
         (
             "def mine():\n    raise KeyError('a\\nb')\n",
@@ -101,7 +101,7 @@ def test_the_search_path_is_left_as_it_was(write):
         ),
         (
             "1 / 0\n",
-            r"importing mypackage\.mine failed: ZeroDivisionError: division by zero \(.*mine\.py:5\)",
+            r"importing mypackage\.mine failed: ZeroDivisionError: division .*mine\.py:5\)",
         ),
     ],
 )
@@ -124,6 +124,6 @@ def test_an_error_of_ours_passes_through(write):
 def test_a_missing_module_is_named_with_where_it_was_looked_for(write, module, tmp_path):
     write("")
     with pytest.raises(
-        DataError, match=f"there is no module '(mypackage.theirs|nowhere)' .looked in {tmp_path}"
+        DataError, match=f"the module '(mypackage.theirs|nowhere)' is not in {tmp_path}"
     ):
         load_data(f"{module}:mine")

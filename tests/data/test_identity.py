@@ -100,8 +100,8 @@ def test_another_order_is_called_so(digest, data):
     order = data.draw(st.permutations(digest))
     assume(order != digest)
     row = next(row for row in range(len(digest)) if order[row] != digest[row])
-    told = explain_difference(rows_of(order), rows_of(digest))
-    assert told.startswith(
+    difference = explain_difference(rows_of(order), rows_of(digest))
+    assert difference.startswith(
         f"the same examples in another order (the first that differs is row {row})"
     )
 
@@ -110,9 +110,10 @@ def test_another_order_is_called_so(digest, data):
 def test_other_labels_are_counted(digest, data):
     changed = data.draw(st.sets(st.integers(0, len(digest) - 1), min_size=1))
     label = np.isin(np.arange(len(digest)), sorted(changed)).astype(int)
-    told = explain_difference(rows_of(digest, label), rows_of(digest))
+    difference = explain_difference(rows_of(digest, label), rows_of(digest))
     assert (
-        f"{len(changed)} of {len(digest)} are relabelled, the first in row {min(changed)}" in told
+        f"{len(changed)} of {len(digest)} are relabelled, the first in row {min(changed)}"
+        in difference
     )
 
 
@@ -130,8 +131,8 @@ def test_a_subset_in_any_order_is_called_so(digest, data):
 def test_a_few_changed_contents_are_counted_and_the_first_is_named(n, data):
     changed = data.draw(st.sets(st.integers(0, n - 1), min_size=1, max_size=n // 2))
     digest = [1000 + row if row in changed else row for row in range(n)]
-    told = explain_difference(rows_of(digest), rows_of(range(n)))
-    assert told == (
+    difference = explain_difference(rows_of(digest), rows_of(range(n)))
+    assert difference == (
         f"{len(changed)} of {n} examples have other content, the first is row {min(changed)} "
         f"(train/{min(changed)})"
     )
@@ -140,10 +141,10 @@ def test_a_few_changed_contents_are_counted_and_the_first_is_named(n, data):
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 5))
 def test_another_data_set_is_called_so_with_what_is_in_common(n, m, common):
     assume(common < n and common < m and common < m / 2)
-    told = explain_difference(
+    difference = explain_difference(
         rows_of(range(n)), rows_of([*range(common), *range(100, 100 + m - common)])
     )
-    assert told == f"another data set: {n} examples against {m}, {common} of them in common"
+    assert difference == f"another data set: {n} examples against {m}, {common} of them in common"
 
 
 def test_the_refusal_names_both_sides():
@@ -170,15 +171,15 @@ def test_rows_without_a_partner_are_minus_one_and_none_is_used_twice(left, right
     assume(set(left) & set(right))
     given_rows, expected = rows_of(left), rows_of(right)
     rows = aligned_rows(given_rows, expected, "a", "b")
-    found = rows >= 0
-    np.testing.assert_array_equal(given_rows.digest[rows[found]], expected.digest[found])
-    assert len(set(rows[found])) == found.sum()
+    matched = rows >= 0
+    np.testing.assert_array_equal(given_rows.digest[rows[matched]], expected.digest[matched])
+    assert len(set(rows[matched])) == matched.sum()
     for value in set(right):
-        assert found[expected.digest == value].sum() == min(left.count(value), right.count(value))
+        assert matched[expected.digest == value].sum() == min(left.count(value), right.count(value))
 
 
 def test_nothing_in_common_cannot_be_aligned():
-    with pytest.raises(IdentityError, match=r"a\.h5 shares no example with b\.h5"):
+    with pytest.raises(IdentityError, match=r"a\.h5 and b\.h5 do not share an example"):
         aligned_rows(rows_of([1, 2]), rows_of([3]), "a.h5", "b.h5")
 
 

@@ -40,14 +40,14 @@ def test_a_file_that_a_browser_unzipped_but_did_not_rename_is_read(tmp_path):
 
 
 def test_a_missing_folder_is_named_with_the_files_that_it_should_hold(tmp_path):
-    with pytest.raises(DataError, match=r"no folder .*nowhere.*train-images-idx3-ubyte\[\.gz\]"):
+    with pytest.raises(
+        DataError, match=r"the folder .*nowhere does not exist.*train-images-idx3-ubyte\[\.gz\]"
+    ):
         load_data(f"mnist:{tmp_path / 'nowhere'}")
 
 
 def test_an_empty_folder_says_where_the_files_were_looked_for(tmp_path):
-    with pytest.raises(
-        DataError, match=r"lacks t10k-images.*looked there, in raw and in MNIST/raw"
-    ):
+    with pytest.raises(DataError, match=r"lacks t10k-images.*raw and MNIST/raw were searched, too"):
         load_data(f"mnist:{tmp_path}")
 
 
@@ -88,8 +88,8 @@ IMAGES = idx_bytes(np.zeros((3, 2, 2), np.uint8))
         (IMAGES[:10], "begins with 00000803"),
         (idx_bytes(np.zeros(3, np.uint8)), "begins with 00000801; expected 00000803"),
         (b"\0\0\x0d\x03" + IMAGES[4:], "begins with 00000d03"),
-        (IMAGES[:-1], "says that it holds 3 x 2 x 2 bytes, and holds 11"),
-        (IMAGES + b"\0", "says that it holds 3 x 2 x 2 bytes, and holds 13"),
+        (IMAGES[:-1], "says that it holds 3 x 2 x 2 bytes, but it holds 11"),
+        (IMAGES + b"\0", "says that it holds 3 x 2 x 2 bytes, but it holds 13"),
         (IMAGES[:4] + struct.pack(">3I", *(2**32 - 1,) * 3), "says that it holds 4294967295 x"),
     ],
 )

@@ -63,11 +63,11 @@ def test_other_arrays_in_the_file_are_left_alone(tmp_path):
     [
         (
             {"images": X, "y_train": Y},
-            "has no x_train; it has: images, y_train. Needed are x_train and y_train",
+            "lacks x_train; it has: images, y_train. Required are x_train and y_train",
         ),
-        ({"images": X}, "has no x_train and no y_train; it has: images"),
-        ({"x_train": X, "y_train": Y, "x_test": X}, "has x_test but no y_test"),
-        ({"x_train": X, "y_train": Y, "y_test": Y}, "has y_test but no x_test"),
+        ({"images": X}, "lacks x_train and y_train; it has: images"),
+        ({"x_train": X, "y_train": Y, "x_test": X}, "has x_test, but it lacks y_test"),
+        ({"x_train": X, "y_train": Y, "y_test": Y}, "has y_test, but it lacks x_test"),
         ({"x_train": X, "y_train": np.array([None] * 20)}, "y_train is an array of Python objects"),
         ({"x_train": X / 255, "y_train": Y}, r"are float64 \(20, 5, 6, 1\); expected uint8"),
         ({"x_train": X.reshape(20, 30), "y_train": Y}, r"are uint8 \(20, 30\); expected uint8"),
@@ -94,15 +94,15 @@ def test_other_arrays_in_the_file_are_left_alone(tmp_path):
         ),
         (
             {"x_train": X, "y_train": Y, "class_names": [b"\xff", b"b"]},
-            "class_names holds bytes that are no UTF-8",
+            "class_names holds bytes that are not UTF-8",
         ),
         ({"x_train": X, "y_train": Y, "ids": ["a"]}, "1 ids for 20 images"),
         ({"x_train": X, "y_train": Y, "x_test": X[:, :3], "y_test": Y}, "test images are"),
         (
             {"x_train": X, "y_train": Y, "x_test": X[:0], "y_test": Y[:0]},
-            "test images: there are none",
+            "test images: the array is empty",
         ),
-        ({"x_train": X[:0], "y_train": Y[:0]}, "the images: there are none"),
+        ({"x_train": X[:0], "y_train": Y[:0]}, "the images: the array is empty"),
         ({"x_train": X[:4], "y_train": Y[:4]}, "too few to hold out a fifth"),
     ],
 )
@@ -114,7 +114,7 @@ def test_what_is_missing_or_wrong_is_said_in_one_line(tmp_path, arrays, reason):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"there is no file .*none\.npz"):
+    with pytest.raises(DataError, match=r"the file .*none\.npz does not exist"):
         load_data(f"npz:{tmp_path / 'none.npz'}")
 
 
@@ -122,7 +122,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_file_of_another_kind_is_named(tmp_path, content):
     path = tmp_path / "mine.npz"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"mine\.npz is no \.npz file"):
+    with pytest.raises(DataError, match=r"mine\.npz is not an \.npz file"):
         load_data(f"npz:{path}")
 
 
@@ -136,12 +136,12 @@ def test_a_damaged_file_is_named(tmp_path, compressed):
     with pytest.raises(DataError, match=r"mine\.npz"):
         load_data(f"npz:{path}")
     path.write_bytes(content[:-30])
-    with pytest.raises(DataError, match=r"mine\.npz is no \.npz file, or a damaged one"):
+    with pytest.raises(DataError, match=r"mine\.npz is not an \.npz file, or it is damaged"):
         load_data(f"npz:{path}")
 
 
 def test_an_image_size_is_for_folders_only(tmp_path):
-    with pytest.raises(OptionError, match="--image-size 32 is for folder:DIR"):
+    with pytest.raises(OptionError, match="image_size=32 is for folder:DIR"):
         load_data(save(tmp_path, x_train=X, y_train=Y), image_size=32)
 
 
@@ -177,7 +177,8 @@ def test_a_large_array_that_is_cut_short_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "mine.npz"
     path.write_bytes(path.read_bytes().replace(b"(20, 5, 6)", b"(21, 5, 6)"))
     with pytest.raises(
-        DataError, match=r"x_train cannot be read: it is not as long as its shape \(21, 5, 6\) says"
+        DataError,
+        match=r"x_train cannot be read: its length does not agree with its shape \(21, 5, 6\)",
     ):
         load_data(spec)
 

@@ -34,7 +34,7 @@ def test_the_rounded_share_of_the_training_rows_gets_a_wrong_label_and_no_other_
     rows = rows_of(label, role=role, class_names=tuple("abcde"[:classes]))
     count = round(share * len(rows.training))
     if not count:
-        with pytest.raises(OptionError, match="makes none"):
+        with pytest.raises(OptionError, match="is less than one row"):
             draw_probes(rows, share, seed)
         return
     drawn = draw_probes(rows, share, seed)
@@ -69,7 +69,7 @@ def test_every_training_row_may_be_a_probe():
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0, -0.1, float("nan"), float("inf")])
 def test_a_share_out_of_range_is_refused(share):
     with pytest.raises(
-        OptionError, match=rf"--probes {share:g} is out of range; .*above 0 and below 0.5"
+        OptionError, match=rf"probes={share:g} is out of range; .*above 0 and below 0.5"
     ):
         draw_probes(alone().rows, share, 0)
 
@@ -79,14 +79,14 @@ def test_a_share_that_makes_no_probe_is_refused_with_one_that_makes_some(n):
     rows = rows_of(np.arange(n) % 2)
     with pytest.raises(OptionError) as caught:
         draw_probes(rows, 0.1 / n, 0)
-    least = float(str(caught.value).rpartition("--probes ")[2])
+    least = float(str(caught.value).rpartition("probes=")[2])
     assert (draw_probes(rows, least, 0) != NO_PROBE).sum() == 1
 
 
 @pytest.mark.parametrize("relabelled", [False, True])
-@pytest.mark.parametrize("made", [alone, shapes_data])
-def test_the_test_set_and_the_true_labels_stay_as_they_are(made, relabelled):
-    data = made()
+@pytest.mark.parametrize("make_data", [alone, shapes_data])
+def test_the_test_set_and_the_true_labels_stay_as_they_are(make_data, relabelled):
+    data = make_data()
     if relabelled:
         data = data.relabelled((data.labels + (np.arange(len(data)) % 4 == 0)) % 3, "noisy.npy")
     drawn = draw_probes(data.rows, 0.2, 0)
@@ -100,4 +100,4 @@ def test_the_test_set_and_the_true_labels_stay_as_they_are(made, relabelled):
     if relabelled:
         np.testing.assert_array_equal(under.true_labels, data.true_labels)
     assert under.rows.options == data.rows.options
-    assert data.fingerprint == made().fingerprint or relabelled  # the data itself is untouched
+    assert data.fingerprint == make_data().fingerprint or relabelled  # the data itself is untouched

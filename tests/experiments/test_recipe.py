@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from prune_kit.errors import OptionError, RecipeError, TableError
 from prune_kit.experiments import recipe
-from prune_kit.experiments.expectation import Expectation
-from prune_kit.experiments.expectation import judge as judge_expectation
+from prune_kit.experiments.expectation import Expectation, check_claim
 from prune_kit.experiments.recipe import load_recipe, recipe_names, recipes_folder
 from prune_kit.results.outcomes import Outcome, Outcomes
 from tests.small_tables import column_of, table_of
@@ -319,7 +318,7 @@ def judge():
     )
 
     def judge(check):
-        expectation, value, holds = judge_expectation(Expectation("", "", check), table, outcomes)
+        expectation, value, holds = check_claim(Expectation("", "", check), table, outcomes)
         assert expectation.check == check
         return value, holds
 

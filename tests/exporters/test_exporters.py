@@ -13,7 +13,7 @@ from prune_kit.exporters import COLUMNS
 from prune_kit.results.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT, REASONS
 from tests.small_tables import rows_of, selection_of
 
-FORMATS = registry.module_names(pipeline.EXPORTERS)
+FORMATS = registry.module_names(registry.EXPORTERS)
 IDS = ['cat/a, "b".png', "größe/ß;'.png", "dog/日本\t.png", " dog/x\ny.png ", "-1", "cat/0.png"]
 REASON = [KEPT, DROPPED_EASY, KEPT, HELD_OUT_REASON, DROPPED_HARD, KEPT]
 LABEL = [0, 1, 1, 1, 1, 0]
@@ -70,8 +70,8 @@ def test_the_formats_of_the_issue_are_there():
 
 @every_format
 def test_a_format_says_what_it_is(format):
-    module = registry.load(pipeline.EXPORTERS, format, "format")
-    assert registry.summary(pipeline.EXPORTERS, format).startswith(f"{format}: ")
+    module = registry.load(registry.EXPORTERS, format, "format")
+    assert registry.summary(registry.EXPORTERS, format).startswith(f"{format}: ")
     assert module.SUFFIX == f".{format}"
     assert isinstance(module.WHOLE_TABLE, bool)
 
@@ -86,7 +86,7 @@ def test_the_rows_to_keep_and_to_drop_are_written_in_order(selection, tmp_path, 
 
 @every_format
 def test_without_a_word_tables_list_all_rows_and_lists_those_to_keep(selection, tmp_path, format):
-    whole = registry.load(pipeline.EXPORTERS, format, "format").WHOLE_TABLE
+    whole = registry.load(registry.EXPORTERS, format, "format").WHOLE_TABLE
     pipeline.export(selection, tmp_path / "rows", format=format)
     assert indices(tmp_path / "rows", format) == list(ROWS[None if whole else "keep"])
 
@@ -110,7 +110,7 @@ def test_what_was_there_stays_when_a_file_cannot_be_written(selection, tmp_path,
 
 @every_format
 def test_the_name_of_a_file_says_what_it_holds(tmp_path, format):
-    whole = registry.load(pipeline.EXPORTERS, format, "format").WHOLE_TABLE
+    whole = registry.load(registry.EXPORTERS, format, "format").WHOLE_TABLE
     names = [
         exporters.export_path(tmp_path / "selection", format, what).name
         for what in (None, "keep", "drop")

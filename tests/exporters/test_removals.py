@@ -50,7 +50,7 @@ def test_the_cleaned_rows_and_the_removed_ones_are_written_ascending(
 
 @every_format
 def test_without_a_word_it_is_the_cleaned_rows_and_in_tables_all(removal, tmp_path, format):
-    whole = registry.load(pipeline.EXPORTERS, format, "format").WHOLE_TABLE
+    whole = registry.load(registry.EXPORTERS, format, "format").WHOLE_TABLE
     pipeline.export(removal, tmp_path / "rows", format=format)
     assert indices(tmp_path / "rows", format) == (list(range(6)) if whole else ROWS["keep"])
 

@@ -51,7 +51,7 @@ def _described(path: Path) -> object:
 
 
 def _published(path: Path) -> object:
-    return sources.join(small_table(), path, harder="lower", align=False)
+    return sources.align_sources(small_table(), path, harder="lower", by_content=False)
 
 
 def _data(path: Path, kind: str, member: str) -> object:

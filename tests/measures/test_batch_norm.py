@@ -1,4 +1,4 @@
-"""The recomputed statistics against numpy's, in float64, and what must stay as it was."""
+"""The recomputed statistics against numpy's, in float64, and what must not change."""
 
 import copy
 
@@ -10,7 +10,7 @@ from torch import nn
 from prune_kit import models
 from prune_kit.measures.gradients import batch_norm
 from prune_kit.measures.gradients.batch_norm import calibrate, calibrate_on_data
-from prune_kit.training import images
+from prune_kit.training.images import normalisation, on_device
 from tests.conftest import ONE_THREAD, shapes_data
 
 timm = pytest.importorskip("timm")
@@ -23,11 +23,10 @@ def model() -> nn.Module:
 
 
 def inputs_of(count: int, channels: int = 3) -> torch.Tensor:
-    chance = torch.Generator().manual_seed(5)
-    shifted = (
-        torch.arange(count)[:, None, None, None] / count
-    )  # so that batches differ in their means
-    return torch.randn(count, channels, 8, 8, generator=chance, dtype=torch.float64) + shifted
+    rng = torch.Generator().manual_seed(5)
+    values = torch.randn(count, channels, 8, 8, generator=rng, dtype=torch.float64)
+    shift = torch.arange(count)[:, None, None, None] / count  # so that batches differ in their mean
+    return values + shift
 
 
 def statistics(model: nn.Module, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +35,7 @@ def statistics(model: nn.Module, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def of_channels(values: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and unbiased variance by numpy, of (B, C, H, W)."""
+    """The mean and unbiased variance of each channel of (B, C, H, W), by numpy."""
     rows = values.detach().numpy().transpose(0, 2, 3, 1).reshape(-1, values.shape[1])
     return rows.mean(axis=0), rows.var(axis=0, ddof=1)
 
@@ -56,7 +55,8 @@ def test_one_batch_of_all_data_gives_each_layer_the_mean_and_variance_of_what_it
 def test_one_batch_gives_what_batch_norm_itself_would_keep_with_momentum_one(
     model: nn.Module,
 ) -> None:
-    inputs, itself = inputs_of(40), copy.deepcopy(model).train()
+    inputs = inputs_of(40)
+    itself = copy.deepcopy(model).train()
     for layer in itself.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = 1.0
@@ -68,18 +68,21 @@ def test_one_batch_gives_what_batch_norm_itself_would_keep_with_momentum_one(
 
 
 def test_the_first_layer_does_not_depend_on_how_the_rows_are_batched(model: nn.Module) -> None:
-    inputs, found = inputs_of(41), []
+    inputs = inputs_of(41)
+    by_size = []
     for size in (41, 16, 5, 2):  # the last batch is shorter: of 41, 9, 1 and 1
         calibrate(model, inputs.split(size))
-        found.append(statistics(model, FIRST))
-    np.testing.assert_allclose(found, [of_channels(model[0](inputs))] * 4, rtol=1e-12, atol=1e-14)  # type: ignore[index]
+        by_size.append(statistics(model, FIRST))
+    expected = of_channels(model[0](inputs))  # type: ignore[index]
+    np.testing.assert_allclose(by_size, [expected] * 4, rtol=1e-12, atol=1e-14)
 
 
 def test_nothing_but_the_running_statistics_changes(model: nn.Module) -> None:
     model.get_submodule(FIRST).momentum = 0.3
     model.train()
     model.get_submodule(FIRST).eval()
-    before, state = copy.deepcopy(model), list(model.modules())
+    before = copy.deepcopy(model)
+    state = list(model.modules())
     calibrate(model, [inputs_of(9)])
     for now, then in zip(state, before.modules(), strict=True):
         assert now.training == then.training
@@ -105,9 +108,8 @@ def test_an_interrupted_pass_leaves_the_network_as_it_was(model: nn.Module) -> N
 
 
 def test_a_network_without_batch_norm_is_not_run() -> None:
-    calibrate(
-        models.build("mlp", shape=(8, 8, 3), classes=3, seed=0), [torch.zeros(1)]
-    )  # which it could not take
+    network = models.build("mlp", shape=(8, 8, 3), classes=3, seed=0)
+    calibrate(network, [torch.zeros(1)])  # a batch that the network would refuse
 
 
 def test_layers_derived_from_batch_norm_are_calibrated_without_their_dropout() -> None:
@@ -121,19 +123,18 @@ def test_layers_derived_from_batch_norm_are_calibrated_without_their_dropout() -
 def test_the_data_pass_takes_the_training_rows_shuffled_in_equal_batches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    data, seen = shapes_data(), []
+    data = shapes_data()
+    passed = []
     monkeypatch.setattr(batch_norm, "BATCH", 38)  # 77 rows: by 38 each, one row would be left over
-    monkeypatch.setattr(batch_norm, "calibrate", lambda _, batches: seen.append(list(batches)))
+    monkeypatch.setattr(batch_norm, "calibrate", lambda _, batches: passed.append(list(batches)))
     for seed in (0, 0, 1):
         calibrate_on_data(nn.Identity(), data, ONE_THREAD, seed)
-    assert [len(batch) for batch in seen[0]] == [26, 26, 25]
-    first, again, other = (torch.cat(batches) for batches in seen)
-    pictures = images.on_device(
-        data.images, *images.normalisation(data), torch.device("cpu")
-    ).batch(slice(None))
+    assert [len(batch) for batch in passed[0]] == [26, 26, 25]
+    first, again, other = (torch.cat(batches) for batches in passed)
+    inputs = on_device(data.images, *normalisation(data), torch.device("cpu")).batch(slice(None))
     assert torch.equal(first, again) and not torch.equal(first, other)
-    assert not torch.equal(first, pictures)
+    assert not torch.equal(first, inputs)
     for shuffled in (first, other):
         assert torch.equal(
-            shuffled.flatten(1).sum(1).sort().values, pictures.flatten(1).sum(1).sort().values
+            shuffled.flatten(1).sum(1).sort().values, inputs.flatten(1).sum(1).sort().values
         )

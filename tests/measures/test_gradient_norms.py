@@ -14,7 +14,8 @@ from prune_kit.errors import RunError
 from prune_kit.measures.gradients import norms, plan
 from prune_kit.measures.gradients.norms import data_gradient_norms, per_example_gradient_norms
 from prune_kit.protocol.execution import ResolvedExecution
-from prune_kit.training import images, out_of_memory
+from prune_kit.training import out_of_memory
+from prune_kit.training.images import normalisation, on_device
 from tests.conftest import ONE_THREAD, shapes_data
 
 timm = pytest.importorskip("timm")
@@ -31,7 +32,7 @@ SMALL_VIT = {"img_size": 32, "depth": 3}
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Small layers are faster so, above all on a machine that is busy."""
+    """Small layers are faster with one thread, above all on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -39,26 +40,28 @@ def one_thread() -> Iterator[None]:
 
 
 def untied(model: nn.Module) -> nn.Module:
-    """In float64, with random batch statistics and nothing at exactly zero or one, so that no gradient vanishes."""
-    chance = torch.Generator().manual_seed(1)
+    """The network in float64, with random batch statistics and without zeros and ones.
+
+    So no gradient vanishes.
+    """
+    rng = torch.Generator().manual_seed(1)
     model = model.double()
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             assert module.running_mean is not None and module.running_var is not None
-            module.running_mean.normal_(0, 0.3, generator=chance)
-            module.running_var.uniform_(0.5, 2, generator=chance)
+            module.running_mean.normal_(0, 0.3, generator=rng)
+            module.running_var.uniform_(0.5, 2, generator=rng)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter += 0.02 * torch.randn(
-                parameter.shape, generator=chance, dtype=parameter.dtype
-            )
+            noise = torch.randn(parameter.shape, generator=rng, dtype=parameter.dtype)
+            parameter += 0.02 * noise
     return model
 
 
 def batch_of(count: int, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
-    chance = torch.Generator().manual_seed(2)
-    inputs = torch.randn(count, *shape, generator=chance, dtype=torch.float64)
-    return inputs, torch.randint(0, CLASSES, (count,), generator=chance)
+    rng = torch.Generator().manual_seed(2)
+    inputs = torch.randn(count, *shape, generator=rng, dtype=torch.float64)
+    return inputs, torch.randint(0, CLASSES, (count,), generator=rng)
 
 
 def one_by_one(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -156,8 +159,8 @@ def test_levit_which_caches_its_attention_biases_in_eval_mode_is_exact() -> None
         model.train()
         model.eval()  # empties the caches
         model.zero_grad()
-        # two of each: torch 2.14's batch norm has a wrong gradient here for a batch of one, on the
-        # CPU
+        # Two of each, because the batch norm of torch 2.14 has a wrong gradient here for a batch of
+        # one on the CPU.
         (functional.cross_entropy(model(inputs[[row, row]]), labels[[row, row]])).backward()
         expected.append(
             torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).norm()
@@ -211,8 +214,8 @@ def test_the_data_pass_equals_single_examples_whatever_the_batch(
     model: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = shapes_data()
-    pictures = images.on_device(data.images, *images.normalisation(data), torch.device("cpu"))
-    expected = one_by_one(model, pictures.batch(slice(None)), torch.from_numpy(data.labels)).numpy()
+    inputs = on_device(data.images, *normalisation(data), torch.device("cpu")).batch(slice(None))
+    expected = one_by_one(model, inputs, torch.from_numpy(data.labels)).numpy()
     np.testing.assert_allclose(data_gradient_norms(model, data, ONE_THREAD)[0], expected, rtol=1e-4)
     monkeypatch.setitem(norms.LARGEST_BATCH, "cpu", 10)
     np.testing.assert_allclose(data_gradient_norms(model, data, ONE_THREAD)[0], expected, rtol=1e-4)
@@ -221,7 +224,9 @@ def test_the_data_pass_equals_single_examples_whatever_the_batch(
 def test_a_batch_that_does_not_fit_is_halved_until_it_does(
     model: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, honest, sizes = shapes_data(), norms._norms, []
+    data = shapes_data()
+    honest = norms._norms
+    sizes = []
 
     def forgetful(
         chosen: plan.Plan, copied: nn.Module, inputs: torch.Tensor, *rest: object
@@ -254,7 +259,9 @@ def test_one_example_that_does_not_fit_is_an_error_and_other_errors_stay_what_th
 def test_the_batch_is_as_large_as_the_memory_allows(
     model: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, sizes, honest = shapes_data(), [], norms._norms
+    data = shapes_data()
+    honest = norms._norms
+    sizes = []
     monkeypatch.setattr(
         norms, "_norms", lambda *given: sizes.append(len(given[2])) or honest(*given)
     )

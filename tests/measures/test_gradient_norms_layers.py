@@ -63,11 +63,11 @@ def random_convolutions(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, ...]]:
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @settings(max_examples=60, deadline=None)
-@given(made=random_convolutions(), gram=st.booleans(), last=st.booleans())
+@given(layer_and_shape=random_convolutions(), gram=st.booleans(), last=st.booleans())
 def test_both_forms_of_any_convolution_equal_autograd(
-    made: tuple[nn.Module, tuple[int, ...]], gram: bool, last: bool
+    layer_and_shape: tuple[nn.Module, tuple[int, ...]], gram: bool, last: bool
 ) -> None:
-    layer, shape = made
+    layer, shape = layer_and_shape
     inputs = batch_of(3, *shape)[0]
     if last and inputs.dim() == 4:
         inputs = inputs.to(memory_format=torch.channels_last)
@@ -84,9 +84,9 @@ def test_both_forms_of_any_convolution_equal_autograd(
     with pytest.MonkeyPatch.context() as patch:
         price = property(lambda shape: 0 if gram else math.inf)
         patch.setattr(convolutions.Geometry, "gram_price", price)
-        found = convolutions.convolution(layer, inputs, gradient, 3)
+        squares = convolutions.convolution(layer, inputs, gradient, 3)
     torch.testing.assert_close(
-        torch.stack([found[name] for name, _ in layer.named_parameters()], dim=1),
+        torch.stack([squares[name] for name, _ in layer.named_parameters()], dim=1),
         torch.tensor(expected, dtype=torch.float64),
         rtol=1e-9,
         atol=1e-12,
@@ -97,7 +97,8 @@ def test_both_forms_of_any_convolution_equal_autograd(
 def test_a_product_is_the_same_in_chunks_and_by_either_form(
     positions: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    x, g = batch_of(9, positions, 7)[0], batch_of(9, positions, 5)[0].flip(0)
+    x = batch_of(9, positions, 7)[0]
+    g = batch_of(9, positions, 5)[0].flip(0)
     expected = torch.einsum("bti,bto->bio", x, g).square().sum((1, 2))
     torch.testing.assert_close(closed_forms.product_squares(x, g), expected)
     monkeypatch.setitem(closed_forms.CHUNK_BYTES, "cpu", 600)
@@ -105,7 +106,7 @@ def test_a_product_is_the_same_in_chunks_and_by_either_form(
 
 
 class Tokens(nn.Module):
-    """Turns grey values into tokens 0 to 9, so that an embedding can be tested with float inputs."""
+    """Turns floats into tokens 0 to 9, so that an embedding can be tested with float inputs."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return (x.abs() * 4).long().clamp(max=9)
@@ -319,7 +320,7 @@ def test_a_layer_is_exact_and_goes_the_cheapest_way(name: str) -> None:
 
 
 def state_of(model: nn.Module) -> list[Any]:
-    """All that a pass could leave behind in a network."""
+    """Everything in a network that a pass could change."""
     hooks = [kind for kind in vars(nn.Module()) if "hook" in kind]
     return [
         [
@@ -354,14 +355,15 @@ class Breaking(nn.Module):
 
     def __init__(self, error: BaseException, last: int) -> None:
         super().__init__()
-        self.error, self.left = error, Shared([last])
-        self.register_buffer("seen", torch.zeros(()))
+        self.error = error
+        self.passes_left = Shared([last])
+        self.register_buffer("passes", torch.zeros(()))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        assert isinstance(self.seen, torch.Tensor)
-        self.seen += 1
-        self.left[0] -= 1
-        if self.left[0] == 0:
+        assert isinstance(self.passes, torch.Tensor)
+        self.passes += 1
+        self.passes_left[0] -= 1
+        if self.passes_left[0] == 0:
             raise self.error
         return x
 
@@ -376,13 +378,14 @@ def test_nothing_is_left_behind_also_after_an_exception(error: BaseException, la
     model[1].eval()
     model[4][1].weight.grad = torch.ones_like(model[4][1].weight)
     inputs, labels = batch_of(5, 6)
-    before, kept = state_of(model), torch.get_rng_state()
+    before = state_of(model)
+    random_state = torch.get_rng_state()
     try:
         per_example_gradient_norms(model, inputs.float(), labels)
     except (ZeroDivisionError, KeyboardInterrupt):
         assert last < 1000
     assert state_of(model) == before
-    assert torch.equal(torch.get_rng_state(), kept)
+    assert torch.equal(torch.get_rng_state(), random_state)
 
 
 def test_the_mode_of_the_network_does_not_matter_and_frozen_parameters_count() -> None:
@@ -409,7 +412,7 @@ def test_norms_follow_the_weights_though_the_plan_is_kept() -> None:
 def test_a_path_that_changes_after_the_plan_goes_by_single_examples() -> None:
     def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
         hidden = self.first(x)
-        if len(x) > 3:  # so that the plan, made with three examples, has seen it called once
+        if len(x) > 3:  # the plan is made with three examples, which call it once
             hidden = self.first(hidden)
         return self.last(hidden.tanh())  # type: ignore[no-any-return]
 
@@ -445,7 +448,7 @@ def test_a_network_that_couples_its_examples_is_refused_by_the_name_of_the_modul
         per_example_gradient_norms(model, *batch_of(5, 6))
 
 
-def test_a_function_that_holds_on_to_another_module_is_refused() -> None:
+def test_a_function_that_refers_to_another_module_is_refused() -> None:
     outside = nn.Linear(6, 6).double()
     model = nn.Sequential(Applied(lambda self, x: outside(x)), head(6)).double()
     with pytest.raises(
@@ -455,9 +458,11 @@ def test_a_function_that_holds_on_to_another_module_is_refused() -> None:
 
 
 def test_other_outputs_than_logits_are_refused() -> None:
-    with pytest.raises(RunError, match=r"gave \(3, 2, 3\) for 3 examples"):
+    with pytest.raises(
+        RunError, match=r"returned \(3, 2, 3\) for 3 examples; a gradient norm requires"
+    ):
         per_example_gradient_norms(
             nn.Sequential(nn.Linear(6, 6), nn.Unflatten(1, (2, 3))).double(), *batch_of(5, 6)
         )
-    with pytest.raises(RunError, match="has no shape yet"):
+    with pytest.raises(RunError, match="does not have a shape yet"):
         per_example_gradient_norms(nn.LazyLinear(3).double(), *batch_of(5, 6))

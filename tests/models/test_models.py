@@ -53,7 +53,7 @@ def test_initialisation_depends_on_the_seed_alone() -> None:
 def test_the_low_resolution_residual_networks_differ_from_torchvisions_by_the_stem_alone(
     name: str,
 ) -> None:
-    """Its 7x7 convolution of 3 to 64 planes is a 3x3 one here; all else has as many parameters."""
+    """Its 7x7 convolution of 3 to 64 planes is 3x3 here; the rest has the same parameters."""
     ours, theirs = (
         build(name, (32, 32, 3), classes=10),
         build(f"torchvision:{name}", (32, 32, 3), classes=10),
@@ -78,9 +78,9 @@ def test_residual_blocks_start_as_the_identity() -> None:
     ("name", "message"),
     [
         ("resnet19", "unknown model 'resnet19'. Did you mean 'resnet18'?"),
-        ("timm:resnet_18", "timm has no model 'resnet_18'"),
+        ("timm:resnet_18", "timm does not have the model 'resnet_18'"),
         ("torchvision:resnet19", "unknown torchvision model 'resnet19'. Did you mean"),
-        ("torchvision:vit_b_16", "takes square images; these are 16x32"),
+        ("torchvision:vit_b_16", "requires square images; these are 16x32"),
     ],
 )
 def test_a_network_that_cannot_be_built_is_refused(name: str, message: str) -> None:
@@ -106,7 +106,7 @@ def test_every_listed_name_is_of_a_family() -> None:
 
 
 def test_the_convnet_halves_before_the_relu_what_it_could_halve_after_it() -> None:
-    """The maximum of what a ReLU passes is what it passes of the maximum; gradients go the same way."""
+    """The ReLU of a maximum is the maximum of the ReLUs, with the same gradients."""
     ours = models.build("convnet", shape=(20, 20, 3), classes=4, seed=0)
     layers = list(copy.deepcopy(ours).children())
     for place in (2, 6):

@@ -50,7 +50,7 @@ def trained(shapes: Dataset, workdir: Path, verb: Any = score, **options: Any) -
 def test_a_cpu_trains_as_many_networks_at_once_as_its_cores_hold(
     networks: int, jobs: int | None, threads: int | None, expected: tuple[int, int]
 ) -> None:
-    found = Execution(device="cpu", jobs=jobs, threads=threads).resolve(networks=networks)
+    found = Execution(device="cpu", jobs=jobs).resolve(networks=networks, begun_threads=threads)
     assert (found.jobs, found.threads) == expected
     assert found.limited == (jobs is not None and found.jobs < jobs)
 

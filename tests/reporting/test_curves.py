@@ -1,4 +1,4 @@
-"""Learning curves of groups, the curves of a sweep and the search for a window, as sections of a report."""
+"""The learning curves, the sweep and the search for a window, as sections of a report."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -101,8 +101,11 @@ def test_a_search_is_shown_round_by_round_with_what_was_chosen() -> None:
     )
     section = search_section(tuned.validation())
     picture, lines = section.blocks[0], section.blocks[1].rows  # type: ignore[union-attr]
-    chosen = "Of 4 candidates, window el2n@20 keep 0.4 offset 0.2 was chosen: 89.50 % on the validation split"
-    assert picture.finding == chosen  # type: ignore[union-attr]
+    chosen = (
+        "Of 4 candidates, window el2n@20 keep 0.4 offset 0.2 was chosen: 89.50 % on the validation "
+        "split"
+    )
+    assert picture.title == chosen  # type: ignore[union-attr]
     assert [line[0] for line in lines] == ["40"] * 3 + ["5"] * 4
     assert lines[0] == ("40", "window el2n@20 keep 0.4 offset 0.2", "2", "89.50 %")
     assert lines[3] == ("5", "window el2n@20 keep 0.4 offset 0.2", "1", "90.00 %")
@@ -123,7 +126,7 @@ def test_a_goal_that_none_meets_is_told_with_what_all_rows_reach() -> None:
         Goal(0.01), tuple(cells), cells[0], False, selection_of([0] * 100), (last,), last
     ).validation()
     section = search_section(outcomes)
-    assert "comes nearest to the goal, which none meets" in section.blocks[0].finding  # type: ignore[union-attr]
+    assert "comes nearest to the goal, which none meets" in section.blocks[0].title  # type: ignore[union-attr]
     assert section.blocks[1].rows[0] == ("40", "full", "2", "95.00 %")  # type: ignore[union-attr]
     assert "Sought: the least data within 1 points of full." in section.blocks[2].text  # type: ignore[union-attr]
     data = shapes_data()

@@ -112,17 +112,22 @@ def test_the_order_of_the_seeds_does_not_matter(outcomes):
 
 
 CELL = {"rule": "window", "by": "el2n@2", "keep": 0.5, "offset": 0.0}
+CHOSEN = {"epochs": 3, "found": True, "goal": "accuracy", "met": True, "grid": {}}
 
 
 @pytest.mark.parametrize(
     "cells",
     [
-        {"a": {}}, {"a": {**CELL, "keep": "half"}}, {"a": {**CELL, "more": 1}}, {"b": CELL},
-        {"a": {**CELL, "epochs": "3"}}, {"a": {**CELL, "epochs": 3, "found": True, "goal": 7, "met": True, "grid": {}}},
-        {"a": {**CELL, "epochs": 3, "found": True, "goal": "accuracy", "met": True, "grid": {"by": 1}}},
+        {"a": {}},
+        {"a": {**CELL, "keep": "half"}},
+        {"a": {**CELL, "more": 1}},
+        {"b": CELL},
+        {"a": {**CELL, "epochs": "3"}},
+        {"a": {**CELL, **CHOSEN, "goal": 7}},
+        {"a": {**CELL, **CHOSEN, "grid": {"by": 1}}},
         {"a": CELL, "c": {**CELL, "epochs": 3}},
     ],
-)  # fmt: skip
+)
 def test_cells_that_cannot_be_are_refused(cells, tmp_path):
     rows = (outcome("a", 1, 0.9), outcome("c", 1, 0.9))
     Outcomes(rows, "abc", "digits", cells=cells).write(tmp_path / "sweep.h5")
@@ -132,13 +137,11 @@ def test_cells_that_cannot_be_are_refused(cells, tmp_path):
 
 @pytest.mark.parametrize("cells", [[], None, 1, {"a": 1}, {"a": []}])
 def test_cells_that_are_no_objects_are_refused(cells):
-    with pytest.raises(ValueError, match="no objects by name"):
+    with pytest.raises(ValueError, match="not objects by name"):
         _checked_cells(cells)
 
 
-@pytest.mark.parametrize(
-    "more", [{}, {"epochs": 3, "found": True, "goal": "accuracy", "met": True, "grid": {}}]
-)
+@pytest.mark.parametrize("more", [{}, CHOSEN])
 def test_cells_come_back(more, tmp_path):
     Outcomes((outcome("a", 1, 0.9),), "abc", "digits", cells={"a": CELL | more}).write(
         tmp_path / "sweep.h5"
@@ -172,10 +175,16 @@ def test_a_single_seed_has_a_difference_but_no_interval():
     assert (lines[1].low, lines[1].high) == (0.8, 0.8)
 
 
-@pytest.mark.parametrize(("differences", "verdict"), [
-    ([0.01, 0.011, 0.012], "above"), ([-0.01, -0.011, -0.012], "below"), ([-0.01, 0.012, 0.0], "not distinguishable"),
-    ([0.0, 0.0, 0.0], "not distinguishable"), ([0.5, 0.5], "not distinguishable"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("differences", "verdict"),
+    [
+        ([0.01, 0.011, 0.012], "above"),
+        ([-0.01, -0.011, -0.012], "below"),
+        ([-0.01, 0.012, 0.0], "not distinguishable"),
+        ([0.0, 0.0, 0.0], "not distinguishable"),
+        ([0.5, 0.5], "not distinguishable"),
+    ],
+)
 def test_the_verdict_asks_whether_the_interval_leaves_zero_out(differences, verdict):
     assert paired_difference(np.array(differences)).verdict == verdict
 

@@ -38,12 +38,22 @@ def rows():
 
 @pytest.fixture
 def removal(rows):
-    """Four of seven training rows: two clear suggestions, one of no class that fits, one of none."""
+    """Four of seven training rows: two clear suggestions, one that is not clear, and none."""
     return removal_of(
-        INDEX, SUGGESTED, clear=CLEAR, suspicion=SUSPICION, rows=rows,
-        noise_rate=1 / 3, noise_rate_low=0.1, noise_rate_high=math.pi / 6, precision=0.9, precision_low=0.7,
-        recall=math.nan, parameters={"cut": "probes"}, scored_with={"config": {"model": "mlp"}, "seed": 0},
-    )  # fmt: skip
+        INDEX,
+        SUGGESTED,
+        clear=CLEAR,
+        suspicion=SUSPICION,
+        rows=rows,
+        noise_rate=1 / 3,
+        noise_rate_low=0.1,
+        noise_rate_high=math.pi / 6,
+        precision=0.9,
+        precision_low=0.7,
+        recall=math.nan,
+        parameters={"cut": "probes"},
+        scored_with={"config": {"model": "mlp"}, "seed": 0},
+    )
 
 
 @pytest.fixture
@@ -301,7 +311,7 @@ def test_over_fewer_or_more_examples_the_estimates_are_unknown_and_unknown_rows_
 
 
 def test_other_data_cannot_be_aligned(removal):
-    with pytest.raises(IdentityError, match="nothing to align"):
+    with pytest.raises(IdentityError, match="cannot be aligned"):
         removal.aligned_to(rows_of([0, 1], digest=[1, 2]))
 
 

@@ -125,8 +125,10 @@ def test_the_file_has_the_layout_of_the_design(selection, path):
     }
 
 
-@pytest.mark.parametrize(("name", "told"), [("label", "fingerprint"), ("digest", "fingerprint"), ("index", "index"),
-                                            ("reason", "index")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("label", "fingerprint"), ("digest", "fingerprint"), ("index", "index"), ("reason", "index")],
+)
 def test_what_was_tampered_with_is_noticed(path, name, told):
     with h5py.File(path, "r+") as file:
         values = file[name][()]
@@ -286,7 +288,7 @@ def test_labels_that_were_put_over_the_data_come_along_with_the_right_ones():
 
 
 def test_other_data_cannot_be_aligned(selection):
-    with pytest.raises(IdentityError, match="nothing to align"):
+    with pytest.raises(IdentityError, match="cannot be aligned"):
         selection.aligned_to(rows_of([0, 1], digest=[1, 2]))
 
 

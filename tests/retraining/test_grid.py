@@ -55,8 +55,8 @@ def test_random_among_the_columns_is_the_baseline_and_no_cell() -> None:
 
 @pytest.mark.parametrize(
     ("rule", "keep", "message"),
-    [("nonsense", 0.5, "unknown rule 'nonsense'"), ("window", 0.0, "--keep 0 is out of range"),
-     ("top", 1.5, "--keep 1.5 is out of range")],
+    [("nonsense", 0.5, "unknown rule 'nonsense'"), ("window", 0.0, "keep=0 is out of range"),
+     ("top", 1.5, "keep=1.5 is out of range")],
 )  # fmt: skip
 def test_a_grid_that_cannot_be_selected_is_refused_before_anything_is_trained(
     rule: str, keep: float, message: str

@@ -22,9 +22,9 @@ from prune_kit.retraining.grid import Cell, options_of
 from prune_kit.retraining.search import (
     Goal,
     candidates,
+    cost_of,
     mean_accuracy,
     neighbours,
-    plan,
     search,
     stages_of,
 )
@@ -48,9 +48,9 @@ OFFSETS = tuple(np.round(np.arange(0, 0.601, 0.05), 3).tolist())
 
 
 def windows(keeps: Sequence[float], offsets: Sequence[float]) -> list[Cell]:
-    cells, _, _ = candidates(
+    cells = candidates(
         table_of(np.arange(100)), goal=None, by=None, keep=keeps, offset=offsets, rule="window"
-    )
+    ).cells
     return cells
 
 
@@ -106,9 +106,9 @@ def test_other_goals_are_refused_with_the_known_ones(text: str) -> None:
 def test_one_share_asks_for_accuracy_and_several_for_the_least_data() -> None:
     table = table_of(np.arange(100))
     common: dict[str, Any] = {"goal": None, "by": None, "offset": [0.0], "rule": "window"}
-    assert candidates(table, keep=0.4, **common)[1] == Goal()
-    assert candidates(table, keep=[0.4, 0.5], **common)[1] == Goal(0.005)
-    assert len(candidates(table, keep=None, **common)[0]) == 8
+    assert candidates(table, keep=0.4, **common).goal == Goal()
+    assert candidates(table, keep=[0.4, 0.5], **common).goal == Goal(0.005)
+    assert len(candidates(table, keep=None, **common).cells) == 8
     two = table.with_columns([column_of(np.arange(100), name="el2n@5")])
     with pytest.raises(TableError, match="which column"):
         candidates(two, keep=0.4, **common)
@@ -171,7 +171,7 @@ def test_of_a_protocol_of_few_epochs_the_short_stages_have_fewer_seeds_alone(epo
     found, _, rounds = search(cells, Goal(), epochs, 3, trainer)
     assert stages_of(epochs, 3) == [(epochs, 1), (epochs, 2)]
     assert found.offset == 0.45 and len(rounds) == 3
-    assert trainer.epochs < plan(cells, Goal(), epochs, 3).grid * epochs
+    assert trainer.epochs < cost_of(cells, Goal(), epochs, 3).grid * epochs
 
 
 @pytest.mark.parametrize("epochs", [4, 8, 10, 40, 200])
@@ -199,7 +199,7 @@ def test_every_line_of_offsets_is_tried_at_both_ends(counts: list[int]) -> None:
         for keep, count in zip((0.2, 0.3, 0.4), counts, strict=False)
         for cell in candidates(
             table, goal=None, by=None, keep=keep, offset=np.arange(count) / 100, rule="window"
-        )[0]
+        ).cells
     ]
     _, _, rounds = search(cells, Goal(), 40, 1, Trainer(lambda cell: 0.9 - cell.offset))
     if sum(counts) > 1:
@@ -237,7 +237,7 @@ def test_the_plan_is_what_the_search_costs(goal: Goal, epochs: int) -> None:
     cells = windows([0.3, 0.5], OFFSETS)
     trainer = Trainer(lambda cell: 0.9 - abs(cell.offset - 0.25) / 100)
     search(cells, goal, epochs, 3, trainer)
-    planned = plan(cells, goal, epochs, 3)
+    planned = cost_of(cells, goal, epochs, 3)
     assert [stage.cells for stage in planned.short] == trainer.sizes[: len(planned.short)]
     assert [(stage.epochs, stage.seeds) for stage in planned.short] == stages_of(epochs, 3)[
         : len(planned.short)
@@ -250,7 +250,7 @@ def test_a_search_over_a_fine_grid_costs_less_than_a_quarter_of_it_with_its_fina
     cells = windows([0.4], np.round(np.arange(0, 0.6001, 0.0125), 4).tolist())
     trainer = Trainer(lambda cell: 0.9 - abs(cell.offset - 0.25))
     search(cells, Goal(), 40, 4, trainer)
-    planned = plan(cells, Goal(), 40, 4)
+    planned = cost_of(cells, Goal(), 40, 4)
     assert trainer.epochs / 40 + 16 == planned.wholes < planned.grid / 4  # without a climb
 
 
@@ -450,4 +450,4 @@ def test_on_digits_with_a_quarter_flipped_the_best_offset_is_found_at_under_a_qu
 
 
 def windows_of(table: Any, offsets: Sequence[float]) -> list[Cell]:
-    return candidates(table, goal=None, by=None, keep=0.4, offset=offsets, rule="window")[0]
+    return candidates(table, goal=None, by=None, keep=0.4, offset=offsets, rule="window").cells

@@ -396,11 +396,11 @@ def test_the_table_says_how_its_folds_were_trained(shapes, tmp_path):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"ratios": (0, 50)}, "--ratios 0,50 is out of range; expected percents from 1 to 99"),
-        ({"ratios": (50, 50)}, "--ratios 50,50 is out of range"),
-        ({"ratios": ()}, "--ratios  is out of range"),
-        ({"folds": 0}, "--folds 0 is out of range"),
-        ({"sampling": "balance"}, "unknown sampling 'balance'. Did you mean 'balanced'"),
+        ({"ratios": (0, 50)}, "ratios=[0, 50] is out of range; expected percents from 1 to 99"),
+        ({"ratios": (50, 50)}, "ratios=[50, 50] is out of range"),
+        ({"ratios": ()}, "ratios=[] is out of range"),
+        ({"folds": 0}, "folds=0 is out of range"),
+        ({"sampling": "balance"}, "unknown `sampling` 'balance'. Did you mean 'balanced'"),
         ({"space": "pixels"}, "--space is for --method class_distance,density"),
     ],
 )
@@ -417,7 +417,7 @@ def test_one_process_trains_one_network_per_core() -> None:
 
 
 def test_cscore_options_have_the_defaults_of_the_paper() -> None:
-    assert cscore.OPTIONS["ratios"] == (10, 20, 30, 40, 50, 60, 70, 80, 90)
+    assert cscore.OPTIONS["ratios"]["default"] == (10, 20, 30, 40, 50, 60, 70, 80, 90)
 
 
 def test_a_damaged_fold_is_refused_by_name_and_trained_again_once_it_is_removed(shapes, tmp_path):

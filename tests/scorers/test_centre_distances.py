@@ -204,12 +204,10 @@ def test_both_are_averaged_over_runs_and_their_rules_select_by_them(
 
 
 def test_clusters_out_of_range_are_refused(held_out: Dataset, runs: Runs, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="--clusters 0 is out of range; at least 1"):
-        prototype_distance.check_options("hidden", 0)
-    with pytest.raises(OptionError, match=r"unknown space 'pixel'\. Did you mean 'pixels'"):
-        prototype_distance.check_options("pixel", None)
+    with pytest.raises(OptionError, match="clusters=0 is out of range; at least 1"):
+        pipeline.score(held_out, "prototype_distance", config=TINY, workdir=tmp_path, clusters=0)
     with pytest.raises(
-        OptionError, match="--clusters 73 is out of range; there are 72 training rows to cluster"
+        OptionError, match="clusters=73 is out of range; the data has 72 training rows"
     ):
         prototype_distance.score(held_out, runs, epoch=EPOCH, space="hidden", clusters=73)
     with pytest.raises(OptionError, match="--clusters is for --method prototype_distance"):

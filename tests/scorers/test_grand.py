@@ -86,7 +86,7 @@ def test_a_network_without_batch_norm_scores_the_same_either_way(
         score(shapes, "grand", epoch=0, runs=1, config=config, workdir=tmp_path, bn=bn).columns[
             "grand@0"
         ]
-        for bn in grand.STATISTICS
+        for bn in grand.OPTIONS["bn"]["choices"]
     )
     np.testing.assert_array_equal(running.values, anew.values)
 
@@ -140,12 +140,12 @@ def test_the_arithmetic_of_runs_that_differ_is_counted(
     runs = untrained(shapes, tmp_path, precision="bf16", gradient_precision="bf16")
     for run, allowed in zip(runs.recorded, (0.0, 1.0), strict=True):
         monkeypatch.setattr(norms, "BF16_ERROR", allowed)
-        grand.score(shapes, replace(runs, recorded=(run,)), epoch=0)
-    assert grand.provenance(runs, epoch=0) == {
+        grand.score(shapes, replace(runs, recorded=(run,)), epoch=0, bn="running")
+    assert grand.provenance(runs, epoch=0, bn="running") == {
         "gradient_precision": "bf16 in 1 of 2 runs, fp32 in 1 of 2 runs"
     }
     second = replace(runs, recorded=runs.recorded[1:])
-    assert grand.provenance(second, epoch=0) == {"gradient_precision": "bf16"}
+    assert grand.provenance(second, epoch=0, bn="running") == {"gradient_precision": "bf16"}
 
 
 def test_norms_kept_before_the_arithmetic_was_are_still_read(
@@ -156,8 +156,8 @@ def test_norms_kept_before_the_arithmetic_was_are_still_read(
         files.write_arrays(
             run.folder / "grand-0000.npz", {"values": np.ones(len(shapes), dtype=np.float32)}
         )
-    assert (grand.score(shapes, runs, epoch=0) == 1).all()
-    assert grand.provenance(runs, epoch=0) == {"gradient_precision": "unrecorded"}
+    assert (grand.score(shapes, runs, epoch=0, bn="running") == 1).all()
+    assert grand.provenance(runs, epoch=0, bn="running") == {"gradient_precision": "unrecorded"}
 
 
 def test_norms_are_taken_in_bf16_only_where_it_was_asked_for_in_so_many_words() -> None:

@@ -13,13 +13,13 @@ from prune_kit.pipeline import score
 from prune_kit.results.table import ScoreTable
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs
 from prune_kit.runs.recorder import complete
-from prune_kit.scorers import Runs
-from prune_kit.scoring.columns import SCORERS, WITHOUT_EPOCH, WITHOUT_RUNS, needs, options_for
+from prune_kit.scorers import Runs, Scorer
+from prune_kit.scoring.columns import WITHOUT_EPOCH, WITHOUT_RUNS, needs, options_for
 from prune_kit.training.images import normalisation
 from tests.conftest import ONE_THREAD, TINY
 
 EPOCH = 2
-METHODS = registry.module_names(SCORERS)
+METHODS = registry.module_names(registry.SCORERS)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,8 @@ def table(shapes: Dataset, tmp_path_factory: pytest.TempPathFactory) -> ScoreTab
 
 
 def computed(method: str, data: Dataset, runs: Runs, epoch: int | None = EPOCH) -> np.ndarray:
-    scores: np.ndarray = registry.load(SCORERS, method, "method").score(data, runs, epoch=epoch)
+    module: Scorer = registry.load(registry.SCORERS, method, "method")
+    scores = module.score(data, runs, epoch=epoch, **registry.defaults(registry.SCORERS, method))
     return scores
 
 
@@ -117,7 +118,7 @@ def test_input_norm_is_the_norm_of_what_networks_receive(shapes: Dataset, runs: 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_obeys_the_contract(method: str, shapes: Dataset, table: ScoreTable) -> None:
-    module = registry.load(SCORERS, method, "method")
+    module = registry.load(registry.SCORERS, method, "method")
     assert module.HIGHER_MEANS in ("harder", "easier")
     needed = needs(method, options_for([method], {})[method])
     assert needed in (

@@ -11,7 +11,8 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.progress import Progress
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.retraining.plan import AskedRetraining, plan_retraining, run_retraining
-from prune_kit.scoring.plan import AskedScores, plan_scores, run_scores
+from prune_kit.scoring.asked import AskedScores
+from prune_kit.scoring.plan import plan_scores, run_scores
 from prune_kit.training.footprint import training_bytes
 from prune_kit_cli.main import exit_code
 

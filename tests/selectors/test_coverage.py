@@ -192,21 +192,20 @@ def test_a_window_is_spoken_of_only_where_it_is_one():
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"bins": 0}, "--bins 0 is out of range; at least 1"),
-        ({"drop_hardest": -0.1}, "--drop-hardest -0.1 is out of range; it is a share, 0 to 1"),
-        ({"drop_hardest": float("nan")}, "--drop-hardest nan is out of range"),
+        ({"bins": 0}, "bins=0 is out of range; at least 1"),
+        ({"drop_hardest": -0.1}, "drop_hardest=-0.1 is out of range; it is a share, 0 to 1"),
+        ({"drop_hardest": float("nan")}, "drop_hardest=nan is out of range"),
         (
             {"drop_hardest": 0.6},
-            "--keep 0.5 and --drop-hardest 0.6 make more than 1; the largest drop-hardest is 0.5",
+            "keep=0.5 and drop_hardest=0.6 make more than 1; the largest is drop_hardest=0.5",
         ),
         (
             {"suspect_by": "el2n@20"},
-            "--suspect-by el2n@20 drops nothing by itself; say how much: --drop-hardest 0.1",
+            "suspect_by='el2n@20' does not drop anything by itself; say how much: drop_hardest=0.1",
         ),
         (
             {"offset": 0.1},
-            "--rule coverage takes no --offset; it takes --keep, --drop-hardest, --suspect-by, "
-            "--bins",
+            "--rule coverage takes no --offset; it takes --drop-hardest, --suspect-by, --bins",
         ),
     ],
 )

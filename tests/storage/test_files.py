@@ -281,7 +281,7 @@ def test_a_data_set_of_sequences_is_refused(ours):
     with h5py.File(ours, "r+") as file:
         file.create_dataset("odd", (2,), dtype=h5py.vlen_dtype(int))
     sealed(ours, ours.read_bytes())
-    assert "'odd' is no array of numbers or texts" in refusal(ours)
+    assert "'odd' is not an array of numbers or texts" in refusal(ours)
 
 
 def test_a_heap_of_texts_that_leads_nowhere_is_refused_whatever_the_checksum_says(ours):

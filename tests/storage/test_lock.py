@@ -112,3 +112,41 @@ def test_where_there_are_no_such_locks_the_holder_is_asked_for(
     time.sleep(0.01)
     with lock.holding(tmp_path):  # that one is dead
         pass
+
+
+def test_a_refused_command_leaves_the_name_of_the_holder_in_the_file(tmp_path: Path) -> None:
+    process = another(tmp_path)
+    try:
+        before = (tmp_path / lock.NAME).read_text()
+        for _ in range(2):
+            with pytest.raises(OptionError, match="is in use by"), lock.holding(tmp_path):
+                pass
+        assert (tmp_path / lock.NAME).read_text() == before != ""
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def test_of_many_processes_that_come_and_go_one_at_a_time_holds_the_folder(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from prune_kit.errors import OptionError
+from prune_kit.storage.lock import holding
+held = 0
+while held < 20:
+    try:
+        with holding(Path(sys.argv[1])):
+            mark = Path(sys.argv[1]) / "mark"
+            mark.touch(exist_ok=False)
+            held += 1
+            mark.unlink()
+    except OptionError:
+        pass
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    processes = [subprocess.Popen(command) for _ in range(3)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
+    assert list(tmp_path.iterdir()) == []

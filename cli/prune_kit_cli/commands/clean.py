@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from prune_kit_cli import options as o
 
 if TYPE_CHECKING:
-    from prune_kit.cleaning.judgement import Judgement
+    from prune_kit.cleaning.assessment import LabelAssessment
     from prune_kit.results.removal import Removal
     from prune_kit.results.table import ScoreTable
     from prune_kit_cli.screen import Screen
@@ -18,92 +16,116 @@ LOST = 0.5  # of a class: it is named when it loses more
 
 
 def clean(
-    by: o.By = None,
+    by: Annotated[
+        str | None,
+        o.option(o.LABELS, "--by", metavar="COLUMN", help="The score column to judge by."),
+    ] = None,
     remove: Annotated[
         float | None,
-        typer.Option(
-            "--remove", metavar="F", help="The share that is wrong is known: list as many."
+        o.option(
+            o.LABELS,
+            "--remove",
+            metavar="F",
+            help="The share that is wrong is known: list as many.",
         ),
     ] = None,
     auto: Annotated[
-        bool, typer.Option("--auto", help="Find how many are wrong (the default without --remove).")
+        bool,
+        o.option(
+            o.LABELS, "--auto", help="Find how many are wrong (the default without --remove)."
+        ),
     ] = False,
     cut: Annotated[
         str | None,
-        typer.Option(
+        o.option(
+            o.LABELS,
             "--cut",
             metavar="NAME",
-            help="How --auto finds it: probes (default after score --probes), argmax (default else), joint or mixture.",
+            help="How --auto finds it, of `prune-kit list cuts` (default: probes after score "
+            "--probes, else argmax).",
         ),
     ] = None,
     per_class: Annotated[
-        bool, typer.Option("--per-class", help="Cut within each class of given labels.")
+        bool, o.option(o.LABELS, "--per-class", help="Cut within each class of given labels.")
     ] = False,
     holdout: Annotated[
         bool,
-        typer.Option(
-            "--holdout", help="Judge by networks that never saw the example (the folds of cscore)."
+        o.option(
+            o.LABELS,
+            "--holdout",
+            help="Judge by networks that never saw the example: the folds of cscore.",
         ),
     ] = False,
+    protect_rare: Annotated[
+        float,
+        o.option(
+            o.LABELS,
+            "--protect-rare",
+            metavar="F",
+            help="Name every class that loses more than this share.",
+        ),
+    ] = LOST,
+    evaluate: Annotated[
+        bool,
+        o.option(
+            o.LABELS, "--evaluate", help="Where the true labels are known: how good is the list?"
+        ),
+    ] = False,
+    seed: Annotated[
+        int,
+        o.option(
+            o.LABELS, "--seed", metavar="S", help="The seed of the resamples behind the interval."
+        ),
+    ] = 0,
     from_probs: Annotated[
         Path | None,
-        typer.Option(
+        o.option(
+            o.DATA,
             "--from-probs",
             metavar="FILE",
-            help="Your own probabilities: npy, a row per example of the data.",
+            help="Your own probabilities: npy, a row for each example of the data.",
         ),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(
+        o.option(
+            o.DATA,
             "--data",
             metavar="SPEC",
             help="With --from-probs and no score table: whose labels these are.",
         ),
     ] = None,
     labels: o.Labels = None,
-    protect_rare: Annotated[
-        float,
-        typer.Option(
-            "--protect-rare", metavar="F", help="Name every class that loses more than this share."
+    scores: o.ScoresFile = None,
+    out: Annotated[
+        Path | None,
+        o.option(
+            o.OUTPUT, "--out", metavar="FILE", help="Where to write (default: WORKDIR/removal.h5)."
         ),
-    ] = LOST,
-    evaluate: Annotated[
-        bool,
-        typer.Option("--evaluate", help="Where the true labels are known: how good is the list?"),
-    ] = False,
+    ] = None,
     picture: Annotated[
         Path | None,
-        typer.Option(
+        o.option(
+            o.OUTPUT,
             "--picture",
             metavar="FILE",
             help="With --evaluate, draw the curve: ends in .png or .svg.",
         ),
     ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="S", help="Of the resamples behind the interval.")
-    ] = 0,
-    scores: Annotated[
-        Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/removal.h5)."),
-    ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """Which labels are wrong, how many, and what should they be? A list to review or to remove.
+    """List the labels that look wrong, how many there are, and what each should be.
 
-    Reads the score table and trains nothing. `score --method cumulative_pl --probes 0.05` first:
-    planted labels show where wrong ones fall, which gives the share of wrong labels with an
-    interval, and the cut. Without them the cut trusts the network. The true labels, where known,
-    are read by --evaluate alone.
+    It reads the score table and trains nothing. Run `score --method cumulative_pl --probes 0.05`
+    first: planted labels show where wrong ones fall. That gives the cut, and the share of wrong
+    labels with an interval. Without planted labels the cut trusts the network. Only --evaluate
+    reads the true labels.
 
     Example: prune-kit clean --auto
     """
-    from prune_kit.cleaning.judgement import judge
+    from prune_kit.cleaning.assessment import assess_labels
     from prune_kit.errors import OptionError
     from prune_kit_cli.views.removal import removal_json, removal_shown
     from prune_kit_cli.views.tables import Screen, path_of
@@ -133,7 +155,7 @@ def clean(
             f"the labels of {table.rows.data} are taken for the true ones, those given with "
             "--labels for the others"
         )
-    judgement = judge(
+    assessment = assess_labels(
         table,
         by=by,
         remove=remove,
@@ -143,11 +165,11 @@ def clean(
         probability=probability,
         seed=seed,
     )
-    removal = judgement.removal()
+    removal = assessment.removal()
     removal.write(target)
     values, shown = removal_json(removal), removal_shown(removal)
     if evaluate:
-        found, tables = _evaluated(judgement, picture)
+        found, tables = _evaluated(assessment, picture)
         values["evaluation"] = found
         shown += ["", *tables]
     screen.result({"file": target, **values}, *shown)
@@ -167,7 +189,10 @@ def _judged(
     data: str | None,
     labels: Path | None,
 ) -> "tuple[ScoreTable, Any]":
-    """The score table, and the probabilities given; without a table, one without columns over the data named."""
+    """The score table, and the probabilities given.
+
+    Without a table it is one without columns, over the data that is named.
+    """
     from prune_kit.data.spec import load_data
     from prune_kit.errors import OptionError
     from prune_kit.results.table import ScoreTable
@@ -186,22 +211,24 @@ def _judged(
     return ScoreTable.read(scores or workdir / SCORES, extras=False), probability
 
 
-def _evaluated(judgement: "Judgement", picture: Path | None) -> tuple[dict[str, Any], list[Any]]:
+def _evaluated(
+    assessment: "LabelAssessment", picture: Path | None
+) -> tuple[dict[str, Any], list[Any]]:
     """How good the list is, as JSON values and as tables; and the picture."""
     from prune_kit.cleaning.evaluation import evaluate, evaluation_json
     from prune_kit.errors import OptionError
     from prune_kit_cli.views.evaluation import evaluation_shown
 
-    rows, index, cut = judgement.rows, judgement.index, judgement.cut
+    rows, index, estimate = assessment.rows, assessment.index, assessment.estimate
     assert rows.true_label is not None
     found = evaluate(
-        suspicion=judgement.suspicion,
-        flagged=judgement.flagged,
+        suspicion=assessment.suspicion,
+        flagged=assessment.flagged,
         label=rows.label[index],
         true_label=rows.true_label[index],
-        suggested=judgement.suggested,
+        suggested=assessment.suggested,
         classes=len(rows.class_names),
-        noise_rate=(cut.noise_rate, cut.low, cut.high),
+        noise_rate=(estimate.noise_rate, estimate.low, estimate.high),
     )
     if picture is not None:
         from prune_kit.reporting.figures.evaluation import draw_evaluation

@@ -7,6 +7,7 @@ import typer
 
 from prune_kit_cli import options as o
 
+COMPARISON = "Comparison"
 SOURCE = "A score table, FILE.h5 or FILE.h5:COLUMN, or published scores (npz, npy, csv)"
 
 
@@ -24,39 +25,57 @@ def compare(
     ] = None,
     align: Annotated[
         bool,
-        typer.Option("--align", help="Match the rows by content; joins relabelled tables too."),
+        o.option(o.DATA, "--align", help="Match the rows by content; joins relabelled tables too."),
     ] = False,
     harder: Annotated[
         str,
-        typer.Option(
-            "--harder", metavar="higher|lower", help="Which published scores mean harder examples."
+        o.option(
+            o.DATA,
+            "--harder",
+            metavar="END",
+            help="Which published scores mean harder examples: higher or lower.",
         ),
     ] = "lower",
     top: Annotated[
         float,
-        typer.Option(
-            "--top", metavar="F", help="The share that counts as the hardest, and as the easiest."
+        o.option(
+            COMPARISON,
+            "--top",
+            metavar="F",
+            help="The share that counts as the hardest, and as the easiest.",
         ),
     ] = 0.1,
     bootstrap: Annotated[
         int,
-        typer.Option(
-            "--bootstrap", metavar="B", help="Resamples behind the intervals; 0 for no intervals."
+        o.option(
+            COMPARISON,
+            "--bootstrap",
+            metavar="B",
+            help="Resamples behind the intervals; 0 for no intervals.",
         ),
     ] = 200,
     enough: Annotated[
         float,
-        typer.Option(
-            "--enough", metavar="RHO", help="The Spearman that two independent means must reach."
+        o.option(
+            COMPARISON,
+            "--enough",
+            metavar="RHO",
+            help="The rank correlation that two independent means must reach.",
         ),
     ] = 0.95,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="S", help="Of the resamples and of the splits of runs.")
+        int,
+        o.option(
+            COMPARISON,
+            "--seed",
+            metavar="S",
+            help="The seed of the resamples and of the splits of runs.",
+        ),
     ] = 0,
     picture: Annotated[
         Path | None,
-        typer.Option(
-            "--picture", metavar="FILE", help="Draw it: a name that ends in .png or .svg."
+        o.option(
+            o.OUTPUT, "--picture", metavar="FILE", help="Draw it: a name that ends in .png or .svg."
         ),
     ] = None,
     as_json: o.AsJson = False,

@@ -1,52 +1,56 @@
 """The command corrupt: wrong labels, planted on purpose."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import Annotated
 
 from prune_kit_cli import options as o
-
-if TYPE_CHECKING:
-    pass
 
 
 def corrupt(
     data: o.Data = None,
+    image_size: o.ImageSize = None,
     kind: Annotated[
-        str, typer.Option("--kind", metavar="NAME", help="uniform, permute, flip, pair or matrix.")
+        str,
+        o.option(
+            o.LABELS, "--kind", metavar="NAME", help="uniform, permute, flip, pair or matrix."
+        ),
     ] = "uniform",
     rate: Annotated[
         float | None,
-        typer.Option(
-            "--rate", metavar="F", help="The share of the training rows to touch (default: 0.2)."
+        o.option(
+            o.LABELS,
+            "--rate",
+            metavar="F",
+            help="The share of the training rows to touch (default: 0.2).",
         ),
     ] = None,
     matrix: Annotated[
         Path | None,
-        typer.Option(
+        o.option(
+            o.LABELS,
             "--matrix",
             metavar="FILE",
-            help="npy, csv or text: row c holds the chances of each label for c.",
+            help="npy, csv or text: row c holds the probability of each label for c.",
         ),
     ] = None,
-    image_size: o.ImageSize = None,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="S", help="What is drawn depends on it alone.")
+        int, o.option(o.LABELS, "--seed", metavar="S", help="What is drawn depends on it alone.")
     ] = 0,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/labels.h5)."),
+        o.option(
+            o.OUTPUT, "--out", metavar="FILE", help="Where to write (default: WORKDIR/labels.h5)."
+        ),
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """Plant wrong labels, to study noise: a label file that `score --labels` takes, with the truth in it.
+    """Plant wrong labels, to study noise. Writes a file for `score --labels`, with the true labels.
 
-    uniform draws from all classes (so some stay right), flip from the others, pair takes the next
-    class, permute keeps every class's total, matrix draws from your transition matrix. Rows that
-    play the test set stay as they are.
+    uniform draws from all classes, so that some labels stay right. flip draws from the other
+    classes. pair takes the next class. permute keeps the total of every class. matrix draws from
+    your transition matrix. Rows held out as test keep their labels.
 
     Example: prune-kit corrupt --data mnist:DIR --kind flip --rate 0.25
     """

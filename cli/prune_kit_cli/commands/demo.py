@@ -1,13 +1,7 @@
 """The command demo: the whole line on real data."""
 
-from typing import TYPE_CHECKING
-
 from prune_kit_cli import options as o
 from prune_kit_cli.commands.reproduce import _reproduce
-
-if TYPE_CHECKING:
-    pass
-
 
 DEMO = "digits_demo"
 

@@ -1,4 +1,4 @@
-"""The command dynamics: what an ensemble of networks learns, and when; or two ensembles compared."""
+"""The command dynamics: what an ensemble of networks learns, and when; or two compared."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,11 +28,11 @@ def dynamics(
 ) -> None:
     """Do all networks learn the same examples, in the same order?
 
-    Reads consistency columns (prune-kit score --method consistency --epoch 1,2,3,5,10,20). For each
-    epoch: the mean accuracy of the networks, the share of examples that all of them or none of them
-    have right, and the bimodality of consistency (0 for two values only, 0.8 for a uniform spread,
-    2 for a normal one). With B, epochs of equal accuracy are matched, and the consistency of the
-    two there is correlated.
+    It reads consistency columns (prune-kit score --method consistency --epoch 1,2,3,5,10,20). For
+    each epoch it gives the mean accuracy of the networks, the share of examples that all of them or
+    none of them have right, and the bimodality of consistency (0 for two values only, 0.8 for a
+    uniform spread, 2 for a normal one). With B, epochs of equal accuracy are matched, and the
+    consistency of the two is correlated there.
 
     Example: prune-kit dynamics convnet-work mlp-work
     """

@@ -3,19 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from prune_kit_cli import options as o
 
 
 def export(
     selection: Annotated[
         Path | None,
-        typer.Option("--selection", metavar="FILE", help="The selection or removal to write out."),
+        o.option(o.DATA, "--selection", metavar="FILE", help="The selection or removal to write."),
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option(
+        o.option(
+            o.OUTPUT,
             "--format",
             metavar="NAME",
             help="txt, npy, json, csv or parquet (default: as --out ends, or txt).",
@@ -23,29 +22,34 @@ def export(
     ] = None,
     what: Annotated[
         str | None,
-        typer.Option(
+        o.option(
+            o.OUTPUT,
             "--what",
-            metavar="keep|drop",
-            help="Which rows (default: keep; csv and parquet list all).",
+            metavar="KIND",
+            help="Which rows: keep or drop (default: keep; csv and parquet list all).",
+        ),
+    ] = None,
+    relabel: Annotated[
+        Path | None,
+        o.option(
+            o.OUTPUT,
+            "--relabel",
+            metavar="FILE",
+            help="Write no list, but the labels of all rows, with a removal's clear suggestions: "
+            ".npy or .csv.",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="PATH", help="Where to write (default: in the workdir)."),
-    ] = None,
-    relabel: Annotated[
-        Path | None,
-        typer.Option(
-            "--relabel",
-            metavar="FILE",
-            help="Write no list, but the labels of all rows with a removal's clear suggestions put in: .npy or .csv.",
+        o.option(
+            o.OUTPUT, "--out", metavar="FILE", help="Where to write (default: in the workdir)."
         ),
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """Write the index list for anybody's training code. An index is the row number in the source itself.
+    """Write the list of rows for your own training code. An index is a row number of the source.
 
     A removal stands for its complement: --what keep is the cleaned data, --what drop the rows on
     the list, ascending.
@@ -80,9 +84,8 @@ def export(
         )
         return
     format = format or (exporters.format_of(out) if out else None) or "txt"
-    whole = (
-        "-rows" if isinstance(chosen, Removal) else ""
-    )  # the bare name with .csv is the removal's own list
+    # the bare name with .csv is the removal's own list
+    whole = "-rows" if isinstance(chosen, Removal) else ""
     kept = as_selection(chosen)
     target = pipeline.export(
         kept,

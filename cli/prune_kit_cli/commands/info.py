@@ -19,12 +19,13 @@ Described = tuple[dict[str, Any], list[Any]]  # JSON values, and things to print
 
 def info(
     file: Annotated[
-        Path | None, typer.Argument(help="One of our files (default: all in the workdir).")
+        Path | None,
+        typer.Argument(metavar="FILE", help="One of our files (default: all in the workdir)."),
     ] = None,
     verify: Annotated[
         bool,
-        typer.Option(
-            "--verify", help="Compare each file with the checksum that was written with it."
+        o.option(
+            o.DATA, "--verify", help="Compare each file with the checksum that was written with it."
         ),
     ] = False,
     as_json: o.AsJson = False,

@@ -1,14 +1,11 @@
 """The command list: data sources, models, methods, rules, cuts, formats, recipes."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from prune_kit_cli import options as o
-
-if TYPE_CHECKING:
-    pass
 
 
 def list_(
@@ -26,19 +23,17 @@ def list_(
 
     Example: prune-kit list methods
     """
-    from prune_kit import pipeline, registry
-    from prune_kit.cleaning import judgement
+    from prune_kit import registry
     from prune_kit.experiments import recipe
-    from prune_kit.scoring import columns
     from prune_kit_cli.views.tables import Screen, listing
 
     lists: dict[str, Callable[[], dict[str, str]]] = {
         "data": _data_entries,
         "models": _model_entries,
-        "methods": lambda: _entries(columns.SCORERS),
-        "rules": lambda: _entries(pipeline.SELECTORS),
-        "cuts": lambda: _entries(judgement.CUTS),
-        "formats": lambda: _entries(pipeline.EXPORTERS),
+        "methods": lambda: _entries(registry.SCORERS),
+        "rules": lambda: _entries(registry.SELECTORS),
+        "cuts": lambda: _entries(registry.CUTS),
+        "formats": lambda: _entries(registry.EXPORTERS),
         "recipes": lambda: {name: recipe.load_recipe(name).title for name in recipe.recipe_names()},
     }
     if what not in lists:
@@ -59,11 +54,11 @@ def _entries(package: str) -> dict[str, str]:
 
 def _data_entries() -> dict[str, str]:
     from prune_kit import registry
-    from prune_kit.data.spec import FUNCTION, SOURCES, source_names
+    from prune_kit.data.spec import FUNCTION, source_names
 
     entries = {}
     for name in source_names():
-        text = registry.summary(SOURCES, name.replace("-", "_")).rstrip(".")
+        text = registry.summary(registry.SOURCES, name.replace("-", "_")).rstrip(".")
         entries[name if name == "digits" else f"{name}:PATH"] = text.partition(": ")[2] or text
     return entries | {FUNCTION: "a function of yours that returns a data set"}
 

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from prune_kit_cli import options as o
 
 
@@ -13,13 +11,14 @@ def report(
     trust: o.Trust = False,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", metavar="FILE", help="Where to write (default: WORKDIR/report.html)."
+        o.option(
+            o.OUTPUT, "--out", metavar="FILE", help="Where to write (default: WORKDIR/report.html)."
         ),
     ] = None,
     figures: Annotated[
         Path | None,
-        typer.Option(
+        o.option(
+            o.OUTPUT,
             "--figures",
             metavar="FOLDER",
             help="Write the figures (PNG, SVG) and whole tables (CSV), too.",
@@ -27,17 +26,19 @@ def report(
     ] = None,
     per_class: Annotated[
         int,
-        typer.Option("--per-class", metavar="N", help="Images of each end of a class; 0 for none."),
+        o.option(
+            o.OUTPUT, "--per-class", metavar="N", help="Images of each end of a class; 0 for none."
+        ),
     ] = 5,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """Pictures, tables and examples of all that the workdir holds, in one HTML file to look at, send or print.
+    """Draw all that the workdir holds into one HTML page, to look at, send or print.
 
-    Shows the data, each score and its hardest and easiest images, what was selected, which labels
-    are suspected, what retraining proved, and where everything comes from. What is not there yet is
-    left out. Trains nothing.
+    It shows the data, each score with its hardest and easiest images, what was selected, which
+    labels are suspected, what retraining proved, and where everything comes from. What is not there
+    yet is left out. It trains nothing.
 
     Example: prune-kit report --figures figures
     """

@@ -21,11 +21,16 @@ def reproduce(
             metavar="NAME|FILE", help="One of `prune-kit list recipes`, or a .toml file."
         ),
     ],
+    data: o.Data = None,
     scale: Annotated[
         str,
-        typer.Option("--scale", metavar="full|smoke", help="smoke: on digits, in about a minute."),
+        o.option(
+            o.TRAINING,
+            "--scale",
+            metavar="NAME",
+            help="full, or smoke: the same steps on digits, in about a minute.",
+        ),
     ] = "full",
-    data: o.Data = None,
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     jobs: o.Jobs = None,

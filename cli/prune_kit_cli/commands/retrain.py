@@ -2,8 +2,6 @@
 
 from typing import Annotated
 
-import typer
-
 from prune_kit_cli import options as o
 
 
@@ -13,25 +11,27 @@ def retrain(
     trust: o.Trust = False,
     align: Annotated[
         bool,
-        typer.Option(
+        o.option(
+            o.DATA,
             "--align",
-            help="Match the rows by content where the data has another order, more or fewer rows. Rows that a "
-            "selection does not know are left out; a removal lets them stay.",
+            help="Match the rows by content where their order or number differs. A row that a "
+            "selection does not know is left out; under a removal it stays.",
         ),
     ] = False,
-    runs: Annotated[int, typer.Option("--runs", metavar="R", help="Seeds per selection.")] = 4,
+    runs: Annotated[
+        int, o.option(o.TRAINING, "--runs", metavar="R", help="Networks for each selection.")
+    ] = 4,
     baseline: o.Baseline = "full,random",
     budget: o.Budget = "steps",
     relabel: Annotated[
         bool,
-        typer.Option(
+        o.option(
+            o.TRAINING,
             "--relabel",
-            help="For each removal train on all rows too, under the labels that it suggests.",
+            help="For each removal train on all rows too, under the labels it suggests.",
         ),
     ] = False,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")
-    ] = None,
+    seed: o.RetrainSeed = None,
     model: o.Model = None,
     recipe: o.Recipe = None,
     train: o.Train = None,
@@ -44,11 +44,11 @@ def retrain(
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """Does accuracy hold? Train on the selection, on all data and on random subsets of the same size, and compare.
+    """Does accuracy hold? Train on the selection, on all data and on random rows, and compare.
 
-    Without --selection, every selection and removal in the workdir; a removal is trained without
-    the rows on its list. Accuracies are those of the last epoch on the test set, whose labels
-    nothing changes.
+    Without --selection, every selection and removal in the workdir is retrained. A removal is
+    trained without the rows on its list. Random subsets have the same number of rows. Accuracies
+    are those of the last epoch on the test set, whose labels nothing changes.
 
     Example: prune-kit retrain --runs 4
     """

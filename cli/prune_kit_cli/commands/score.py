@@ -1,11 +1,11 @@
 """The command score: networks are trained, every example is scored."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from prune_kit import registry
 from prune_kit_cli import options as o
+from prune_kit_cli.method_options import takes_options_of
 
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
@@ -15,58 +15,58 @@ if TYPE_CHECKING:
     from prune_kit_cli.screen import Screen
 
 
+@takes_options_of(registry.SCORERS, "method", panel=o.SCORES)
 def score(
     data: o.Data = None,
     labels: o.Labels = None,
     image_size: o.ImageSize = None,
+    trust: o.Trust = False,
     method: o.Method = None,
     epoch: o.Epoch = None,
     runs: Annotated[
         int | None,
-        typer.Option("--runs", metavar="R", help="Networks to average over (default: 10)."),
+        o.option(o.SCORES, "--runs", metavar="R", help="Networks to average over (default: 10)."),
     ] = None,
-    model: o.Model = None,
-    recipe: o.Recipe = None,
-    train: o.Train = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", metavar="S", help="The first network's seed (default: 0)."),
+        o.option(
+            o.SCORES, "--seed", metavar="S", help="The seed of the first network (default: 0)."
+        ),
     ] = None,
     observe: o.Observe = None,
     probes: o.Probes = None,
-    bn: o.Bn = None,
-    ratios: o.Ratios = None,
-    folds: o.Folds = None,
-    sampling: o.Sampling = None,
-    space: o.Space = None,
-    clusters: o.Clusters = None,
-    threshold: o.Threshold = None,
+    fresh: Annotated[
+        bool,
+        o.option(
+            o.SCORES, "--fresh", help="Start the score table anew; finished runs are still used."
+        ),
+    ] = False,
+    model: o.Model = None,
+    recipe: o.Recipe = None,
+    train: o.Train = None,
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     jobs: o.Jobs = None,
     threads: o.Threads = None,
-    trust: o.Trust = False,
     dry_run: o.DryRun = False,
-    fresh: Annotated[
-        bool,
-        typer.Option("--fresh", help="Start the score table anew; finished runs are still used."),
-    ] = False,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+    **options: Any,
 ) -> None:
     """Train a few networks for a few epochs and score every example by them.
 
     One training serves every method. Without --data, the embedded data set `digits` is used.
-    grand@0 is offered since the papers ask for it, but it mostly measures the image's norm and
-    prunes worse than random: use epoch 10 or later.
+    grand@0 is offered since the papers ask for it. It mostly measures the norm of the image and
+    prunes worse than random rows: use epoch 10 or later.
 
     Example: prune-kit score --method el2n,forgetting --epoch 20
     """
     from prune_kit.protocol.execution import Execution
     from prune_kit.results.table import ScoreTable
+    from prune_kit.scoring.asked import AskedScores
     from prune_kit.scoring.columns import column_name
-    from prune_kit.scoring.plan import AskedScores, plan_scores, run_scores
+    from prune_kit.scoring.plan import plan_scores, run_scores
     from prune_kit.storage import lock
     from prune_kit_cli.parsing import changes_of, numbers, recipe_protocol
     from prune_kit_cli.screen import Screen
@@ -76,9 +76,6 @@ def score(
     screen, target = Screen(as_json, quiet), workdir / SCORES
     execution = Execution(device=device, precision=precision, jobs=jobs, threads=threads)
     changes = changes_of(model, train)
-    percents = numbers([ratios] if ratios else None, "--ratios")
-    options = {"bn": bn, "ratios": percents and tuple(percents), "folds": folds, "sampling": sampling, "space": space,
-               "clusters": clusters, "threshold": threshold}  # fmt: skip
     asked = AskedScores.of(
         method or "el2n", epoch=numbers(epoch, "--epoch"), runs=runs, seed=seed, observe=observe,
         probes=probes, **options,

@@ -1,48 +1,40 @@
 """The command select: which examples are kept."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import typer
-
+from prune_kit import registry
 from prune_kit_cli import options as o
+from prune_kit_cli.method_options import takes_options_of
 
 TIED = 0.01  # from this share of the rows on at the edge of a window, it is said
 
 
+@takes_options_of(registry.SELECTORS, "rule", panel=o.SELECTION, first=o.DEFAULT_RULE)
 def select(
     by: o.By = None,
     rule: Annotated[
-        str, typer.Option("--rule", metavar="NAME", help="One of `prune-kit list rules`.")
-    ] = "window",
+        str, o.option(o.SELECTION, "--rule", metavar="NAME", help="One of `prune-kit list rules`.")
+    ] = o.DEFAULT_RULE,
     keep: o.Keep = 0.5,
-    offset: o.Offset = None,
-    offset_from: o.OffsetFrom = None,
-    per_class: o.PerClass = None,
-    drop_hardest: o.DropHardest = None,
-    suspect_by: o.SuspectBy = None,
-    bins: o.Bins = None,
-    keep_easy: o.KeepEasy = None,
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", metavar="S", help="For --rule random and coverage (default: 0)."),
-    ] = None,
-    scores: Annotated[
-        Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")
-    ] = None,
+    scores: o.ScoresFile = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", metavar="FILE", help="Where to write (default: WORKDIR/selection.h5)."
+        o.option(
+            o.OUTPUT,
+            "--out",
+            metavar="FILE",
+            help="Where to write (default: WORKDIR/selection.h5).",
         ),
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+    **options: Any,
 ) -> None:
     """Choose the examples to keep: by default a window over the sorted scores.
 
-    --offset 0.02 skips the 2 % hardest, which are often mislabelled, and --keep 0.5 keeps the next
+    --offset 0.02 skips the 2 % hardest, which are often mislabelled. --keep 0.5 keeps the next
     half.
 
     Example: prune-kit select --by el2n@20 --keep 0.5 --offset 0.02
@@ -55,10 +47,7 @@ def select(
     screen, target = Screen(as_json, quiet), out or workdir / SELECTION
     check_target(target, "selection")
     table = read_scores(workdir, scores)
-    selection = pipeline.select(
-        table, rule=rule, by=by, keep=keep, offset=offset, offset_from=offset_from, per_class=per_class, seed=seed,
-        drop_hardest=drop_hardest, suspect_by=suspect_by, bins=bins, keep_easy=keep_easy,
-    )  # fmt: skip
+    selection = pipeline.select(table, rule=rule, by=by, keep=keep, **options)
     selection.write(target)
     shares = dict(zip(selection.rows.class_names, selection.class_shares(), strict=True))
     screen.result(

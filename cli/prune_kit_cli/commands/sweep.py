@@ -3,43 +3,43 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from prune_kit_cli import options as o
 
-KEEPS, OFFSETS, RULE = "0.2,0.4,0.6,0.8", "0", "window"
+KEEPS, OFFSETS = "0.2,0.4,0.6,0.8", "0"
 
 
 def sweep(
     by: Annotated[
         str | None,
-        typer.Option(
+        o.option(
+            o.SELECTION,
             "--by",
             metavar="LIST",
             help="Columns to rank by (default: all); random rows are trained anyhow.",
         ),
     ] = None,
-    rule: Annotated[
-        str, typer.Option("--rule", metavar="LIST", help="Of `prune-kit list rules`.")
-    ] = RULE,
-    keep: Annotated[str, typer.Option("--keep", metavar="LIST", help="Shares to keep.")] = KEEPS,
+    rule: o.Rules = o.DEFAULT_RULE,
+    keep: Annotated[
+        str, o.option(o.SELECTION, "--keep", metavar="LIST", help="Shares to keep.")
+    ] = KEEPS,
     offset: Annotated[
         str,
-        typer.Option(
-            "--offset", metavar="LIST", help="Shares to skip at the hard end, for --rule window."
+        o.option(
+            o.SELECTION,
+            "--offset",
+            metavar="LIST",
+            help="Shares to skip at the hard end, for rules that have an offset.",
         ),
     ] = OFFSETS,
-    scores: Annotated[
-        Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")
-    ] = None,
+    scores: o.ScoresFile = None,
     data: o.DataAgain = None,
     trust: o.Trust = False,
-    runs: Annotated[int, typer.Option("--runs", metavar="R", help="Seeds per cell.")] = 4,
+    runs: Annotated[
+        int, o.option(o.TRAINING, "--runs", metavar="R", help="Networks for each cell of the grid.")
+    ] = 4,
     baseline: o.Baseline = "full,random",
     budget: o.Budget = "steps",
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")
-    ] = None,
+    seed: o.RetrainSeed = None,
     model: o.Model = None,
     recipe: o.Recipe = None,
     train: o.Train = None,
@@ -49,25 +49,26 @@ def sweep(
     threads: o.Threads = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Where to write (default: WORKDIR/sweep.h5)."),
+        o.option(
+            o.OUTPUT, "--out", metavar="FILE", help="Where to write (default: WORKDIR/sweep.h5)."
+        ),
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
 ) -> None:
-    """How much can go, and from which end? Retrain over a grid of columns, shares to keep and offsets.
+    """How much can go, and from which end? Retrain over a grid of columns, shares and offsets.
 
-    Every cell is a cached training: stop it, go on, or give a wider grid, and nothing is trained
-    twice. Ends in a table and in pictures: accuracy against the share pruned, the epoch of the
-    score, and the offset.
+    Every cell is a cached training. Stop it, go on, or give a wider grid: nothing is trained twice.
+    It ends in a table and in pictures: accuracy against the share pruned, the epoch of the score,
+    and the offset.
 
     Example: prune-kit sweep --by el2n@20 --keep 0.2,0.4,0.6 --offset 0,0.02,0.1 --runs 2
     """
-    from prune_kit import pipeline
     from prune_kit.protocol.execution import Execution
     from prune_kit.reporting.figures.sweep import draw_sweep
     from prune_kit.results.reloading import load_again
-    from prune_kit.retraining.grid import Sweep, grid
+    from prune_kit.retraining.grid import Sweep, grid, select_cells
     from prune_kit.retraining.plan import (
         RETRAIN_SEED,
         AskedRetraining,
@@ -112,7 +113,7 @@ def sweep(
         tell_data(screen, loaded, table.rows)
         plan = plan_retraining(
             loaded,
-            pipeline.select_cells(table, cells),
+            select_cells(table, cells),
             asked,
             config=recipe_protocol(recipe),
             changes=changes,

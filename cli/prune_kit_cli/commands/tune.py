@@ -3,57 +3,68 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from prune_kit_cli import options as o
 
 
 def tune(
     goal: Annotated[
         str | None,
-        typer.Option(
+        o.option(
+            o.SELECTION,
             "--goal",
             metavar="TEXT",
-            help='accuracy (default with one --keep), or "within 0.5 points of full, keep least" (default without).',
+            help="accuracy (the default with one --keep), or "
+            '"within 0.5 points of full, keep least".',
         ),
     ] = None,
     keep: Annotated[
         str | None,
-        typer.Option("--keep", metavar="LIST", help="Shares to keep (default: 0.2 to 0.9)."),
+        o.option(
+            o.SELECTION, "--keep", metavar="LIST", help="Shares to keep (default: 0.2 to 0.9)."
+        ),
     ] = None,
     offset: Annotated[
         str | None,
-        typer.Option(
-            "--offset", metavar="LIST", help="Shares to skip at the hard end (default: 0 to 0.6)."
+        o.option(
+            o.SELECTION,
+            "--offset",
+            metavar="LIST",
+            help="Shares to skip at the hard end (default: 0 to 0.6).",
         ),
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(
-            "--by", metavar="LIST", help="Columns to rank by; needed where the table has several."
+        o.option(
+            o.SELECTION,
+            "--by",
+            metavar="LIST",
+            help="Columns to rank by; needed where the table has several.",
         ),
     ] = None,
-    rule: Annotated[
-        str, typer.Option("--rule", metavar="LIST", help="Of `prune-kit list rules`.")
-    ] = "window",
+    rule: o.Rules = o.DEFAULT_RULE,
     validation: Annotated[
         float,
-        typer.Option(
-            "--validation", metavar="F", help="The share of the training rows that judges."
+        o.option(
+            o.SELECTION,
+            "--validation",
+            metavar="F",
+            help="The share of the training rows that judges.",
         ),
     ] = 0.2,
-    scores: Annotated[
-        Path | None, typer.Option("--scores", metavar="FILE", help="Another score table.")
-    ] = None,
+    scores: o.ScoresFile = None,
     data: o.DataAgain = None,
     trust: o.Trust = False,
     runs: Annotated[
-        int, typer.Option("--runs", metavar="R", help="Seeds of the trainings in full length.")
+        int,
+        o.option(
+            o.TRAINING,
+            "--runs",
+            metavar="R",
+            help="Networks for each candidate that is trained in full length.",
+        ),
     ] = 4,
     budget: o.Budget = "steps",
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="S", help="The first seed (default: 1000).")
-    ] = None,
+    seed: o.RetrainSeed = None,
     model: o.Model = None,
     recipe: o.Recipe = None,
     train: o.Train = None,
@@ -63,8 +74,11 @@ def tune(
     threads: o.Threads = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", metavar="FILE", help="Where the selection goes (WORKDIR/selection.h5)."
+        o.option(
+            o.OUTPUT,
+            "--out",
+            metavar="FILE",
+            help="Where the selection goes (default: WORKDIR/selection.h5).",
         ),
     ] = None,
     as_json: o.AsJson = False,
@@ -74,13 +88,12 @@ def tune(
     """How much to keep, and from where? Find the window that serves a goal, and test it once.
 
     A validation split, held out of the training rows, judges all candidates in short trainings (of
-    more than 13 offsets, 13 spread evenly), the better ones in longer ones, and the winner with its
-    neighbours in whole ones. Then the test set sees the winner, beside all rows, random rows and
+    more than 13 offsets, 13 spread evenly), the better ones in longer trainings, and the winner
+    with its neighbours in whole ones. Then the test set sees the winner, all rows, random rows and
     the rule without an offset. What it costs is said before it starts.
 
     Example: prune-kit tune --keep 0.4 --goal accuracy
     """
-    from prune_kit import pipeline
     from prune_kit.protocol.execution import Execution
     from prune_kit.reporting.figures.search import draw_tuning
     from prune_kit.results.reloading import load_again
@@ -150,7 +163,7 @@ def tune(
             )
         for label, text in tuning_notes(plan):
             screen.note(label, text)
-        tuned = run_tuning(plan, pipeline.select, follow)
+        tuned = run_tuning(plan, follow)
     screen.trained(follow.networks)
     tuned.selection.write(target)
     tuned.validation().write(workdir / TUNE)

@@ -1,21 +1,18 @@
 """The command weak-learners: what simple models find easy."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import Annotated
 
 from prune_kit_cli import options as o
 
-if TYPE_CHECKING:
-    pass
+LEARNERS = "Learners"
 
 
 def weak_learners(
     by: o.By = None,
     learners: Annotated[
         str | None,
-        typer.Option(
+        o.option(
+            LEARNERS,
             "--learners",
             metavar="LIST",
             help="Of adaboost, svm, knn, perceptron, tree, forest, naive_bayes (default: all).",
@@ -23,26 +20,24 @@ def weak_learners(
     ] = None,
     stages: Annotated[
         str | None,
-        typer.Option(
+        o.option(
+            LEARNERS,
             "--stages",
             metavar="LIST",
             help="Numbers of classifiers in AdaBoost (default: 1,2,5,10,20,50).",
         ),
     ] = None,
     rows: Annotated[
-        int, typer.Option("--rows", metavar="N", help="Fit on, and judge on, at most so many.")
+        int,
+        o.option(LEARNERS, "--rows", metavar="N", help="Fit on, and judge on, at most so many."),
     ] = 5000,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="S", help="Draws the rows, and seeds the learners.")
+        int,
+        o.option(LEARNERS, "--seed", metavar="S", help="Draws the rows, and seeds the learners."),
     ] = 0,
+    scores: o.ScoresFile = None,
     data: o.DataAgain = None,
     trust: o.Trust = False,
-    scores: Annotated[
-        Path | None,
-        typer.Option(
-            "--scores", metavar="FILE", help="The score table (default: the one in the workdir)."
-        ),
-    ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
@@ -56,11 +51,11 @@ def weak_learners(
 
     Example: prune-kit weak-learners --learners adaboost,knn
     """
-    from prune_kit.comparison.weak_learners import STAGES, probe
+    from prune_kit.comparison.weak_learners import STAGES, weak_learner_report
     from prune_kit.results.reloading import load_again
     from prune_kit.results.table import ScoreTable
     from prune_kit_cli.parsing import numbers
-    from prune_kit_cli.views.dynamics import probes_json, probes_shown
+    from prune_kit_cli.views.dynamics import learners_json, learners_shown
     from prune_kit_cli.views.tables import Screen
     from prune_kit_cli.workdir import SCORES
 
@@ -68,7 +63,7 @@ def weak_learners(
     table = ScoreTable.read(scores or workdir / SCORES)
     with screen.progress() as follow:
         loaded = load_again(table.rows, data, trust=trust, progress=follow)
-    found = probe(
+    report = weak_learner_report(
         loaded,
         table,
         by=by,
@@ -78,11 +73,11 @@ def weak_learners(
         seed=seed,
     )
     screen.note(
-        "fitted", f"on {found.fitted:,} training rows; judged on {found.judged:,} {found.where}"
+        "fitted", f"on {report.fitted:,} training rows; judged on {report.judged:,} {report.where}"
     )
-    if found.tied > 1 / 3:
+    if report.tied > 1 / 3:
         screen.warn(
-            f"{found.tied:.0%} of them have the same {found.by}, so chance decides which of those "
-            "fall into which third"
+            f"{report.tied:.0%} of them have the same {report.by}, so chance decides which of these "
+            "are in which third"
         )
-    screen.result(probes_json(found), *probes_shown(found))
+    screen.result(learners_json(report), *learners_shown(report))

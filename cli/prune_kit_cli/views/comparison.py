@@ -1,4 +1,4 @@
-"""How a comparison is printed: a table of agreements, a table of stabilities, a sentence for each column."""
+"""How a comparison is printed: tables of agreements and stabilities, a sentence for each column."""
 
 import math
 from pathlib import Path
@@ -8,30 +8,30 @@ from rich.table import Table
 from rich.text import Text
 
 from prune_kit.comparison.agreement import Estimate
+from prune_kit.comparison.aligned_scores import Ranking
 from prune_kit.comparison.compare import Comparison
-from prune_kit.comparison.sources import Ranking
 from prune_kit_cli.views.tables import path_of
 
 
-def files_line(found: Comparison) -> str:
+def files_line(comparison: Comparison) -> str:
     """What was compared with what, and over how many rows."""
-    names = [path_of(Path(origin)) for origin in found.origins]
-    return f"{' with '.join(names)}, over {int(found.rows.sum()):,} training rows"
+    names = [path_of(Path(origin)) for origin in comparison.origins]
+    return f"{' with '.join(names)}, over {int(comparison.rows.sum()):,} training rows"
 
 
-def shown(found: Comparison) -> list[Any]:
+def shown(comparison: Comparison) -> list[Any]:
     """Everything that goes to stdout."""
     items: list[Any] = []
-    if found.pairs:
-        items += [_agreement_table(found), _legend(found)]
-    if any(stability.measured for stability in found.stabilities):
-        items += ["", _stability_table(found)]
-    return [*items, "", *found.sentences()] if found.stabilities else items
+    if comparison.pairs:
+        items += [_agreement_table(comparison), _legend(comparison)]
+    if any(stability.measured for stability in comparison.stabilities):
+        items += ["", _stability_table(comparison)]
+    return [*items, "", *comparison.sentences()] if comparison.stabilities else items
 
 
-def _agreement_table(found: Comparison) -> Table:
-    """A line per pair of rankings, each number with its interval."""
-    ends = _percent(found.top)
+def _agreement_table(comparison: Comparison) -> Table:
+    """A line for each pair of rankings; each number has its interval."""
+    ends = _percent(comparison.top)
     view = Table(
         "A",
         "B",
@@ -42,10 +42,10 @@ def _agreement_table(found: Comparison) -> Table:
         box=None,
         header_style="bold",
     )
-    differing = len({agreement.rows for agreement in found.agreements}) > 1
+    differing = len({agreement.rows for agreement in comparison.agreements}) > 1
     if differing:
         view.add_column("rows")
-    for (one, other), agreement in zip(found.pairs, found.agreements, strict=True):
+    for (one, other), agreement in zip(comparison.pairs, comparison.agreements, strict=True):
         view.add_row(
             _name(one),
             _name(other),
@@ -58,35 +58,37 @@ def _agreement_table(found: Comparison) -> Table:
     return view
 
 
-def _legend(found: Comparison) -> str:
+def _legend(comparison: Comparison) -> str:
     """What the numbers are."""
-    marked = any(ranking.companion for pair in found.pairs for ranking in pair)
-    companion = "* a companion, scored along with another column.\n" if marked else ""
+    marked = any(ranking.companion for pair in comparison.pairs for ranking in pair)
+    companion = "* a companion: scored along with another column.\n" if marked else ""
     intervals = (
-        f"95 % intervals from {found.bootstrap} resamples of the examples (seed {found.seed}), "
-        "Kendall's asymptotic"
-        if found.bootstrap
+        f"95 % intervals from {comparison.bootstrap} resamples of the examples (seed "
+        f"{comparison.seed}), Kendall's asymptotic"
+        if comparison.bootstrap
         else "no intervals (--bootstrap 0)"
     )
     estimates = [
-        getattr(a, name) for a in found.agreements for name in ("spearman", "hardest", "easiest")
+        getattr(a, name)
+        for a in comparison.agreements
+        for name in ("spearman", "hardest", "easiest")
     ]
-    lacking = found.bootstrap and any(
+    lacking = comparison.bootstrap and any(
         math.isnan(e.low) and not math.isnan(e.value) for e in estimates
     )
-    intervals += "; none where a resample has one score for all" if lacking else ""
+    intervals += "; none where a resample has a single score" if lacking else ""
     return (
         f"{companion}Correlations of hardness: positive where both call the same examples hard. Of "
-        f"the ends, the share in common: {_percent(found.top)} by chance. "
+        f"the ends, the share in common: {_percent(comparison.top)} by chance. "
         f"{intervals[0].upper()}{intervals[1:]}."
     )
 
 
-def _stability_table(found: Comparison) -> Table:
-    """For each column and number k of runs, how means over k runs agree."""
-    sizes = sorted({size for stability in found.stabilities for size in stability.sizes})
+def _stability_table(comparison: Comparison) -> Table:
+    """The agreement of means over k runs, for each column and each k."""
+    sizes = sorted({size for stability in comparison.stabilities for size in stability.sizes})
     view = Table("mean of so many runs", "with", *map(str, sizes), box=None, header_style="bold")
-    for stability in found.stabilities:
+    for stability in comparison.stabilities:
         if stability.measured is None:
             continue
         kinds = {

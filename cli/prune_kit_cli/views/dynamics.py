@@ -7,12 +7,12 @@ from typing import Any
 from rich.table import Table
 
 from prune_kit.comparison.dynamics import TOLERANCE, Correlation, EpochDynamics, Match, Spread
-from prune_kit.comparison.weak_learners import Probes
+from prune_kit.comparison.weak_learners import WeakLearnerReport
 
 LEGEND = (
     "All or none: the share of the examples that all networks have right, or none. Bimodality: 0 "
-    "where consistency takes two values, 0.8 for a uniform spread, 2 for a normal one, - where it "
-    "is the same for all examples."
+    "where consistency has two values, 0.8 for a uniform distribution, 2 for a normal one, - where "
+    "it is the same for all examples."
 )
 Order = tuple[Correlation, Correlation | None]
 
@@ -29,18 +29,18 @@ def epochs_json(epochs: Mapping[str, list[EpochDynamics]]) -> dict[str, Any]:
                         "train": vars(one.train),
                         "test": vars(one.test) if one.test else None,
                     }
-                    for one in found
+                    for one in ensemble
                 ],
             }
-            for name, found in epochs.items()
+            for name, ensemble in epochs.items()
         ]
     }
 
 
 def epochs_shown(epochs: Mapping[str, list[EpochDynamics]]) -> list[Any]:
-    """A table per ensemble, a line per epoch."""
+    """A table for each ensemble, with a line for each epoch."""
     items: list[Any] = []
-    for name, found in epochs.items():
+    for name, ensemble in epochs.items():
         view = _table(
             "epoch",
             "accuracy",
@@ -50,14 +50,14 @@ def epochs_shown(epochs: Mapping[str, list[EpochDynamics]]) -> list[Any]:
             "all or none",
             "bimodality",
         )
-        for one in found:
+        for one in ensemble:
             view.add_row(str(one.epoch), *_spread(one.train), *_spread(one.test))
         items += [f"{name}:", view]
     return [*items, LEGEND]
 
 
 def matches_json(matches: list[Match], order: Order) -> dict[str, Any]:
-    """The matched epochs and the correlations there, and that of the whole order of learning, as JSON values."""
+    """The matched epochs with their correlations, and the order of learning, as JSON values."""
     return {
         "tolerance": TOLERANCE,
         "matched": [
@@ -73,8 +73,11 @@ def matches_json(matches: list[Match], order: Order) -> dict[str, Any]:
 
 
 def matches_shown(matches: list[Match], order: Order) -> list[Any]:
-    """A line per matched pair of epochs, and a line about the order of learning."""
-    title = f"matched epochs (training accuracies within {TOLERANCE:.0%}), and how consistency correlates there:"
+    """A line for each matched pair of epochs, and a line about the order of learning."""
+    title = (
+        f"matched epochs (training accuracies within {TOLERANCE:.0%}), and how consistency "
+        "correlates there:"
+    )
     if not matches:
         lines: list[Any] = [
             "",
@@ -95,29 +98,44 @@ def matches_shown(matches: list[Match], order: Order) -> list[Any]:
             )
         lines = ["", title, view]
     train, test = (_correlation(one) for one in order)
-    said = f"order of learning (consistency averaged over the epochs): Pearson {train[0]}, Spearman {train[1]}"
-    return [*lines, "", said + (f"; on the test examples {test[0]}, {test[1]}" if order[1] else "")]
+    sentence = (
+        f"order of learning (consistency averaged over the epochs): Pearson {train[0]}, "
+        f"Spearman {train[1]}"
+    )
+    if order[1]:
+        sentence += f"; on the test examples {test[0]}, {test[1]}"
+    return [*lines, "", sentence]
 
 
-def probes_json(found: Probes) -> dict[str, Any]:
-    """What the weak learners show as JSON values; accuracies are shares in [0, 1]."""
-    boosting = vars(found.boosting) if found.boosting else None
-    return {**vars(found), "probes": [vars(one) for one in found.probes], "boosting": boosting}
+def learners_json(report: WeakLearnerReport) -> dict[str, Any]:
+    """What the weak learners know, as JSON values; accuracies are shares in [0, 1]."""
+    return {
+        "by": report.by,
+        "fitted": report.fitted,
+        "judged": report.judged,
+        "where": report.where,
+        "tied": report.tied,
+        "probes": [vars(one) for one in report.accuracies],
+        "boosting": vars(report.boosting) if report.boosting else None,
+    }
 
 
-def probes_shown(found: Probes) -> list[Any]:
-    """A line per learner, and per number of stages of AdaBoost; a line about its order."""
+def learners_shown(report: WeakLearnerReport) -> list[Any]:
+    """A line for each learner and each number of stages of AdaBoost, and a line about its order."""
     view = Table("learner", box=None, header_style="bold")
     for name in ("stages", "accuracy", "easy third", "middle", "hard"):
         view.add_column(name, justify="right")
-    for one in found.probes:
+    for one in report.accuracies:
         shares = (f"{share:.1%}" for share in (one.accuracy, one.easy, one.middle, one.hard))
         view.add_row(one.learner, str(one.stages or ""), *shares)
-    if found.boosting is None:
+    if report.boosting is None:
         return [view]
-    pearson, spearman = _correlation(found.boosting)
-    said = f"the share of AdaBoost's stages at which an example is right, with {found.by}"
-    return [view, "", f"{said}: Pearson {pearson}, Spearman {spearman}"]
+    pearson, spearman = _correlation(report.boosting)
+    sentence = (
+        f"the share of AdaBoost's stages at which an example is right, with {report.by}: "
+        f"Pearson {pearson}, Spearman {spearman}"
+    )
+    return [view, "", sentence]
 
 
 def _table(*names: str) -> Table:
@@ -133,8 +151,10 @@ def _spread(spread: Spread | None) -> tuple[str, ...]:
     return f"{spread.accuracy:.2%}", f"{spread.all_or_none:.2%}", _number(spread.bimodality)
 
 
-def _correlation(found: Correlation | None) -> tuple[str, str]:
-    return ("", "") if found is None else (_number(found.pearson), _number(found.spearman))
+def _correlation(correlation: Correlation | None) -> tuple[str, str]:
+    if correlation is None:
+        return ("", "")
+    return _number(correlation.pearson), _number(correlation.spearman)
 
 
 def _number(value: float) -> str:

@@ -12,65 +12,74 @@ from prune_kit.cleaning.evaluation import Evaluation
 from prune_kit_cli.views.tables import SHOWN_CLASSES
 
 
-def evaluation_shown(found: Evaluation, class_names: Sequence[str]) -> list[Any]:
-    """A block about the whole list, and a table with a line per class."""
-    return [_summary(found), "", *_classes(found, class_names)]
+def evaluation_shown(evaluation: Evaluation, class_names: Sequence[str]) -> list[Any]:
+    """A block about the whole list, and a table with a line for each class."""
+    return [_summary(evaluation), "", *_classes(evaluation, class_names)]
 
 
-def _summary(found: Evaluation) -> Table:
-    """A line per number: what it is called, the number, what it is a share of."""
+def _summary(evaluation: Evaluation) -> Table:
+    """A line for each number: its name, the number, what it is a share of."""
     view = Table("", "", "", box=None, show_header=False)
     view.columns[0].style = "bold"
     view.columns[1].justify = "right"
-    counted = f"{found.wrong:,}"
+    counted = f"{evaluation.wrong:,}"
     lines = {
-        "rows judged": (f"{found.rows:,}", "with a score and a known true label"),
-        "wrong labels": (counted, f"{_share(found.true_rate)} of the rows"),
-        "flagged": (f"{found.flagged:,}", f"{found.found:,} of them wrong"),
-        "precision": (_share(found.precision), "of the flagged rows are wrong"),
-        "recall": (_share(found.recall), "of the wrong labels are flagged"),
-        "F1": (_number(found.f1), "the harmonic mean of the two"),
-        "AUROC": (_number(found.auroc), "how often a wrong label is more suspect than a right one"),
-        "average precision": (_number(found.average_precision), "over all cuts of the ranking"),
+        "rows judged": (f"{evaluation.rows:,}", "with a score and a known true label"),
+        "wrong labels": (counted, f"{_share(evaluation.true_rate)} of the rows"),
+        "flagged": (f"{evaluation.flagged:,}", f"{evaluation.found:,} of them wrong"),
+        "precision": (_share(evaluation.precision), "of the flagged rows are wrong"),
+        "recall": (_share(evaluation.recall), "of the wrong labels are flagged"),
+        "F1": (_number(evaluation.f1), "the harmonic mean of the two"),
+        "AUROC": (
+            _number(evaluation.auroc),
+            "how often a wrong label is more suspect than a right one",
+        ),
+        "average precision": (
+            _number(evaluation.average_precision),
+            "over all cuts of the ranking",
+        ),
         "precision at the true count": (
-            _share(found.precision_at_wrong),
+            _share(evaluation.precision_at_wrong),
             f"of the {counted} most suspect are wrong",
         ),
         "suggestions right": (
-            _share(found.suggestions_right),
+            _share(evaluation.suggestions_right),
             "of the flagged wrong labels have their true one suggested",
         ),
-        "estimated share wrong": (_share(found.estimated_rate), _rate(found)),
+        "estimated share wrong": (_share(evaluation.estimated_rate), _rate(evaluation)),
     }
     for name, line in lines.items():
         view.add_row(name, *line)
     return view
 
 
-def _rate(found: Evaluation) -> str:
-    """How the estimated rate compares with the true one."""
-    if math.isnan(found.estimated_rate):
+def _rate(evaluation: Evaluation) -> str:
+    """The estimated rate against the true one."""
+    if math.isnan(evaluation.estimated_rate):
         return "no estimate"
-    points = f"{100 * found.rate_error:+.1f} points from the true {_share(found.true_rate)}"
-    if found.rate_covered is None:
+    points = (
+        f"{100 * evaluation.rate_error:+.1f} points from the true {_share(evaluation.true_rate)}"
+    )
+    if evaluation.rate_covered is None:
         return points
-    held = "holds it" if found.rate_covered else "misses it"
-    return f"{points}; the interval {100 * found.rate_low:.1f} to {_share(found.rate_high)} {held}"
+    held = "holds it" if evaluation.rate_covered else "misses it"
+    interval = f"{100 * evaluation.rate_low:.1f} to {_share(evaluation.rate_high)}"
+    return f"{points}; the interval {interval} {held}"
 
 
-def _classes(found: Evaluation, class_names: Sequence[str]) -> list[Any]:
-    """A line per class, by given label; of more than SHOWN_CLASSES those with the lowest F1, lowest first."""
+def _classes(evaluation: Evaluation, class_names: Sequence[str]) -> list[Any]:
+    """A line for each given label; of more than SHOWN_CLASSES, those with the lowest F1 first."""
     order = list(range(len(class_names)))
     left_out = len(order) - SHOWN_CLASSES
     if left_out > 0:
-        order = np.argsort([one.f1 for one in found.per_class], kind="stable")[
+        order = np.argsort([one.f1 for one in evaluation.per_class], kind="stable")[
             :SHOWN_CLASSES
         ].tolist()
     view = Table("given label", box=None, header_style="bold")
     for name in ("rows", "wrong", "flagged", "precision", "recall", "F1", "suggestions right"):
         view.add_column(name, justify="right")
     for number in order:
-        one = found.per_class[number]
+        one = evaluation.per_class[number]
         counts = (f"{count:,}" for count in (one.rows, one.wrong, one.flagged))
         shares = (
             _share(one.precision),
@@ -83,8 +92,7 @@ def _classes(found: Evaluation, class_names: Sequence[str]) -> list[Any]:
         return [view]
     return [
         view,
-        f"The {SHOWN_CLASSES} classes with the lowest F1; --json has the other {left_out:,} as "
-        "well.",
+        f"The {SHOWN_CLASSES} classes with the lowest F1; --json has the other {left_out:,}, too.",
     ]
 
 

@@ -1,4 +1,4 @@
-"""A picture of a selection for the terminal: how the scores are spread, and where they were kept or dropped."""
+"""A picture of a selection for the terminal: the distribution of the scores, kept and dropped."""
 
 import numpy as np
 from jaxtyping import Float64, Int
@@ -9,15 +9,25 @@ from prune_kit.results.selection import HELD_OUT_REASON, KEPT, REASONS, Selectio
 BINS = 48
 BLOCKS = "▁▂▃▄▅▆▇█"
 STYLES = {"kept": "green", "dropped-easy": "blue", "dropped-hard": "red"}
-STEEP = 25  # how often a bin may have the rows of the middle bin before heights show logarithms
+STEEP = 25  # heights show logarithms where a bin has more than this many times the median bin
 
 
 def histogram(selection: Selection) -> Text | None:
-    """A line of bars for each reason, one under the other, over the range of the score; None without a score.
+    """Draw a line of bars for each reason, over the range of the score.
 
-    The bars end before column 80; there are as many lines as reasons, and two. Any row at all shows
-    as the lowest bar. Low scores are left, whichever end is hard: the reasons say it. Rows without
-    a finite score are counted in words.
+    The picture is at most 79 columns wide. It has two lines more than there are reasons. A single
+    row shows as the lowest bar. Low scores are on the left, whichever end is hard. Rows without a
+    finite score are counted in words.
+
+    Parameters
+    ----------
+    selection : Selection
+        With the score that it was made by.
+
+    Returns
+    -------
+    Text or None
+        None where the selection has no score.
     """
     if selection.score is None:
         return None
@@ -49,15 +59,16 @@ def histogram(selection: Selection) -> Text | None:
 
 def _shown(selection: Selection) -> list[int]:
     """The reasons that occur among the training rows, the kept first."""
-    there = np.flatnonzero(np.bincount(selection.reason))
+    reasons = np.flatnonzero(np.bincount(selection.reason))
     return sorted(
-        set(there.tolist()) - {HELD_OUT_REASON}, key=lambda reason: (reason != KEPT, reason)
+        set(reasons.tolist()) - {HELD_OUT_REASON}, key=lambda reason: (reason != KEPT, reason)
     )
 
 
 def _bin_of(values: Float64[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
-    """Which of BINS bins of equal width; all the middle one where the values are the same."""
-    low, width = values.min(), np.ptp(values)
+    """The number of the bin, of BINS bins of equal width; the middle one where all are equal."""
+    low = values.min()
+    width = np.ptp(values)
     if width == 0:
         return np.full(len(values), BINS // 2)
     number: np.ndarray = np.minimum((values - low) / width * BINS, BINS - 1).astype(np.int64)
@@ -65,7 +76,7 @@ def _bin_of(values: Float64[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
 
 
 def _bars(counts: Int[np.ndarray, "B"], most: int, logarithmic: bool) -> str:
-    """One character per bin, empty for none; the fullest bin of all is the highest."""
+    """One character for each bin, a space for an empty one; the fullest bin is the highest."""
     share = np.log1p(counts) / np.log1p(most) if logarithmic else counts / most
     level = np.ceil(share * len(BLOCKS) - 1e-9).astype(int)
     return "".join(
@@ -74,7 +85,7 @@ def _bars(counts: Int[np.ndarray, "B"], most: int, logarithmic: bool) -> str:
 
 
 def _axis(values: Float64[np.ndarray, "n"]) -> str:
-    """The lowest and the highest score under the ends of the bars; one number where they are the same."""
+    """The lowest and the highest score under the ends of the bars; one number where equal."""
     low, high = f"{values.min():.4g}", f"{values.max():.4g}"
     margin = " " * 25
     if low == high:

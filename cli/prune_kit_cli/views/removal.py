@@ -21,9 +21,9 @@ SHOWN_CONFUSIONS = SHOWN_SUSPECTS = 10
 
 
 def removal_shown(removal: Removal) -> list[Any]:
-    """The whole of it: how many rows are listed, what that is expected to be worth, and the tables that are not empty.
+    """The number of listed rows, the expected quality of the list, and the tables with lines.
 
-    The tables: which classes lose most, what is taken for what, the most suspect rows.
+    The tables are the classes that lose most, the confusions, and the most suspect rows.
     """
     lines: list[Any] = [
         count_sentence(removal),
@@ -41,23 +41,23 @@ def removal_shown(removal: Removal) -> list[Any]:
 
 
 def loss_table(removal: Removal) -> Table:
-    """A line for each class that loses rows, the largest share first, up to SHOWN_CLASSES."""
+    """A line for each class that loses rows, the largest share first, at most SHOWN_CLASSES."""
     names, losses = removal.rows.class_names, removal.class_losses()
     listed = np.bincount(removal.label, minlength=len(names))
-    there = np.bincount(removal.rows.label[removal.rows.training], minlength=len(names))
+    training = np.bincount(removal.rows.label[removal.rows.training], minlength=len(names))
     view = Table("class", box=None, header_style="bold")
     for heading in ("listed", "of rows", "share"):
         view.add_column(heading, justify="right")
     view.add_column("")
     for number in _losing(removal)[:SHOWN_CLASSES]:
         bar = Text("\u2588" * round(20 * losses[number]), style="cyan")
-        counts = (f"{listed[number]:,}", f"{there[number]:,}")
+        counts = (f"{listed[number]:,}", f"{training[number]:,}")
         view.add_row(Text(names[number]), *counts, _percent(losses[number]), bar)
     return view
 
 
 def confusion_table(removal: Removal) -> Table:
-    """The pairs of a given and a clearly better class, the most frequent first, up to SHOWN_CONFUSIONS."""
+    """The pairs (given class, clearly better class), the most frequent SHOWN_CONFUSIONS first."""
     names = removal.rows.class_names
     view = Table("given class", "suggested class", box=None, header_style="bold")
     view.add_column("rows", justify="right")
@@ -84,7 +84,7 @@ def suspects_table(removal: Removal, count: int = SHOWN_SUSPECTS) -> Table:
 
 
 def removal_json(removal: Removal) -> dict[str, Any]:
-    """All that is shown, as JSON values, all classes and confusions among them; NaN where a number is unknown."""
+    """What is shown, with all classes and confusions, as JSON values; NaN for an unknown number."""
     names = removal.rows.class_names
     return {
         "rows": len(removal.rows),
@@ -112,11 +112,15 @@ def removal_json(removal: Removal) -> dict[str, Any]:
 
 
 def relabelled_sentence(removal: Removal) -> str:
-    """What the labels with the suggestions put in are, in words."""
+    """How many labels the suggestions change, in words."""
     counts = relabelled_json(removal)
-    text = f"a label for each of the {len(removal.rows):,} rows of {removal.rows.data}, {counts['relabelled']:,} changed"
+    text = (
+        f"a label for each of the {len(removal.rows):,} rows of {removal.rows.data}, "
+        f"{counts['relabelled']:,} changed"
+    )
     if counts["no_class_fits"]:
-        text += f"; of {count_of(counts['no_class_fits'], 'listed row')} the label stays, since no class fits"
+        listed = count_of(counts["no_class_fits"], "listed row")
+        text += f"; of {listed} the label stays, since no class fits"
     if counts["no_suggestion"]:
         listed = count_of(counts["no_suggestion"], "listed row")
         text += f"; of {listed} the label stays, since nothing is known of other classes"
@@ -124,7 +128,7 @@ def relabelled_sentence(removal: Removal) -> str:
 
 
 def relabelled_json(removal: Removal) -> dict[str, int]:
-    """How many listed rows get another label, and how many keep theirs for want of a class that fits, or of any."""
+    """How many listed rows get another label, and how many keep theirs, by the reason."""
     unknown = removal.suggested_label == NO_SUGGESTION
     return {
         "relabelled": int(removal.clear.sum()),
@@ -140,10 +144,11 @@ def _losing(removal: Removal) -> list[int]:
 
 
 def _suspects(removal: Removal, count: int) -> list[dict[str, Any]]:
-    names, found = removal.rows.class_names, []
+    names = removal.rows.class_names
+    suspects = []
     for place, row in enumerate(removal.index[:count].tolist()):
         suggested = int(removal.suggested_label[place])
-        found.append(
+        suspects.append(
             {
                 "id": removal.rows.id[row].decode("utf-8"),
                 "index": row,
@@ -153,7 +158,7 @@ def _suspects(removal: Removal, count: int) -> list[dict[str, Any]]:
                 "suspicion": float(removal.suspicion[place]),
             }
         )
-    return found
+    return suspects
 
 
 def _suggestion(suspect: dict[str, Any]) -> str:

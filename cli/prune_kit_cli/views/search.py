@@ -1,4 +1,4 @@
-"""How a search for a window is printed."""
+"""How the search for a window is printed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from rich.text import Text
 from prune_kit.results.outcomes import FULL, Difference, Outcomes, random_name
 from prune_kit.retraining.search import mean_accuracy
 from prune_kit.retraining.tuning import FOUND, Tuning, TuningPlan
+from prune_kit.selectors import has_offset
 from prune_kit_cli.screen import count_of
 from prune_kit_cli.views.tables import difference, outcomes_json
 
@@ -16,7 +17,7 @@ SHOWN = 12
 
 
 def tuning_notes(plan: TuningPlan) -> list[tuple[str, str]]:
-    """What will be done and what it costs, before it starts."""
+    """The plan of a search and its cost, before it starts."""
     cost = plan.cost
     goal = plan.among.goal
     cells = len(plan.among.cells)
@@ -53,30 +54,42 @@ def tuning_notes(plan: TuningPlan) -> list[tuple[str, str]]:
 
 
 def search_table(rounds: Sequence[Outcomes], found: str, met: bool = True) -> Table:
-    """The leaders of every round, and how far each in the last is from the cell `found`; has that `met` the goal?"""
-    called = "found" if met else "nearest"
+    """The leaders of every round, and how far each in the last round is from the cell `found`.
+
+    `met` says whether that cell meets the goal.
+    """
+    label = "found" if met else "nearest"
     view = Table(
-        "epochs", "rule", "column", "keep", "offset", "seeds", "validation accuracy", f"minus {called} (95%)",
-        box=None, header_style="bold",
-    )  # fmt: skip
+        "epochs",
+        "rule",
+        "column",
+        "keep",
+        "offset",
+        "seeds",
+        "validation accuracy",
+        f"minus {label} (95%)",
+        box=None,
+        header_style="bold",
+    )
     for outcomes in rounds:
         ranked = sorted(outcomes.cells, key=lambda name: -mean_accuracy(outcomes, name))
         last = outcomes is rounds[-1]
         shown = ranked if last else ranked[:3]
         for name in shown[:SHOWN]:
-            cell, seeds = outcomes.cells[name], outcomes.accuracies(name)
-            apart = (
-                called
-                if name == found
-                else difference(outcomes.difference(name, found))
-                if last
-                else ""
-            )
-            offset = f"{cell['offset']:g}" if cell["rule"] == "window" else ""
+            cell = outcomes.cells[name]
+            apart = ""
+            if last:
+                apart = label if name == found else difference(outcomes.difference(name, found))
             view.add_row(
-                str(cell["epochs"]), cell["rule"], Text(cell["by"]), f"{cell['keep']:g}", offset, str(len(seeds)),
-                f"{100 * mean_accuracy(outcomes, name):.2f} %", apart if last else "",
-            )  # fmt: skip
+                str(cell["epochs"]),
+                cell["rule"],
+                Text(cell["by"]),
+                f"{cell['keep']:g}",
+                f"{cell['offset']:g}" if has_offset(cell["rule"]) else "",
+                str(len(outcomes.accuracies(name))),
+                f"{100 * mean_accuracy(outcomes, name):.2f} %",
+                apart,
+            )
         full = outcomes.accuracies(FULL)
         if full:
             apart = difference(outcomes.difference(FULL, found)) if last else ""
@@ -90,7 +103,7 @@ def search_table(rounds: Sequence[Outcomes], found: str, met: bool = True) -> Ta
 
 
 def found_sentence(tuning: Tuning) -> str:
-    """Which window it is, and whether the goal was met on the validation split."""
+    """The window that was found, and whether it meets the goal on the validation split."""
     if tuning.met:
         shortest, whole = (next(iter(tuning.rounds[at].cells.values()))["epochs"] for at in (0, -1))
         others = ", the others judged by short trainings" if shortest < whole else ""
@@ -106,24 +119,25 @@ def found_sentence(tuning: Tuning) -> str:
 
 
 def verdicts(tuning: Tuning) -> list[str]:
-    """What the test set says: against full data, random rows, and the rule without an offset."""
-    test, seeds = tuning.test, len(tuning.test.accuracies(FOUND))
+    """The result on the test set against full data, random rows, and the hardest rows."""
+    test = tuning.test
+    seeds = len(test.accuracies(FOUND))
     against = {
         "full data": test.difference(FOUND, FULL),
         "random rows": test.difference(FOUND, random_name(len(tuning.selection.index))),
         "the hardest rows without an offset": tuning.against_top(),
     }
-    told = [_verdict(d, other) for other, d in against.items() if d is not None]
-    lines = (
-        [f"On the test set, over {count_of(seeds, 'seed')}, it is {'; '.join(told)}."]
-        if told
-        else []
-    )
+    phrases = [_verdict(d, other) for other, d in against.items() if d is not None]
+    lines = []
+    if phrases:
+        lines.append(
+            f"On the test set, over {count_of(seeds, 'seed')}, it is {'; '.join(phrases)}."
+        )
     others = [d for other, d in against.items() if d is not None and other != "full data"]
     if others and all(d.verdict == "not distinguishable" for d in others):
         lines.append(
             f"So {count_of(seeds, 'seed')} cannot tell this window from as many random rows; more "
-            "--runs may."
+            "--runs may tell."
         )
     elif tuning.against_top() is None:
         lines.append("The best offset is none: the hardest rows themselves.")
@@ -140,7 +154,7 @@ def _verdict(difference: Difference, other: str) -> str:
 
 
 def tuning_json(tuning: Tuning) -> dict[str, Any]:
-    """The search and the test as JSON values; accuracies are shares in [0, 1]."""
+    """The search and the test, as JSON values; accuracies are shares in [0, 1]."""
     top = tuning.against_top()
     return {
         "goal": tuning.goal.describe(),
@@ -154,14 +168,14 @@ def tuning_json(tuning: Tuning) -> dict[str, Any]:
 
 
 def full_json(rounds: Sequence[Outcomes]) -> list[float | None]:
-    """For each round the mean accuracy of all rows on the validation split, where they were trained."""
+    """For each round, the mean validation accuracy of all rows, or None where not trained."""
     return [
         mean_accuracy(outcomes, FULL) if outcomes.accuracies(FULL) else None for outcomes in rounds
     ]
 
 
 def rounds_json(rounds: Sequence[Outcomes]) -> list[list[dict[str, Any]]]:
-    """For each round its cells, with the mean accuracy on the validation split."""
+    """For each round, its cells with the mean accuracy on the validation split."""
     return [
         [
             {**cell, "name": name, "accuracy": mean_accuracy(outcomes, name)}

@@ -5,14 +5,14 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from prune_kit.results.outcomes import Summary, is_baseline
+from prune_kit.results.outcomes import OutcomeSummary, is_baseline
 from prune_kit.retraining.grid import Cell, Sweep
 from prune_kit_cli.screen import count_of
 from prune_kit_cli.views.tables import difference, outcomes_json
 
 
 def grid_sentence(cells: list[Cell], left_out: int, runs: int) -> str:
-    """How many cells there are, and how many networks at most."""
+    """The number of cells, and the largest number of networks."""
     sizes = len({cell.keep for cell in cells})
     networks = runs * (len(cells) + sizes + 1)
     more = f"; {left_out} left out, where keep and offset make more than 1" if left_out else ""
@@ -23,11 +23,20 @@ def grid_sentence(cells: list[Cell], left_out: int, runs: int) -> str:
 
 
 def sweep_table(sweep: Sweep) -> Table:
-    """A line per cell and per baseline: what it keeps, its accuracy over the seeds, and the paired differences."""
+    """A line for each cell and baseline: what it keeps, its accuracy, the paired differences."""
     view = Table(
-        "rule", "column", "keep", "offset", "rows", "test accuracy", "16th to 84th", "minus full (95%)",
-        "minus random (95%)", box=None, header_style="bold",
-    )  # fmt: skip
+        "rule",
+        "column",
+        "keep",
+        "offset",
+        "rows",
+        "test accuracy",
+        "16th to 84th",
+        "minus full (95%)",
+        "minus random (95%)",
+        box=None,
+        header_style="bold",
+    )
     cells = {cell.name: cell for cell in sweep.cells}
     for line in sweep.outcomes.summaries():
         cell = cells.get(line.name)
@@ -37,10 +46,10 @@ def sweep_table(sweep: Sweep) -> Table:
 
 
 def _what(cell: Cell) -> tuple[str, str, str, str]:
-    return cell.rule, cell.by, f"{cell.keep:g}", f"{cell.offset:g}" if cell.rule == "window" else ""
+    return cell.rule, cell.by, f"{cell.keep:g}", f"{cell.offset:g}" if cell.has_offset else ""
 
 
-def _figures(line: Summary) -> tuple[str, str, str, str]:
+def _figures(line: OutcomeSummary) -> tuple[str, str, str, str]:
     return (
         f"{100 * line.mean:.2f} %",
         f"{100 * line.low:.2f} to {100 * line.high:.2f}",
@@ -50,7 +59,7 @@ def _figures(line: Summary) -> tuple[str, str, str, str]:
 
 
 def sweep_json(sweep: Sweep) -> list[dict[str, Any]]:
-    """The summary of every cell and baseline as JSON values; accuracies are shares in [0, 1]."""
+    """The summary of every cell and baseline, as JSON values; accuracies are shares in [0, 1]."""
     cells = {cell.name: cell for cell in sweep.cells}
     return [
         summary | ({} if is_baseline(summary["name"]) else vars(cells[summary["name"]]))

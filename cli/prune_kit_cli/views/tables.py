@@ -22,7 +22,7 @@ SHOWN_CLASSES = 20
 
 
 def score_table(table: ScoreTable, names: list[str]) -> Table:
-    """A line per column: its range over the training rows, and the examples at its hard end."""
+    """A line for each column: its range over the training rows, and its hardest examples."""
     view = Table(
         "column",
         "easiest",
@@ -43,18 +43,21 @@ def score_table(table: ScoreTable, names: list[str]) -> Table:
 
 
 def _networks_behind(column: ScoreColumn) -> str:
-    """How many networks a column averages over: runs, or ratios times folds."""
+    """The number of networks that a column averages over: runs, or ratios times folds."""
     folds = column.parameters.get("folds")
     return f"{len(column.parameters['ratios'])}x{folds}" if folds else str(column.runs or "-")
 
 
 def probes_sentence(table: ScoreTable) -> str:
-    """How many rows were trained on under a planted wrong label."""
-    return f"{len(table.probes):,} of {len(table.rows.training):,} training rows had a planted wrong label while scoring"
+    """The number of rows that were trained on under a planted wrong label."""
+    return (
+        f"{len(table.probes):,} of {len(table.rows.training):,} training rows had a planted wrong "
+        "label while scoring"
+    )
 
 
 def error_lines(table: ScoreTable, names: list[str]) -> list[str]:
-    """For each column that averages votes, a line about its standard error and its missing votes."""
+    """A line about the standard error and the missing votes, for each column of votes."""
     lines = []
     for name in names:
         column = table.columns[name]
@@ -73,8 +76,9 @@ def error_lines(table: ScoreTable, names: list[str]) -> list[str]:
 
 
 def class_table(selection: "Selection") -> Table | str:
-    """The share kept per class, for up to SHOWN_CLASSES classes, lowest first where there are more."""
-    names, shares = selection.rows.class_names, selection.class_shares()
+    """The kept share of each class; the lowest SHOWN_CLASSES where there are more classes."""
+    names = selection.rows.class_names
+    shares = selection.class_shares()
     order = (
         range(len(names))
         if len(names) <= SHOWN_CLASSES
@@ -91,9 +95,16 @@ def class_table(selection: "Selection") -> Table | str:
 def outcome_table(outcomes: Outcomes) -> Table:
     """Accuracies side by side, with their spread and the paired differences."""
     view = Table(
-        "trained on", "rows", "seeds", "test accuracy", "16th to 84th", "minus full (95%)", "minus random (95%)",
-        box=None, header_style="bold",
-    )  # fmt: skip
+        "trained on",
+        "rows",
+        "seeds",
+        "test accuracy",
+        "16th to 84th",
+        "minus full (95%)",
+        "minus random (95%)",
+        box=None,
+        header_style="bold",
+    )
     for line in outcomes.summaries():
         view.add_row(
             Text(line.name),
@@ -108,7 +119,7 @@ def outcome_table(outcomes: Outcomes) -> Table:
 
 
 def outcome_sentence(outcomes: Outcomes) -> list[str]:
-    """For each selection, what the numbers say in words."""
+    """The result of each selection in words."""
     sentences = []
     for line in outcomes.summaries():
         parts = []
@@ -134,7 +145,7 @@ def outcome_sentence(outcomes: Outcomes) -> list[str]:
 
 
 def outcomes_json(outcomes: Outcomes) -> list[dict[str, Any]]:
-    """The summary lines as JSON values; accuracies are shares in [0, 1]."""
+    """The summary lines, as JSON values; accuracies are shares in [0, 1]."""
     return [
         {
             **vars(line),
@@ -146,7 +157,7 @@ def outcomes_json(outcomes: Outcomes) -> list[dict[str, Any]]:
 
 
 def listing(entries: Mapping[str, str]) -> Table:
-    """Names with a line about each."""
+    """Names, each with a line about it."""
     view = Table(box=None, show_header=False)
     for name, text in entries.items():
         view.add_row(Text(name, style="bold"), Text(text))
@@ -154,7 +165,7 @@ def listing(entries: Mapping[str, str]) -> Table:
 
 
 def path_of(path: Path) -> str:
-    """A path as short as it can be said from here."""
+    """A path relative to the current folder where it lies inside, otherwise as it is."""
     try:
         return str(path.absolute().relative_to(Path.cwd()))
     except ValueError:

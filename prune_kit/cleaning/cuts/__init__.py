@@ -1,13 +1,14 @@
-"""One file per way to find where the wrong labels end: `find(evidence) -> Cut`.
+"""One file for each cut, a way to tell how many labels are wrong: `find(evidence)`.
 
-A module sees the Evidence alone, never the true labels. `NEEDS` says without what it cannot work:
-"probability", the averaged probabilities; "probes", labels that were planted wrong while scoring;
-"" for the score alone.
+`find` takes an Evidence and gives a NoiseEstimate. It never sees the true labels. `NEEDS` says what
+a cut requires: "probability", the averaged probabilities; "probes", labels that were planted wrong
+while scoring; "" for the score alone.
 """
 
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
@@ -15,17 +16,32 @@ from jaxtyping import Bool, Float, Int, Num
 from prune_kit.cleaning.confident_joint import blocks
 from prune_kit.errors import TableError
 
-SOFTENING = (
-    0.01  # added to both classes' probabilities, so that ratios of vanishing ones mean nothing
-)
+# added to the probabilities of both classes, so that ratios of vanishing ones mean nothing
+SOFTENING = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What is known of n labels: how hard each is, and the probabilities (n, C) that training gave the classes.
+    """What is known of n labels.
 
-    `probes` is the same of the rows whose labels were planted wrong; there `label` is the planted
-    one, and `given` (n,) the one before. `column` names the score in messages.
+    Attributes
+    ----------
+    hardness : (n,) float
+        A higher value is harder.
+    label : (n,) int
+        The labels in question, from 0 to C - 1.
+    classes : int
+        The number C of classes.
+    probability : (n, C) number or None
+        The probabilities of the classes, averaged over training.
+    given : (n,) int or None
+        Of planted labels, the label before.
+    probes : Evidence or None
+        The same about planted labels, which are known to be wrong.
+    seed : int
+        For cuts that draw at random.
+    column : str
+        The name of the score, for messages.
     """
 
     hardness: Float[np.ndarray, "n"]
@@ -38,7 +54,7 @@ class Evidence:
     column: str = ""
 
     def part(self, which: Bool[np.ndarray, "n"], probes: "Evidence | None" = None) -> "Evidence":
-        """The evidence about some of the labels."""
+        """The evidence about the labels `which`, with these probes."""
         given, probability = (
             None if kept is None else kept[which] for kept in (self.given, self.probability)
         )
@@ -53,11 +69,11 @@ class Evidence:
 
     @property
     def probabilities(self) -> Num[np.ndarray, "n C"]:
-        """The probabilities that training gave the classes. Raises TableError where none were kept."""
+        """The probabilities of the classes. Raises TableError where there are none."""
         if self.probability is None:
             raise TableError(
                 f"{self.column} was scored without averaged probabilities; choose cumulative_pl "
-                "with --by, or --cut mixture, which takes the score alone"
+                "with --by, or --cut mixture, which requires only the score"
             )
         return self.probability
 
@@ -66,12 +82,12 @@ class Evidence:
         return candidates(self.probabilities, self.label)
 
     @property
-    def own(self) -> Float[np.ndarray, "n"]:
+    def self_confidence(self) -> Float[np.ndarray, "n"]:
         """The probability of the given label."""
         return self._candidates[0]
 
     @property
-    def rival(self) -> Float[np.ndarray, "n"]:
+    def runner_up(self) -> Float[np.ndarray, "n"]:
         """The probability of the likeliest other class."""
         return self._candidates[1]
 
@@ -83,29 +99,41 @@ class Evidence:
     @property
     def disagrees(self) -> Bool[np.ndarray, "n"]:
         """Whether another class is likelier than the given label."""
-        return self.rival > self.own
+        return self.runner_up > self.self_confidence
 
     @cached_property
     def suspicion(self) -> Float[np.ndarray, "n"]:
-        """How suspect a label is, in [0, 1].
+        """How suspect each label is, in [0, 1].
 
-        With probabilities: how much the likeliest other class has of what it and the given label
-        share, (q + a) / (p + q + 2 a), a = SOFTENING; above 0.5 where it is the likelier. Else the
-        hardness, from the least to the largest.
+            s = (q + a) / (p + q + 2 a)        a = SOFTENING
+
+        p is the probability of the given label, q that of the likeliest other class. The value is
+        above 0.5 where q > p. Without probabilities, it is the hardness, scaled to [0, 1].
         """
         if self.probability is not None:
-            share: np.ndarray = (self.rival + SOFTENING) / (self.own + self.rival + 2 * SOFTENING)
+            share: np.ndarray = (self.runner_up + SOFTENING) / (
+                self.self_confidence + self.runner_up + 2 * SOFTENING
+            )
             return share
         return scaled(self.hardness)
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
-    """Which of n labels are taken for wrong; how many are wrong in all, and how good the list should be.
+class NoiseEstimate:
+    """How many of n labels are wrong, and which ones. A number that a cut does not give is NaN.
 
-    `noise_rate` is the estimated share of wrong labels, between `low` and `high` with 90 %
-    confidence; `precision` and `recall` are those expected, `precision_low` the precision if only
-    `low` of them are wrong. NaN where the method does not tell.
+    Attributes
+    ----------
+    flagged : (n,) bool
+        The labels that are taken for wrong.
+    noise_rate : float
+        The estimated share of wrong labels, in [0, 1].
+    low, high : float
+        The ends of its 90 % interval.
+    precision, recall : float
+        The expected quality of the list, in [0, 1].
+    precision_low : float
+        The precision if only a share `low` of the labels is wrong.
     """
 
     flagged: Bool[np.ndarray, "n"]
@@ -120,21 +148,39 @@ class Cut:
 def candidates(
     probability: Float[np.ndarray, "n C"], label: Int[np.ndarray, "n"]
 ) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"], Int[np.ndarray, "n"]]:
-    """The probability of the given label, that of the likeliest other class, and which class that is."""
-    count = len(label)
-    own, rival, which = np.empty(count), np.empty(count), np.empty(count, dtype=np.int64)
+    """Find the likeliest other class of each label.
+
+    Parameters
+    ----------
+    probability : (n, C) float
+        Read a block of rows at a time.
+    label : (n,) int
+        From 0 to C - 1.
+
+    Returns
+    -------
+    self_confidence : (n,) float64
+        The probability of the given label.
+    runner_up : (n,) float64
+        The probability of the likeliest other class.
+    which : (n,) int64
+        That class.
+    """
+    self_confidence = np.empty(len(label))
+    runner_up = np.empty(len(label))
+    which = np.empty(len(label), dtype=np.int64)
     for part, stored in blocks(probability):
         block = stored.astype(np.float64)
         places = np.arange(len(block))
-        own[part] = block[places, label[part]]
+        self_confidence[part] = block[places, label[part]]
         block[places, label[part]] = -1
         which[part] = block.argmax(axis=1)
-        rival[part] = block[places, which[part]]
-    return own, rival, which
+        runner_up[part] = block[places, which[part]]
+    return self_confidence, runner_up, which
 
 
 def scaled(hardness: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """The hardness from its least, 0, to its largest, 1; 0 where all are the same."""
+    """The hardness (n,), scaled so that the least is 0 and the largest 1; 0 for a constant one."""
     low, high = float(hardness.min()), float(hardness.max())
     values: np.ndarray = (
         (hardness.astype(np.float64) - low) / (high - low)
@@ -142,3 +188,25 @@ def scaled(hardness: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
         else np.zeros(len(hardness))
     )
     return values
+
+
+@runtime_checkable
+class CutModule(Protocol):
+    """What a module of this folder must have.
+
+    Attributes
+    ----------
+    NEEDS
+        What it requires: "probability", "probes" or "".
+    """
+
+    NEEDS: str
+
+    def find(self, evidence: Evidence) -> NoiseEstimate:
+        """Estimate which labels are wrong, and how many, from the evidence alone.
+
+        Raises
+        ------
+        TableError
+            The evidence lacks what the module requires.
+        """

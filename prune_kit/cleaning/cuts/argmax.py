@@ -1,14 +1,24 @@
-"""argmax: every label that is not the likeliest class, by the probabilities averaged over training."""
+"""argmax: a label is wrong where another class is likelier, averaged over training."""
 
-from prune_kit.cleaning.cuts import Cut, Evidence
+from prune_kit.cleaning.cuts import Evidence, NoiseEstimate
 
 NEEDS = "probability"
 
 
-def find(evidence: Evidence) -> Cut:
-    """Flag the rows in which another class is likelier than the given label; their share is the noise rate.
+def find(evidence: Evidence) -> NoiseEstimate:
+    """Flag the rows in which another class is likelier. Their share is the noise rate.
 
-    A network that has learnt too little disagrees with right labels too, and nothing here would
-    tell: there is no interval. Raises TableError without probabilities.
+    A network that has learnt too little disagrees with right labels, too. This cut cannot notice
+    it, so there is no interval.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        The evidence about n labels, with probabilities.
+
+    Raises
+    ------
+    TableError
+        There are no probabilities.
     """
-    return Cut(evidence.disagrees, noise_rate=float(evidence.disagrees.mean()))
+    return NoiseEstimate(evidence.disagrees, noise_rate=float(evidence.disagrees.mean()))

@@ -1,4 +1,4 @@
-"""joint: as many for every pair of classes as the confident joint counts off its diagonal; cleanlab's default cut.
+"""joint: as many labels of each pair of classes as the confident joint counts; cleanlab's default.
 
 Paper: Northcutt, Jiang, Chuang 2021, https://arxiv.org/abs/1911.00068, sections 3.1 and 3.2.
 """
@@ -6,19 +6,33 @@ Paper: Northcutt, Jiang, Chuang 2021, https://arxiv.org/abs/1911.00068, sections
 import numpy as np
 
 from prune_kit.cleaning.confident_joint import checked, confident_joint, wrong_share
-from prune_kit.cleaning.cuts import Cut, Evidence
+from prune_kit.cleaning.cuts import Evidence, NoiseEstimate
 from prune_kit.cleaning.label_issues import find_label_issues
 
 NEEDS = "probability"
 
 
-def find(evidence: Evidence) -> Cut:
-    """Prune by noise rate, by the evidence's probabilities in the place of cross-validated ones.
+def find(evidence: Evidence) -> NoiseEstimate:
+    """Prune by noise rate, with the probabilities of training instead of cross-validated ones.
 
-    Probabilities of training-time pull to the given label, so the counts are low for them. There is
-    no interval. Raises TableError without probabilities, DataError for a class without a label.
+    Training pulls probabilities to the given label, so that the counts are low. There is no
+    interval.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        The evidence about n labels, with probabilities.
+
+    Raises
+    ------
+    TableError
+        There are no probabilities.
+    DataError
+        A class has no label.
     """
     probability = evidence.probabilities.astype(np.float32)
     label, probability = checked(evidence.label, probability)
     flagged = find_label_issues(label, probability)
-    return Cut(np.asarray(flagged), noise_rate=wrong_share(confident_joint(label, probability)))
+    return NoiseEstimate(
+        np.asarray(flagged), noise_rate=wrong_share(confident_joint(label, probability))
+    )

@@ -1,4 +1,6 @@
-"""cifar100: 60,000 colour photographs of 32x32 pixels under their 100 fine labels, from the original files.
+"""cifar100: 60,000 colour photographs of 32x32 pixels under their 100 fine labels.
+
+The original files are read, in their Python or their binary form.
 
 Report: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf.
 """
@@ -27,5 +29,23 @@ BINARY = Form(
 
 
 def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
-    """The photographs in original order. Raises DataError, naming the file that is wrong."""
+    """Load the photographs in the original order.
+
+    Parameters
+    ----------
+    location
+        The folder or the .tar.gz archive of the files.
+    image_size, progress
+        Not used.
+
+    Returns
+    -------
+    Dataset
+        50,000 training and 10,000 test images.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or damaged. The error names it.
+    """
     return load_cifar(location, (PYTHON, BINARY), name="cifar100")

@@ -1,4 +1,4 @@
-"""digits: 1,797 handwritten digits of 8x8 pixels, embedded in scikit-learn; the data set that needs no file.
+"""digits: 1,797 handwritten digits of 8x8 pixels, part of scikit-learn, so no file is required.
 
 Source: UCI Optical Recognition of Handwritten Digits, https://archive.ics.uci.edu/dataset/80.
 """
@@ -12,7 +12,18 @@ BRIGHTEST = 16
 def load(
     location: str = "", *, image_size: int | None = None, progress: Listener = silent
 ) -> Dataset:
-    """The digits; grey values 0 .. 16 are stretched to 0 .. 240, so that they can be seen as pictures."""
+    """Load the digits. The grey values 0 .. 16 are stretched to 0 .. 240, so that they are visible.
+
+    Parameters
+    ----------
+    location, image_size, progress
+        Not used.
+
+    Returns
+    -------
+    Dataset
+        The digits. A fifth of the rows is held out as test.
+    """
     from sklearn.datasets import load_digits
 
     images, label = load_digits(return_X_y=True)

@@ -1,4 +1,6 @@
-"""fashion-mnist: 70,000 pieces of clothing of 28x28 grey pixels, from the four original IDX files (plain or .gz).
+"""fashion-mnist: 70,000 pieces of clothing of 28x28 grey pixels.
+
+The four original IDX files are read, plain or .gz.
 
 Paper: Xiao, Rasul, Vollgraf 2017, https://arxiv.org/abs/1708.07747; the class names are those of
 its table 2.
@@ -23,5 +25,23 @@ CLASS_NAMES = (
 
 
 def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
-    """The clothes in original order. Raises DataError, which names the file, when one is missing or damaged."""
+    """Load the clothes in the original order.
+
+    Parameters
+    ----------
+    location
+        The folder of the files.
+    image_size, progress
+        Not used.
+
+    Returns
+    -------
+    Dataset
+        60,000 training and 10,000 test images.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or damaged. The error names it.
+    """
     return load_idx(location, name="fashion-mnist", kept_in="FashionMNIST", class_names=CLASS_NAMES)

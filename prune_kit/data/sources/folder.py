@@ -1,4 +1,4 @@
-"""folder: a tree of image files, one folder per class, as torchvision's ImageFolder reads it (and in its order)."""
+"""folder: a tree of image files, one folder per class, as torchvision's ImageFolder reads it."""
 
 import os
 from collections import Counter
@@ -11,29 +11,48 @@ from prune_kit.data.decoded_cache import decoded
 from prune_kit.errors import DataError
 from prune_kit.progress import Listener, silent
 
-TRAIN, TESTS = "train", ("test", "val")
+TRAIN = "train"
+TESTS = ("test", "val")
 
 Files = list[tuple[str, int]]  # path and class, in torchvision's order
 
 
 def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
-    """The images of `train/` (and of `test/`, or else `val/`) in DIR, or of the class folders in DIR itself.
+    """Load the images of a folder.
 
-    Classes and files stand in torchvision's order; other files are ignored as torchvision ignores
-    them. An id is the path relative to DIR, a digest that of the file's bytes. Decoded images are
-    cached (see `decoded_cache`).
+    The classes and files are in torchvision's order, and files that torchvision ignores are
+    ignored. An id is the path relative to the folder, and a digest is that of the file's bytes.
+    Decoded images are cached (`decoded_cache`).
 
-    Channels: grey images (Pillow modes 1, L, LA) have one; all others of 8 bits (RGB, RGBA, P,
-    CMYK, ...) three. Palettes are looked up, transparency is dropped, EXIF orientation is not
-    applied, of several frames the first counts. 16-bit and floating-point images are refused.
+    Grey images (Pillow modes 1, L, LA) have one channel. All other images of 8 bits (RGB, RGBA, P,
+    CMYK, ...) have three. Palettes are looked up, transparency is dropped, EXIF orientation is not
+    applied, and the first of several frames is used. 16-bit and floating-point images are refused.
 
-    Size: images of one size stay as they are, unless `image_size` is another one; images of
-    different sizes have their shorter side resized to `image_size` pixels (64), and the centre
-    square is kept.
+    Images of one size keep it, unless `image_size` is another size. Otherwise the shorter side of
+    each image is resized to `image_size` pixels, and the centre square is kept.
 
-    Raises DataError for a missing folder, an empty class, a class that only the test set has, a
-    file that is no whole image (named), images that differ in channels; FileError when the cache
-    cannot be written.
+    Parameters
+    ----------
+    location
+        The folder. It holds class folders, or `train/` with the class folders and possibly `test/`
+        or `val/`.
+    image_size
+        The side of the images in pixels; 64 by default if their sizes differ.
+    progress
+        The listener of the progress.
+
+    Returns
+    -------
+    Dataset
+        The images, memory-mapped. Without `test/` and `val/` a fifth of the rows is held out.
+
+    Raises
+    ------
+    DataError
+        If a folder is missing, a class is empty or only in the test set, a file is not a whole
+        image, or images differ in channels. The error names it.
+    FileError
+        If the cache cannot be written.
     """
     root = Path(location).absolute()
     train, test = _splits(root)
@@ -60,13 +79,13 @@ def load(location: str, *, image_size: int | None = None, progress: Listener = s
 
 
 def _splits(root: Path) -> tuple[Path, Path | None]:
-    """The folders of the training and of the test classes; a class may itself be called "train"."""
+    """The folders of the training and the test classes. A class may be called "train", too."""
     folders = _folders(root)
     if TRAIN in folders and _folders(root / TRAIN):
         return root / TRAIN, next((root / name for name in TESTS if name in folders), None)
     if folders and folders <= {TRAIN, *TESTS}:
         raise DataError(
-            f"{root} holds {', '.join(sorted(folders))}, but no class folders in train; expected "
+            f"{root} holds {', '.join(sorted(folders))}, but train lacks class folders; expected "
             "train/CLASS/FILE"
         )
     return root, None
@@ -84,15 +103,15 @@ def _train_files(folder: Path) -> tuple[tuple[str, ...], Files]:
 
     names = tuple(sorted(_folders(folder)))
     if len(names) < 2:
-        found = f"one class only ({names[0]!r})" if names else "no class folder"
-        raise DataError(f"{folder} holds {found}; expected one folder per class, at least two")
+        classes = f"holds one class only ({names[0]!r})" if names else "lacks class folders"
+        raise DataError(f"{folder} {classes}; expected one folder per class, at least two")
     class_numbers = find_classes(folder)[1]
     listed: Files = make_dataset(folder, class_numbers, IMG_EXTENSIONS, allow_empty=True)
     counts = Counter(number for _, number in listed)
     empty = [name for name, number in class_numbers.items() if not counts[number]]
     if empty:
         raise DataError(
-            f"class {empty[0]!r} is empty: {folder / empty[0]} holds no image file "
+            f"class {empty[0]!r} is empty: {folder / empty[0]} lacks image files "
             f"({', '.join(IMG_EXTENSIONS)}); add some, or remove the folder"
         )
     return tuple(class_numbers), listed
@@ -111,7 +130,7 @@ def _test_files(folder: Path, class_names: tuple[str, ...], train: Path) -> File
     listed: Files = make_dataset(folder, class_numbers, IMG_EXTENSIONS, allow_empty=True)
     if not listed:
         raise DataError(
-            f"{folder} holds no image; fill it, or remove it to have a fifth of the rows held out "
+            f"{folder} is empty; add images, or remove it to have a fifth of the rows held out "
             "as test"
         )
     return listed
@@ -126,7 +145,7 @@ def _ids(root: Path, paths: list[str]) -> list[str]:
             text for text in ids if text != text.encode("utf-8", "replace").decode("utf-8")
         )
         raise DataError(
-            f"the name of the file {wrong!r} in {root} is no UTF-8 text; rename it"
+            f"the name of the file {wrong!r} in {root} is not UTF-8 text; rename it"
         ) from error
     return ids
 

@@ -1,4 +1,4 @@
-"""package.module:function: a function of your own that takes no argument and returns the data set."""
+"""package.module:function: your own function without arguments, which returns the data set."""
 
 import importlib
 import sys
@@ -16,34 +16,46 @@ TUPLES = {2: ("x_train", "y_train"), 4: ("x_train", "y_train", "x_test", "y_test
 
 
 def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
-    """What the function named by `location` returns.
+    """Load a data set by calling a function.
 
-    It may return a Dataset, a dictionary of arrays under the names of an npz file, or a tuple
-    (x_train, y_train) or (x_train, y_train, x_test, y_test). The current folder can be imported
-    from. Raises DataError when the function is not found, fails (the error says where), or returns
-    something else.
+    The function may return a `Dataset`, a dictionary of arrays under the names of an npz file, or a
+    tuple (x_train, y_train) or (x_train, y_train, x_test, y_test).
+
+    Parameters
+    ----------
+    location
+        `package.module:function`. The module may be in the current folder.
+    image_size, progress
+        Not used.
+
+    Returns
+    -------
+    Dataset
+        What the function returns.
+
+    Raises
+    ------
+    DataError
+        If the function is not found, fails, or returns something else. The error says where.
     """
     function = _find(location)
     try:
         result = function()
     except PruneKitError:
         raise
-    except (
-        Exception
-    ) as error:  # anything may go wrong in a user's function, and it is the user's to mend
-        raise DataError(f"{location}() failed: {_told(error)}") from error
+    except Exception as error:  # the user's function may raise any error, which the user can fix
+        raise DataError(f"{location}() failed: {_in_one_line(error)}") from error
     if isinstance(result, Dataset):
         return result
     if isinstance(result, tuple) and len(result) in TUPLES:
         result = dict(zip(TUPLES[len(result)], result, strict=True))
     if not isinstance(result, Mapping):
-        found = (
-            f"a tuple of {len(result)}"
-            if isinstance(result, tuple)
-            else f"a {type(result).__name__}"
+        kind = type(result).__name__
+        returned = f"a tuple of {len(result)}" if isinstance(result, tuple) else f"a {kind}"
+        raise DataError(
+            f"{location}() returned {returned}; expected a Dataset, a dictionary with x_train and "
+            "y_train, or a tuple (x_train, y_train[, x_test, y_test])"
         )
-        expected = "a Dataset, a dictionary with x_train and y_train, or a tuple (x_train, y_train[, x_test, y_test])"
-        raise DataError(f"{location}() returned {found}; expected {expected}")
     return from_named_arrays(result, name=location, spec=location)
 
 
@@ -55,29 +67,29 @@ def _find(location: str) -> Callable[[], object]:
     except ModuleNotFoundError as error:
         if error.name and f"{module_name}.".startswith(f"{error.name}."):
             raise DataError(
-                f"there is no module {error.name!r} (looked in {Path.cwd()} and on Python's path)"
+                f"the module {error.name!r} is not in {Path.cwd()} or on Python's path"
             ) from error
-        raise DataError(f"importing {module_name} failed: {_told(error)}") from error
-    except Exception as error:  # a module runs when it is imported; see `load`
-        raise DataError(f"importing {module_name} failed: {_told(error)}") from error
+        raise DataError(f"importing {module_name} failed: {_in_one_line(error)}") from error
+    except Exception as error:  # as in `load`, because importing a module runs it
+        raise DataError(f"importing {module_name} failed: {_in_one_line(error)}") from error
     function = getattr(module, name, None)
     if not callable(function):
-        there = [
+        names = [
             key
             for key, value in vars(module).items()
             if callable(value) and not key.startswith("_")
         ]
         raise DataError(
-            f"{module_name} has no function {name!r}; it has: {', '.join(there) or 'none'}"
+            f"{module_name} lacks the function {name!r}; it has: {', '.join(names) or 'nothing'}"
         )
-    found: Callable[[], object] = function
-    return found
+    result: Callable[[], object] = function
+    return result
 
 
 @contextmanager
 def _importing_from_here() -> Iterator[None]:
     here = str(Path.cwd())
-    importlib.invalidate_caches()  # the module may have been written a moment ago
+    importlib.invalidate_caches()  # because the module may be new
     sys.path.insert(0, here)
     try:
         yield
@@ -85,10 +97,14 @@ def _importing_from_here() -> Iterator[None]:
         sys.path.remove(here)
 
 
-def _told(error: Exception) -> str:
+def _in_one_line(error: Exception) -> str:
     """The error in one line: its type, its message, and the file and line that raised it."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    message, file, line = str(error), last.filename, last.lineno
-    if isinstance(error, SyntaxError):  # raised by the compiler, about a line that it says
-        message, file, line = error.msg, error.filename or file, error.lineno
+    message = str(error)
+    file = last.filename
+    line = last.lineno
+    if isinstance(error, SyntaxError):  # the compiler raises it, and it says which line it is about
+        message = error.msg
+        file = error.filename or file
+        line = error.lineno
     return f"{type(error).__name__}: {' '.join(message.split())} ({file}:{line})"

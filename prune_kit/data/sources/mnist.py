@@ -1,4 +1,6 @@
-"""mnist: 70,000 handwritten digits of 28x28 grey pixels, from the four original IDX files (plain or .gz).
+"""mnist: 70,000 handwritten digits of 28x28 grey pixels.
+
+The four original IDX files are read, plain or .gz.
 
 Paper: LeCun, Bottou, Bengio, Haffner 1998, http://yann.lecun.com/exdb/publis/pdf/lecun-01a.pdf.
 """
@@ -11,5 +13,23 @@ CLASS_NAMES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 
 
 def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
-    """The digits in original order. Raises DataError, which names the file, when one is missing or damaged."""
+    """Load the digits in the original order.
+
+    Parameters
+    ----------
+    location
+        The folder of the files.
+    image_size, progress
+        Not used.
+
+    Returns
+    -------
+    Dataset
+        60,000 training and 10,000 test images.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or damaged. The error names it.
+    """
     return load_idx(location, name="mnist", kept_in="MNIST", class_names=CLASS_NAMES)

@@ -1,7 +1,8 @@
-"""npz: arrays of your own in one numpy file: x_train, y_train, and perhaps x_test, y_test, class_names, ids.
+"""npz: your own arrays in one numpy file.
 
-Arrays above a GiB that `numpy.savez` wrote, uncompressed, stay in the file and are read as they are
-needed, so that they may be larger than the memory.
+The arrays are x_train and y_train, and possibly x_test, y_test, class_names and ids. Arrays above a
+GiB that are not compressed (`numpy.savez`) stay in the file and are read as they are needed, so
+they may be larger than the memory.
 """
 
 import math
@@ -18,40 +19,56 @@ from prune_kit.progress import Listener, silent
 from prune_kit.storage.files import UNREADABLE_ARRAY
 
 LARGE_BYTES = 2**30
-LOCAL_HEADER = struct.Struct(
-    "<26xHH"
-)  # of a zip archive's member: the lengths of its name and of its extra field
+# The header of a zip archive's member, with the lengths of its name and of its extra field.
+LOCAL_HEADER = struct.Struct("<26xHH")
 
 
 def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
-    """The arrays of an .npz file, in their order; pickled (object) arrays are refused, unread.
+    """Load the arrays of an .npz file in their order.
 
-    Raises DataError when the file is missing or damaged, or its arrays are not as
-    `from_named_arrays` wants them.
+    Parameters
+    ----------
+    location
+        The file.
+    image_size, progress
+        Not used.
+
+    Returns
+    -------
+    Dataset
+        The data set.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or damaged, or an array is not as `from_named_arrays` requires.
+        Pickled (object) arrays are refused and not read.
     """
     path = Path(location)
     if not path.is_file():
-        raise DataError(f"there is no file {path}; npz:FILE names one that numpy.savez wrote")
+        raise DataError(
+            f"the file {path} does not exist; npz:FILE names a file that numpy.savez wrote"
+        )
     return from_named_arrays(_read(path), name=f"npz:{path.name}", spec=f"npz:{location}")
 
 
 def _read(path: Path) -> dict[str, np.ndarray | None]:
-    """The arrays that are used; the others only by name, as None."""
+    """The arrays by name. Those that are not used are None."""
     key = ""
     try:
         if not zipfile.is_zipfile(path):
             raise DataError(
-                f"{path} is no .npz file, or a damaged one; write it with numpy.savez(path, "
+                f"{path} is not an .npz file, or it is damaged; write it with numpy.savez(path, "
                 "x_train=..., ...)"
             )
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            found: dict[str, np.ndarray | None] = dict.fromkeys(arrays.files)
-            for key in found:
+            by_name: dict[str, np.ndarray | None] = dict.fromkeys(arrays.files)
+            for key in by_name:
                 if key in NEEDED + OPTIONAL:
-                    found[key] = _mapped(path, f"{key}.npy")
-                    if found[key] is None:
-                        found[key] = arrays[key]
-            return found
+                    by_name[key] = _mapped(path, f"{key}.npy")
+                    if by_name[key] is None:
+                        by_name[key] = arrays[key]
+            return by_name
     except ValueError as error:
         if "allow_pickle" in str(error):
             raise DataError(
@@ -63,9 +80,9 @@ def _read(path: Path) -> dict[str, np.ndarray | None]:
 
 
 def _mapped(path: Path, member: str) -> np.ndarray | None:
-    """A large array of the archive, memory-mapped; None for a small or a compressed one.
+    """A large array of the archive, memory-mapped; None if it is small or compressed.
 
-    Raises ValueError when the member is not as long as it says.
+    Raises ValueError if the member does not have the length that its header says.
     """
     with zipfile.ZipFile(path) as archive:
         known = archive.getinfo(member) if member in archive.namelist() else None
@@ -83,5 +100,5 @@ def _mapped(path: Path, member: str) -> np.ndarray | None:
     if columns_first or dtype.hasobject:
         return None
     if offset - starts + math.prod(shape) * dtype.itemsize != known.file_size:
-        raise ValueError(f"it is not as long as its shape {shape} says")
+        raise ValueError(f"its length does not agree with its shape {shape}")
     return np.memmap(path, dtype, "r", offset, shape)

@@ -1,1 +1,1 @@
-"""Gradients of single examples: their norms, for all examples of a batch at once."""
+"""Gradients of single examples: their norms, computed for all examples of a batch at once."""

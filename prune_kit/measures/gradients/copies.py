@@ -1,4 +1,4 @@
-"""Copies of a network to work on, so that the network itself is never touched, whatever happens meanwhile."""
+"""Copies of a network to work on, so that the network itself is never changed."""
 
 import copy
 from collections.abc import Iterator
@@ -9,25 +9,39 @@ from torch import nn
 
 from prune_kit.errors import RunError
 
-NOISE = 0.1  # of a parameter's mean size
+NOISE = 0.1  # in units of a parameter's mean size
 
 
 def working_copy(model: nn.Module) -> nn.Module:
-    """A copy of `model` in eval mode whose frozen parameters share the memory of the model's; buffers are its own.
+    """A copy of a network in eval mode, with frozen parameters.
 
-    Tensors that a network has cached from an earlier pass lose their graph in the copy, and caches
-    that `train()` drops, as timm's do, are dropped. Raises RunError when the network cannot be
-    copied.
+    The parameters share the memory of the model's parameters. The buffers are copies. Tensors that
+    the network has cached from an earlier pass lose their graph in the copy. Caches that `train()`
+    drops, such as those of timm, are dropped.
+
+    Parameters
+    ----------
+    model
+        The network.
+
+    Returns
+    -------
+    nn.Module
+        The copy.
+
+    Raises
+    ------
+    RunError
+        If the network cannot be copied.
     """
     memo: dict[int, Any] = {}
     for module in model.modules():
         for tensor in _tensors(vars(module)):
-            if isinstance(
-                tensor, nn.UninitializedParameter | nn.UninitializedBuffer
-            ):  # of a lazy layer
+            lazy = isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer)
+            if lazy:
                 raise RunError(
-                    f"a parameter of {type(module).__name__} has no shape yet; run the network "
-                    "once first"
+                    f"a parameter of {type(module).__name__} does not have a shape yet. Run the "
+                    "network once before"
                 )
             if isinstance(tensor, nn.Parameter):
                 memo[id(tensor)] = nn.Parameter(tensor.detach(), requires_grad=False)
@@ -44,29 +58,51 @@ def working_copy(model: nn.Module) -> nn.Module:
 
 
 def checking_copy(model: nn.Module) -> nn.Module:
-    """A working copy in float64, with parameters of its own that differ by a tenth from the model's.
+    """A working copy in float64 whose parameters differ from the model's by a tenth.
 
-    The noise, always the same, keeps a comparison from being empty where a parameter starts at
-    zero.
+    The noise is the same in every call. With it, a comparison says something about parameters that
+    start at zero, too.
+
+    Parameters
+    ----------
+    model
+        The network.
+
+    Returns
+    -------
+    nn.Module
+        The copy. Its parameters have memory of their own.
+
+    Raises
+    ------
+    RunError
+        If the network cannot be copied.
     """
     copied = working_copy(model).to(torch.float64)
-    chance = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     for parameter in filter(torch.is_floating_point, copied.parameters()):
-        noise = torch.randn(parameter.shape, generator=chance, dtype=torch.float64).to(
-            parameter.device
-        )
+        noise = torch.randn(parameter.shape, generator=rng, dtype=torch.float64)
+        noise = noise.to(parameter.device)
         parameter.data = parameter + NOISE * (parameter.abs().mean() + NOISE) * noise
     return copied
 
 
 def forget_caches(copied: nn.Module) -> None:
-    """Make a copy drop what it keeps from one evaluation to the next (timm's levit: its attention biases)."""
+    """Make a copy drop what it keeps from one evaluation to the next.
+
+    For example, levit of timm keeps its attention biases.
+
+    Parameters
+    ----------
+    copied
+        A working copy. It is in eval mode afterwards.
+    """
     copied.train()
     copied.eval()
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors in a module's attributes, also in plain containers, but not in its submodules."""
+    """The tensors in a module's attributes, and in plain containers there; not in submodules."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, dict):

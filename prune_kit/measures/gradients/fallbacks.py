@@ -1,8 +1,10 @@
-"""Squared per-example gradient norms without a closed form, in the order of their price.
+"""Squared per-example gradient norms without a closed form, in three ways, the cheapest first.
 
-1. One layer's own vector-Jacobian product, example by example, from its input and the gradient at
-its output. 2. `torch.func` per-example gradients of the whole network, of the parameters in
-question alone. 3. One forward and backward pass per example: the definition.
+1. The vector-Jacobian product of one layer, example by example, from the layer's input and the
+   gradient at its output (`layer_squares`).
+2. Per-example gradients of the whole network by `torch.func`, for some parameters
+   (`network_squares`).
+3. One forward and backward pass per example, which is the definition (`single_squares`).
 """
 
 import warnings
@@ -17,16 +19,26 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from prune_kit.measures.gradients.closed_forms import Squares, square_sums
 from prune_kit.measures.gradients.copies import forget_caches
-from prune_kit.measures.gradients.passage import Call, cross_entropy
+from prune_kit.measures.gradients.passes import Call, cross_entropy
 
-GRADIENT_BYTES = 256 * 2**20  # of per-example gradients held at once
-Rows = dict[
-    int | str, int
-]  # of a layer's tensors, by position or keyword: their length when there is one example
+GRADIENT_BYTES = 256 * 2**20  # the per-example gradients that are held at once
+# The lengths of a layer's tensors in a pass of one example, by position or keyword.
+Rows = dict[int | str, int]
 
 
 def row_counts(call: Call) -> Rows:
-    """The lengths of a layer's tensors, in a pass of one example."""
+    """The lengths of a layer's tensors in a pass of one example.
+
+    Parameters
+    ----------
+    call
+        The call of the layer.
+
+    Returns
+    -------
+    dict
+        The lengths, by position or keyword. Values that are not tensors are left out.
+    """
     return {
         key: len(value)
         for key, value in _named(call).items()
@@ -35,36 +47,76 @@ def row_counts(call: Call) -> Rows:
 
 
 def layer_squares(call: Call, gradient: torch.Tensor, examples: int, rows: Rows) -> Squares:
-    """The squares of one layer's own parameters, by the layer's vector-Jacobian product under `vmap`.
+    """The squared gradient norms of one layer's parameters, by its vector-Jacobian product.
 
-    An input whose length grows with the batch is cut into the examples' parts, in their order.
+    The product runs under `vmap`. An input whose length grows with the batch is cut into the
+    examples' parts, in their order.
+
+    Parameters
+    ----------
+    call
+        The call of the layer, for a batch.
+    gradient
+        The gradient of the loss at the layer's output.
+    examples
+        The number of examples, B.
+    rows
+        The lengths of the layer's tensors for one example (`row_counts`).
+
+    Returns
+    -------
+    dict of (B,)
+        The squared norms of each parameter in `call.names`.
     """
     layer = call.layer
     parameters = {name: layer.get_parameter(name).detach() for name in call.names}
     named = _named(call)
-    cut: dict[int | str, torch.Tensor] = {}
+    by_example: dict[int | str, torch.Tensor] = {}
     for key, value in named.items():
         if key in rows and len(value) == examples * rows[key]:
-            cut[key] = value.detach().reshape(examples, rows[key], *value.shape[1:])
+            by_example[key] = value.detach().reshape(examples, rows[key], *value.shape[1:])
 
     def squares(parts: dict[int | str, torch.Tensor], gradient: torch.Tensor) -> Squares:
         tensors = {**named, **parts}
         args = tuple(tensors[position] for position in range(len(call.args)))
         kwargs = {key: tensors[key] for key in call.kwargs}
-        _, pull_back, *_ = vjp(lambda own: functional_call(layer, own, args, kwargs), parameters)
-        (gradients,) = pull_back(gradient)
+        _, product, *_ = vjp(lambda own: functional_call(layer, own, args, kwargs), parameters)
+        (gradients,) = product(gradient)
         return {name: square_sums(gradients[name][None])[0] for name in gradients}
 
     grouped = gradient.reshape(examples, len(gradient) // examples, *gradient.shape[1:])
     with _transformable():
-        result: Squares = vmap(squares, chunk_size=_examples_at_once(parameters))(cut, grouped)
+        vectorised = vmap(squares, chunk_size=_examples_at_once(parameters))
+        result: Squares = vectorised(by_example, grouped)
     return result
 
 
 def network_squares(
     copied: nn.Module, names: Iterable[str], inputs: torch.Tensor, labels: torch.Tensor
 ) -> Squares:
-    """The squares (B,) of the parameters `names`, by per-example gradients of the whole network under `vmap`."""
+    """The squared gradient norms of some parameters, by `torch.func` over the whole network.
+
+    Parameters
+    ----------
+    copied
+        A working copy of the network.
+    names
+        The full names of the parameters.
+    inputs
+        The inputs (B, ...).
+    labels
+        The labels (B,).
+
+    Returns
+    -------
+    dict of (B,)
+        The squared norms by the parameter's full name.
+
+    Raises
+    ------
+    RunError
+        If the network does not return logits (B, classes).
+    """
     parameters = {name: copied.get_parameter(name).detach() for name in names}
 
     def loss(
@@ -80,9 +132,9 @@ def network_squares(
     parts = []
     for start in range(0, len(inputs), step):
         forget_caches(copied)
-        rows = (
-            slice(start, start + step) if start + 1 < len(inputs) else [start, start]
-        )  # never one; see below
+        # A last single example is doubled, for the reason that `single_squares` gives.
+        single = start + 1 == len(inputs)
+        rows = [start, start] if single else slice(start, start + step)
         with _transformable():
             parts.append(vmap(squares)(inputs[rows], labels[rows]))
     forget_caches(copied)
@@ -90,11 +142,31 @@ def network_squares(
 
 
 def single_squares(copied: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> Squares:
-    """The squares (B,) of all parameters, one example at a time. This is the definition.
+    """The squared gradient norms of all parameters, one example at a time.
 
-    Each example is accompanied by itself, with no part in the loss: for a batch of one, batch
-    norm's gradient in eval mode is wrong on the CPU when a transposition follows (torch 2.14; the
-    strides of a batch of one are ambiguous).
+    This is the definition. Each example is passed twice, and only the first counts in the loss.
+    For a batch of one, the gradient of a batch norm in eval mode is wrong on the CPU when a
+    transposition follows (torch 2.14; the strides of a batch of one are ambiguous).
+
+    Parameters
+    ----------
+    copied
+        A working copy of the network.
+    inputs
+        The inputs (B, ...).
+    labels
+        The labels (B,).
+
+    Returns
+    -------
+    dict of (B,)
+        The squared norms by the parameter's full name. A parameter that does not affect the loss of
+        any example is left out.
+
+    Raises
+    ------
+    RunError
+        If the network does not return logits (B, classes).
     """
     parameters = {
         name: parameter
@@ -123,7 +195,10 @@ def single_squares(copied: nn.Module, inputs: torch.Tensor, labels: torch.Tensor
 
 @contextmanager
 def _transformable() -> Iterator[None]:
-    """Attention by plain products, since `vmap` goes through its fused kernels example by example, and says so."""
+    """Compute attention by plain products.
+
+    `vmap` would run the fused kernels example by example, and warn about it.
+    """
     with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
         warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
         yield

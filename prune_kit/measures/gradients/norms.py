@@ -1,10 +1,14 @@
-"""The norm of each example's own gradient, over all parameters, exact, at close to the price of one backward pass.
+"""The norm of each example's gradient over all parameters, exact.
 
     g_i = || d crossentropy(f(x_i), y_i) / d w ||_2
 
-Read on in `gradient_plan.py` (which way for which parameter), `gradient_pass.py` (the one pass),
-`closed_forms.py` and `convolution_norms.py` (the mathematics), `gradient_fallbacks.py` (what has no
-closed form).
+It takes little more time than one backward pass of a batch. The other files of this folder:
+
+- `plan.py` chooses how the norms of each parameter are computed.
+- `passes.py` runs the one pass that measures most parameters.
+- `closed_forms.py` and `convolutions.py` hold the formulas.
+- `fallbacks.py` measures the parameters that do not have a formula.
+- `refusals.py` refuses networks that do not have per-example gradients.
 """
 
 from weakref import WeakKeyDictionary
@@ -17,15 +21,15 @@ from torch import nn
 from prune_kit.data.dataset import Dataset
 from prune_kit.measures.gradients import fallbacks, plan
 from prune_kit.measures.gradients.copies import working_copy
-from prune_kit.measures.gradients.passage import Unexpected, activation_bytes
+from prune_kit.measures.gradients.passes import PlanMismatch, activation_bytes
 from prune_kit.measures.gradients.plan import Plan
 from prune_kit.protocol.execution import ResolvedExecution
-from prune_kit.training import images
 from prune_kit.training.allocator import keep_freed_memory
+from prune_kit.training.images import normalisation, on_device
 from prune_kit.training.out_of_memory import activation_budget, halved
 
 LARGEST_BATCH = {"cpu": 256, "cuda": 2048}
-BF16_ERROR = 0.01  # relative; above it the arithmetic stays in float32
+BF16_ERROR = 0.01  # the relative error from which on bf16 is not used
 
 _plans: WeakKeyDictionary[nn.Module, dict[object, Plan]] = WeakKeyDictionary()
 
@@ -33,23 +37,44 @@ _plans: WeakKeyDictionary[nn.Module, dict[object, Plan]] = WeakKeyDictionary()
 def per_example_gradient_norms(
     model: nn.Module, inputs: Float[torch.Tensor, "B *shape"], labels: Int[torch.Tensor, "B"]
 ) -> Float[torch.Tensor, "B"]:
-    """The L2 norm of the gradient of each example's cross-entropy with respect to all parameters of `model`.
+    """The L2 norm of the gradient of each example's cross-entropy over all parameters.
 
-    All means all, also those with `requires_grad=False`. The network is evaluated in eval mode
-    (batch norm by its running statistics, no dropout), since in training mode the examples of a
-    batch are not independent. The work is done on a copy that shares the parameters' memory, so the
-    model stays as it is, also after an exception. The result does not depend on how examples are
-    batched. The first batch of its kind costs more: there, the fast ways are compared with single
-    examples in float64. Source: Data Diet, definition 2.1.
+    The network is evaluated in eval mode: batch norm uses its running statistics, and dropout is
+    off. In training mode the examples of a batch are not independent. The work is done on a copy
+    that shares the parameters' memory, so the model does not change, also after an exception. The
+    result does not depend on how the examples are batched. The first batch of each kind takes
+    longer, because the fast ways are compared with single examples in float64.
 
-    Raises RunError when examples have no gradient of their own (batch statistics), or the network
-    gives no logits.
+    Source: Paul, Ganguli, Dziugaite 2021, https://arxiv.org/abs/2107.07075, definition 2.1.
+
+    Parameters
+    ----------
+    model
+        The network. Parameters with `requires_grad=False` count, too.
+    inputs
+        The inputs of a batch, on the device of the network.
+    labels
+        The labels, in 0 .. classes - 1.
+
+    Returns
+    -------
+    (B,)
+        The norms, 0 or more, in the type and on the device of the inputs.
+
+    Raises
+    ------
+    RunError
+        If the examples of a batch depend on each other (batch statistics), the network does not
+        return logits (B, classes), or it cannot be copied.
     """
     with torch.inference_mode(False):
-        copied, inputs, labels = working_copy(model), _ordinary(inputs), _ordinary(labels)
-        plans, kind = _plans.setdefault(model, {}), _kind(model, inputs)
+        copied = working_copy(model)
+        inputs = _ordinary(inputs)
+        labels = _ordinary(labels)
+        plans = _plans.setdefault(model, {})
+        kind = _kind(model, inputs)
         chosen = plans.get(kind) or plan.plan(model, inputs)
-        if len(plan.distinct_rows(inputs)) > 1:  # otherwise there was nothing to compare
+        if len(plan.distinct_rows(inputs)) > 1:  # else the plan was not compared with anything
             plans[kind] = chosen
         return _norms(chosen, copied, inputs, labels)
 
@@ -57,35 +82,56 @@ def per_example_gradient_norms(
 def data_gradient_norms(
     model: nn.Module, data: Dataset, execution: ResolvedExecution
 ) -> tuple[Float[np.ndarray, "N"], str]:
-    """`per_example_gradient_norms` of every row of `data`, float32, as the training would present them unaugmented.
+    """`per_example_gradient_norms` of every row of a data set, unaugmented, in float32.
 
-    The batch is as large as the memory allows, and halved when it does not. With gradient precision
-    bf16 the passes run under autocast if that changes no norm of the first batch by 1% or more. The
-    second value says in which `arithmetic` they were computed. Raises RunError as the function
-    above, and when a single example does not fit into memory.
+    The batch is as large as the memory allows. It is halved when it does not fit.
+
+    Parameters
+    ----------
+    model
+        The network. It does not change.
+    data
+        The data set.
+    execution
+        Where the passes run. With the gradient precision bf16 they run under autocast, unless that
+        changes a norm of the first batch by 1% or more.
+
+    Returns
+    -------
+    norms (N,)
+        The norms, float32, 0 or more.
+    arithmetic
+        The arithmetic in words (`arithmetic`).
+
+    Raises
+    ------
+    RunError
+        If the network is refused (`per_example_gradient_norms`), or a single example does not fit
+        into memory.
     """
     keep_freed_memory()
     device = torch.device(execution.device)
-    pictures = images.on_device(data.images, *images.normalisation(data), device)
+    images = on_device(data.images, *normalisation(data), device)
     labels = torch.from_numpy(data.labels).to(device)
     copied = working_copy(model).to(device).to(memory_format=torch.channels_last)
-    size = min(_batch_size(copied, pictures.batch(slice(0, 1)), labels[:1]), len(data))
-    chosen = plan.plan(copied, pictures.batch(slice(0, size)))
-    precision, start = execution.gradient_precision, 0
-    # not a list of batches: small arrays that stay between large ones that go would make the heap
-    # grow
+    size = min(_batch_size(copied, images.batch(slice(0, 1)), labels[:1]), len(data))
+    chosen = plan.plan(copied, images.batch(slice(0, size)))
+    precision = execution.gradient_precision
+    # One array and not a list of batches: small arrays that stay between large ones that are freed
+    # would make the heap grow.
     norms = np.empty(len(data), dtype=np.float32)
+    start = 0
     while start < len(data):
-        rows, failure = slice(start, start + size), None
-        batch = pictures.batch(rows)
+        rows = slice(start, start + size)
+        batch = images.batch(rows)
+        failure = None
         try:
             if start == 0:
                 precision = _accepted_precision(chosen, copied, batch, labels[rows], precision)
-            norms[rows] = (
-                _norms(chosen, copied, batch, labels[rows], precision).float().cpu().numpy()
-            )
+            part = _norms(chosen, copied, batch, labels[rows], precision)
+            norms[rows] = part.float().cpu().numpy()
         except (RuntimeError, MemoryError) as error:
-            failure = error.with_traceback(None)  # whose frames would hold on to the memory
+            failure = error.with_traceback(None)  # the frames of a traceback keep the memory
         if failure is not None:
             size = halved(size, failure, "the gradient norm")
             continue
@@ -94,7 +140,20 @@ def data_gradient_norms(
 
 
 def arithmetic(precision: str, device: torch.device) -> str:
-    """In words, what a pass in `precision` computes in: "bf16", "fp32", or on a GPU "fp32 (TF32 allowed)"."""
+    """The arithmetic of a pass, in words.
+
+    Parameters
+    ----------
+    precision
+        "fp32" or "bf16".
+    device
+        Where the pass runs.
+
+    Returns
+    -------
+    str
+        `precision`, or "fp32 (TF32 allowed)" on a GPU where torch may use TF32.
+    """
     tf32 = device.type == "cuda" and (
         torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
     )
@@ -102,7 +161,7 @@ def arithmetic(precision: str, device: torch.device) -> str:
 
 
 def _ordinary(tensor: torch.Tensor) -> torch.Tensor:
-    """Without a graph, and as a tensor that autograd takes, which those made in inference mode are not."""
+    """The tensor without a graph, in a form that autograd takes; it refuses inference tensors."""
     return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 
@@ -115,7 +174,7 @@ def _norms(
 ) -> torch.Tensor:
     try:
         squares = chosen.squares(copied, inputs, labels, precision)
-    except Unexpected:  # a network whose path depends on the data
+    except PlanMismatch:  # a network whose path depends on the data
         squares = fallbacks.single_squares(copied, inputs, labels)
     total = torch.zeros(len(inputs), dtype=inputs.dtype, device=inputs.device)
     for part in squares.values():
@@ -135,16 +194,18 @@ def _accepted_precision(
 
 
 def _batch_size(copied: nn.Module, example: torch.Tensor, label: torch.Tensor) -> int:
-    """How many examples fit: twice what one pass keeps of one example, for gradients and temporaries."""
-    each = 2 * activation_bytes(copied, example, label)
+    """How many examples fit into memory.
+
+    An example is assumed to need twice what a pass keeps of it, for gradients and temporaries.
+    """
     device = example.device
-    return max(
-        min(activation_budget(device) // max(each, 1), LARGEST_BATCH.get(device.type, 256)), 1
-    )
+    bytes_each = 2 * activation_bytes(copied, example, label)
+    fitting = activation_budget(device) // max(bytes_each, 1)
+    return max(min(fitting, LARGEST_BATCH.get(device.type, 256)), 1)
 
 
 def _kind(model: nn.Module, inputs: torch.Tensor) -> object:
-    """What a plan holds for: the layers, the shapes of parameters, and the kind of inputs."""
+    """What a plan is valid for: the layers, the shapes of parameters, and the kind of inputs."""
     layers = tuple((name, type(module)) for name, module in model.named_modules())
     shapes = tuple((name, p.shape) for name, p in model.named_parameters(remove_duplicate=False))
     return layers, shapes, inputs.shape[1:], inputs.dtype, inputs.device.type

@@ -1,1 +1,1 @@
-"""Distances between examples: densities, outliers, and the spaces in which they are taken."""
+"""Distances between examples: densities, outliers, and the spaces in which they are measured."""

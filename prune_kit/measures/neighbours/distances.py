@@ -1,4 +1,4 @@
-"""Squared distances between blocks of rows, from one matrix product, and how far rounding can take them.
+"""Squared distances between blocks of rows, from one matrix product, and their rounding error.
 
 || a - b ||^2 = || a ||^2 + || b ||^2 - 2 a . b
 """
@@ -6,25 +6,48 @@
 import torch
 from jaxtyping import Float
 
-# The largest error of the formula, in units of eps (||a||^2 + ||b||^2). Measured in float32: at
-# most 4, for 64 to 12,288 numbers per row. So much subtracted puts copies of a row at distance 0,
-# where they belong.
+# The largest error of the formula, in units of eps (||a||^2 + ||b||^2). The largest that was
+# measured is 4, in float32, for rows of 64 to 12,288 numbers. `mean_distance` subtracts the error,
+# so that copies of a row are at distance 0.
 ROUNDING = 8
-BLOCK = 4096
+BLOCK = 4096  # rows
 
 
 def centre(features: Float[torch.Tensor, "N D"]) -> Float[torch.Tensor, "D"]:
-    """The mean row. The formula cancels least around it; identical rows less their centre are exactly 0."""
+    """The mean row, around which the formula cancels least.
+
+    Identical rows minus their centre are exactly 0.
+
+    Parameters
+    ----------
+    features
+        The rows.
+
+    Returns
+    -------
+    (D,)
+        The mean, in the type of the rows.
+    """
     total = torch.zeros(features.shape[1], dtype=torch.float64, device=features.device)
     for block in torch.split(features, BLOCK):
-        total += block.sum(
-            0, dtype=torch.float64
-        )  # in float32 the mean of identical rows would not be that row
+        # In float32 the mean of identical rows would differ from them.
+        total += block.sum(0, dtype=torch.float64)
     return (total / len(features)).to(features.dtype)
 
 
 def square_norms(points: Float[torch.Tensor, "N D"]) -> Float[torch.Tensor, "N"]:
-    """|| a ||^2 of each row, a block at a time, so that no second copy of the points is made."""
+    """|| a ||^2 of each row, a block at a time, which saves a second copy of the points.
+
+    Parameters
+    ----------
+    points
+        The rows.
+
+    Returns
+    -------
+    (N,)
+        The squared norms, 0 or more.
+    """
     return torch.cat([block.square().sum(1) for block in torch.split(points, BLOCK)])
 
 
@@ -35,12 +58,31 @@ def square_distances(
     columns: slice,
     buffer: Float[torch.Tensor, "S"],
 ) -> Float[torch.Tensor, "A B"]:
-    """Between `rows` and `columns` of centred points, 0 or more, from their squared `norms`.
+    """The squared distances between some rows and a range of rows.
 
-    The result lies in `buffer`, of A B numbers or more: one buffer for all blocks keeps the memory
-    from being given back and asked for again, or from falling into pieces.
+    One buffer for all blocks keeps the memory from being freed and allocated again for each block,
+    and from fragmenting.
+
+    Parameters
+    ----------
+    points
+        The points, centred.
+    norms
+        Their squared norms.
+    rows
+        The A rows.
+    columns
+        The range of B rows.
+    buffer
+        Memory for at least A B numbers. The result is a view of it.
+
+    Returns
+    -------
+    (A, B)
+        The squared distances, 0 or more.
     """
-    own, others = points[rows], points[columns]
-    result = buffer[: len(own) * len(others)].view(len(own), len(others))
-    torch.addmm(norms[columns], own, others.T, alpha=-2, out=result)
+    points_a = points[rows]
+    points_b = points[columns]
+    result = buffer[: len(points_a) * len(points_b)].view(len(points_a), len(points_b))
+    torch.addmm(norms[columns], points_a, points_b.T, alpha=-2, out=result)
     return result.add_(norms[rows, None]).clamp_(min=0)

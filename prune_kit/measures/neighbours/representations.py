@@ -1,4 +1,4 @@
-"""The training rows as points: their pixels, or what the last layer of a network receives for them."""
+"""The training rows as points: their pixels, or the input of the last layer of a network."""
 
 import torch
 from jaxtyping import Float
@@ -6,36 +6,66 @@ from jaxtyping import Float
 from prune_kit import models
 from prune_kit.data.dataset import Dataset
 from prune_kit.runs.cache import RecordedRun
-from prune_kit.training import images
+from prune_kit.training.images import BLOCK, normalisation, on_device
 from prune_kit.training.loop import EVALUATION_BATCH
 
 
 def pixels(data: Dataset, device: torch.device) -> Float[torch.Tensor, "n D"]:
-    """The images of the n training rows as networks receive them without augmentation, flattened, D = C H W."""
-    pictures = images.on_device(data.images, *images.normalisation(data), torch.device("cpu"))
+    """The images of the training rows as networks receive them, unaugmented and flattened.
+
+    Parameters
+    ----------
+    data
+        The data set, with n training rows.
+    device
+        The device of the result.
+
+    Returns
+    -------
+    (n, D)
+        The normalised pixels, float32, D = C H W.
+    """
+    images = on_device(data.images, *normalisation(data), torch.device("cpu"))
     rows = torch.from_numpy(data.rows.training)
     height, width, channels = data.shape
     points = torch.empty(len(rows), channels * height * width, device=device)
-    for part, own in zip(
-        torch.split(points, images.BLOCK), torch.split(rows, images.BLOCK), strict=True
-    ):
-        part.copy_(pictures.batch(own).flatten(1))
+    parts = torch.split(points, BLOCK)
+    for part, part_rows in zip(parts, torch.split(rows, BLOCK), strict=True):
+        part.copy_(images.batch(part_rows).flatten(1))
     return points
 
 
 def penultimate(run: RecordedRun, epoch: int) -> Float[torch.Tensor, "n D"]:
-    """The penultimate layer of a run's network after `epoch`, of the n training rows, where the run was trained.
+    """The input of the last layer of a run's network, for the training rows.
 
-    Eval mode, no augmentation, always in float32: among neighbours the roundings of bf16 would make
-    copies. Raises RunError if the weights of `epoch` were not kept.
+    The network is in eval mode, the images are unaugmented, and the pass is in float32. In bf16
+    neighbours would be rounded to the same point.
+
+    Parameters
+    ----------
+    run
+        The run, on data with n training rows.
+    epoch
+        After how many epochs, 0 for the untrained network.
+
+    Returns
+    -------
+    (n, D)
+        The penultimate representations, on the device on which the run was trained.
+
+    Raises
+    ------
+    RunError
+        If the weights of `epoch` were not kept.
     """
-    data, device = run.inputs.data, torch.device(run.inputs.execution.device)
-    pictures = images.on_device(data.images, *images.normalisation(data), device)
+    data = run.inputs.data
+    device = torch.device(run.inputs.execution.device)
+    images = on_device(data.images, *normalisation(data), device)
     rows = torch.from_numpy(data.rows.training).to(device)
     model = run.model(epoch).to(device).to(memory_format=torch.channels_last).eval()
     with torch.no_grad():
         parts = [
-            models.penultimate(run.inputs.config.model, model, pictures.batch(own))
-            for own in torch.split(rows, EVALUATION_BATCH[device.type])
+            models.penultimate(run.inputs.config.model, model, images.batch(part))
+            for part in torch.split(rows, EVALUATION_BATCH[device.type])
         ]
     return torch.cat(parts)

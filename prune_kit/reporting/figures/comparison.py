@@ -1,12 +1,13 @@
-"""Pictures of a comparison, drawn by matplotlib's objects: no window, no global state, PNG or SVG by the file's name.
+"""Figures of a comparison, drawn by matplotlib's objects: no window, no global state.
 
-Colours: cividis and RdBu for values, Okabe and Ito's palette for lines; all can be told apart
-without seeing hues.
+The colours are cividis and RdBu for values, and the palette of Okabe and Ito for lines. All of
+them differ for readers who do not see hues, too.
 """
 
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -25,27 +26,46 @@ from prune_kit.storage import files
 FORMATS = (".png", ".svg")
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vP*"
-MOST_CURVES = 12  # of a panel: more cannot be told apart
-CELLS = 50  # a side at most; squares, since hexagons leave gaps where a score has few values
+MOST_CURVES = 12  # in a panel; more cannot be told apart
+CELLS = 50  # a side at most; squares, because hexagons leave gaps if a score has few values
 
 
 def check_picture(path: Path) -> None:
-    """Raise OptionError for a file name that says no format, before anything is computed."""
+    """Raise OptionError, before anything is computed, unless the suffix is .png or .svg."""
     if path.suffix not in FORMATS:
         raise OptionError(f"--picture {path}: expected a name that ends in {' or '.join(FORMATS)}")
 
 
 def draw_comparison(comparison: Comparison, path: Path) -> Path:
-    """Draw the agreements, and beside them the stabilities where there are any. Raises OptionError, FileError."""
+    """Draw the agreements, and beside them the stabilities if there are any.
+
+    Parameters
+    ----------
+    comparison
+        What `prune-kit compare` found.
+    path
+        The file to write: a PNG or SVG, by its suffix.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    OptionError
+        The suffix is another one, or there is nothing to draw.
+    FileError
+        The file cannot be written.
+    """
     check_picture(path)
-    curves = [found for found in comparison.stabilities if found.measured]
+    curves = [stability for stability in comparison.stabilities if stability.measured]
     draw_pairs, width, height = _pairs_panel(comparison)
     widths = [inches for inches in (width, 6.4 if curves else 0.0) if inches]
     if not widths:
         raise OptionError(f"--picture {path}: there is nothing to draw; one column, of one run")
-    layout = ConstrainedLayoutEngine(
-        w_pad=0.12, h_pad=0.08
-    )  # inches; square panels need them for their labels
+    # inches; square panels need them for their labels
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)
     figure = Figure(figsize=(sum(widths), height), layout=layout)
     panels = list(figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0])
     if comparison.pairs:
@@ -58,7 +78,10 @@ def draw_comparison(comparison: Comparison, path: Path) -> Path:
 
 
 def _pairs_panel(comparison: Comparison) -> tuple[Callable[[Axes, Comparison], None], float, float]:
-    """What draws the agreements, and the width and height that it takes, in inches; no width for no pairs."""
+    """The function that draws the agreements, and its width and height in inches.
+
+    The width is 0 if there is no pair.
+    """
     if len(comparison.pairs) < 2:
         return _draw_pair, 5.6 * len(comparison.pairs), 5.2
     across, down = ({pair[side].name for pair in comparison.pairs} for side in (0, 1))
@@ -71,7 +94,9 @@ def _metadata(path: Path) -> dict[str, str | None]:
 
 def _draw_pair(axes: Axes, comparison: Comparison) -> None:
     """The density of the examples over the percentiles of both rankings."""
-    [(one, other)], [found], top = comparison.pairs, comparison.agreements, comparison.top
+    [(one, other)] = comparison.pairs
+    [agreement] = comparison.agreements
+    top = comparison.top
     names = [one.name, other.name]
     if one.name == other.name and len(comparison.origins) == 2:
         names = [
@@ -90,12 +115,12 @@ def _draw_pair(axes: Axes, comparison: Comparison) -> None:
         xlabel=f"{names[0]}: percentile of hardness", ylabel=f"{names[1]}: percentile of hardness"
     )
     axes.set_aspect("equal")
-    rho = found.spearman
+    rho = agreement.spearman
     interval = "" if np.isnan(rho.low) else f" [{rho.low:.3f}, {rho.high:.3f}]"
     axes.set_title(
         f"{' and '.join(names)}: Spearman {rho.value:.3f}{interval}\n"
-        f"{100 * found.hardest.value:.0f} % of the hardest {100 * top:g} % are the same, of "
-        f"{found.rows:,} examples",
+        f"{100 * agreement.hardest.value:.0f} % of the hardest {100 * top:g} % are the same, of "
+        f"{agreement.rows:,} examples",
         fontsize=10,
     )
 
@@ -105,8 +130,8 @@ def _draw_matrix(axes: Axes, comparison: Comparison) -> None:
     across = list(dict.fromkeys(one.name for one, _ in comparison.pairs))
     down = list(dict.fromkeys(other.name for _, other in comparison.pairs))
     matrix = np.full((len(down), len(across)), np.nan)
-    for (one, other), found in zip(comparison.pairs, comparison.agreements, strict=True):
-        matrix[down.index(other.name), across.index(one.name)] = found.spearman.value
+    for (one, other), agreement in zip(comparison.pairs, comparison.agreements, strict=True):
+        matrix[down.index(other.name), across.index(one.name)] = agreement.spearman.value
     image = axes.imshow(matrix, cmap="RdBu", vmin=-1, vmax=1)
     for (row, column), value in np.ndenumerate(matrix):
         if not np.isnan(value):
@@ -132,42 +157,36 @@ def _draw_matrix(axes: Axes, comparison: Comparison) -> None:
 
 
 def _draw_stabilities(axes: Axes, curves: list[Stability]) -> None:
-    """Spearman over the number of runs averaged, against independent runs and against the mean of all.
+    """Spearman over the number of runs averaged, against other runs and against the mean of all.
 
     The mean of all with itself, which is 1, is left out.
     """
     shown = curves[:MOST_CURVES]
-    for number, found in enumerate(shown):
-        color, marker = (
-            PALETTE[number % len(PALETTE)],
-            MARKERS[(number + number // len(PALETTE)) % len(MARKERS)],
-        )
-        axes.plot(
-            found.sizes,
-            found.independent,
-            "-",
-            label=found.column,
-            color=color,
-            marker=marker,
-            markersize=4,
-        )
+    for number, curve in enumerate(shown):
+        color = PALETTE[number % len(PALETTE)]
+        marker = MARKERS[(number + number // len(PALETTE)) % len(MARKERS)]
+        format = dict[str, Any](color=color, marker=marker, markersize=4)
+        axes.plot(curve.sizes, curve.independent, "-", label=curve.column, **format)
         part = [
-            (k, rho) for k, rho in zip(found.sizes, found.with_all, strict=True) if k < found.runs
+            (k, rho) for k, rho in zip(curve.sizes, curve.with_all, strict=True) if k < curve.runs
         ]
-        axes.plot(
-            *zip(*part, strict=True), ":", alpha=0.6, color=color, marker=marker, markersize=4
-        )
+        axes.plot(*zip(*part, strict=True), ":", alpha=0.6, **format)
     bar = curves[0].bar
     axes.axhline(bar, color="grey", linewidth=0.8)
-    beside = axes.get_yaxis_transform()  # x in shares of the panel, y in its values
     axes.text(
-        1.01, bar, f"{bar:g}\nasked for", transform=beside, color="grey", fontsize=8, va="center"
+        1.01,  # in shares of the panel
+        bar,
+        f"{bar:g}\nasked for",
+        transform=axes.get_yaxis_transform(),
+        color="grey",
+        fontsize=8,
+        va="center",
     )
     axes.plot([], [], "-", color="grey", label="with as many other runs")
     axes.plot([], [], ":", color="grey", label="with the mean of all runs")
     axes.set(xlabel="runs averaged", ylabel="Spearman", ylim=(None, 1.01))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    most = max(k for found in shown for k in (*found.sizes, 1))
+    most = max(k for curve in shown for k in (*curve.sizes, 1))
     axes.set_xlim(1 - 0.05 * most, 1.05 * most)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False, loc="lower right")
@@ -180,30 +199,34 @@ def _draw_stabilities(axes: Axes, curves: list[Stability]) -> None:
 
 
 def _extremes(comparison: Comparison) -> str:
-    """Which pair agrees most, and which least."""
-    found = [
+    """The pair that agrees most, and the one that agrees least."""
+    correlations = [
         (agreement.spearman.value, f"{one.name} and {other.name}")
         for (one, other), agreement in zip(comparison.pairs, comparison.agreements, strict=True)
         if not np.isnan(agreement.spearman.value)
     ]
-    if not found:
+    if not correlations:
         return "No pair can be ranked"
-    most, least = max(found), min(found)
+    most = max(correlations)
+    least = min(correlations)
     return f"{most[1]} agree most ({most[0]:.3f}),\n{least[1]} least ({least[0]:.3f})"
 
 
 def _stability_title(curves: list[Stability]) -> str:
-    reached = [found for found in curves if found.enough is not None]
+    reached = [curve for curve in curves if curve.enough is not None]
     if len(curves) == 1:
-        [found] = curves
-        needed = found.enough or found.predicted
+        [curve] = curves
+        needed = curve.enough or curve.predicted
         many = (
             "no known number of"
             if needed is None
-            else f"{'' if found.enough else 'about '}{needed}"
+            else f"{'' if curve.enough else 'about '}{needed}"
         )
         runs = "run" if needed == 1 else "runs"
-        return f"{found.column}: two means without a run in common\nagree at {found.bar:g} from {many} {runs} each on"
+        return (
+            f"{curve.column}: two means without a run in common\n"
+            f"agree at {curve.bar:g} from {many} {runs} each on"
+        )
     return (
         f"{len(reached)} of {len(curves)} scores reach {curves[0].bar:g} within the runs at hand\n"
         "(agreement of two means without a run in common)"

@@ -1,4 +1,4 @@
-"""The picture of a search for a window: accuracy on the validation split against the offset, a panel per share kept."""
+"""The figure of a search for a window: validation accuracy over the offset, a panel a share."""
 
 import math
 from collections.abc import Sequence
@@ -12,19 +12,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prune_kit.reporting.figures.comparison import MARKERS, PALETTE
+from prune_kit.reporting.figures.sweep import OFFSET_AXIS
 from prune_kit.results.outcomes import FULL, Outcomes
 from prune_kit.retraining.grid import band
 from prune_kit.retraining.search import mean_accuracy
 from prune_kit.retraining.tuning import Tuning
 from prune_kit.storage import files
 
-ACROSS = 4
-AXIS = "offset: share skipped at the hard end, %"
-READING = "bars: 16th to 84th percentile over seeds"
+ACROSS = 4  # panels in a row
+CAPTION = "bars: 16th to 84th percentile over seeds"
 
 
 def draw_tuning(tuning: Tuning, path: Path) -> Path:
-    """Draw every round of the search as PNG, a colour each; the found cell is ringed. Raises FileError."""
+    """Draw every round of a search as a PNG. A round has a colour, and the found cell a ring.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    FileError
+        The file cannot be written.
+    """
     keeps = sorted({cell["keep"] for outcomes in tuning.rounds for cell in outcomes.cells.values()})
     across = min(len(keeps), ACROSS)
     down = math.ceil(len(keeps) / across)
@@ -35,9 +46,10 @@ def draw_tuning(tuning: Tuning, path: Path) -> Path:
         axes.set_title(f"keep {100 * keep:g} %", fontsize=9)
     for axes in panels[len(keeps) :]:
         axes.set_visible(False)
-    last, found = tuning.rounds[-1], tuning.cell
-    best = 100 * mean_accuracy(last, found.name)
-    _ring(panels[keeps.index(found.keep)], last, found.name)
+    last = tuning.rounds[-1]
+    chosen = tuning.cell
+    best = 100 * mean_accuracy(last, chosen.name)
+    _ring(panels[keeps.index(chosen.keep)], last, chosen.name)
     shown = {
         label: handle
         for axes in panels
@@ -47,21 +59,21 @@ def draw_tuning(tuning: Tuning, path: Path) -> Path:
         shown.values(), shown.keys(), loc="outside right center", fontsize=8, frameon=False
     )
     figure.suptitle(
-        f"{found.name}:\n{best:.1f} % on the validation split", fontsize=10, x=0.01, ha="left"
+        f"{chosen.name}:\n{best:.1f} % on the validation split", fontsize=10, x=0.01, ha="left"
     )
     figure.supylabel("accuracy on the validation split, %", fontsize=9)
     dashed = "; dashed: all rows" if last.accuracies(FULL) else ""
-    figure.supxlabel(f"{AXIS}\n{READING}{dashed}", fontsize=8)
+    figure.supxlabel(f"{OFFSET_AXIS}\n{CAPTION}{dashed}", fontsize=8)
     with files.replacing(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "prune_kit"}):
         figure.savefig(temporary, format="png", dpi=150)
     return path
 
 
-def fill_panel(axes: Axes, rounds: Sequence[Outcomes], found: str) -> None:
-    """The panel of the share that the cell `found` keeps, by itself, with its labels."""
-    _draw_rounds(axes, rounds, rounds[-1].cells[found]["keep"])
-    _ring(axes, rounds[-1], found)
-    axes.set(xlabel=AXIS, ylabel="accuracy on the validation split, %")
+def fill_panel(axes: Axes, rounds: Sequence[Outcomes], chosen: str) -> None:
+    """Draw one panel, that of the share that the cell `chosen` keeps, with its labels."""
+    _draw_rounds(axes, rounds, rounds[-1].cells[chosen]["keep"])
+    _ring(axes, rounds[-1], chosen)
+    axes.set(xlabel=OFFSET_AXIS, ylabel="accuracy on the validation split, %")
     axes.legend(fontsize=8, frameon=False)
 
 
@@ -73,18 +85,27 @@ def _draw_rounds(axes: Axes, rounds: Sequence[Outcomes], keep: float) -> None:
     axes.grid(alpha=0.25)
 
 
-def _ring(axes: Axes, last: Outcomes, found: str) -> None:
-    """A ring around the cell that was found."""
+def _ring(axes: Axes, last: Outcomes, chosen: str) -> None:
+    """A ring around the chosen cell."""
     axes.plot(
-        100 * last.cells[found]["offset"], 100 * mean_accuracy(last, found),
-        "o", markersize=13, fillstyle="none", color="black", linestyle="none", label="found",
-    )  # fmt: skip
+        100 * last.cells[chosen]["offset"],
+        100 * mean_accuracy(last, chosen),
+        "o",
+        markersize=13,
+        fillstyle="none",
+        color="black",
+        linestyle="none",
+        label="found",
+    )
 
 
 def _draw_round(
     axes: Axes, outcomes: Outcomes, keep: float, number: int, tried: set[tuple[str, str, float]]
 ) -> None:
-    """The lines of a round in the panel of a share: one for each rule and column, broken where it left out offsets."""
+    """The lines of a round in the panel of a share, one for each rule and column.
+
+    A line is broken where the round left out an offset.
+    """
     cells = [
         {"name": name, **cell} for name, cell in outcomes.cells.items() if cell["keep"] == keep
     ]
@@ -94,11 +115,11 @@ def _draw_round(
         groupby(sorted(cells, key=_place), key=lambda cell: _place(cell)[:2])
     ):
         members = list(group)
-        found = [np.array(list(outcomes.accuracies(cell["name"]).values())) for cell in members]
-        means, lows, highs = (
-            100 * np.array(values) for values in zip(*map(band, found), strict=True)
-        )
-        seeds, epochs = len(found[0]), members[0]["epochs"]
+        accuracies = [list(outcomes.accuracies(cell["name"]).values()) for cell in members]
+        bands = [band(np.array(values)) for values in accuracies]
+        means, lows, highs = (100 * np.array(values) for values in zip(*bands, strict=True))
+        seeds = len(accuracies[0])
+        epochs = members[0]["epochs"]
         label = (
             f"{epochs} epoch{'s' * (epochs > 1)}, {seeds} seed{'s' * (seeds > 1)}"
             + f", {' '.join(line)}" * several
@@ -115,9 +136,16 @@ def _draw_round(
             )
         )
         axes.errorbar(
-            places, means, yerr=np.maximum([means - lows, highs - means], 0),
-            label=label, color=colour, marker=MARKERS[kind % len(MARKERS)], markersize=4, linewidth=1, elinewidth=1,
-        )  # fmt: skip
+            places,
+            means,
+            yerr=np.maximum([means - lows, highs - means], 0),
+            label=label,
+            color=colour,
+            marker=MARKERS[kind % len(MARKERS)],
+            markersize=4,
+            linewidth=1,
+            elinewidth=1,
+        )
         if outcomes.accuracies(FULL):
             same = "all rows, same epochs" if number == 0 and kind == 0 else None
             axes.axhline(

@@ -1,4 +1,4 @@
-"""Pictures of a sweep, after Data Diet: accuracy against the share pruned, the epoch of the score, and the offset."""
+"""Figures of a sweep, as in Data Diet: accuracy over the share pruned, the epoch and the offset."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,32 +14,44 @@ from matplotlib.ticker import MaxNLocator
 
 from prune_kit.reporting.figures.comparison import MARKERS, PALETTE
 from prune_kit.retraining.grid import Cell, Sweep, band
+from prune_kit.selectors import DEFAULT_RULE
 from prune_kit.storage import files
 
 BASELINE = "#666666"
 HALF_A_POINT = 0.005
+OFFSET_AXIS = "offset: share skipped at the hard end, %"
 Line = tuple[str, list[tuple[float, Cell]]]
 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """One picture of a sweep: its `name`, what it shows (`finding`), and what draws it."""
+    """One figure of a sweep.
+
+    Parameters
+    ----------
+    name
+        The name of its file, without the suffix.
+    title
+        What the figure shows.
+    fill
+        Draws the figure into a panel.
+    """
 
     name: str
-    finding: str
+    title: str
     fill: Callable[[Axes], None]
 
 
 def curves_of(sweep: Sweep) -> list[Curves]:
-    """The pictures that the grid has at least two points for."""
+    """The figures for which the grid has a line of at least two points."""
     drawn = [
         ("pruned", _by_share(sweep), "share of the training rows that is pruned, %"),
         ("epoch", _by_epoch(sweep), "epoch at which the score was taken"),
-        ("offset", _by_offset(sweep), "offset: share skipped at the hard end, %"),
+        ("offset", _by_offset(sweep), OFFSET_AXIS),
     ]
     return [
         Curves(
-            f"sweep-{name}", _finding(sweep, name, lines), partial(_fill, sweep, name, lines, label)
+            f"sweep-{name}", _title(sweep, name, lines), partial(_fill, sweep, name, lines, label)
         )
         for name, lines, label in drawn
         if lines
@@ -47,14 +59,25 @@ def curves_of(sweep: Sweep) -> list[Curves]:
 
 
 def draw_sweep(sweep: Sweep, folder: Path) -> list[Path]:
-    """Draw what the grid has at least two points of; the paths of the PNG files. Raises FileError."""
+    """Draw the figures of a sweep.
+
+    Returns
+    -------
+    list of Path
+        The PNG files.
+
+    Raises
+    ------
+    FileError
+        A file cannot be written.
+    """
     paths = []
     for curves in curves_of(sweep):
         figure = Figure(figsize=(7.2, 4.8), layout="constrained")
         axes = figure.subplots()
         curves.fill(axes)
-        axes.set_title(curves.finding, fontsize=10, loc="left")
-        figure.supxlabel(f"{reading(sweep)}; {sweep.outcomes.data}", fontsize=7)
+        axes.set_title(curves.title, fontsize=10, loc="left")
+        figure.supxlabel(f"{caption(sweep)}; {sweep.outcomes.data}", fontsize=7)
         path = folder / f"{curves.name}.png"
         with (
             files.replacing(path) as temporary,
@@ -65,8 +88,8 @@ def draw_sweep(sweep: Sweep, folder: Path) -> list[Path]:
     return paths
 
 
-def reading(sweep: Sweep) -> str:
-    """What a line and its band are."""
+def caption(sweep: Sweep) -> str:
+    """The meaning of a line and its band."""
     seeds = len(sweep.accuracies(sweep.cells[0].name))
     return f"mean and 16th to 84th percentile over {seeds} seed{'s' * (seeds != 1)}"
 
@@ -89,11 +112,10 @@ def _fill(sweep: Sweep, name: str, lines: list[Line], label: str, axes: Axes) ->
 
 
 def _band(
-    axes: Axes, places: list[float], found: list[np.ndarray], title: str, number: int
+    axes: Axes, places: list[float], accuracies: list[np.ndarray], title: str, number: int
 ) -> None:
-    means, lows, highs = (
-        100 * np.array(values) for values in zip(*(band(one) for one in found), strict=True)
-    )
+    bands = [band(values) for values in accuracies]
+    means, lows, highs = (100 * np.array(values) for values in zip(*bands, strict=True))
     colour = PALETTE[number % len(PALETTE)]
     axes.plot(
         places,
@@ -124,7 +146,7 @@ def _random_line(axes: Axes, sweep: Sweep, cells: Iterable[Cell]) -> None:
 def _lines(
     cells: Iterable[Cell], key: Callable[[Cell], tuple[object, ...]], x: Callable[[Cell], float]
 ) -> list[Line]:
-    """Cells that agree in `key`, along `x`; only lines of at least two points."""
+    """A line along `x` for the cells that agree in `key`, if it has at least two points."""
     ordered = sorted(cells, key=lambda cell: (*map(str, key(cell)), x(cell)))
     lines = [
         (" ".join(map(str, k)), [(x(c), c) for c in group]) for k, group in groupby(ordered, key)
@@ -136,12 +158,8 @@ def _by_share(sweep: Sweep) -> list[Line]:
     offsets = {cell.offset for cell in sweep.cells}
 
     def key(cell: Cell) -> tuple[object, ...]:
-        rule = () if cell.rule == "window" else (cell.rule,)
-        return (
-            *rule,
-            cell.by,
-            *((f"offset {cell.offset:g}",) if len(offsets) > 1 and cell.rule == "window" else ()),
-        )
+        at = (f"offset {cell.offset:g}",) if len(offsets) > 1 and cell.has_offset else ()
+        return (*_rule_named(cell), cell.by, *at)
 
     return _lines(sweep.cells, key, lambda cell: 100 * (1 - sweep.kept(cell.name) / sweep.rows()))
 
@@ -150,9 +168,8 @@ def _by_epoch(sweep: Sweep) -> list[Line]:
     offsets = {cell.offset for cell in sweep.cells}
 
     def key(cell: Cell) -> tuple[object, ...]:
-        rule = () if cell.rule == "window" else (cell.rule,)
         at = (f"offset {cell.offset:g}",) if len(offsets) > 1 else ()
-        return (*rule, cell.method, f"keep {cell.keep:g}", *at)
+        return (*_rule_named(cell), cell.method, f"keep {cell.keep:g}", *at)
 
     return _lines(
         [c for c in sweep.cells if c.epoch is not None], key, lambda cell: float(cell.epoch or 0)
@@ -160,14 +177,20 @@ def _by_epoch(sweep: Sweep) -> list[Line]:
 
 
 def _by_offset(sweep: Sweep) -> list[Line]:
-    windows = [cell for cell in sweep.cells if cell.rule == "window"]
-    return _lines(
-        windows, lambda cell: (cell.by, f"keep {cell.keep:g}"), lambda cell: 100 * cell.offset
-    )
+    def key(cell: Cell) -> tuple[object, ...]:
+        return (*_rule_named(cell), cell.by, f"keep {cell.keep:g}")
+
+    shifted = [cell for cell in sweep.cells if cell.has_offset]
+    return _lines(shifted, key, lambda cell: 100 * cell.offset)
 
 
-def _finding(sweep: Sweep, name: str, lines: list[Line]) -> str:
-    """What the picture shows, in one line; the full data as the measure."""
+def _rule_named(cell: Cell) -> tuple[str, ...]:
+    """The rule, where it is not the one that is taken unasked."""
+    return () if cell.rule == DEFAULT_RULE else (cell.rule,)
+
+
+def _title(sweep: Sweep, name: str, lines: list[Line]) -> str:
+    """What the figure shows, in one line, measured against all rows."""
     cells = [cell for _, points in lines for _, cell in points]
     if not len(sweep.full()):
         return f"{len(cells)} selections, retrained"

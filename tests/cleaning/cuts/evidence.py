@@ -16,19 +16,19 @@ def made_up(count: int, rate: float, probes: int, *, apart: float, seed: int, pa
     planted ones too, and around +apart for right ones. With `pairs` the noise takes the next class,
     and such labels are half as suspect; so are planted labels of these pairs.
     """
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     total = count + probes
-    true, planted = chance.integers(0, CLASSES, total), np.arange(total) >= count
-    noisy, shift = chance.random(total) < rate, chance.integers(1, CLASSES, total)
+    true, planted = rng.integers(0, CLASSES, total), np.arange(total) >= count
+    noisy, shift = rng.random(total) < rate, rng.integers(1, CLASSES, total)
     given = (true + noisy * (1 if pairs else shift)) % CLASSES
     label = (
-        given + planted * chance.integers(1, CLASSES, total)
+        given + planted * rng.integers(1, CLASSES, total)
     ) % CLASSES  # a wrong one may be set right by it
     wrong = label != true
     half = pairs & (label == (true + 1) % CLASSES)
     centre = np.where(wrong, np.where(half, -apart / 2, -apart), apart)
-    logit = chance.normal(centre, 1.0)
-    other = np.where(wrong, true, (label + chance.integers(1, CLASSES, total)) % CLASSES)
+    logit = rng.normal(centre, 1.0)
+    other = np.where(wrong, true, (label + rng.integers(1, CLASSES, total)) % CLASSES)
     probability, rows = np.full((total, CLASSES), 0.001), np.arange(total)
     share = 1 / (1 + np.exp(-logit))
     probability[rows, label] += share

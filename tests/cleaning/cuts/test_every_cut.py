@@ -7,17 +7,16 @@ from scipy.stats import norm
 
 from prune_kit import registry
 from prune_kit.cleaning.cuts import Evidence, argmax, candidates, joint, mixture, scaled
-from prune_kit.cleaning.judgement import CUTS
 from prune_kit.errors import OptionError, TableError
 from tests.cleaning.cuts.evidence import CLASSES, f1, made_up
 
-NAMES = registry.module_names(CUTS)
+NAMES = registry.module_names(registry.CUTS)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_cut_flags_rows_and_estimates_a_rate(name: str) -> None:
     evidence, wrong = made_up(3000, 0.2, 200, apart=3.0, seed=1)
-    found = registry.load(CUTS, name, "cut").find(evidence)
+    found = registry.load(registry.CUTS, name, "cut").find(evidence)
     assert found.flagged.shape == (3000,) and found.flagged.dtype == bool
     assert abs(found.noise_rate - wrong.mean()) < 0.05
     assert f1(found.flagged, wrong) > 0.9
@@ -26,18 +25,18 @@ def test_a_cut_flags_rows_and_estimates_a_rate(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_cut_is_the_same_when_it_is_found_again(name: str) -> None:
     evidence, _ = made_up(2000, 0.2, 100, apart=2.0, seed=2)
-    module = registry.load(CUTS, name, "cut")
+    module = registry.load(registry.CUTS, name, "cut")
     once, again = module.find(evidence), module.find(evidence)
     assert np.array_equal(once.flagged, again.flagged) and once.noise_rate == again.noise_rate
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in NAMES if registry.load(CUTS, n, "cut").NEEDS == "probability"]
+    "name", [n for n in NAMES if registry.load(registry.CUTS, n, "cut").NEEDS == "probability"]
 )
 def test_a_cut_that_needs_probabilities_says_so(name: str) -> None:
     evidence = Evidence(np.array([0.1, 0.9]), np.array([0, 1]), 2, column="aum@5")
     with pytest.raises(TableError, match="aum@5 was scored without averaged probabilities"):
-        registry.load(CUTS, name, "cut").find(evidence)
+        registry.load(registry.CUTS, name, "cut").find(evidence)
 
 
 def test_argmax_flags_where_another_class_is_likelier() -> None:
@@ -58,8 +57,8 @@ def test_joint_flags_what_cleanlab_flags() -> None:
 
 
 def test_mixture_finds_the_two_components_that_expectation_maximisation_finds() -> None:
-    chance = np.random.default_rng(5)
-    hardness = np.concatenate([chance.normal(0, 0.5, 1500), chance.normal(3, 1.0, 500)])
+    rng = np.random.default_rng(5)
+    hardness = np.concatenate([rng.normal(0, 0.5, 1500), rng.normal(3, 1.0, 500)])
     weight, mean, deviation = (
         np.array([0.5, 0.5]),
         np.array([hardness.min(), hardness.max()]),
@@ -84,13 +83,13 @@ def test_mixture_refuses_scores_that_are_all_the_same() -> None:
 
 
 def test_candidates_are_the_given_class_and_the_likeliest_other() -> None:
-    chance = np.random.default_rng(6)
-    probability, label = chance.dirichlet(np.ones(CLASSES), 300), chance.integers(0, CLASSES, 300)
-    own, rival, which = candidates(probability, label)
+    rng = np.random.default_rng(6)
+    probability, label = rng.dirichlet(np.ones(CLASSES), 300), rng.integers(0, CLASSES, 300)
+    confidence, runner_up, which = candidates(probability, label)
     for row in range(300):
         others = [c for c in range(CLASSES) if c != label[row]]
         best = max(others, key=lambda c: probability[row, c])
-        assert (own[row], rival[row], which[row]) == (
+        assert (confidence[row], runner_up[row], which[row]) == (
             probability[row, label[row]],
             probability[row, best],
             best,

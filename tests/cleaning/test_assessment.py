@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from prune_kit.cleaning.assessment import assess_labels
+from prune_kit.cleaning.calibration import Calibration
 from prune_kit.cleaning.cuts import probes
-from prune_kit.cleaning.judgement import judge
 from prune_kit.data.identity import NO_PROBE
 from prune_kit.errors import DataError, OptionError, TableError
 from prune_kit.pipeline import clean, compare
@@ -22,7 +23,9 @@ NAMES = tuple(f"class {number}" for number in range(CLASSES))
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "DRAWS", 20)  # what the bootstrap is worth is tested with the cut
+    monkeypatch.setattr(
+        probes, "CALIBRATION", Calibration(draws=20)
+    )  # what the bootstrap is worth is tested with the cut
 
 
 def scored(
@@ -93,9 +96,9 @@ def test_the_latest_cumulative_pl_ranks_unless_another_is_named() -> None:
 )
 def test_the_true_labels_are_never_looked_at(how: dict[str, Any], scramble: str) -> None:
     table, true = scored(apart=2.0)
-    chance = np.random.default_rng(3)
+    rng = np.random.default_rng(3)
     others = {
-        "shuffled": chance.permutation(true),
+        "shuffled": rng.permutation(true),
         "constant": np.zeros_like(true),
         "absent": None,
     }[scramble]
@@ -115,8 +118,8 @@ def test_the_cut_is_by_probes_where_there_are_any_else_by_argmax_and_a_score_alo
     plain, _ = scored(planted=0)
     assert clean(probed).cut_method == "probes"
     assert clean(plain).cut_method == "argmax"
-    chance = np.random.default_rng(0)
-    scores = np.concatenate([chance.normal(0, 1, 300), chance.normal(9, 1, 50)])
+    rng = np.random.default_rng(0)
+    scores = np.concatenate([rng.normal(0, 1, 300), rng.normal(9, 1, 50)])
     with pytest.raises(
         TableError,
         match=r"el2n@20 alone cannot tell wrong labels from hard .* --remove 0\.02; or --cut",
@@ -129,13 +132,13 @@ def test_the_cut_is_by_probes_where_there_are_any_else_by_argmax_and_a_score_alo
 def test_probed_rows_are_judged_by_their_given_labels() -> None:
     evidence, _ = made_up(COUNT, 0.2, 1000, apart=3.0, seed=4)
     table, _ = scored(planted=1000, seed=4)
-    judgement = judge(table)
-    probed = table.probe_label[judgement.index] != NO_PROBE
-    share, others = judgement.flagged[probed].mean(), judgement.flagged[~probed].mean()
+    assessment = assess_labels(table)
+    probed = table.probe_label[assessment.index] != NO_PROBE
+    share, others = assessment.flagged[probed].mean(), assessment.flagged[~probed].mean()
     assert share == pytest.approx(
         others, abs=0.002
     )  # as often as the others, not for what was planted
-    assert (judgement.suggested[probed] != table.rows.label[judgement.index][probed]).all()
+    assert (assessment.suggested[probed] != table.rows.label[assessment.index][probed]).all()
     assert evidence.classes == CLASSES
 
 
@@ -208,16 +211,16 @@ def test_the_folds_judge_where_the_example_never_trained_them() -> None:
         np.linspace(0, 1, COUNT), name="cscore", harder="lower", extras={"probability": swapped}
     )
     both = table.with_columns([votes])
-    held_out = judge(both, holdout=True, cut="argmax")
+    held_out = assess_labels(both, holdout=True, cut="argmax")
     assert held_out.column == "cscore"
     assert np.array_equal(held_out.flagged, swapped.argmax(1) != table.rows.label)
     gaps = swapped.astype(np.float32)
     gaps[7] = np.nan
     lacking = table.with_columns([replace(votes, extras={"probability": gaps})])
     with pytest.raises(TableError, match="1 of 4,000 training rows were never held out"):
-        judge(lacking, holdout=True)
-    with pytest.raises(TableError, match="--holdout judges by networks that never saw an example"):
-        judge(table, holdout=True)
+        assess_labels(lacking, holdout=True)
+    with pytest.raises(TableError, match="--holdout requires networks that never saw an example"):
+        assess_labels(table, holdout=True)
 
 
 def test_given_probabilities_are_judged_like_those_of_the_table() -> None:
@@ -234,10 +237,10 @@ def test_given_probabilities_are_judged_like_those_of_the_table() -> None:
 def test_the_list_is_as_good_as_the_evidence_allows() -> None:
     evidence, wrong = made_up(COUNT, 0.2, PROBES, apart=3.0, seed=1)
     table, _ = scored()
-    judgement = judge(table)
-    plain = table.probe_label[judgement.index] == NO_PROBE
+    assessment = assess_labels(table)
+    plain = table.probe_label[assessment.index] == NO_PROBE
     order = np.random.default_rng(1).permutation(COUNT + PROBES)
-    assert f1(judgement.flagged[plain], wrong[order[order < COUNT]]) > 0.97
+    assert f1(assessment.flagged[plain], wrong[order[order < COUNT]]) > 0.97
     assert evidence.label.shape == (COUNT,)
 
 
@@ -255,8 +258,8 @@ def test_the_list_is_as_good_as_the_evidence_allows() -> None:
         ),
         ({"probability": np.zeros((2, 2))}, r"shape \(2, 2\); expected \(4000, 5\)"),
         ({"cut": "probes"}, "score with --probes 0.05"),
-        ({"seed": -1}, "--seed -1 is out of range"),
-        ({"cut": "joint", "per_class": True}, "--cut joint cuts by pairs of classes as it is"),
+        ({"seed": -1}, "seed=-1 is out of range"),
+        ({"cut": "joint", "per_class": True}, "--cut joint cuts by pairs of classes already"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(how: dict[str, Any], message: str) -> None:

@@ -1,7 +1,7 @@
-"""Score files of other people: `.npz` with `scores` and `labels` (the C-score authors' format), `.npy`, CSV.
+"""Scores that others have published, or made: `.npz`, `.npy` or CSV files.
 
-Row i of such a file is row i of the source's training data; nothing in it says so but the labels,
-so where there are labels they must match row by row.
+An `.npz` has `scores` and `labels`, as the C-score authors write it. Row i of a file is row i of
+the training data. Only labels can confirm this, so labels must match row by row.
 """
 
 import csv
@@ -17,16 +17,35 @@ from prune_kit.storage.files import UNREADABLE_ARRAY
 SUFFIXES = (".npz", ".npy", ".csv")
 
 
-def read_published(path: Path, rows: Rows, *, align: bool = False) -> np.ndarray:
-    """The scores (N,) float64 in a file, as they are written, for `rows`; NaN for rows that a CSV does not list.
+def read_external_scores(path: Path, rows: Rows, *, by_content: bool = False) -> np.ndarray:
+    """Read external scores for the rows of a table.
 
-    A CSV has the column `score`, and `index` or `id` (else its lines stand in the order of the
-    rows), perhaps `label`. With `align`, labels may also be the true ones of a relabelled table.
-    Raises FileError for a file that is none of these, IdentityError when its rows or labels are not
-    those of the table.
+    A CSV has the column `score` and the column `index` or `id`. Without these two, its lines must
+    be in the order of the rows. It may have the column `label`.
+
+    Parameters
+    ----------
+    path : Path
+        An `.npz`, `.npy` or `.csv` file.
+    rows : Rows
+        The N rows of the table.
+    by_content : bool
+        Accept the true labels of a relabelled table, too.
+
+    Returns
+    -------
+    (N,) float64
+        The scores as they are written. NaN for rows that a CSV does not list.
+
+    Raises
+    ------
+    FileError
+        The file is unreadable, or has another layout.
+    IdentityError
+        The rows or labels are not those of the table.
     """
     if path.suffix == ".csv":
-        return _read_csv(path, rows, align)
+        return _read_csv(path, rows, by_content)
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
@@ -35,7 +54,7 @@ def read_published(path: Path, rows: Rows, *, align: bool = False) -> np.ndarray
             )
     except UNREADABLE_ARRAY as error:
         reason = (
-            "it is none, or holds Python objects"
+            "it is no array file, or holds Python objects"
             if "pickle" in str(error)
             else " ".join(str(error).split())
         )
@@ -53,7 +72,7 @@ def read_published(path: Path, rows: Rows, *, align: bool = False) -> np.ndarray
             np.arange(len(rows)),
             path,
             rows,
-            align,
+            by_content,
         )
     return scores
 
@@ -81,20 +100,20 @@ def _numbers(values: np.ndarray, name: str, path: Path, rows: Rows) -> np.ndarra
 
 
 def _check_labels(
-    labels: np.ndarray, where: np.ndarray, path: Path, rows: Rows, align: bool
+    labels: np.ndarray, where: np.ndarray, path: Path, rows: Rows, by_content: bool
 ) -> None:
     """Raise IdentityError unless `labels` are those of the rows `where`."""
     wrong = np.flatnonzero(labels != rows.label[where])
     if not len(wrong):
         return
     truly = rows.true_label is not None and np.array_equal(labels, rows.true_label[where])
-    if truly and align:
+    if truly and by_content:
         return
     first = wrong[0]
     remedy = (
-        "They are the true labels of a relabelled data set: --align joins the two"
+        "They are the true labels of a relabelled data set: --align accepts them"
         if truly
-        else "It is of other data, or in another order"
+        else "The file is of other data, or in another order"
     )
     raise IdentityError(
         f"{path} is not of the data of the score table ({rows.data}): {len(wrong):,} of "
@@ -103,7 +122,7 @@ def _check_labels(
     )
 
 
-def _read_csv(path: Path, rows: Rows, align: bool) -> np.ndarray:
+def _read_csv(path: Path, rows: Rows, by_content: bool) -> np.ndarray:
     try:
         lines = read_csv(path)
     except (OSError, ValueError, csv.Error) as error:
@@ -119,23 +138,23 @@ def _read_csv(path: Path, rows: Rows, align: bool) -> np.ndarray:
         labels = np.array(
             [_number(line, "label", number, path) for number, line in enumerate(lines, start=2)]
         )
-        _check_labels(labels, where, path, rows, align)
+        _check_labels(labels, where, path, rows, by_content)
     return scores
 
 
 def _places(lines: list[dict[str, str]], path: Path, rows: Rows) -> np.ndarray:
-    """The row that each line of a CSV speaks of."""
+    """The row that each line of a CSV is about."""
     if "index" in lines[0]:
         numbers = np.array(
             [_number(line, "index", number, path) for number, line in enumerate(lines, start=2)]
         )
-        strange = np.flatnonzero(
+        outside = np.flatnonzero(
             ~((numbers >= 0) & (numbers < len(rows)) & (numbers == np.floor(numbers)))
         )
-        if len(strange):
-            given = lines[strange[0]]["index"]
+        if len(outside):
+            given = lines[outside[0]]["index"]
             raise IdentityError(
-                f"{path} speaks of index {given}; {rows.data} has the rows 0 to {len(rows) - 1}"
+                f"{path} has the index {given}; {rows.data} has the rows 0 to {len(rows) - 1}"
             )
         where = numbers.astype(np.int64)
     elif "id" in lines[0]:
@@ -143,7 +162,7 @@ def _places(lines: list[dict[str, str]], path: Path, rows: Rows) -> np.ndarray:
         unknown = [line["id"] for line in lines if line["id"] not in known]
         if unknown:
             raise IdentityError(
-                f"{path} speaks of {unknown[0]!r}, which is no id of {rows.data}, such as "
+                f"{path} has the id {unknown[0]!r}, which {rows.data} lacks; its ids are like "
                 f"{next(iter(known))!r}"
             )
         where = np.array([known[line["id"]] for line in lines])
@@ -156,16 +175,16 @@ def _places(lines: list[dict[str, str]], path: Path, rows: Rows) -> np.ndarray:
         return np.arange(len(rows))
     times = np.bincount(where)
     if times.max() > 1:
-        raise FileError(f"{path} speaks of row {times.argmax()} more than once")
+        raise FileError(f"{path} has row {times.argmax()} more than once")
     return where
 
 
 def _number(line: dict[str, str], column: str, number: int, path: Path) -> float:
-    """One number of a line; an empty score is none (NaN). Raises FileError."""
+    """One number of a line; an empty score is NaN. Raises FileError."""
     text = line[column]
     if column == "score" and text == "":
         return float("nan")
     try:
         return float(text)
     except (TypeError, ValueError) as error:  # TypeError: the line is too short to have this column
-        raise FileError(f"{path}, line {number}: {column} {text!r} is no number") from error
+        raise FileError(f"{path}, line {number}: {column} {text!r} is not a number") from error
