@@ -127,7 +127,7 @@ def entries(folder: str, body: Callable[[ModuleType, ast.Module], Iterator[str]]
         heading, summary, rest = titled(ast.get_docstring(tree) or "", name)
         yield f"## {heading}"
         yield prose(sentence(summary))
-        yield from body(module, tree)
+        yield from filter(None, body(module, tree))
         if rest:
             yield markdown(rest)
 
@@ -162,13 +162,13 @@ def method_lines(module: ModuleType, tree: ast.Module) -> Iterator[str]:
     needs = getattr(module, "NEEDS", None)
     wanted = f"It needs: {needs}." if needs else "What it needs depends on its options."
     yield f"Higher means {module.HIGHER_MEANS}. {wanted}"
-    yield from option_lines(module, tree, "score")
+    yield option_lines(module)
     yield function_docstring(tree, "score")
 
 
 def rule_lines(module: ModuleType, tree: ast.Module) -> Iterator[str]:
     """Yield what a selector's module says: options, and what it does."""
-    yield from option_lines(module, tree, "select")
+    yield option_lines(module)
     yield function_docstring(tree, "select")
 
 
@@ -202,15 +202,14 @@ def source_lines(module: ModuleType, tree: ast.Module) -> Iterator[str]:
     yield function_docstring(tree, "load")
 
 
-def option_lines(module: ModuleType, tree: ast.Module, function: str) -> Iterator[str]:
-    """Yield one line with the options that the command line and Python take, and their defaults."""
-    options = getattr(module, "OPTIONS", ())
-    defaults = dict(options) if isinstance(options, dict) else keyword_defaults(tree, function)
-    words = [
-        f"`{name}`" + (f" ({told(defaults[name])})" if name in defaults else "") for name in options
-    ]
-    if words:
-        yield f"Options, with their defaults: {', '.join(words)}."
+def option_lines(module: ModuleType) -> str:
+    """Return a list of the options that a module declares: name, default, what it is; or ""."""
+    package, _, name = module.__name__.rpartition(".")
+    lines = []
+    for option in registry.entry_options(package, name).values():
+        choices = f" ({', '.join(option.choices)})" if option.choices else ""
+        lines.append(f"- `{option.name}`{choices}, default {told(option.default)}: {option.help}")
+    return "\n".join(["Options:", "", *lines]) if lines else ""
 
 
 def told(default: Any) -> str:
@@ -219,17 +218,6 @@ def told(default: Any) -> str:
         return f"`{','.join(str(value) for value in default)}`"
     words = {None: "none", True: "yes", False: "no"}
     return words[default] if default is None or isinstance(default, bool) else f"`{default}`"
-
-
-def keyword_defaults(tree: ast.Module, function: str) -> dict[str, Any]:
-    """Return the literal defaults of a function's keyword-only parameters."""
-    arguments = definition(tree, function).args
-    pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    return {
-        name.arg: ast.literal_eval(value)
-        for name, value in pairs
-        if isinstance(value, ast.Constant)
-    }
 
 
 def definition(tree: ast.Module | ast.ClassDef, name: str) -> ast.FunctionDef:

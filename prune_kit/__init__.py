@@ -26,23 +26,26 @@ if TYPE_CHECKING:
         retrain,
         score,
         select,
-        sweep,
-        tune,
     )
     from prune_kit.protocol.config import TrainConfig
+    from prune_kit.protocol.execution import Execution
+    from prune_kit.protocol.setup import Setup
     from prune_kit.results.outcomes import Outcomes
     from prune_kit.results.removal import Removal
     from prune_kit.results.selection import Selection
     from prune_kit.results.table import ScoreColumn, ScoreTable
+    from prune_kit.retraining.verbs import sweep, tune
 
 _HOMES = {
     "Dataset": "data.dataset",
+    "Execution": "protocol.execution",
     "Outcomes": "results.outcomes",
     "PruneKitError": "errors",
     "Removal": "results.removal",
     "ScoreColumn": "results.table",
     "ScoreTable": "results.table",
     "Selection": "results.selection",
+    "Setup": "protocol.setup",
     "TrainConfig": "protocol.config",
     "clean": "pipeline",
     "compare": "pipeline",
@@ -54,18 +57,20 @@ _HOMES = {
     "retrain": "pipeline",
     "score": "pipeline",
     "select": "pipeline",
-    "sweep": "pipeline",
-    "tune": "pipeline",
+    "sweep": "retraining.verbs",
+    "tune": "retraining.verbs",
 }
 
 __all__ = [
     "Dataset",
+    "Execution",
     "Outcomes",
     "PruneKitError",
     "Removal",
     "ScoreColumn",
     "ScoreTable",
     "Selection",
+    "Setup",
     "TrainConfig",
     "clean",
     "compare",
