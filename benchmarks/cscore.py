@@ -227,8 +227,8 @@ def paper(data: Dataset, device: str, precision: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         holdout = folds.complete_folds(Holdout(
-            data, protocol("mlp", PAPER_EPOCHS), seed=0, runs_folder=Path(folder), ratios=PAPER_RATIOS,
-            folds=PAPER_FOLDS, sampling="uniform", execution=execution,
+            data, protocol("mlp", PAPER_EPOCHS), seed=0, runs_folder=Path(folder),
+            ratios=PAPER_RATIOS, folds=PAPER_FOLDS, sampling="uniform", execution=execution,
         ))  # fmt: skip
         asked, right = holdout.votes()
         seconds = time.perf_counter() - started

@@ -315,8 +315,9 @@ def report(
     from prune_kit.reporting import page, sections
 
     made = sections.sections_of(
-        data, table=table, selection=selection, removal=removal, outcomes=outcomes, sweep=sweep, search=search,
-        runs=None if runs is None else Path(runs), per_class=per_class, sources=sources,
+        data, table=table, selection=selection, removal=removal, outcomes=outcomes, sweep=sweep,
+        search=search, runs=None if runs is None else Path(runs), per_class=per_class,
+        sources=sources,
     )  # fmt: skip
     if figures is not None:
         page.write_parts(made, Path(figures))

@@ -26,7 +26,8 @@ TINY = TrainConfig(
 def shapes_data(
     count: int = 77, test: int = 30, side: int = 8, classes: int = 3, seed: int = 0
 ) -> Dataset:
-    """Noisy bright squares in one of `classes` corners: learnable in an epoch or two, not perfectly."""
+    """Noisy bright squares in one of `classes` corners: learnable in an epoch or two, not
+    perfectly."""
     chance = np.random.default_rng(seed)
 
     def draw(number: int) -> tuple[np.ndarray, np.ndarray]:

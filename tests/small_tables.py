@@ -59,7 +59,10 @@ def selection_of(reason, *, label=None, rows=None, **fields):
 
 
 def removal_of(index, suggested, *, clear=None, suspicion=None, label=None, rows=None, **fields):
-    """A removal of these rows, in this order; suggestions are clear, but for -1, unless said otherwise."""
+    """A removal of these rows, in this order.
+
+    Suggestions are clear, but for -1, unless said otherwise.
+    """
     suggested = np.asarray(suggested, dtype=np.int64)
     if suspicion is None:
         suspicion = np.linspace(1, 0.5, len(suggested))

@@ -1,4 +1,5 @@
-"""One tiny run whose numbers are kept: a change that is no change of numerics leaves them as they are.
+"""One tiny run whose numbers are kept: a change that is no change of numerics leaves them as they
+are.
 
 On the processors and the torch that wrote them they must be equal to the last bit. Elsewhere they
 can only be alike: between two processors el2n@2 differs by up to 0.009 of its standard deviation;
@@ -94,7 +95,10 @@ def test_the_golden_run_gives_its_numbers() -> None:
 
 
 def record() -> None:
-    """Keep this machine's numbers; where they are no longer what they were, those of other machines are not either."""
+    """Keep this machine's numbers.
+
+    Where they are no longer what they were, those of other machines are not either.
+    """
     golden, found = json.loads(GOLDEN.read_text()), scores()
     same = golden.get(machine(), found) == found
     GOLDEN.write_text(json.dumps((golden if same else {}) | {machine(): found}, indent=1) + "\n")

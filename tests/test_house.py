@@ -48,7 +48,10 @@ def modules() -> dict[str, Path]:
 
 
 def wing_of(name: str) -> str:
-    """`runs` of prune_kit.runs.cache, `pipeline` of prune_kit.pipeline; the command line is one wing."""
+    """`runs` of prune_kit.runs.cache, `pipeline` of prune_kit.pipeline.
+
+    The command line is one wing.
+    """
     package, _, rest = name.partition(".")
     return rest.split(".")[0] if package == "prune_kit" else package
 
@@ -185,14 +188,20 @@ def readme_blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of somebody who types what the README says; the run cache in it serves commands and snippets."""
+    """The folder of somebody who types what the README says.
+
+    The run cache in it serves commands and snippets.
+    """
     return tmp_path_factory.mktemp("reader")
 
 
 def test_every_command_of_the_readme_is_understood(
     reader: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that need no data of the reader's own run, in order; of the others the words are known."""
+    """Those that need no data of the reader's own run, in order.
+
+    Of the others the words are known.
+    """
     monkeypatch.chdir(reader)
     monkeypatch.delenv("PRUNE_KIT_WORKDIR", raising=False)
     ran = 0

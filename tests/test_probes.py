@@ -118,9 +118,13 @@ def test_more_methods_later_use_the_same_probes_and_train_nothing(
         np.testing.assert_array_equal(more.probe_label, table.probe_label)
         named = {name: column.parameters.get("probes") for name, column in more.columns.items()}
         assert named == {
-            "el2n@1": SHARE, "aum@1": SHARE, "forgetting@1": SHARE, "grand@1": SHARE, "consistency@1": SHARE,
+            "el2n@1": SHARE,
+            "aum@1": SHARE,
+            "forgetting@1": SHARE,
+            "grand@1": SHARE,
+            "consistency@1": SHARE,
             "input_norm": None,
-        }  # fmt: skip
+        }
 
 
 def test_more_runs_later_use_the_same_probes(

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def read_probabilities(path: Path) -> np.ndarray:
-    """Probabilities (N, C) from an npy file, as a memory map. Raises FileError when it holds none."""
+    """Probabilities (N, C) from an npy file, as a memory map.
+
+    Raises FileError when it holds none.
+    """
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except files.UNREADABLE_ARRAY as error:

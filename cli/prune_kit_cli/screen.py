@@ -29,7 +29,7 @@ MOST_LINES = 20
 
 @dataclass(frozen=True)
 class Screen:
-    """Where the words go: `as_json` keeps stdout for one object, `quiet` keeps stderr for errors."""
+    """Where words go: `as_json` keeps stdout for one object, `quiet` keeps stderr for errors."""
 
     as_json: bool
     quiet: bool
@@ -192,7 +192,7 @@ def _stderr() -> Console:
 
 
 def _console(**options: Any) -> Console:
-    """A console on which names that strangers chose command nothing: their control characters are spelled out."""
+    """A console that spells out the control characters in names that strangers chose."""
     console = Console(highlight=False, **options)
     console.push_render_hook(_SpelledOut())
     return console
@@ -207,7 +207,10 @@ class _SpelledOut(RenderHook):
 
 @dataclass(frozen=True)
 class _Harmless:
-    """Something to print, without what its text would do to a terminal; rich's own controls and colours are kept."""
+    """Something to print, without what its text would do to a terminal.
+
+    Rich's own controls and colours are kept.
+    """
 
     inner: ConsoleRenderable
 

@@ -1,4 +1,4 @@
-"""From words to values: where each stage finds its predecessor's file, and which protocol the options ask for."""
+"""The files of a workdir: where each stage finds the one before it, and what it may replace."""
 
 import os
 import shlex
@@ -30,12 +30,12 @@ TUNE, TUNE_PICTURE = "tune.h5", "tune.png"
 
 
 def read_scores(workdir: Path, path: Path | None = None) -> ScoreTable:
-    """The score table of the workdir, or another one, without the arrays that later stages do not need."""
+    """The score table of the workdir, or another one, without what later stages do not need."""
     return ScoreTable.read(path or workdir / SCORES, extras=False)
 
 
 def selection_files(workdir: Path) -> list[Path]:
-    """Every selection file in the workdir, and every removal file, which stands for its complement."""
+    """Every selection file in the workdir, and every removal file."""
     found = [
         path
         for path in sorted(workdir.glob("*.h5"))
@@ -74,7 +74,7 @@ def read_selection(path: Path) -> Selection | Removal:
 
 
 def check_list_target(out: Path | None, source: Path) -> None:
-    """Raise OptionError when a list written to `out` would replace a folder, one of our files, or a list of suspects.
+    """Raise OptionError when a list would replace a folder, a file of ours, or a list of suspects.
 
     `source` is the selection or removal that is written out.
     """
@@ -90,7 +90,7 @@ def check_list_target(out: Path | None, source: Path) -> None:
 
 
 def tell_replaced(screen: "Screen", path: Path, outcomes: Outcomes) -> None:
-    """Say which selections and seeds an outcomes file will not hold any more, and of which protocol it was."""
+    """Say what an outcomes file will no longer hold, and of which protocol it was."""
     before = Outcomes.read(path) if path.is_file() else outcomes
     gone = sorted({row.selection for row in before.rows} - {row.selection for row in outcomes.rows})
     seeds = sorted({row.seed for row in before.rows} - {row.seed for row in outcomes.rows})
@@ -131,7 +131,10 @@ def retrained_otherwise(workdir: Path, path: Path, selection: Selection) -> bool
 
 
 def tell_data(screen: "Screen", data: "Dataset", rows: "Rows | None") -> None:
-    """What was loaded; and where an earlier file of these examples, of `rows`, calls a class by another name."""
+    """What was loaded.
+
+    And where an earlier file of these examples, of `rows`, calls a class by another name.
+    """
     screen.note("data", data.describe())
     if (
         rows is None
@@ -152,7 +155,10 @@ def tell_data(screen: "Screen", data: "Dataset", rows: "Rows | None") -> None:
 
 
 def tell_chance(screen: "Screen", data: "Dataset", outcomes: Outcomes) -> None:
-    """Warn where no network does better, by two standard errors, than saying the most frequent class of the test."""
+    """Warn where no network is better than saying the most frequent class of the test set.
+
+    Better is by two standard errors.
+    """
     label = data.test.label
     share = float(np.bincount(label).max() / len(label))
     best = max(summary.mean for summary in outcomes.summaries())
@@ -165,7 +171,7 @@ def tell_chance(screen: "Screen", data: "Dataset", outcomes: Outcomes) -> None:
 
 
 def read_selections(workdir: Path, given: list[Path] | None) -> dict[str, Selection | Removal]:
-    """The selections and removals that were named, or all of the workdir, by the names of their files."""
+    """The selections and removals that were named, or all of the workdir, by file name."""
     paths = given or selection_files(workdir)
     selections = {path.stem: read_selection(path) for path in paths}
     if len(selections) < len(paths):
@@ -176,7 +182,10 @@ def read_selections(workdir: Path, given: list[Path] | None) -> dict[str, Select
 
 
 def check_target(path: Path, kind: str) -> None:
-    """Raise OptionError where writing would replace another kind of file, or the name says that it is no HDF5."""
+    """Raise OptionError where writing would replace another kind of file.
+
+    Also where the name has the ending of a kind that is not HDF5.
+    """
     if path.suffix in (".csv", ".npy", ".txt", ".json"):
         raise OptionError(f"--out {path}: this file is HDF5; name it {path.with_suffix('.h5')}")
     if path.exists() and (

@@ -42,7 +42,9 @@ class ListQuality:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The list that every cut of the ranking would give, shortest first; equally suspect rows are never parted.
+    """The list that every cut of the ranking would give, shortest first.
+
+    Equally suspect rows are never parted.
 
     `listed` (k,) is how many rows it holds, `recall` and `precision` (k,) lie in [0, 1]; recall is
     NaN where no label is wrong.
@@ -61,7 +63,9 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How good the list and the ranking of n `rows` are; the fields from `rows` to `suggestions_right`: ListQuality.
+    """How good the list and the ranking of n `rows` are.
+
+    The fields from `rows` to `suggestions_right`: ListQuality.
 
     `auroc` is the probability that a wrong label is more suspect than a right one, NaN with one
     kind only; `average_precision` the mean precision over the wrong labels, NaN with nothing wrong;
@@ -104,7 +108,9 @@ def evaluate(
     classes: int,
     noise_rate: tuple[float, float, float] = UNKNOWN_RATE,
 ) -> Evaluation:
-    """Judge the list `flagged` and the ranking by `suspicion`, higher is more suspect, of the given `label`.
+    """Judge a list and a ranking of suspect labels by the true labels.
+
+    `flagged` is the list; `suspicion` ranks, higher is more suspect; `label` are the given labels.
 
     Labels lie in 0 .. classes - 1; `suggested` is -1 where nothing is suggested. `noise_rate` is
     the estimated share of wrong labels and the ends of its interval, NaN where unknown. Raises
@@ -153,7 +159,7 @@ def evaluate(
 
 
 def evaluation_json(found: Evaluation, class_names: Sequence[str]) -> dict[str, Any]:
-    """The evaluation as JSON values: NaN as None, the classes with their names, the curve thinned."""
+    """The evaluation as JSON values: NaN as None, classes with their names, a thinned curve."""
     per_class = [
         {"class": name, **vars(one)} for name, one in zip(class_names, found.per_class, strict=True)
     ]

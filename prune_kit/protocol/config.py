@@ -1,4 +1,4 @@
-"""What a training is: the protocol (TrainConfig) and where it runs (Execution), resolved once and recorded."""
+"""TrainConfig: the protocol by which a network is trained."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -61,7 +61,10 @@ class TrainConfig:
             raise OptionError("nesterov = true takes a momentum above 0")
 
     def changed(self, changes: Mapping[str, Any]) -> "TrainConfig":
-        """The same protocol with some fields replaced. Raises OptionError for a field or a type that does not fit."""
+        """The same protocol with some fields replaced.
+
+        Raises OptionError for a field or a type that does not fit.
+        """
         fields = {field.name: field for field in dataclasses.fields(self)}
         fitted = {}
         for name, value in changes.items():
@@ -71,7 +74,10 @@ class TrainConfig:
         return dataclasses.replace(self, **fitted)
 
     def values(self) -> dict[str, Any]:
-        """All fields as plain values, as files hold them; `compiled`, which older files lack, only where it is true."""
+        """All fields as plain values, as files hold them.
+
+        `compiled`, which older files lack, only where it is true.
+        """
         values = dataclasses.asdict(self)
         return (
             values
@@ -81,7 +87,10 @@ class TrainConfig:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "TrainConfig":
-        """A protocol from plain values, as files hold them. Raises OptionError, also when `model` or `epochs` lacks."""
+        """A protocol from plain values, as files hold them.
+
+        Raises OptionError, also when `model` or `epochs` lacks.
+        """
         lacking = [name for name in ("model", "epochs") if name not in values]
         if lacking:
             raise OptionError(f"the training protocol lacks {' and '.join(lacking)}")
@@ -106,7 +115,10 @@ class TrainConfig:
 
 
 def _fit(name: str, value: Any, present: Any) -> Any:
-    """`value` in the type of the `present` one; text, as from the command line, is read as that type."""
+    """`value` in the type of the `present` one.
+
+    Text, as from the command line, is read as that type.
+    """
     try:
         if isinstance(present, bool):
             if str(value).lower() not in ("true", "false"):

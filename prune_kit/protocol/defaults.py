@@ -1,4 +1,4 @@
-"""The protocol of each data set: the table from which a training starts unless a flag or a recipe says otherwise."""
+"""The protocol of each data set, where neither a file, a flag nor a recipe says otherwise."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -53,7 +53,8 @@ def chosen_protocol(
 ) -> TrainConfig:
     """The protocol to train by: `config`, else the one of an `earlier` file, else the data set's.
 
-    `changes` replace some of its fields, those that are not None. Raises OptionError for any that do not fit.
+    `changes` replace some of its fields, those that are not None. Raises OptionError for any that
+    do not fit.
     """
     if config is None:
         config = earlier.protocol if earlier else protocol(data)

@@ -1,4 +1,4 @@
-"""Where networks train: as it is asked for (Execution), and as it is settled (ResolvedExecution)."""
+"""Where networks train: Execution, as it is asked for, and ResolvedExecution, as it is settled."""
 
 import os
 from collections.abc import Mapping

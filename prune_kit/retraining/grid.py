@@ -1,4 +1,4 @@
-"""A grid of selections, to be retrained: which columns, rules, shares to keep and offsets, under which names.
+"""A grid of selections to be retrained: columns, rules, shares to keep, offsets, and names.
 
 Retraining every cell gives the curves of Data Diet: accuracy against the share that is pruned,
 against the epoch of the score, and against the offset. A cell is a cached run like any other, so a
@@ -25,7 +25,7 @@ PERCENTILES = (16, 84)
 
 @dataclass(frozen=True)
 class Cell:
-    """One selection of a grid: the `rule`, the column `by` that it ranks by, the share to `keep`, and the `offset`."""
+    """One selection of a grid: its `rule`, the column that ranks, the share to keep, the offset."""
 
     name: str
     rule: str
@@ -120,7 +120,10 @@ class Sweep:
 
     @classmethod
     def of(cls, outcomes: Outcomes) -> "Sweep":
-        """From outcomes that hold their cells. Raises OptionError for those of a plain retraining."""
+        """From outcomes that hold their cells.
+
+        Raises OptionError for those of a plain retraining.
+        """
         if not outcomes.cells:
             raise OptionError(
                 "these outcomes are those of a retraining and not of a sweep; run prune-kit sweep"
@@ -130,7 +133,10 @@ class Sweep:
         )
 
     def accuracies(self, name: str) -> np.ndarray:
-        """Test accuracies (R,) by seed, of a cell or of a baseline; empty where it was not trained."""
+        """Test accuracies (R,) by seed, of a cell or of a baseline.
+
+        Empty where it was not trained.
+        """
         return np.array(
             [accuracy for _, accuracy in sorted(self.outcomes.accuracies(name).items())]
         )

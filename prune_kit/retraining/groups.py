@@ -1,4 +1,4 @@
-"""What is trained to judge selections and removals: the rows they leave, all rows, random rows, suggested labels."""
+"""What is trained to judge a selection: its rows, all rows, random rows, suggested labels."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING

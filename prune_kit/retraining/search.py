@@ -1,4 +1,4 @@
-"""The best window, found on a validation split: short trainings of every candidate, long ones of the few that lead.
+"""The search for a window: short trainings of every candidate, long ones of those that lead.
 
 Successive halving (Jamieson, Talwalkar 2016, https://arxiv.org/abs/1502.07943) over a grid of
 selections: cells spread over the grid are trained briefly with one seed, the best quarter of them
@@ -46,7 +46,7 @@ Train = Callable[[Sequence[Cell], int, int], Outcomes]
 
 @dataclass(frozen=True)
 class Goal:
-    """What is looked for: the highest accuracy, or the least data that is at most `within` (a share) below full."""
+    """What is looked for: the highest accuracy, or the least data at most `within` below full."""
 
     within: float | None = None
 
@@ -88,7 +88,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class SearchCost:
-    """What tuning costs, known before it starts: its `networks`, as much work as `wholes` trainings in full length.
+    """What tuning costs: its `networks`, as much work as `wholes` trainings in full length.
 
     `confirmed` cells at most are trained in full length, as many again for each further share to
     keep, should the first not hold. `grid` is what the whole grid would cost, in trainings.
@@ -149,7 +149,10 @@ def candidates(
 
 
 def stages_of(epochs: int, runs: int) -> list[tuple[int, int]]:
-    """The epochs and seeds of the short stages; those of a protocol of three epochs or fewer have fewer seeds alone."""
+    """The epochs and seeds of the short stages.
+
+    Those of a protocol of three epochs or fewer have fewer seeds alone.
+    """
     return [
         (min(max(round(length * epochs), LEAST_EPOCHS), epochs), min(seeds, runs))
         for length, seeds in LENGTHS
@@ -218,7 +221,7 @@ def search(
 
 
 def neighbours(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
-    """The cells next to one in the grid: the next offset either way, and the next share to keep either way."""
+    """The cells next to one in the grid: the next offsets, and the next shares to keep."""
     alike = [other for other in cells if (other.rule, other.by) == (cell.rule, cell.by)]
     beside = _next(
         [other for other in alike if other.keep == cell.keep], cell, lambda other: other.offset
@@ -262,7 +265,10 @@ def _spread(group: list[Cell]) -> list[Cell]:
 
 
 def _settled(sizes: Sequence[int], goal: Goal) -> bool:
-    """Whether a further short stage would tell nothing: every group has one cell, and the shares are not compared."""
+    """Whether a further short stage would decide nothing.
+
+    Every group has one cell then, and the shares are not compared.
+    """
     return max(sizes) == 1 and (goal.within is None or len(sizes) == 1)
 
 
@@ -271,7 +277,9 @@ def _surviving(count: int) -> int:
 
 
 def _ranked(group: list[Cell], outcomes: Outcomes) -> list[Cell]:
-    """The group by accuracy, best first; that of a cell is weighed with those of the offsets beside it, 1 : 2 : 1.
+    """The group by accuracy, best first.
+
+    That of a cell is weighed with those of the offsets beside it, 1 : 2 : 1.
 
     They say nearly the same, and one seed says little. A neighbour that was not trained counts as
     the cell itself.

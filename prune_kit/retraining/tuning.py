@@ -32,7 +32,7 @@ FOUND, TOP = "selection", "top-rule"  # the names under which the test set sees 
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
-    """What was found: the `cell`, its `selection` of the whole training set, and whether it `met` the goal.
+    """What was found: the `cell`, its `selection` of all rows, and whether it `met` the goal.
 
     `rounds` are the outcomes on the validation split, the short stages first, each with its cells;
     `test` those of the selection, of the top rule, of full data and of random rows on the test set,
@@ -50,11 +50,17 @@ class Tuning:
     share: float = VALIDATION
 
     def against_top(self) -> Difference | None:
-        """How much more accurate on the test set than the same share without an offset; None where it has none."""
+        """How much more accurate on the test set than the same share without an offset.
+
+        None where it has none.
+        """
         return self.test.difference(FOUND, TOP)
 
     def validation(self) -> Outcomes:
-        """All trainings on the validation split in one, named by cell and epochs; `rounds_of` takes it apart."""
+        """All trainings on the validation split in one, named by cell and epochs.
+
+        `rounds_of` takes it apart.
+        """
         rows: dict[tuple[str, int], Outcome] = {}
         cells: dict[str, dict[str, Any]] = {}
         for outcomes in self.rounds:
@@ -78,7 +84,7 @@ class Tuning:
 
 
 def rounds_of(outcomes: Outcomes) -> tuple[Outcomes, ...]:
-    """The rounds of a search, the shortest trainings first, from what `Tuning.validation` made of them."""
+    """The rounds of a search, the shortest trainings first, from what `Tuning.validation` made."""
     rounds = []
     for epochs in dict.fromkeys(cell["epochs"] for cell in outcomes.cells.values()):
         ending = _ending(epochs)
@@ -103,7 +109,10 @@ def rounds_of(outcomes: Outcomes) -> tuple[Outcomes, ...]:
 
 
 def found_of(rounds: Sequence[Outcomes]) -> str:
-    """The name of the cell that a search chose, of rounds that `rounds_of` gave. Raises OptionError for none."""
+    """The name of the cell that a search chose, of rounds that `rounds_of` gave.
+
+    Raises OptionError for none.
+    """
     found = (
         next((name for name, cell in rounds[-1].cells.items() if cell.get("found")), None)
         if rounds
@@ -115,20 +124,29 @@ def found_of(rounds: Sequence[Outcomes]) -> str:
 
 
 def goal_of(rounds: Sequence[Outcomes]) -> tuple[Goal | None, bool]:
-    """What a search was for, and whether what it found is that; None for one that was written before it said so."""
+    """What a search was for, and whether what it found is that.
+
+    None for one that was written before it said so.
+    """
     cell = rounds[-1].cells[found_of(rounds)]
     return (Goal.of(cell["goal"]) if "goal" in cell else None), cell.get("met", True)
 
 
 def grid_of(rounds: Sequence[Outcomes]) -> dict[str, list[Any]]:
-    """The values along each of the AXES among which a search chose; of an older file, those that it trained."""
+    """The values along each of the AXES among which a search chose.
+
+    Of an older file, those that it trained.
+    """
     cells = [cell for outcomes in rounds for cell in outcomes.cells.values()]
     trained = {axis: list(dict.fromkeys(cell[axis] for cell in cells)) for axis in AXES}
     return dict(rounds[-1].cells[found_of(rounds)].get("grid", trained))
 
 
 def validation_of(rounds: Sequence[Outcomes]) -> float:
-    """The share of the training rows that judged; of an older file, which does not say so, the usual one."""
+    """The share of the training rows that judged.
+
+    Of an older file, which does not say so, the usual one.
+    """
     return float(rounds[-1].cells[found_of(rounds)].get("validation", VALIDATION))
 
 

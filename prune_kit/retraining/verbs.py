@@ -1,4 +1,4 @@
-"""The verbs that search: sweep, over a grid of selections, and tune, for the window that serves a goal."""
+"""The verbs that search: sweep, over a grid, and tune, for the window that serves a goal."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -54,7 +54,10 @@ class PlannedRuns:
 
     @property
     def epochs(self) -> list[int]:
-        """The epoch at which the training of each lacking run ends; a threshold may end it later."""
+        """The epoch at which the training of each lacking run ends.
+
+        A threshold may end it later.
+        """
         return [self.requests[place].last_epoch for place in self.lacking]
 
 

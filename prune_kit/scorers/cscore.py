@@ -54,8 +54,8 @@ def check_options(*, ratios: tuple[int, ...], folds: int, sampling: str) -> None
     in_range = all(1 <= ratio <= 99 for ratio in ratios)
     if not ratios or not in_range or len(set(ratios)) < len(ratios):
         raise OptionError(
-            f"ratios={list(ratios)} is out of range; expected percents from 1 to 99, each once, such as "
-            "ratios=[30, 70]"
+            f"ratios={list(ratios)} is out of range; expected percents from 1 to 99, each once, "
+            "such as ratios=[30, 70]"
         )
     if not 1 <= folds <= MOST_RUNS:
         raise OptionError(f"folds={folds} is out of range; at least 1, at most {MOST_RUNS:,}")

@@ -68,8 +68,8 @@ def score(
     count = len(data.rows.class_names) if clusters is None else clusters
     if count > len(data.rows.training):
         raise OptionError(
-            f"clusters={count:,} is out of range; the data has {len(data.rows.training):,} training "
-            "rows"
+            f"clusters={count:,} is out of range; the data has {len(data.rows.training):,} "
+            "training rows"
         )
     measure = partial(_measure, clusters=count, seed=runs.seed)
     name = f"prototype_distance-{count}-{runs.seed}"

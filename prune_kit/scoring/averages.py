@@ -23,7 +23,7 @@ def score_column(
     parameters: dict[str, Any],
     options: Mapping[str, Any] = MappingProxyType({}),
 ) -> ScoreColumn:
-    """Score every example by one method, average over the runs (or what it averages over), and say what made it."""
+    """Score every example by one method, average over the runs, and say what made it."""
     module = scorer_of(method)
     needed = needs(method, options)
     started = time.monotonic()
@@ -63,7 +63,7 @@ def score_column(
 
 
 def _combined(module: ModuleType, scores: np.ndarray) -> np.ndarray:
-    """The column (N,) of what the runs have (R, N): the mean, or the sum where the method counts runs."""
+    """The column (N,) of what the runs have (R, N): their mean, or the sum of counts."""
     if scores.ndim == 1:
         return scores
     total: np.ndarray = scores.sum(axis=0, dtype=np.float64)

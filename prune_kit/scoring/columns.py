@@ -1,4 +1,4 @@
-"""From the methods asked for to score columns: which there must be, what the runs must record, the averages."""
+"""From methods to columns: which there must be, and what the runs must record for them."""
 
 from collections.abc import Mapping, Sequence
 from types import ModuleType
@@ -25,14 +25,18 @@ def column_name(column: Column) -> str:
 
 
 def method_names(methods: str | Sequence[str]) -> list[str]:
-    """Names from one text or several, each perhaps a comma-separated list; without repeats. Raises OptionError."""
+    """Names from one text or several, each perhaps a comma-separated list; without repeats.
+
+    Raises OptionError.
+    """
     listed = [methods] if isinstance(methods, str) else methods
     names = list(
         dict.fromkeys(name.strip() for entry in listed for name in entry.split(",") if name.strip())
     )
     if not names:
         raise OptionError(
-            f"--method names no method; there are: {', '.join(registry.module_names(registry.SCORERS))}"
+            "`method` names no method; there are: "
+            f"{', '.join(registry.module_names(registry.SCORERS))}"
         )
     return names
 
@@ -66,7 +70,7 @@ def needs(method: str, options: Mapping[str, Any]) -> str:
 def check_use(
     methods: list[str], given: Mapping[str, Any], *, epoch: bool, runs: bool, probes: bool
 ) -> None:
-    """Raise OptionError where none of the methods has a use for an epoch, for runs or for probes that were asked for.
+    """Raise OptionError where no method has a use for an epoch, runs or probes that were given.
 
     Folds have no epochs and no runs; what needs no network sees no planted label.
     """
@@ -89,13 +93,16 @@ def check_use(
 
 
 def ends_with_epochs(methods: list[str], given: Mapping[str, Any]) -> bool:
-    """Whether the epochs asked for say how long these methods train: folds and thresholds need not end there."""
+    """Whether the epochs asked for say how long these methods train.
+
+    Folds and thresholds need not end there.
+    """
     options = options_for(methods, given)
     return all(needs(method, options[method]) not in WITHOUT_EPOCH for method in methods)
 
 
 def grown_to(table: ScoreTable, options: dict[str, dict[str, Any]]) -> None:
-    """Raise the number of folds asked for to what a column of the table has already: fewer keep what is there."""
+    """Raise the number of folds asked for to what the table has: fewer keep what is there."""
     for method, chosen in options.items():
         if GROWING in chosen and method in table.columns:
             chosen[GROWING] = max(chosen[GROWING], table.columns[method].parameters[GROWING])
@@ -104,7 +111,10 @@ def grown_to(table: ScoreTable, options: dict[str, dict[str, Any]]) -> None:
 def columns_for(
     methods: list[str], epochs: list[int], last: int, options: Mapping[str, Mapping[str, Any]]
 ) -> dict[Column, bool]:
-    """The columns that methods and epochs ask for; True for a companion that nobody named, behind the others."""
+    """The columns that methods and epochs ask for.
+
+    True for a companion that nobody named, behind the others.
+    """
     columns: dict[Column, bool] = {}
     for method in methods:
         needed = needs(method, options.get(method, {}))
@@ -129,7 +139,7 @@ def columns_for(
 def is_there(
     table: ScoreTable, column: Column, seeds: tuple[int, ...], options: Mapping[str, Any]
 ) -> bool:
-    """Whether the table has the column, from just these seeds and, where it counts folds, from as many.
+    """Whether the table has the column, from the same seeds or from as many folds.
 
     Raises TableError when the table has it, scored with other options.
     """
@@ -181,7 +191,9 @@ def lacking_columns(
 def request_for(
     columns: list[Column], observe: str, options: Mapping[str, Mapping[str, Any]]
 ) -> "Request | None":
-    """What the runs must record for these columns; None where no column needs a network of that kind.
+    """What the runs must record for these columns.
+
+    None where no column needs a network of that kind.
 
     The signals of the minibatches are free, so they are always recorded; at an epoch for which a
     clean sweep or the weights are needed both are kept. So another method costs no training later.

@@ -104,7 +104,10 @@ class ScorePlan:
 
     @property
     def last_epoch(self) -> int | None:
-        """The epoch after which every network stops; None where one goes on to the protocol's end."""
+        """The epoch after which every network stops.
+
+        None where one goes on to the protocol's end.
+        """
         named = [needs(method, self.options.get(method, {})) for method, _ in self.columns]
         if not named or any(needed in WITHOUT_EPOCH for needed in named):
             return None

@@ -79,7 +79,8 @@ def select(
     """
     if suspect_by is not None and drop_hardest == 0:
         raise OptionError(
-            f"suspect_by={suspect_by!r} does not drop anything by itself; say how much: drop_hardest=0.1"
+            f"suspect_by={suspect_by!r} does not drop anything by itself; say how much: "
+            "drop_hardest=0.1"
         )
     order = finite_ranking(table, by)
     suspicion = np.empty(len(table.rows), dtype=np.int64)

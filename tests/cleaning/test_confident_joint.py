@@ -25,7 +25,10 @@ def noisy(
     steps=None,
     dtype=np.float64,
 ):
-    """Labels, a share of them wrong, and a network's probabilities; with `steps`, multiples of 1 / steps: many ties."""
+    """Labels, a share of them wrong, and a network's probabilities.
+
+    With `steps`, multiples of 1 / steps: many ties.
+    """
     chance = np.random.default_rng(seed)
     shares = imbalance ** -np.arange(classes, dtype=float)
     true = chance.choice(classes, rows, p=shares / shares.sum())

@@ -1,4 +1,5 @@
-"""Evaluation of suspected wrong labels: against scikit-learn, against drawing at random, and where nothing is told."""
+"""Evaluation of suspected wrong labels: against scikit-learn, against drawing at random, and where
+nothing is told."""
 
 import io
 import json
@@ -22,7 +23,10 @@ PNG_HEADER = b"\x89PNG\r\n\x1a\n"
 
 
 def drawn(n=300, classes=4, rate=0.3, levels=2.0, seed=0):
-    """Rows with wrong labels, of which two thirds are more suspect than most others; ties unless `levels` is None."""
+    """Rows with wrong labels, of which two thirds are more suspect than most others.
+
+    Ties unless `levels` is None.
+    """
     chance = np.random.default_rng(seed)
     true_label = chance.integers(0, classes, n)
     wrong = chance.random(n) < rate

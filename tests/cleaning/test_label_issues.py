@@ -1,4 +1,5 @@
-"""Label issues against cleanlab's own answers, against a plain sort, in any order of the rows, in little memory."""
+"""Label issues against cleanlab's own answers, against a plain sort, in any order of the rows, in
+little memory."""
 
 import tracemalloc
 import warnings
@@ -32,7 +33,8 @@ def cleanlab_issues(label, probabilities, **options):
 
 
 def options_for(filter_by, label, probabilities):
-    """The same joint for both where it matters: that they agree up to equal remainders is tested with the joint."""
+    """The same joint for both where it matters: that they agree up to equal remainders is tested
+    with the joint."""
     return (
         {"confident_joint": joints.confident_joint(label, probabilities)}
         if filter_by in PRUNING
@@ -302,7 +304,7 @@ def test_a_memory_map_is_never_in_memory_as_a_whole(mapped, filter_by):
         ),
         (
             {"filter_by": "prune_by_class", "num_to_remove_per_class": [1, 0, 0]},
-            r"num_to_remove_per_class is int64 of shape \(3,\); expected 2 whole numbers, one per class",
+            r"num_to_remove_per_class is int64 of shape \(3,\); expected 2 whole numbers, one per class",  # noqa: E501
         ),
         (
             {"filter_by": "prune_by_class", "num_to_remove_per_class": [0, 3]},

@@ -12,7 +12,10 @@ N, R, HELD = 60, 6, 6
 
 
 def small_table(seed=0):
-    """Two scores that agree, written in opposite directions, one of few values, a companion; the last rows held out."""
+    """Two scores that agree, written in opposite directions, one of few values, a companion.
+
+    The last rows held out.
+    """
     chance = np.random.default_rng(seed)
     truth = chance.normal(size=N)
     runs = np.float32(truth + 0.2 * chance.normal(size=(R, N)))
@@ -51,7 +54,8 @@ def taken(table, rows):
 
 
 def write_files(folder):
-    """Tables of the same rows, of relabelled, fewer, turned and other ones, and published scores right and wrong."""
+    """Tables of the same rows, of relabelled, fewer, turned and other ones, and published scores
+    right and wrong."""
     table = small_table()
     table.write(folder / "scores.h5")
     table.write(folder / "a:b.h5")

@@ -1,4 +1,5 @@
-"""The commands that the report shows make the same again: repeated in the same workdir they train nothing."""
+"""The commands that the report shows make the same again: repeated in the same workdir they train
+nothing."""
 
 import html
 import re

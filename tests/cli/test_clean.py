@@ -1,4 +1,5 @@
-"""The command clean: what it prints and writes, from a small training on digits and from made-up tables."""
+"""The command clean: what it prints and writes, from a small training on digits and from made-up
+tables."""
 
 import json
 from pathlib import Path

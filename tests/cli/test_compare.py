@@ -22,7 +22,10 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def call(place, monkeypatch, capsys):
-    """Runs `prune-kit compare` in the folder of the files; gives the exit code, stdout and stderr."""
+    """Runs `prune-kit compare` in the folder of the files.
+
+    Gives the exit code, stdout and stderr.
+    """
     monkeypatch.chdir(place)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
@@ -296,8 +299,8 @@ WRONG = [
     ),
     (
         "bare.h5",
-        "there is nothing to compare in bare.h5: a comparison requires two columns, or one that keeps its "
-        "single runs",
+        "there is nothing to compare in bare.h5: a comparison requires two columns, or one that "
+        "keeps its single runs",
     ),
     ("none.h5", "there is nothing to compare in none.h5"),
     ("--top 0.6", "--top 0.6 is out of range"),
@@ -348,7 +351,7 @@ def test_the_function_takes_tables_and_gives_the_numbers():
 
 
 def test_comparing_loads_no_torch_and_its_help_nothing_that_is_slow(place):
-    code = "import sys; from prune_kit_cli.main import exit_code as go; go({}); print(set({}) & set(sys.modules))"
+    code = "import sys; from prune_kit_cli.main import exit_code as go; go({}); print(set({}) & set(sys.modules))"  # noqa: E501
     for words, heavy in (
         (["compare", "--help"], ("torch", "scipy", "matplotlib", "numpy")),
         (["compare", str(place / "scores.h5"), "--bootstrap", "0"], ("torch", "matplotlib")),

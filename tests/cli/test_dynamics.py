@@ -25,7 +25,8 @@ SCORE = [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two workdirs of the same data, `conv` and `mlp`, and one without consistency columns, `other`."""
+    """Two workdirs of the same data, `conv` and `mlp`, and one without consistency columns,
+    `other`."""
     folder = tmp_path_factory.mktemp("dynamics")
     for name, model in (("conv", "convnet"), ("mlp", "mlp")):
         assert (

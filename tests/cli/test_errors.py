@@ -1,4 +1,7 @@
-"""Wrong command lines get one clear line and exit code 2 and leave every file as it was; right ones keep their word."""
+"""Wrong command lines get one clear line and exit code 2 and leave every file as it was.
+
+Right ones keep their word.
+"""
 
 import json
 import shutil
@@ -37,7 +40,8 @@ def broken_copy(source, target, **attributes):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with data, a work folder in which every stage has left its file, and everything that can be wrong."""
+    """A folder with data, a work folder in which every stage has left its file, and everything that
+    can be wrong."""
     folder = tmp_path_factory.mktemp("place")
     write_npz(folder / "mine.npz")
     write_npz(folder / "other.npz", seed=1)
@@ -96,7 +100,10 @@ def quiet_surroundings(monkeypatch, tmp_path):
 
 @pytest.fixture
 def call(place, capsys):
-    """Runs one command line, `{place}` standing for the folder; gives the exit code, stdout and stderr."""
+    """Runs one command line, `{place}` standing for the folder.
+
+    Gives the exit code, stdout and stderr.
+    """
 
     def call(line, work="work"):
         words = [word.replace("{place}", str(place)) for word in line.split()]
@@ -478,9 +485,16 @@ def test_help_select_export_info_and_list_do_not_load_torch(place, tmp_path):
     )
     root = Path(__file__).parents[2]
     ended = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(root)!r}, {str(root / 'cli')!r}]\n{program}"],
-        capture_output=True, text=True, cwd=tmp_path, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.path[:0] = [{str(root)!r}, {str(root / 'cli')!r}]\n{program}",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
     assert ended.returncode == 0, ended.stderr
 
 
@@ -492,7 +506,13 @@ def test_the_help_does_not_even_load_numpy():
     )
     root = Path(__file__).parents[2]
     ended = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(root)!r}, {str(root / 'cli')!r}]\n{program}"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.path[:0] = [{str(root)!r}, {str(root / 'cli')!r}]\n{program}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ended.returncode == 0, ended.stderr

@@ -1,4 +1,7 @@
-"""The help finds its options in panels; a method's option is declared in its file and nowhere else."""
+"""The help finds its options in panels.
+
+A method's option is declared in its file and nowhere else.
+"""
 
 import os
 import shutil
@@ -19,7 +22,7 @@ TWO_SCREENS = 96  # lines of 80 columns
 # by file of the copied tree: what stands there, and what stands there with one more option
 ONE_MORE_OPTION = {
     "prune_kit/scorers/el2n.py": {
-        'NEEDS = "sweep"\n': 'NEEDS = "sweep"\nOPTIONS = {\n    "power": {"type": "float", "default": 1.0, '
+        'NEEDS = "sweep"\n': 'NEEDS = "sweep"\nOPTIONS = {\n    "power": {"type": "float", "default": 1.0, '  # noqa: E501
         '"minimum": 0, "metavar": "P", "help": "The power of the norm."}\n}\n',
         "epoch: int) ->": "epoch: int, power: float) ->",
         "for run in runs.recorded])": "for run in runs.recorded]) ** power",
@@ -91,11 +94,15 @@ def run(copy, tmp_path_factory):
     }
 
     def run(*words, code=None):
-        start = "import sys; from prune_kit_cli.main import exit_code; sys.exit(exit_code(sys.argv[1:]))"
+        start = "import sys; from prune_kit_cli.main import exit_code; sys.exit(exit_code(sys.argv[1:]))"  # noqa: E501
         ended = subprocess.run(
             [sys.executable, "-c", code or start, *words],
-            capture_output=True, text=True, cwd=here, env=environment, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            cwd=here,
+            env=environment,
+            check=False,
+        )
         return ended.returncode, ended.stdout, " ".join(ended.stderr.split())
 
     run.here = here
@@ -226,5 +233,7 @@ def test_the_declarations_of_all_methods_and_rules_are_read_without_importing_on
         "assert not {'numpy', 'torch', 'h5py'} & set(sys.modules)"
     )
     root = {**os.environ, "PYTHONPATH": str(ROOT)}
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=root, check=False)  # fmt: skip
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=root, check=False
+    )
     assert ended.returncode == 0, ended.stderr

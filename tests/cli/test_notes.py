@@ -1,4 +1,5 @@
-"""What commands say beside their results: what has changed since, what ties, what a name would do to a terminal."""
+"""What commands say beside their results: what has changed since, what ties, what a name would do
+to a terminal."""
 
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def test_outcomes_of_an_earlier_selection_are_told_apart(
     assert "made anew since" not in (workdir / "report.html").read_text()
     assert exit_code(["select", "--keep", "0.25", "--quiet"]) == 0
     assert exit_code(["export"]) == 0
-    told = "outcomes.h5 is of other rows: prune-kit-work/selection.h5 was made anew after it was retrained"
+    told = "outcomes.h5 is of other rows: prune-kit-work/selection.h5 was made anew after it was retrained"  # noqa: E501
     assert told in capsys.readouterr().err.replace("\n", "")
     assert exit_code(["report", "--quiet"]) == 0
     assert (

@@ -29,7 +29,8 @@ NAMES = ["[red]cat[/red]", "dog", "größe"]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Data, and work folders with a score table of it and: a selection and a removal, a removal, a selection."""
+    """Data, and work folders with a score table of it and: a selection and a removal, a removal, a
+    selection."""
     folder = tmp_path_factory.mktemp("place")
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
     np.savez(
@@ -53,10 +54,18 @@ def place(tmp_path_factory):
     listed = table.rows.training[[5, 20, 3, 11]]
     suggested = (table.rows.label[listed] + 1) % 3
     removal_of(
-        listed, [*suggested[:3], -1], clear=[True, True, False, False], rows=table.rows, column="el2n@1",
-        noise_rate=0.0914, noise_rate_low=0.0871, noise_rate_high=0.0944, precision=0.921, precision_low=0.88,
+        listed,
+        [*suggested[:3], -1],
+        clear=[True, True, False, False],
+        rows=table.rows,
+        column="el2n@1",
+        noise_rate=0.0914,
+        noise_rate_low=0.0871,
+        noise_rate_high=0.0944,
+        precision=0.921,
+        precision_low=0.88,
         scored_with=table.columns["el2n@1"].parameters,
-    ).write(both / "removal.h5")  # fmt: skip
+    ).write(both / "removal.h5")
     for name, files in (("one", ["removal.h5", "removal.csv"]), ("selected", ["selection.h5"])):
         (folder / name).mkdir()
         for file in files:
@@ -66,7 +75,10 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def call(place, capsys, monkeypatch, tmp_path):
-    """Runs one command line, `{place}` and `{tmp}` standing for folders; gives the exit code, stdout and stderr."""
+    """Runs one command line, `{place}` and `{tmp}` standing for folders.
+
+    Gives the exit code, stdout and stderr.
+    """
     monkeypatch.delenv("PRUNE_KIT_WORKDIR", raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.chdir(tmp_path)

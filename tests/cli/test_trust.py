@@ -1,4 +1,7 @@
-"""Code that a file names as its data runs only when the user says so; and files that say whether they are whole."""
+"""Code that a file names as its data runs only when the user says so.
+
+And files that say whether they are whole.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +26,8 @@ def load():
 
 @pytest.fixture
 def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a score table that names code as its data, and that code, whose running leaves a trace."""
+    """A folder with a score table that names code as its data, and that code, whose running leaves
+    a trace."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "strange_data.py").write_text(CODE)
@@ -111,8 +115,9 @@ def test_info_verifies_that_files_are_what_was_written(
 ) -> None:
     assert exit_code(["info", "--verify", "--workdir", "work"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "work/scores.h5: scores, as it was written", "work/selection.h5: selection, as it was written",
-    ]  # fmt: skip
+        "work/scores.h5: scores, as it was written",
+        "work/selection.h5: selection, as it was written",
+    ]
     path = stranger / "work" / "scores.h5"
     whole = path.read_bytes()
     path.write_bytes(whole[:3000] + bytes([whole[3000] ^ 4]) + whole[3001:])

@@ -1,4 +1,7 @@
-"""Rank agreement against scipy and against plain counting; how many runs are enough, where the answer is known."""
+"""Rank agreement against scipy and against plain counting.
+
+How many runs are enough, where the answer is known.
+"""
 
 import math
 
@@ -218,7 +221,8 @@ def test_agreement_of_means_is_the_average_over_all_pairs_of_groups_without_a_co
 
 
 def spearman_of_means(single, k):
-    """Spearman of two means of k normal runs: Pearson's by Spearman-Brown, turned to ranks as normal data do."""
+    """Spearman of two means of k normal runs: Pearson's by Spearman-Brown, turned to ranks as
+    normal data do."""
     return 6 / math.pi * math.asin(k * single / (1 + (k - 1) * single) / 2)
 
 

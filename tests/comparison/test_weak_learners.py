@@ -22,7 +22,8 @@ def digits() -> Dataset:
 
 
 def brightness(images: np.ndarray) -> np.ndarray:
-    """The rank of an image's brightness: some score, without ties, that has to do with nothing in particular."""
+    """The rank of an image's brightness: some score, without ties, that has to do with nothing in
+    particular."""
     ranks: np.ndarray = np.argsort(
         np.argsort(images.reshape(len(images), -1).sum(axis=1), kind="stable")
     ).astype(float)

@@ -116,11 +116,18 @@ def test_a_recipe_says_everything_and_what_it_leaves_out_has_a_default(write):
     assert load_recipe(str(write())) == read
 
 
-@pytest.mark.parametrize(("section", "anchor"), [
-    ("the top level", 'title = "A title"'), ("[data]", 'source = "cifar10"'), ("[score]", "epochs = [0, 20, 200]"),
-    ("[select]", "offset = 0.02"), ("[retrain]", "runs = 4"), ("[seeds]", "score = 5"),
-    ("[expect]", 'claim = "It holds"'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("section", "anchor"),
+    [
+        ("the top level", 'title = "A title"'),
+        ("[data]", 'source = "cifar10"'),
+        ("[score]", "epochs = [0, 20, 200]"),
+        ("[select]", "offset = 0.02"),
+        ("[retrain]", "runs = 4"),
+        ("[seeds]", "score = 5"),
+        ("[expect]", 'claim = "It holds"'),
+    ],
+)
 def test_an_unknown_key_is_refused_by_its_name_and_section(write, section, anchor):
     told = refusal(write(anchor, f"{anchor}\noffst = 1"))
     assert f"mine.toml: unknown key 'offst' in {section}; there are: " in told
@@ -145,12 +152,19 @@ def test_a_value_in_the_place_of_a_section_is_refused(write):
     assert "has no section [seeds]" in refusal(path)
 
 
-@pytest.mark.parametrize(("line", "key", "section"), [
-    ('title = "A title"', "title", "the top level"), ('paper = "A paper"', "paper", "the top level"),
-    ('source = "cifar10"', "source", "[data]"), ('methods = ["el2n", "grand"]', "methods", "[score]"),
-    ("epochs = [0, 20, 200]", "epochs", "[score]"), ('claim = "It holds"', "claim", "[expect]"),
-    ('where = "Figure 1"', "where", "[expect]"), ('check = "el2n@20 keep 0.5 - full > -1.0"', "check", "[expect]"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "key", "section"),
+    [
+        ('title = "A title"', "title", "the top level"),
+        ('paper = "A paper"', "paper", "the top level"),
+        ('source = "cifar10"', "source", "[data]"),
+        ('methods = ["el2n", "grand"]', "methods", "[score]"),
+        ("epochs = [0, 20, 200]", "epochs", "[score]"),
+        ('claim = "It holds"', "claim", "[expect]"),
+        ('where = "Figure 1"', "where", "[expect]"),
+        ('check = "el2n@20 keep 0.5 - full > -1.0"', "check", "[expect]"),
+    ],
+)
 def test_a_missing_key_is_named(write, line, key, section):
     assert refusal(write(line)).endswith(f"mine.toml lacks the key '{key}' in {section}")
 
@@ -161,9 +175,21 @@ def test_a_training_without_a_model_is_refused(write):
     )
 
 
-@pytest.mark.parametrize("check", [
-    "", "it holds", "full", "full = 3", "full > much", "full > 1.2.3", "full > .", "full >", "> 3", "full > 1 and more",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "check",
+    [
+        "",
+        "it holds",
+        "full",
+        "full = 3",
+        "full > much",
+        "full > 1.2.3",
+        "full > .",
+        "full >",
+        "> 3",
+        "full > 1 and more",
+    ],
+)
 def test_a_check_that_is_no_comparison_is_refused(write, check):
     told = refusal(write("el2n@20 keep 0.5 - full > -1.0", check))
     assert f"check {check!r} is no comparison such as 'selection - random > 0'" in told
@@ -293,7 +319,8 @@ def test_smoke_keeps_an_epoch_in_range_and_untrained_untrained(whole, data):
 
 @pytest.fixture
 def judge():
-    """Judges a check on hand-made outcomes of two seeds, and on a table of four rows, the last held out."""
+    """Judges a check on hand-made outcomes of two seeds, and on a table of four rows, the last held
+    out."""
     accuracy = {
         "full": [0.95, 0.97],
         "half": [0.94, 0.94],
@@ -325,13 +352,25 @@ def judge():
     return judge
 
 
-@pytest.mark.parametrize(("check", "value", "holds"), [
-    ("full >= 96", 96, True), ("full > 96.5", 96, False), ("full <= 95.9", 96, False), ("full < 97", 96, True),
-    ("half - full > -2.5", -2, True), ("half - full > -1.5", -2, False), ("half - full >= -2", -2, True),
-    ("half - random > 2.0", 3, True), ("half - random < +3.5", 3, True),
-    ("half - random-50 >= 3", 3, True), ("half - random-25 > 40", 44, True), ("random-50 - half < 0", -3, True),
-    ("spearman(el2n@20, aum@20) >= 1", 1, True), ("spearman(el2n@20,grand@20) > 0.6", 0.5, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("check", "value", "holds"),
+    [
+        ("full >= 96", 96, True),
+        ("full > 96.5", 96, False),
+        ("full <= 95.9", 96, False),
+        ("full < 97", 96, True),
+        ("half - full > -2.5", -2, True),
+        ("half - full > -1.5", -2, False),
+        ("half - full >= -2", -2, True),
+        ("half - random > 2.0", 3, True),
+        ("half - random < +3.5", 3, True),
+        ("half - random-50 >= 3", 3, True),
+        ("half - random-25 > 40", 44, True),
+        ("random-50 - half < 0", -3, True),
+        ("spearman(el2n@20, aum@20) >= 1", 1, True),
+        ("spearman(el2n@20,grand@20) > 0.6", 0.5, False),
+    ],
+)
 def test_a_check_measures_an_accuracy_a_difference_or_a_rank_correlation(
     judge, check, value, holds
 ):

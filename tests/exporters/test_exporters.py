@@ -179,9 +179,14 @@ def test_parquet_has_the_same_columns_with_types(selection, tmp_path, what):
     table = parquet.read_table(tmp_path / "rows.parquet")
     assert table.to_pylist() == expected_records(what)
     assert {field.name: str(field.type) for field in table.schema} == {
-        "id": "string", "index": "int64", "label": "int64", "class": "string", "score": "double", "kept": "bool",
+        "id": "string",
+        "index": "int64",
+        "label": "int64",
+        "class": "string",
+        "score": "double",
+        "kept": "bool",
         "reason": "string",
-    }  # fmt: skip
+    }
 
 
 def test_parquet_has_the_same_types_without_scores_and_without_rows(tmp_path):

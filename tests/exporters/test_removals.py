@@ -1,4 +1,5 @@
-"""A removal written out as lists of rows and as labels, and read by the programs that they are for."""
+"""A removal written out as lists of rows and as labels, and read by the programs that they are
+for."""
 
 import csv
 import json

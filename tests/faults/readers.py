@@ -55,7 +55,8 @@ def _published(path: Path) -> object:
 
 
 def _data(path: Path, kind: str, member: str) -> object:
-    """The data set in the folder of its kind beside `path`, which takes the place of a file in it."""
+    """The data set in the folder of its kind beside `path`, which takes the place of a file in
+    it."""
     folder = path.parent / kind
     (folder / member).write_bytes(path.read_bytes())
     return load_data(f"{kind}:{folder}")
@@ -216,7 +217,8 @@ def _write_theirs(folder: Path) -> None:
 
 
 def _write_data(folder: Path) -> None:
-    """Data sets in the forms in which they are published, and of each the file that is to be spoiled."""
+    """Data sets in the forms in which they are published, and of each the file that is to be
+    spoiled."""
     chance = np.random.default_rng(2)
     images = chance.integers(0, 256, (30, 4, 4), dtype=np.uint8)
     np.savez(folder / "data.npz", x_train=images, y_train=np.arange(30) % 3)

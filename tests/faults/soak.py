@@ -1,4 +1,5 @@
-"""The long form of the fault tests: `make soak`, or `python -m tests.faults.soak --kills 100 --mutations 10000`.
+"""The long form of the fault tests: `make soak`, or `python -m tests.faults.soak --kills 100
+--mutations 10000`.
 
 Kills real commands at random moments, starts them again until they end, and compares their files
 with those of a run that nobody disturbed. Feeds every reader with files that were truncated,
@@ -75,7 +76,10 @@ def content(path: Path) -> dict[str, Any]:
 
 
 def killed_until_done(words: list[str], folder: Path, chance: random.Random, longest: float) -> int:
-    """Start a command again and again, each time killed at a random moment, until it ends; how often it was killed."""
+    """Start a command again and again, each time killed at a random moment, until it ends.
+
+    How often it was killed.
+    """
     kills = 0
     while True:
         command = subprocess.Popen(

@@ -1,4 +1,5 @@
-"""What a killed command leaves behind: no process that trains on for nobody, and cells that are not trained twice."""
+"""What a killed command leaves behind: no process that trains on for nobody, and cells that are not
+trained twice."""
 
 import shutil
 import signal

@@ -1,4 +1,7 @@
-"""Spoiled files end in a refusal or in a value, never in a traceback; the long form is `make soak`."""
+"""Spoiled files end in a refusal or in a value, never in a traceback.
+
+The long form is `make soak`.
+"""
 
 from tests.faults.readers import READERS
 from tests.faults.soak import mutations

@@ -1,4 +1,5 @@
-"""Where networks train: what --jobs and --threads mean, what earlier runs settle, and what is said of it."""
+"""Where networks train: what --jobs and --threads mean, what earlier runs settle, and what is said
+of it."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Setup: what files of every version say of their networks, how two differ, and how one is typed."""
+"""Setup: what files of every version say of their networks, how two differ, and how one is
+typed."""
 
 import json
 import shlex

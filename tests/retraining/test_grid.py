@@ -33,8 +33,10 @@ def test_a_grid_is_every_column_share_and_offset() -> None:
 def test_a_rule_without_an_offset_has_one_cell_for_each_share() -> None:
     cells, _ = grid(two_columns(), ["el2n@5"], ["top", "window"], [0.5], [0.0, 0.1])
     assert [cell.name for cell in cells] == [
-        "top el2n@5 keep 0.5", "window el2n@5 keep 0.5 offset 0", "window el2n@5 keep 0.5 offset 0.1",
-    ]  # fmt: skip
+        "top el2n@5 keep 0.5",
+        "window el2n@5 keep 0.5 offset 0",
+        "window el2n@5 keep 0.5 offset 0.1",
+    ]
     assert options_of(cells[0]) == {"rule": "top", "by": "el2n@5", "keep": 0.5}
     assert (cells[0].method, cells[0].epoch) == ("el2n", 5)
 

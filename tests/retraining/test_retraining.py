@@ -1,4 +1,5 @@
-"""Retraining with removals: without the rows on the list, and under the labels that the list suggests."""
+"""Retraining with removals: without the rows on the list, and under the labels that the list
+suggests."""
 
 import json
 import shutil
@@ -83,10 +84,13 @@ def test_a_removal_is_compared_with_the_noisy_data_random_rows_and_its_own_label
     assert [(row.selection, row.seed, row.kept) for row in outcomes.rows] == [
         (name, seed, kept)
         for name, kept in (
-            ("full", count), ("removal", left), (f"random-{left}", left), ("removal-relabelled", count),
+            ("full", count),
+            ("removal", left),
+            (f"random-{left}", left),
+            ("removal-relabelled", count),
         )
         for seed in (1000, 1001)
-    ]  # fmt: skip
+    ]
     assert len({row.steps for row in outcomes.rows}) == 1
 
 
@@ -114,7 +118,10 @@ def test_other_labels_are_other_runs_but_the_same_test(
 def test_with_the_right_labels_suggested_it_is_the_training_on_clean_data(
     clean_data: Dataset, outcomes: Outcomes, workdir: Path
 ) -> None:
-    """The held-out rows stay wrong in the noisy labels, so the fingerprint is another; what is trained is the same."""
+    """The held-out rows stay wrong in the noisy labels, so the fingerprint is another.
+
+    What is trained is the same.
+    """
     everything = selection_of(
         np.where(clean_data.rows.role, HELD_OUT_REASON, KEPT), rows=clean_data.rows
     )

@@ -55,7 +55,10 @@ def windows(keeps: Sequence[float], offsets: Sequence[float]) -> list[Cell]:
 
 
 class Trainer:
-    """Stands in for trainings: the accuracy of a cell is a function of it; counts the epochs that were not cached."""
+    """Stands in for trainings: the accuracy of a cell is a function of it.
+
+    Counts the epochs that were not cached.
+    """
 
     def __init__(self, accuracy: Any, full: float = 0.9) -> None:
         self.accuracy, self.full = accuracy, full
@@ -148,7 +151,7 @@ def test_a_leader_of_short_trainings_is_left_for_better_neighbours() -> None:
     assert found.offset == 0.25
 
 
-def test_where_short_trainings_favour_easy_rows_the_rule_without_an_offset_is_found_all_the_same() -> (
+def test_where_short_trainings_favour_easy_rows_the_rule_without_an_offset_is_found_all_the_same() -> (  # noqa: E501
     None
 ):
     cells = windows([0.4], OFFSETS)
@@ -180,7 +183,7 @@ def test_no_stage_is_shorter_than_three_epochs_or_than_the_one_before(epochs: in
     assert 3 <= stages[0][0] <= stages[1][0] < epochs and [seeds for _, seeds in stages] == [1, 2]
 
 
-def test_of_a_line_of_many_offsets_some_are_tried_first_and_those_beside_the_best_are_confirmed() -> (
+def test_of_a_line_of_many_offsets_some_are_tried_first_and_those_beside_the_best_are_confirmed() -> (  # noqa: E501
     None
 ):
     cells = windows([0.4], np.round(np.arange(0, 0.6001, 0.0125), 4).tolist())
@@ -260,7 +263,7 @@ def test_a_short_protocol_has_its_milestones_squeezed() -> None:
     assert shortened(config, 200) == config
 
 
-def test_the_validation_split_is_a_stratified_part_of_the_training_rows_and_leaves_the_test_rows_alone() -> (
+def test_the_validation_split_is_a_stratified_part_of_the_training_rows_and_leaves_the_test_rows_alone() -> (  # noqa: E501
     None
 ):
     digits = load_data("digits")

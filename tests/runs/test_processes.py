@@ -1,4 +1,5 @@
-"""Several processes at work: what an interrupt does to them, and what becomes of those that do not listen."""
+"""Several processes at work: what an interrupt does to them, and what becomes of those that do not
+listen."""
 
 import os
 import signal
@@ -20,8 +21,8 @@ import sys
 from functools import partial
 from pathlib import Path
 from prune_kit.runs.processes import work_in_processes
-from tests.runs.test_processes import KillsWhoSends, is_never_called, saves_when_interrupted, sleeps_on
-signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell has it ignored
+from tests.runs.test_processes import KillsWhoSends, is_never_called, saves_when_interrupted, sleeps_on  # noqa: E501
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell has it ignored  # noqa: E501
 work = [partial({work}, Path(sys.argv[1]), number) for number in range(3)]
 try:
     work_in_processes(work, 2, lambda *told: None)
@@ -73,7 +74,8 @@ def refuses(number: int, listener: EpochListener) -> None:
 
 
 def begun(work: str, folder: Path) -> "subprocess.Popen[str]":
-    """Three pieces of work for two processes, in a process group of their own, as a terminal would start them."""
+    """Three pieces of work for two processes, in a process group of their own, as a terminal would
+    start them."""
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND.format(work=work), str(folder)],
         cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True,

@@ -22,7 +22,10 @@ EPOCH = 2
 
 
 def heaps(rows: int = 90, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Points in three heaps in three directions, far apart, at different lengths; and the heap of each."""
+    """Points in three heaps in three directions, far apart, at different lengths.
+
+    And the heap of each.
+    """
     chance = np.random.default_rng(seed)
     heap = np.arange(rows) % 3
     points = (np.eye(3)[heap] * 5 + chance.normal(0, 0.3, (rows, 3))) * chance.uniform(

@@ -1,4 +1,5 @@
-"""Consistency, consensus and learning speed against loops over the labels that the recorded networks really give."""
+"""Consistency, consensus and learning speed against loops over the labels that the recorded
+networks really give."""
 
 from collections import Counter
 from pathlib import Path
@@ -38,7 +39,8 @@ def scored(shapes: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[S
 def given_labels(
     shapes: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, dict[int, np.ndarray]]:
-    """For the training and the test images, by epoch: the label (R, N) that each network gives each image."""
+    """For the training and the test images, by epoch: the label (R, N) that each network gives each
+    image."""
     folder = tmp_path_factory.mktemp("weights")
     mean, deviation = normalisation(shapes)
     pictures = {"train": shapes.images, "test": shapes.test.images}

@@ -1,4 +1,7 @@
-"""The C-score against algorithm 1 written out, with a classifier in closed form; its error, and what it lacks."""
+"""The C-score against algorithm 1 written out, with a classifier in closed form.
+
+Its error, and what it lacks.
+"""
 
 from typing import Any
 

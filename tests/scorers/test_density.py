@@ -31,7 +31,8 @@ THREE = ["density", "density_same", "density_signed"]
 def clusters(
     rows: int = 300, width: int = 20, classes: int = 4, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points around random centres, far from the origin, each with the label of its centre but for a tenth."""
+    """Points around random centres, far from the origin, each with the label of its centre but for
+    a tenth."""
     chance = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, classes, (rows,), generator=chance)
     centres = 3 * torch.randn(classes, width, generator=chance) + 5
@@ -166,7 +167,8 @@ def test_lof_equals_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     "ignore:Duplicate values are leading to incorrect results"
 )  # scikit-learn's opinion
 def test_lof_of_ties_and_copies_equals_scikit_learn() -> None:
-    """On a grid, where distances are exact: of rows at the same distance the first ones count in both."""
+    """On a grid, where distances are exact: of rows at the same distance the first ones count in
+    both."""
     grid = torch.cartesian_prod(torch.arange(6.0), torch.arange(5.0))
     chance = torch.Generator().manual_seed(0)
     points = torch.cat([grid, grid[::4], grid[:2], grid[:2]])[torch.randperm(42, generator=chance)]
@@ -184,7 +186,8 @@ def test_rows_with_many_copies_have_factor_minus_1_and_their_neighbours_a_huge_o
 
 
 def test_neighbours_that_float32_cannot_tell_apart_are_found_in_float64() -> None:
-    """Two heaps whose distance is a million times their width: products in float32 see nothing but noise."""
+    """Two heaps whose distance is a million times their width: products in float32 see nothing but
+    noise."""
     chance = torch.Generator().manual_seed(0)
     points = torch.rand(120, 6, generator=chance) / 128 + torch.arange(120)[:, None] % 2 * 4096.0
     points = torch.where(points > 4096, 4096 + ((points - 4096) * 2**11).round() / 2**11, points)

@@ -1,4 +1,5 @@
-"""Difficulty: the run that watches for a training accuracy, and the count over runs that is made of it."""
+"""Difficulty: the run that watches for a training accuracy, and the count over runs that is made of
+it."""
 
 import copy
 from dataclasses import replace
@@ -31,7 +32,8 @@ OUT_OF_REACH = 0.999
 
 @pytest.fixture(scope="module")
 def shapes() -> Dataset:
-    """The small data with one image in it twice, under two labels, so that no network is ever right about all of it."""
+    """The small data with one image in it twice, under two labels, so that no network is ever right
+    about all of it."""
     data = shapes_data()
     twin = int(np.flatnonzero(data.labels != data.labels[0])[0])
     images = data.images.copy()
@@ -66,7 +68,8 @@ def bits(run: RecordedRun, kind: str) -> dict[str, bytes]:
 
 
 def stopped_at(run: RunInputs, steps: int) -> dict[str, np.ndarray]:
-    """The clean pass of a plain training that simply ends after so many steps, as a shorter protocol would."""
+    """The clean pass of a plain training that simply ends after so many steps, as a shorter
+    protocol would."""
     data, config = run.data, run.config
     pictures = images.on_device(data.images, *images.normalisation(data), torch.device("cpu"))
     labels, members = torch.from_numpy(data.labels), torch.from_numpy(run.rows)
@@ -86,7 +89,7 @@ def accuracy_after(run: RunInputs, steps: int) -> float:
 
 
 @pytest.mark.parametrize("limit", [0.5, 0.7, HARD])
-def test_the_recorded_pass_is_that_of_a_training_stopped_at_the_first_step_that_reaches_the_threshold(
+def test_the_recorded_pass_is_that_of_a_training_stopped_at_the_first_step_that_reaches_the_threshold(  # noqa: E501
     shapes: Dataset, runs_folder: Path, limit: float
 ) -> None:
     run = run_of(shapes)
@@ -253,7 +256,7 @@ def test_a_run_that_never_gets_there_says_so_at_the_end_of_its_protocol(
         recorded.reached(0.3)
 
 
-def test_the_accuracy_is_measured_at_every_step_at_first_then_ever_less_often_and_at_the_last_one() -> (
+def test_the_accuracy_is_measured_at_every_step_at_first_then_ever_less_often_and_at_the_last_one() -> (  # noqa: E501
     None
 ):
     steps = sorted(threshold.checked_steps(78_000))

@@ -1,4 +1,5 @@
-"""Each score against a slow, obvious oracle in float64, on the networks that the runs really kept."""
+"""Each score against a slow, obvious oracle in float64, on the networks that the runs really
+kept."""
 
 from dataclasses import replace
 

@@ -27,7 +27,8 @@ def with_suspicion(table, suspicion, harder="lower"):
 
 
 def budgets_by_the_paper(counts, total):
-    """Algorithm 1 word for word: while there are bins, take the smallest one, with its share of what is left."""
+    """Algorithm 1 word for word: while there are bins, take the smallest one, with its share of
+    what is left."""
     bins, taken = dict(enumerate(counts)), {}
     while bins:
         smallest = min(bins, key=bins.get)

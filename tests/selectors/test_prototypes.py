@@ -6,9 +6,11 @@ from tests.small_tables import table_of
 
 
 @given(
-    values=st.lists(st.integers(0, 9), min_size=4, max_size=40), keep=st.floats(0.3, 1), easy=st.booleans(),
+    values=st.lists(st.integers(0, 9), min_size=4, max_size=40),
+    keep=st.floats(0.3, 1),
+    easy=st.booleans(),
     per_class=st.booleans(),
-)  # fmt: skip
+)
 def test_the_hard_end_is_that_of_top_and_the_easy_end_that_of_bottom(values, keep, easy, per_class):
     table = table_of(
         values,

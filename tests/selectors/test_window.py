@@ -18,7 +18,8 @@ SHARE = st.one_of(
 
 @st.composite
 def parts(draw):
-    """What makes a table: up to 40 rows, many ties of hardness, some of digests, three classes, a few rows held out."""
+    """What makes a table: up to 40 rows, many ties of hardness, some of digests, three classes, a
+    few rows held out."""
     n = draw(st.integers(1, 40))
 
     def numbers(low, high):
@@ -144,9 +145,13 @@ def test_the_choice_does_not_depend_on_the_order_of_the_rows(parts, seed, keep):
     rows, values = table.rows, table.column().values
     order = np.random.default_rng(seed).permutation(len(rows))
     moved = table_of(
-        values[order], harder=table.column().harder, label=rows.label[order], digest=rows.digest[order],
-        role=rows.role[order], class_names=("a", "b", "c"),
-    )  # fmt: skip
+        values[order],
+        harder=table.column().harder,
+        label=rows.label[order],
+        digest=rows.digest[order],
+        role=rows.role[order],
+        class_names=("a", "b", "c"),
+    )
     if round(keep * len(rows.training)):
         before, after = (pipeline.select(t, keep=keep) for t in (table, moved))
         contents = [sorted(zip(t.rows.digest[s.index], t.hardness()[s.index], strict=True))

@@ -1,4 +1,5 @@
-"""A CUDA graph on the CPU: what a step does to memory is recorded without being done, and replayed on the same memory.
+"""A CUDA graph on the CPU: what a step does to memory is recorded without being done, and replayed
+on the same memory.
 
 As there, all that Python decided stays as it was when it was recorded, every tensor keeps its
 place, and what would make the host wait for the device cannot be recorded.

@@ -1,4 +1,7 @@
-"""Replayed steps are what plain ones are; a CUDA graph is stood in for by a tape, which replays on the CPU."""
+"""Replayed steps are what plain ones are.
+
+A CUDA graph is stood in for by a tape, which replays on the CPU.
+"""
 
 import copy
 import re

@@ -22,7 +22,8 @@ EVERYTHING = Request(3, minibatches=True, sweeps=frozenset({3}), weights=frozens
 
 
 class Counting(torch.optim.Optimizer):
-    """Keeps a plain number and a tensor of its own shape for each parameter, and a number for all."""
+    """Keeps a plain number and a tensor of its own shape for each parameter, and a number for
+    all."""
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         super().__init__(parameters, {"lr": 0.01, "shares": (1, 2), "taken": 0})

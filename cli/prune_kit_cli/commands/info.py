@@ -46,7 +46,10 @@ def info(
     screen = Screen(as_json, quiet)
     paths, runs = [file] if file else sorted(workdir.glob("*.h5")), workdir / o.RUNS
     if not paths and not (verify and runs.is_dir()):
-        there = f"there is nothing but trainings in {workdir}. The command that began them goes on with them: repeat it"
+        there = (
+            f"there is nothing but trainings in {workdir}. The command that began them goes on "
+            "with them: repeat it"
+        )
         nothing = f"there are no files in {workdir}. Start with: prune-kit score, or prune-kit demo"
         raise FileError(there if runs.is_dir() else nothing)
     described, unreadable = [], []
@@ -72,7 +75,10 @@ def info(
 
 
 def _verified(path: Path) -> Described:
-    """Whether a file is what was written. Raises FileError when it is not, or says nothing of it."""
+    """Whether a file is what was written.
+
+    Raises FileError when it is not, or says nothing of it.
+    """
     from prune_kit.errors import FileError
     from prune_kit.storage import files, hdf5
     from prune_kit_cli.views.tables import path_of
@@ -99,7 +105,8 @@ def _verified_runs(folder: Path) -> tuple[Described, list["FileError"]]:
 
     count, damaged = verify_runs(folder)
     values = {"file": folder, "format": "runs", "files": count, "damaged": len(damaged)}
-    shown = f"{path_of(folder)}: {count - len(damaged):,} of {count:,} files of trainings, as they were written"
+    whole = f"{count - len(damaged):,} of {count:,}"
+    shown = f"{path_of(folder)}: {whole} files of trainings, as they were written"
     return (values, [shown]), damaged
 
 
@@ -242,7 +249,8 @@ def _labels(path: Path) -> Described:
     said = ", ".join(
         f"{key} {value}" for key, value in noisy.parameters.items() if value is not None
     )
-    line = f"{said}: {touched:,} of {len(noisy.rows.training):,} training rows touched, {wrong:,} labels wrong"
+    rows = f"{touched:,} of {len(noisy.rows.training):,} training rows touched"
+    line = f"{said}: {rows}, {wrong:,} labels wrong"
     return {**noisy.parameters, "touched": touched, "wrong": wrong}, [line]
 
 

@@ -39,8 +39,8 @@ def tuning_notes(plan: TuningPlan) -> list[tuple[str, str]]:
         ("goal", f"{goal.describe()}, among {count_of(cells, 'candidate')}"),
         (
             "judged on",
-            f"{plan.validation:.0%} of the training rows, held out, by the labels they have; the test "
-            "set waits",
+            f"{plan.validation:.0%} of the training rows, held out, by the labels they have; the "
+            "test set waits",
         ),
         ("search", f"{', '.join([*short, confirm])}{further}; then the test"),
         (

@@ -1,4 +1,5 @@
-"""What every way to find the cut must keep to, and the three that are short enough to be told at once."""
+"""What every way to find the cut must keep to, and the three that are short enough to be told at
+once."""
 
 import cleanlab.filter
 import numpy as np

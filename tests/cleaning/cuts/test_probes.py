@@ -101,7 +101,7 @@ def test_a_ranking_counts_the_labels_in_front_of_every_probe(
 
 
 @pytest.mark.parametrize("apart", [0.3, 0.8])
-def test_where_nothing_holds_the_rate_from_below_the_list_ends_between_what_the_joint_lists_and_counts(
+def test_where_nothing_holds_the_rate_from_below_the_list_ends_between_what_the_joint_lists_and_counts(  # noqa: E501
     apart: float,
 ) -> None:
     evidence, wrong = made_up(20_000, 0.4, 1000, apart=apart, seed=0, pairs=True)
