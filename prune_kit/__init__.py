@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from prune_kit.protocol.config import TrainConfig
     from prune_kit.protocol.execution import Execution
     from prune_kit.protocol.setup import Setup
+    from prune_kit.results.column import ScoreColumn
     from prune_kit.results.outcomes import Outcomes
     from prune_kit.results.removal import Removal
     from prune_kit.results.selection import Selection
-    from prune_kit.results.table import ScoreColumn, ScoreTable
+    from prune_kit.results.table import ScoreTable
     from prune_kit.retraining.verbs import sweep, tune
 
 _HOMES = {
@@ -42,7 +43,7 @@ _HOMES = {
     "Outcomes": "results.outcomes",
     "PruneKitError": "errors",
     "Removal": "results.removal",
-    "ScoreColumn": "results.table",
+    "ScoreColumn": "results.column",
     "ScoreTable": "results.table",
     "Selection": "results.selection",
     "Setup": "protocol.setup",

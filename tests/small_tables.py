@@ -3,9 +3,10 @@
 import numpy as np
 
 from prune_kit.data.identity import Rows
+from prune_kit.results.column import ScoreColumn
 from prune_kit.results.removal import Removal
 from prune_kit.results.selection import KEPT, Selection
-from prune_kit.results.table import ScoreColumn, ScoreTable
+from prune_kit.results.table import ScoreTable
 from prune_kit.storage.hdf5 import text_array
 
 

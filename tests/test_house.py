@@ -105,6 +105,26 @@ def test_every_wing_stands_on_a_floor_and_every_floor_has_its_wings() -> None:
     assert sorted(named) == sorted({wing_of(name) for name in modules()} - {""})
 
 
+def test_files_and_functions_fit_into_a_look() -> None:
+    """A function has at most 80 lines and 12 parameters. A command's signature is not counted."""
+    wide = []
+    for name, path in modules().items():
+        text = path.read_text("utf-8")
+        if len(text.splitlines()) > (330 if name == "prune_kit.pipeline" else 350):
+            wide.append(name)
+        for node in ast.walk(ast.parse(text)):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            is_command = ".commands." in name and not node.name.startswith("_")
+            first = node.body[0].lineno if is_command else node.lineno
+            given = node.args
+            parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs]
+            count = len(parameters) + (given.vararg is not None) + (given.kwarg is not None)
+            if (node.end_lineno or 0) - first >= 80 or (count > 12 and not is_command):
+                wide.append(f"{name}.{node.name}")
+    assert wide == []
+
+
 def test_every_command_is_a_file_of_the_folder_of_commands() -> None:
     files = {path.stem for path in (ROOT / "cli/prune_kit_cli/commands").glob("*.py")}
     assert sorted(COMMANDS) == sorted(files - {"__init__"})

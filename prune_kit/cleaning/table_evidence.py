@@ -16,7 +16,8 @@ from prune_kit.cleaning.cuts import Evidence, candidates
 from prune_kit.cleaning.cuts.probes import LEAST_PROBES
 from prune_kit.data.identity import Rows
 from prune_kit.errors import OptionError, TableError
-from prune_kit.results.table import ScoreColumn, ScoreTable
+from prune_kit.results.column import ScoreColumn
+from prune_kit.results.table import ScoreTable
 
 DEFAULT_METHOD = "cumulative_pl"
 HELD_OUT_METHOD = "cscore"

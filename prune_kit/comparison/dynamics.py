@@ -13,7 +13,8 @@ from jaxtyping import Float
 from prune_kit.comparison.agreement import spearman
 from prune_kit.data.identity import check_same
 from prune_kit.errors import TableError
-from prune_kit.results.table import ScoreColumn, ScoreTable
+from prune_kit.results.column import ScoreColumn
+from prune_kit.results.table import ScoreTable
 
 TOLERANCE = 0.01
 

@@ -13,7 +13,8 @@ from prune_kit.comparison.aligned_scores import AlignedScores, OpenedSource, Ran
 from prune_kit.comparison.external_scores import SUFFIXES, read_external_scores
 from prune_kit.data.identity import TRAIN, Rows, aligned_rows, check_same
 from prune_kit.errors import FileError, IdentityError, OptionError
-from prune_kit.results.table import MADE_BY, ScoreColumn, ScoreTable
+from prune_kit.results.column import ScoreColumn
+from prune_kit.results.table import MADE_BY, ScoreTable
 from prune_kit.storage import files
 
 VOTES = (

@@ -18,7 +18,8 @@ from prune_kit.comparison.dynamics import Correlation, correlation
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import check_same
 from prune_kit.errors import OptionError, TableError
-from prune_kit.results.table import ScoreColumn, ScoreTable
+from prune_kit.results.column import ScoreColumn
+from prune_kit.results.table import ScoreTable
 
 STAGES = (1, 2, 5, 10, 20, 50)
 LARGEST_FIT = 5000

@@ -10,10 +10,11 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.protocol.defaults import protocol
 from prune_kit.protocol.execution import FOLD_THREADS, device_kind
 from prune_kit.protocol.setup import Setup, shell_word, spelled
+from prune_kit.results.column import ScoreColumn
 from prune_kit.results.outcomes import FULL, Outcomes, is_baseline
 from prune_kit.results.removal import Removal
 from prune_kit.results.selection import Selection
-from prune_kit.results.table import ScoreColumn, ScoreTable
+from prune_kit.results.table import ScoreTable
 from prune_kit.retraining.groups import BASELINES
 from prune_kit.retraining.plan import BUDGETS
 from prune_kit.retraining.search import AXES

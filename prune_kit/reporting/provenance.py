@@ -8,10 +8,11 @@ from typing import Any
 from prune_kit.data.dataset import Dataset
 from prune_kit.reporting.blocks import Block, Commands, Paragraph, Section, Table, visible
 from prune_kit.reporting.commands import Result, command_lines
+from prune_kit.results.column import TRAININGS
 from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.removal import Removal
 from prune_kit.results.selection import Selection
-from prune_kit.results.table import TRAININGS, ScoreTable
+from prune_kit.results.table import ScoreTable
 from prune_kit.storage import hdf5
 
 LONGEST = 1500  # characters of a value

@@ -16,8 +16,9 @@ from prune_kit.reporting.blocks import (
     id_of,
     visible,
 )
+from prune_kit.results.column import ScoreColumn
 from prune_kit.results.ranking import TIED
-from prune_kit.results.table import ScoreColumn, ScoreTable
+from prune_kit.results.table import ScoreTable
 from prune_kit.scorers.cscore import error_sentence, shortfall
 
 NORM = "input_norm"

@@ -14,7 +14,7 @@ from prune_kit.checks import MOST_RUNS
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import Rows
 from prune_kit.errors import OptionError
-from prune_kit.results.table import ScoreColumn
+from prune_kit.results.column import ScoreColumn
 from prune_kit.scorers import Runs
 
 HIGHER_MEANS = "easier"

@@ -9,7 +9,7 @@ import numpy as np
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import TRAIN
-from prune_kit.results.table import ScoreColumn
+from prune_kit.results.column import ScoreColumn
 from prune_kit.scorers import Runs
 from prune_kit.scoring.columns import WITHOUT_RUNS, column_name, needs, plain, scorer_of
 

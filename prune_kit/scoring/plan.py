@@ -19,7 +19,8 @@ from prune_kit.protocol.defaults import chosen_protocol, score_epoch
 from prune_kit.protocol.execution import Execution, ResolvedExecution
 from prune_kit.protocol.processor import cpu_precision
 from prune_kit.protocol.setup import Setup, spelled
-from prune_kit.results.table import ScoreColumn, ScoreTable
+from prune_kit.results.column import ScoreColumn
+from prune_kit.results.table import ScoreTable
 from prune_kit.scorers import Runs
 from prune_kit.scoring.asked import AskedScores
 from prune_kit.scoring.averages import score_column

@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from prune_kit.data.identity import Rows
 from prune_kit.errors import FileError, TableError
-from prune_kit.results.table import EXTRAS, TEST, ScoreColumn, ScoreTable
+from prune_kit.results.column import EXTRAS, TEST, ScoreColumn
+from prune_kit.results.table import ScoreTable
 from prune_kit.storage.hdf5 import FORMAT_VERSION
 from tests.small_tables import column_of, rows_of, table_of
 

@@ -21,8 +21,10 @@ import sys
 from functools import partial
 from pathlib import Path
 from prune_kit.runs.processes import work_in_processes
-from tests.runs.test_processes import KillsWhoSends, is_never_called, saves_when_interrupted, sleeps_on  # noqa: E501
-signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell has it ignored  # noqa: E501
+from tests.runs.test_processes import KillsWhoSends, is_never_called
+from tests.runs.test_processes import saves_when_interrupted, sleeps_on
+# what runs in the background of a shell ignores it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 work = [partial({work}, Path(sys.argv[1]), number) for number in range(3)]
 try:
     work_in_processes(work, 2, lambda *told: None)

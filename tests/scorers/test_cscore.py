@@ -12,7 +12,8 @@ import torch
 from prune_kit.data.dataset import Dataset, from_arrays
 from prune_kit.pipeline import score
 from prune_kit.protocol.config import TrainConfig
-from prune_kit.results.table import ScoreColumn, ScoreTable
+from prune_kit.results.column import ScoreColumn
+from prune_kit.results.table import ScoreTable
 from prune_kit.runs import folds
 from prune_kit.runs.subsets import held_out_sets
 from prune_kit.scorers import cscore

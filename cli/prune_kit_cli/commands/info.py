@@ -11,8 +11,9 @@ from prune_kit_cli import options as o
 
 if TYPE_CHECKING:
     from prune_kit.errors import FileError
+    from prune_kit.results.column import ScoreColumn
     from prune_kit.results.outcomes import Outcomes
-    from prune_kit.results.table import ScoreColumn, ScoreTable
+    from prune_kit.results.table import ScoreTable
 
 Described = tuple[dict[str, Any], list[Any]]  # JSON values, and things to print
 

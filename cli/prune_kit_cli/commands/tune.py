@@ -1,9 +1,14 @@
 """The command tune: the window that serves a goal, found on a validation split."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from prune_kit_cli import options as o
+
+if TYPE_CHECKING:
+    from prune_kit.data.dataset import Dataset
+    from prune_kit.retraining.tuning import Tuning
+    from prune_kit_cli.screen import Screen
 
 
 def tune(
@@ -95,7 +100,6 @@ def tune(
     Example: prune-kit tune --keep 0.4 --goal accuracy
     """
     from prune_kit.protocol.execution import Execution
-    from prune_kit.reporting.figures.search import draw_tuning
     from prune_kit.results.reloading import load_again
     from prune_kit.results.selection import Selection
     from prune_kit.retraining.plan import RETRAIN_SEED, AskedRetraining
@@ -105,26 +109,9 @@ def tune(
     from prune_kit_cli.parsing import changes_of, recipe_protocol, shares, words
     from prune_kit_cli.screen import Screen
     from prune_kit_cli.views.plan import protocol_note
-    from prune_kit_cli.views.search import (
-        found_sentence,
-        search_table,
-        tuning_json,
-        tuning_notes,
-        verdicts,
-    )
-    from prune_kit_cli.views.tables import outcome_table, path_of
-    from prune_kit_cli.workdir import (
-        OUTCOMES,
-        SELECTION,
-        TUNE,
-        TUNE_PICTURE,
-        check_target,
-        read_scores,
-        tell_chance,
-        tell_data,
-        tell_replaced,
-        there,
-    )
+    from prune_kit_cli.views.search import tuning_notes
+    from prune_kit_cli.views.tables import path_of
+    from prune_kit_cli.workdir import SELECTION, check_target, read_scores, tell_data, there
 
     screen, target = Screen(as_json, quiet), out or workdir / SELECTION
     check_target(target, "selection")
@@ -165,6 +152,19 @@ def tune(
             screen.note(label, text)
         tuned = run_tuning(plan, follow)
     screen.trained(follow.networks)
+    again = f"{f' --selection {path_of(out)}' if out else ''}{there(workdir)}"
+    _write_and_show(screen, tuned, loaded, target, workdir, again)
+
+
+def _write_and_show(
+    screen: "Screen", tuned: "Tuning", data: "Dataset", target: Path, workdir: Path, again: str
+) -> None:
+    """Write the selection, the search and the outcomes, and show them; `again` finds them later."""
+    from prune_kit.reporting.figures.search import draw_tuning
+    from prune_kit_cli.views.search import found_sentence, search_table, tuning_json, verdicts
+    from prune_kit_cli.views.tables import outcome_table, path_of
+    from prune_kit_cli.workdir import OUTCOMES, TUNE, TUNE_PICTURE, tell_chance, tell_replaced
+
     tuned.selection.write(target)
     tuned.validation().write(workdir / TUNE)
     tell_replaced(screen, workdir / OUTCOMES, tuned.test)
@@ -178,10 +178,9 @@ def tune(
         outcome_table(tuned.test),
         *verdicts(tuned),
     )
-    tell_chance(screen, loaded, tuned.test)
+    tell_chance(screen, data, tuned.test)
     written = (target, workdir / TUNE, workdir / OUTCOMES, picture)
     screen.note("wrote", ", ".join(path_of(path) for path in written))
-    again = f"{f' --selection {path_of(out)}' if out else ''}{there(workdir)}"
     export = f"prune-kit export{again} --format txt"
     screen.note(
         "next",

@@ -9,8 +9,9 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from prune_kit.results.column import ScoreColumn
 from prune_kit.results.outcomes import Difference, Outcomes
-from prune_kit.results.table import ScoreColumn, ScoreTable
+from prune_kit.results.table import ScoreTable
 from prune_kit_cli.screen import Screen as Screen
 from prune_kit_cli.screen import count_of
 from prune_kit_cli.screen import error_line as error_line
