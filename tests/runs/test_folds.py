@@ -401,7 +401,7 @@ def test_the_table_says_how_its_folds_were_trained(shapes, tmp_path):
         ({"ratios": ()}, "ratios=[] is out of range"),
         ({"folds": 0}, "folds=0 is out of range"),
         ({"sampling": "balance"}, "unknown `sampling` 'balance'. Did you mean 'balanced'"),
-        ({"space": "pixels"}, "--space is for --method class_distance,density"),
+        ({"space": "pixels"}, "`space` is for method='class_distance,density"),
     ],
 )
 def test_an_option_that_does_not_fit_is_refused(shapes, tmp_path, options, told):

@@ -6,6 +6,7 @@ from torch import nn
 
 from prune_kit import models
 from prune_kit.protocol.config import TrainConfig
+from prune_kit.protocol.processor import multiplies_bf16
 from prune_kit.training import ensemble, loop, optimizers, schedule
 from prune_kit.training.images import DeviceImages
 
@@ -106,7 +107,10 @@ def test_bf16_arithmetic_stays_near_and_parameters_stay_float32():
         ensemble.train_epoch(stacked, shown, labels(), members(), SEEDS, PLAIN, 1)
         assert {value.dtype for value in stacked.parameters.values()} == {torch.float32}
         kept.append(ensemble.evaluate(stacked, shown, members()))
-    assert 0 < (kept[0] - kept[1]).abs().max() < 0.05
+    apart = float((kept[0] - kept[1]).abs().max())
+    assert apart < 0.05
+    if multiplies_bf16():  # other processors may make the products in fp32 all the same
+        assert apart > 0
 
 
 @pytest.mark.parametrize(
