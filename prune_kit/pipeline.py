@@ -238,12 +238,12 @@ def export(
     if relabel:
         if not isinstance(selection, Removal):
             raise OptionError(
-                "--relabel needs a removal, which prune-kit clean writes; a selection suggests no "
-                "labels"
+                "`relabel` requires a removal, which prune-kit clean writes; a selection suggests "
+                "no labels"
             )
         if format is not None or what is not None:
             raise OptionError(
-                "--relabel writes labels and no list of rows, so it takes no --format and no --what"
+                "`relabel` writes labels and no list of rows, so it takes no `format` and no `what`"
             )
         write_labels(Path(path), selection.rows, selection.relabelled())
         return Path(path)

@@ -197,7 +197,7 @@ def test_probes_for_methods_that_need_no_network_are_refused(
     shapes: Dataset, tmp_path: Path
 ) -> None:
     with pytest.raises(
-        OptionError, match="--probes is not for random and input_norm: without a network"
+        OptionError, match="`probes` is not for random and input_norm: without a network"
     ):
         trained_in(shapes, tmp_path, "random,input_norm", epoch=None, runs=None, probes=SHARE)
 

@@ -100,13 +100,13 @@ class Execution:
         for name in ("jobs", "threads"):
             number = getattr(self, name)
             if number is not None and number < 1:
-                raise OptionError(f"--{name} {number} is out of range; at least 1")
+                raise OptionError(f"{name}={number} is out of range; at least 1")
         if self.precision not in (AUTO, *PRECISIONS):
             raise registry.unknown_name_error("precision", self.precision, (AUTO, *PRECISIONS))
         cores = _cores()
         if self.threads is not None and self.threads > cores:
             raise OptionError(
-                f"--threads {self.threads} is more than this machine's cores, {cores}. Leave it "
+                f"threads={self.threads} is more than this machine's cores, {cores}. Leave it "
                 "out; other threads than those a result was made with change it a little"
             )
         if self.device not in (AUTO, "cpu"):
@@ -224,7 +224,7 @@ def _resolve_device(device: str) -> str:
         )
     if kind == "cuda" and int(index or 0) >= count:
         raise OptionError(
-            f"device {device!r} is not there: this machine has {count} CUDA devices. Try --device "
-            "cpu"
+            f"device {device!r} is not there: this machine has {count} CUDA devices. Try "
+            "device='cpu'"
         )
     return "cpu" if kind == "cpu" else f"cuda:{int(index or 0)}"

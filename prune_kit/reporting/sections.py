@@ -68,7 +68,7 @@ def sections_of(
     """
     if not 0 <= per_class <= limits.MOST_PER_CLASS:
         raise OptionError(
-            f"--per-class {per_class} is out of range; 0 to {limits.MOST_PER_CLASS} images"
+            f"per_class={per_class} is out of range; 0 to {limits.MOST_PER_CLASS} images"
         )
     _check_same(data, {"score table": table, "selection": selection, "removal": removal})
     _check_outcomes(data, {"outcomes": outcomes, "sweep": sweep, "search": search})

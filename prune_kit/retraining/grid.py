@@ -90,10 +90,10 @@ def grid(
         if not columns:
             raise OptionError(
                 "the grid has no cell: random rows are trained anyhow; name another column with "
-                "--by"
+                "`by`"
             )
         raise OptionError(
-            f"no window fits: the least of --keep, {min(keeps):g}, and the least of --offset, "
+            f"no window fits: the least of `keep`, {min(keeps):g}, and the least of `offset`, "
             f"{min(offsets):g}, make more than 1 together"
         )
     return list(cells.values()), left_out

@@ -65,7 +65,7 @@ def relabelled_data(data: Dataset, named: Mapping[str, Selection | Removal]) -> 
     removals = {name: chosen for name, chosen in named.items() if isinstance(chosen, Removal)}
     if not removals:
         raise OptionError(
-            "--relabel needs a removal, which prune-kit clean writes; given are selections: "
+            "`relabel` requires a removal, which prune-kit clean writes; given are selections: "
             f"{', '.join(named)}"
         )
     relabelled = {}
@@ -73,12 +73,12 @@ def relabelled_data(data: Dataset, named: Mapping[str, Selection | Removal]) -> 
         if not removal.clear.any():
             raise OptionError(
                 f"removal {name!r} has no clear suggestion among its {len(removal.index):,} rows, "
-                "so there is nothing to relabel; leave --relabel out, or that removal"
+                "so there is nothing to relabel; leave `relabel` out, or that removal"
             )
         group = f"{name}-relabelled"
         if group in named:
             raise OptionError(
-                f"selection {group!r} has the name of what --relabel trains; rename it"
+                f"selection {group!r} has the name of what `relabel` trains; rename it"
             )
         relabelled[group] = data.relabelled(removal.relabelled(), f"the suggestions of {name}")
     return relabelled

@@ -58,7 +58,7 @@ class Goal:
             return cls()
         found = re.fullmatch(r"within ([0-9]*\.?[0-9]+) points? of full(, keep least)?", words)
         if not found or float(found[1]) > 100:
-            raise OptionError(f"--goal {text!r} is unknown; expected {GOALS}")
+            raise OptionError(f"goal={text!r} is unknown; expected {GOALS}")
         return cls(float(found[1]) / 100)
 
     @property

@@ -193,7 +193,7 @@ def check_validation(share: float) -> None:
     """Raise OptionError for a share of the training rows that cannot judge."""
     if not 0 < share <= MOST_VALIDATION:
         raise OptionError(
-            f"--validation {share:g} is out of range; above 0 and at most {MOST_VALIDATION:g}"
+            f"validation={share:g} is out of range; above 0 and at most {MOST_VALIDATION:g}"
         )
 
 

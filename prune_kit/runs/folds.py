@@ -87,7 +87,7 @@ def _train_group(
         rate = holdout.config.learning_rate
         raise RunError(
             f"training diverged: {_name(ratio, group)}, the outputs are no longer finite. "
-            f"Lower the learning rate (it is {rate:g}): --train learning_rate={rate / 4:g}"
+            f"Lower the learning rate (it is {rate:g}): config.learning_rate={rate / 4:g}"
         )
     mask, right = np.zeros((2, len(group), len(data)), dtype=bool)
     for place, (rows, predicted) in enumerate(

@@ -166,8 +166,8 @@ class _Run:
             rate = self.inputs.config.learning_rate
             raise RunError(
                 f"training diverged: seed {self.inputs.seed}, epoch {self.epoch}, the loss is no "
-                f"longer finite. Lower the learning rate (it is {rate:g}): --train "
-                f"learning_rate={rate / 4:g}"
+                f"longer finite. Lower the learning rate (it is {rate:g}): "
+                f"config.learning_rate={rate / 4:g}"
             )
         return loss
 
@@ -239,8 +239,8 @@ def _explained(error: Exception, inputs: RunInputs, epoch: int) -> RunError | No
     if is_out_of_memory(error):
         return RunError(
             f"training ran out of memory: seed {inputs.seed}, epoch {epoch}, "
-            f"{network} in batches of {batch}. Give a smaller batch: --train "
-            f"batch_size={max(batch // 2, 1)}, or --jobs 1"
+            f"{network} in batches of {batch}. Give a smaller batch: "
+            f"config.batch_size={max(batch // 2, 1)}, or jobs=1"
         )
     return None
 

@@ -79,17 +79,17 @@ def check_use(
     names = " and ".join(methods)
     if probes and needed == {"nothing"}:
         raise OptionError(
-            f"--probes is not for {names}: without a network, nothing is trained on planted labels"
+            f"`probes` is not for {names}: without a network, nothing is trained on planted labels"
         )
     if needed != {"folds"}:
         return
     if epoch:
         raise OptionError(
-            f"--epoch is not for {names}: its networks train to the end of the protocol; --train "
-            "epochs=N"
+            f"`epoch` is not for {names}: its networks train to the end of the protocol; "
+            "give `config.epochs`"
         )
     if runs:
-        raise OptionError(f"--runs is not for {names}: it counts networks by --folds")
+        raise OptionError(f"`runs` is not for {names}: it counts networks by `folds`")
 
 
 def ends_with_epochs(methods: list[str], given: Mapping[str, Any]) -> bool:
@@ -124,9 +124,9 @@ def columns_for(
         first = 1 if needed in CUMULATIVE else 0
         for epoch in epochs:
             if not first <= epoch <= last:
-                longer = f", or lengthen it: --train epochs={epoch}" if epoch > last else ""
+                longer = f", or lengthen it: config.epochs={epoch}" if epoch > last else ""
                 raise OptionError(
-                    f"--epoch {epoch} is out of range for {method}: the protocol has epochs "
+                    f"epoch={epoch} is out of range for {method}: the protocol has epochs "
                     f"{first} to {last}. Choose one of them{longer}"
                 )
             columns[method, epoch] = False

@@ -224,7 +224,7 @@ def check_setup(earlier: Setup, now: Setup) -> None:
     ]
     back = ""
     if "device" in differing:
-        back = f"Go on where it was begun: --device {earlier.device}. "
+        back = f"Go on where it was begun: device={earlier.device!r}. "
     raise TableError(f"the score table was made otherwise: {'; '.join(words)}. {back}{ANEW}")
 
 

@@ -184,7 +184,7 @@ WRONG = [
     (
         "export --relabel {tmp}/labels.npy",
         "selected",
-        "--relabel needs a removal, which prune-kit clean writes",
+        "--relabel requires a removal, which prune-kit clean writes",
     ),
     (
         "export --relabel {tmp}/labels.txt",
@@ -206,7 +206,7 @@ WRONG = [
     (
         "retrain --relabel",
         "selected",
-        "--relabel needs a removal, which prune-kit clean writes; given are selections:",
+        "--relabel requires a removal, which prune-kit clean writes; given are selections:",
     ),
     ("info {place}/one/removal.csv", "one", "is not a whole HDF5 file"),
 ]

@@ -58,7 +58,7 @@ def test_a_cpu_trains_as_many_networks_at_once_as_its_cores_hold(
 
 @pytest.mark.parametrize("name", ["jobs", "threads"])
 def test_numbers_below_one_are_refused(name: str) -> None:
-    with pytest.raises(OptionError, match=f"--{name} 0 is out of range; at least 1"):
+    with pytest.raises(OptionError, match=f"{name}=0 is out of range; at least 1"):
         Execution(device="cpu", **{name: 0})  # type: ignore[arg-type]
 
 
@@ -66,7 +66,7 @@ def test_more_threads_than_cores_are_refused_unless_a_table_has_them(
     shapes: Dataset, tmp_path: Path
 ) -> None:
     with pytest.raises(
-        OptionError, match=r"--threads 5 is more than this machine's cores, 4\. Leave it out"
+        OptionError, match=r"threads=5 is more than this machine's cores, 4\. Leave it out"
     ):
         score(shapes, "el2n", runs=1, epoch=1, config=MLP, threads=5, workdir=tmp_path)
     table = score(shapes, "el2n", runs=1, epoch=1, config=MLP, threads=4, workdir=tmp_path)

@@ -208,7 +208,7 @@ def test_results_of_other_data_are_refused():
         pipeline.report(data_of(other), table=found["table"])
     with pytest.raises(IdentityError, match="outcomes"):
         pipeline.report(data_of(other), outcomes=found["outcomes"])
-    with pytest.raises(OptionError, match="--per-class 21 is out of range"):
+    with pytest.raises(OptionError, match="per_class=21 is out of range"):
         pipeline.report(data, per_class=21)
 
 

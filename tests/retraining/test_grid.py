@@ -48,7 +48,7 @@ def test_random_among_the_columns_is_the_baseline_and_no_cell() -> None:
         grid(two_columns(), ["random"], ["window"], [0.5], [0.0])
     with pytest.raises(
         OptionError,
-        match=r"the least of --keep, 0\.4, and the least of --offset, 0\.7, make more than 1",
+        match=r"the least of `keep`, 0\.4, and the least of `offset`, 0\.7, make more than 1",
     ):
         grid(two_columns(), ["el2n@5"], ["window"], [0.5, 0.4], [0.7, 0.9])
     with pytest.raises(TableError, match="unknown column 'aum@3'"):

@@ -234,7 +234,7 @@ def test_relabelling_asks_for_a_removal_with_a_clear_suggestion(
 ) -> None:
     everything = selection_of(np.where(noisy.rows.role, HELD_OUT_REASON, KEPT), rows=noisy.rows)
     with pytest.raises(
-        OptionError, match=r"--relabel needs a removal, .* given are selections: a, b"
+        OptionError, match=r"`relabel` requires a removal, .* given are selections: a, b"
     ):
         retrain(noisy, {"a": everything, "b": everything}, relabel=True, config=QUICK)
     unclear = replace(removal, clear=np.zeros(WRONG, dtype=bool))

@@ -310,7 +310,7 @@ def test_other_ratios_sampling_or_precision_than_the_table_has_are_refused(shape
 def test_folds_that_a_cpu_began_do_not_go_on_on_a_gpu(shapes, tmp_path, monkeypatch):
     table = scored(shapes, tmp_path)
     monkeypatch.setattr(execution_module, "_resolve_device", lambda _: "cuda:0")
-    with pytest.raises(TableError, match=r"device cuda \(the table has cpu\).*--device cpu"):
+    with pytest.raises(TableError, match=r"device cuda \(the table has cpu\).*device='cpu'"):
         scored(shapes, tmp_path, folds=4, table=table)
 
 
