@@ -114,15 +114,15 @@ def test_a_value_of_another_type_is_refused(type_: str, right: list[Any], wrong:
     for value in wrong:
         with pytest.raises(OptionError) as caught:
             option.checked(value)
-        assert f"--most-bins {value!r} does not fit; expected" in str(caught.value)
+        assert f"most_bins={value!r} does not fit; expected" in str(caught.value)
 
 
 def test_a_value_that_is_no_choice_or_too_small_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"unknown --end 'hrd'\. Did you mean 'hard'\?"):
+    with pytest.raises(OptionError, match=r"unknown `end` 'hrd'\. Did you mean 'hard'\?"):
         Option("end", "str", "The end.", choices=("hard", "easy")).checked("hrd")
     least = Option("share", "float", "A share.", minimum=0)
     for value in (-0.1, float("nan")):
-        with pytest.raises(OptionError, match=f"--share {value} is out of range; at least 0"):
+        with pytest.raises(OptionError, match=f"share={value} is out of range; at least 0"):
             least.checked(value)
 
 
@@ -133,7 +133,7 @@ def test_options_given_to_several_entries_go_to_those_that_take_them() -> None:
     with pytest.raises(OptionError) as caught:
         registry.chosen_options(registry.SCORERS, "method", ["el2n", "grand"], {"folds": 3})
     assert str(caught.value) == (
-        "--method el2n,grand takes no --folds; it takes --bn. --folds is for --method cscore"
+        "method='el2n,grand' takes no `folds`; it takes `bn`. `folds` is for method='cscore'"
     )
     with pytest.raises(OptionError, match="unknown method 'el2m'"):
         registry.chosen_options(registry.SCORERS, "method", ["el2m"], {})

@@ -59,7 +59,7 @@ class AskedRetraining:
     def __post_init__(self) -> None:
         check_seeds(self.runs, self.seed)
         if self.budget not in BUDGETS:
-            raise registry.unknown_name_error("budget", self.budget, BUDGETS)
+            raise registry.unknown_name_error("`budget`", self.budget, BUDGETS)
         for name in self.baseline:
             if name not in BASELINES:
                 raise registry.unknown_name_error("baseline", name, BASELINES)

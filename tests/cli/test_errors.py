@@ -163,9 +163,9 @@ WRONG = [
         "unknown --offset-from 'left'. There are: hard, easy",
     ),
     ("export --format tx", "work", "unknown format 'tx'. Did you mean 'txt'?"),
-    ("export --what all", "work", "--what 'all' is unknown; expected keep or drop"),
+    ("export --what all", "work", "unknown --what 'all'. There are: keep, drop"),
     ("retrain --baseline fulll", "work", "unknown baseline 'fulll'. Did you mean 'full'?"),
-    ("retrain --budget hours", "work", "--budget 'hours' is unknown; expected steps or epochs"),
+    ("retrain --budget hours", "work", "unknown --budget 'hours'. There are: steps, epochs"),
     # numbers
     ("select --by el2n@1 --keep 0", "work", "--keep 0 is out of range"),
     ("select --by el2n@1 --keep 1.5", "work", "--keep 1.5 is out of range"),
@@ -301,7 +301,7 @@ WRONG = [
     (
         "score --train compiled=true",
         "work",
-        "was made otherwise: compiled True (the table has False)",
+        "was made otherwise: compiled true (the table has false)",
     ),
     # places that cannot be written
     (

@@ -121,7 +121,7 @@ def test_the_name_of_a_file_says_what_it_holds(tmp_path, format):
 
 @pytest.mark.parametrize(("options", "told"), [
     ({"format": "cvs"}, "unknown format 'cvs'. Did you mean 'csv'"),
-    ({"what": "all"}, "--what 'all' is unknown; expected keep or drop"),
+    ({"what": "all"}, "unknown `what` 'all'. There are: keep, drop"),
 ])  # fmt: skip
 def test_an_unknown_word_is_refused(selection, tmp_path, options, told):
     with pytest.raises(OptionError, match=told):

@@ -80,7 +80,7 @@ def test_a_share_that_keeps_nothing_or_too_much_is_refused(rule, keep):
 
 @every_rule
 def test_an_option_that_a_rule_does_not_take_is_refused_by_name(rule):
-    with pytest.raises(OptionError, match=rf"--rule {rule} takes no --no-such; it takes --"):
+    with pytest.raises(OptionError, match=rf"rule='{rule}' takes no `no_such`; it takes `"):
         pipeline.select(some_table(0), rule=rule, no_such=1)
 
 
