@@ -77,7 +77,7 @@ def weak_learners(
     )
     if report.tied > 1 / 3:
         screen.warn(
-            f"{report.tied:.0%} of them have the same {report.by}, so chance decides which of these "
-            "are in which third"
+            f"{report.tied:.0%} of them have the same {report.by}, so chance decides which of "
+            "these are in which third"
         )
     screen.result(learners_json(report), *learners_shown(report))
