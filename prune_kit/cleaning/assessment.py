@@ -276,10 +276,10 @@ def _pooled(listings: list[Listing], flagged: Bool[np.ndarray, "p"], total: int)
 
 def _check_shares(remove: float | None, cut: str | None) -> None:
     if remove is not None and cut is not None:
-        raise OptionError("--remove takes a known share, --cut finds it; give one of them")
+        raise OptionError("`remove` takes a known share, `cut` finds it; give one of them")
     if remove is not None and not 0 <= remove < 1:
         raise OptionError(
-            f"--remove {remove:g} is out of range; it is the share to remove, from 0 to below 1"
+            f"remove={remove:g} is out of range; it is the share to remove, from 0 to below 1"
         )
 
 
@@ -287,10 +287,10 @@ def _check_options(
     by: str | None, cut: str | None, per_class: bool, holdout: bool, probability: bool
 ) -> None:
     if cut == "joint" and per_class:
-        raise OptionError("--cut joint cuts by pairs of classes already; leave out --per-class")
+        raise OptionError("cut='joint' cuts by pairs of classes already; leave out `per_class`")
     if probability and (by is not None or holdout):
         raise OptionError(
-            "--from-probs ranks by the probabilities of the file; leave out --by and --holdout"
+            "probabilities of your own rank by themselves; leave out `by` and `holdout`"
         )
 
 
@@ -300,9 +300,9 @@ def _default_cut(evidence: Evidence) -> str:
     if evidence.probability is None:
         raise TableError(
             f"{evidence.column} alone cannot tell wrong labels from hard examples: it keeps no "
-            f"probabilities. Score with --method {DEFAULT_METHOD}, best with --probes 0.05 in "
-            "another --workdir; or say how much: --remove 0.02; or --cut mixture, which lists rows "
-            "of clean data too"
+            f"probabilities. Run: prune-kit score --method {DEFAULT_METHOD} --probes 0.05, in "
+            "another workdir; or say how much: remove=0.02; or cut='mixture', which lists rows of "
+            "clean data, too"
         )
     return "argmax"
 

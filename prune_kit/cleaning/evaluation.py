@@ -1,8 +1,8 @@
 """How good a list of rows with suspected wrong labels is, where the true labels are known.
 
-A label is wrong where it is not the true one. Precision and recall judge the list; AUROC, average
-precision and the precision at the true count judge the ranking, whatever was listed. What cannot be
-told is NaN, never 0 or 1.
+A label is wrong where it is not the true one. Precision and recall measure the list. AUROC, average
+precision and the precision at the true count measure the ranking, whatever is listed. A number that
+is undefined is NaN, never 0 or 1.
 """
 
 import math
@@ -21,13 +21,20 @@ WRITTEN_STEPS = 200  # of recall: finer than a curve on paper shows, and a few k
 
 @dataclass(frozen=True)
 class ListQuality:
-    """How good the list is among `rows` rows, of which `wrong` have a wrong label.
+    """How good the list is.
 
-    `flagged` of them are on the list, and `found` of these are wrong. `precision` is found /
-    flagged, `recall` found / wrong, `f1` 2 found / (flagged + wrong), each in [0, 1], or NaN where
-    the divisor is 0. `suggestions_right` is the share of the found rows for which the true label is
-    suggested; a row without a suggestion counts as not right; NaN where nothing is found, or where
-    no row at all has a suggestion.
+    Attributes
+    ----------
+    rows, wrong : int
+        The number of rows, and of those with a wrong label.
+    flagged, found : int
+        The number of listed rows, and of those with a wrong label.
+    precision, recall, f1 : float
+        found / flagged, found / wrong, and 2 found / (flagged + wrong), in [0, 1]. NaN where the
+        divisor is 0.
+    suggestions_right : float
+        The share of the found rows for which the true label is suggested, in [0, 1]. A row without
+        a suggestion counts as not right. NaN where nothing is found, or no row has a suggestion.
     """
 
     rows: int
@@ -42,12 +49,16 @@ class ListQuality:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The list that every cut of the ranking would give, shortest first.
+    """The lists of all k thresholds of the ranking, shortest first.
 
-    Equally suspect rows are never parted.
+    Equally suspect rows are always on the same side of a threshold.
 
-    `listed` (k,) is how many rows it holds, `recall` and `precision` (k,) lie in [0, 1]; recall is
-    NaN where no label is wrong.
+    Attributes
+    ----------
+    listed : (k,) int
+        The number of listed rows.
+    recall, precision : (k,) float
+        In [0, 1]. Recall is NaN where no label is wrong.
     """
 
     listed: Int[np.ndarray, "k"]
@@ -55,7 +66,7 @@ class Curve:
     precision: Float[np.ndarray, "k"]
 
     def thinned(self) -> "Curve":
-        """The first cut that reaches each 200th of the wrong labels, and the last cut."""
+        """The first threshold that reaches each 200th of the wrong labels, and the last one."""
         reached = np.searchsorted(self.recall, np.linspace(0, 1, WRITTEN_STEPS + 1))
         at = np.unique(np.append(reached, len(self.recall) - 1))
         return Curve(self.listed[at], self.recall[at], self.precision[at])
@@ -63,18 +74,31 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How good the list and the ranking of n `rows` are.
+    """How good the list and the ranking are.
 
-    The fields from `rows` to `suggestions_right`: ListQuality.
+    The fields from `rows` to `suggestions_right` are those of ListQuality.
 
-    `auroc` is the probability that a wrong label is more suspect than a right one, NaN with one
-    kind only; `average_precision` the mean precision over the wrong labels, NaN with nothing wrong;
-    both treat ties as scikit-learn does. `precision_at_wrong` is the precision among the `wrong`
-    most suspect rows; of tied rows at its border a part is taken at random, and the number is the
-    expected one. `true_rate`, `estimated_rate` and the ends `rate_low` and `rate_high` of its
-    interval are shares of the rows, `rate_error` is estimated minus true; `rate_covered` says
-    whether the interval holds the truth, None without an interval. `per_class` has an entry for
-    every class, by given label.
+    Attributes
+    ----------
+    auroc : float
+        The probability that a wrong label is more suspect than a right one. NaN where all labels
+        are wrong, or all right.
+    average_precision : float
+        The mean precision over the wrong labels. NaN where no label is wrong. Ties are treated as
+        in scikit-learn, here and in `auroc`.
+    precision_at_wrong : float
+        The expected precision among the `wrong` most suspect rows, where tied rows at the border
+        are drawn at random.
+    true_rate, estimated_rate, rate_low, rate_high : float
+        The share of wrong labels, its estimate, and the ends of the interval, in [0, 1].
+    rate_error : float
+        The estimate minus the truth.
+    rate_covered : bool or None
+        Whether the interval holds the truth. None without an interval.
+    per_class : tuple of ListQuality
+        One for each given label.
+    curve : Curve
+        The lists of all thresholds.
     """
 
     rows: int
@@ -108,14 +132,29 @@ def evaluate(
     classes: int,
     noise_rate: tuple[float, float, float] = UNKNOWN_RATE,
 ) -> Evaluation:
-    """Judge a list and a ranking of suspect labels by the true labels.
+    """Evaluate a list of suspected labels, and the ranking behind it.
 
-    `flagged` is the list; `suspicion` ranks, higher is more suspect; `label` are the given labels.
+    Parameters
+    ----------
+    suspicion : (n,) float
+        A higher value is more suspect.
+    flagged : (n,) bool
+        The rows on the list.
+    label, true_label : (n,) int
+        From 0 to classes - 1.
+    suggested : (n,) int
+        The suggested label, -1 where there is none.
+    classes : int
+        The number of classes.
+    noise_rate : (float, float, float)
+        The estimated share of wrong labels, and the ends of its interval. NaN where unknown.
 
-    Labels lie in 0 .. classes - 1; `suggested` is -1 where nothing is suggested. `noise_rate` is
-    the estimated share of wrong labels and the ends of its interval, NaN where unknown. Raises
-    TableError where there is no row, or a row without a suspicion; DataError for a label out of
-    range.
+    Raises
+    ------
+    TableError
+        There is no row, or a row has no suspicion.
+    DataError
+        A label is out of range.
     """
     _check_suspicion(suspicion)
     _check_labels("label", label, 0, classes)
@@ -134,11 +173,10 @@ def evaluate(
     )
     counts = np.stack([np.bincount(label[mask], minlength=classes) for mask in masks], axis=1)
     whole = _quality(*counts.sum(axis=0).tolist())
-    cut = np.unique(-suspicion, return_inverse=True)[1]
-    listed, caught = _cuts(cut, wrong)
-    auroc, average_precision = _ranking_quality(cut, wrong)
-    # between two cuts the expected number of wrong labels grows by the same amount with every tied
-    # row
+    threshold = np.unique(-suspicion, return_inverse=True)[1]
+    listed, caught = _counts_by_threshold(threshold, wrong)
+    auroc, average_precision = _ranking_quality(threshold, wrong)
+    # every tied row between two thresholds adds the same expected number of wrong labels
     caught_at_wrong = float(np.interp(whole.wrong, np.append(0, listed), np.append(0, caught)))
     true_rate = whole.wrong / whole.rows
     rate, low, high = map(float, noise_rate)
@@ -158,26 +196,31 @@ def evaluate(
     )
 
 
-def evaluation_json(found: Evaluation, class_names: Sequence[str]) -> dict[str, Any]:
-    """The evaluation as JSON values: NaN as None, classes with their names, a thinned curve."""
+def evaluation_json(evaluation: Evaluation, class_names: Sequence[str]) -> dict[str, Any]:
+    """The evaluation as JSON values: NaN as None, the names of the classes, a thinned curve."""
     per_class = [
-        {"class": name, **vars(one)} for name, one in zip(class_names, found.per_class, strict=True)
+        {"class": name, **vars(one)}
+        for name, one in zip(class_names, evaluation.per_class, strict=True)
     ]
-    curve = {name: values.tolist() for name, values in vars(found.curve.thinned()).items()}
-    plain: dict[str, Any] = _without_nan({**vars(found), "per_class": per_class, "curve": curve})
+    curve = {name: values.tolist() for name, values in vars(evaluation.curve.thinned()).items()}
+    plain: dict[str, Any] = _without_nan(
+        {**vars(evaluation), "per_class": per_class, "curve": curve}
+    )
     return plain
 
 
 def _quality(
     rows: int, wrong: int, flagged: int, found: int, answerable: int, answered: int
 ) -> ListQuality:
-    precision, recall, f1 = (
-        _share(found, flagged),
-        _share(found, wrong),
-        _share(2 * found, flagged + wrong),
-    )
     return ListQuality(
-        rows, wrong, flagged, found, precision, recall, f1, _share(answered, answerable)
+        rows,
+        wrong,
+        flagged,
+        found,
+        precision=_share(found, flagged),
+        recall=_share(found, wrong),
+        f1=_share(2 * found, flagged + wrong),
+        suggestions_right=_share(answered, answerable),
     )
 
 
@@ -185,37 +228,40 @@ def _share(part: int | float, whole: int) -> float:
     return part / whole if whole else math.nan
 
 
-def _cuts(
-    cut: Int[np.ndarray, "n"], wrong: Bool[np.ndarray, "n"]
+def _counts_by_threshold(
+    threshold: Int[np.ndarray, "n"], wrong: Bool[np.ndarray, "n"]
 ) -> tuple[Int[np.ndarray, "k"], Int[np.ndarray, "k"]]:
-    """How many rows, and how many wrong ones, each of the k cuts lists, shortest list first.
+    """How many rows, and how many wrong ones, each of the k thresholds lists, shortest list first.
 
-    `cut` is the number of the first cut that lists a row, so that tied rows have the same.
+    `threshold` is the number of the first one that lists a row. Tied rows have the same number.
     """
-    listed = np.cumsum(np.bincount(cut))
-    return listed, np.cumsum(np.bincount(cut[wrong], minlength=len(listed)))
+    listed = np.cumsum(np.bincount(threshold))
+    return listed, np.cumsum(np.bincount(threshold[wrong], minlength=len(listed)))
 
 
 def _ranking_quality(
-    cut: Int[np.ndarray, "n"], wrong: Bool[np.ndarray, "n"]
+    threshold: Int[np.ndarray, "n"], wrong: Bool[np.ndarray, "n"]
 ) -> tuple[float, float]:
-    """AUROC and average precision; NaN where only one kind of row makes the measure undefined.
+    """AUROC and average precision; NaN where a single kind of row makes the measure undefined.
 
-    scikit-learn refuses infinite suspicions. It is given the number of the cut, which ranks alike.
+    scikit-learn refuses infinite suspicions. It is given the number of the threshold, which ranks
+    alike.
     """
     from sklearn import metrics
 
     auroc = average_precision = math.nan
     if wrong.any():
-        average_precision = float(metrics.average_precision_score(wrong, -cut))
+        average_precision = float(metrics.average_precision_score(wrong, -threshold))
         if not wrong.all():
-            auroc = float(metrics.roc_auc_score(wrong, -cut))
+            auroc = float(metrics.roc_auc_score(wrong, -threshold))
     return auroc, average_precision
 
 
 def _check_suspicion(suspicion: Float[np.ndarray, "n"]) -> None:
     if not len(suspicion):
-        raise TableError("there is no row to judge; none has both a score and a known true label")
+        raise TableError(
+            "there is no row to evaluate; none has both a score and a known true label"
+        )
     without = np.flatnonzero(np.isnan(suspicion))
     if len(without):
         raise TableError(

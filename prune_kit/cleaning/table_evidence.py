@@ -144,8 +144,8 @@ def ranking_source(
         expected = (len(table.rows), len(table.rows.class_names))
         if probability.shape != expected:
             raise OptionError(
-                f"--from-probs holds an array of shape {probability.shape}; expected {expected}, a "
-                f"probability for every row of {table.rows.data} and every class"
+                f"the probabilities have the shape {probability.shape}; expected {expected}, one "
+                f"for every row of {table.rows.data} and every class"
             )
         checked(table.rows.label, probability)
         hardness = -candidates(probability, table.rows.label)[0]
@@ -157,7 +157,7 @@ def ranking_source(
         more = "add folds (prune-kit info says how many), or " if "votes" in column.extras else ""
         raise TableError(
             f"{column.name} has no score (NaN) for {len(unscored):,} of {len(rows):,} training "
-            f"rows, the first is row {rows[unscored[0]]}; {more}choose another column with --by"
+            f"rows, the first is row {rows[unscored[0]]}; {more}choose another column with `by`"
         )
     kept = _held_out_probabilities(table) if holdout else column.extras.get("probability")
     probed = "probes" in column.parameters
@@ -179,14 +179,14 @@ def check_probes_per_class(known: TableEvidence) -> None:
         if count < LEAST_PROBES:
             share = 2 * LEAST_PROBES * len(planted) / max(count, 1) / len(known.rows.training)
             more = (
-                f", or score with --probes {share:.2g} in another --workdir"
+                f", or score with probes={share:.2g} in another workdir"
                 if count and share < 0.5
                 else ""
             )
             raise TableError(
                 f"class {known.rows.class_names[number]!r} has {count} of the {len(planted)} "
-                f"planted labels, and --per-class requires at least {LEAST_PROBES} in each class; "
-                f"leave it out{more}"
+                f"planted labels, and per_class=True requires at least {LEAST_PROBES} in each "
+                f"class; leave it out{more}"
             )
 
 
@@ -213,14 +213,14 @@ def _held_out_probabilities(table: ScoreTable) -> np.ndarray:
     ]
     if not kept:
         raise TableError(
-            "--holdout requires networks that never saw an example, and the table has none (no "
+            "holdout=True requires networks that never saw an example, and the table has none (no "
             f"cscore column with probabilities). {HOW_TO_HOLD_OUT}"
         )
     lacking = np.isnan(kept[0][table.rows.training]).any(axis=1)
     if lacking.any():
         raise TableError(
             f"{int(lacking.sum()):,} of {len(lacking):,} training rows were never held out; add "
-            "folds (prune-kit info says how many), or leave out --holdout"
+            "folds (prune-kit info says how many), or leave out `holdout`"
         )
     return kept[0]
 

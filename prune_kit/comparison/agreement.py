@@ -191,14 +191,12 @@ def end_count(top: float, n: int) -> int:
     """
     if not 0 < top <= 0.5:
         raise OptionError(
-            f"--top {top:g} is out of range; it is the share that counts as an end, above 0 and at "
+            f"top={top:g} is out of range; it is the share that counts as an end, above 0 and at "
             "most 0.5"
         )
     count = round(top * n)
     if count == 0:
-        raise OptionError(
-            f"--top {top:g} of {n:,} examples is none; the least is --top {1 / n:.2g}"
-        )
+        raise OptionError(f"top={top:g} of {n:,} examples is none; the least is top={1 / n:.2g}")
     return count
 
 

@@ -120,7 +120,7 @@ def compared(
     """
     if bootstrap and bootstrap < FEWEST_RESAMPLES:
         raise OptionError(
-            f"--bootstrap {bootstrap} is out of range; 0 for no intervals, or at least "
+            f"bootstrap={bootstrap} is out of range; 0 for no intervals, or at least "
             f"{FEWEST_RESAMPLES} resamples"
         )
     pairs = aligned.pairs()

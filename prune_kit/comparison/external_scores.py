@@ -111,7 +111,7 @@ def _check_labels(
         return
     first = wrong[0]
     remedy = (
-        "They are the true labels of a relabelled data set: --align accepts them"
+        "They are the true labels of a relabelled data set: align=True accepts them"
         if truly
         else "The file is of other data, or in another order"
     )

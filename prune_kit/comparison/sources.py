@@ -20,7 +20,7 @@ from prune_kit.storage import files
 VOTES = (
     "cscore keeps votes and no runs; its standard error, in prune-kit info, says how stable it is"
 )
-REMEDY = "--align matches the rows by content, and aligns relabelled data too"
+REMEDY = "align=True matches the rows by content, and aligns relabelled data too"
 
 
 def align_sources(
@@ -53,7 +53,7 @@ def align_sources(
         The examples differ, and `by_content` is False or does not help.
     """
     if harder not in ("higher", "lower"):
-        raise OptionError(f"--harder {harder!r} is unknown; expected higher or lower")
+        raise OptionError(f"harder={harder!r} is unknown; expected higher or lower")
     opened = open_sources(a, b)
     aligned = align(opened, harder=harder, by_content=by_content)
     return replace(aligned, notes=collect_notes(opened, aligned, harder))

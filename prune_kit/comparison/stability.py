@@ -157,7 +157,7 @@ def stability(
     """
     if not 0 < bar < 1:
         raise OptionError(
-            f"--enough {bar:g} is out of range; it is a rank correlation, above 0 and below 1"
+            f"enough={bar:g} is out of range; it is a rank correlation, above 0 and below 1"
         )
     runs = len(per_run)
     whole = unit_ranks(per_run.mean(axis=0, dtype=np.float64))

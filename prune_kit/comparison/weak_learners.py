@@ -129,7 +129,7 @@ def weak_learner_report(
     column = table.column(by or _usual_column(table))
     fitted, judged = _drawn(data, column, rows, seed)
     if len(np.unique(fitted.labels)) < 2:
-        raise OptionError(f"--rows {rows} draws rows of one class only to fit on; give more")
+        raise OptionError(f"rows={rows} draws rows of one class only to fit on; give more")
     thirds = np.array_split(np.lexsort((judged.digest, -judged.ease)), 3)
     accuracies = []
     boosting = None
@@ -164,11 +164,9 @@ def _check_options(names: list[str], stages: Sequence[int], rows: int) -> None:
         if name not in NAMES:
             raise registry.unknown_name_error("learner", name, NAMES)
     if rows < 1:
-        raise OptionError(f"--rows {rows} is out of range; at least 1")
+        raise OptionError(f"rows={rows} is out of range; at least 1")
     if not stages or min(stages) < 1:
-        raise OptionError(
-            f"--stages {','.join(map(str, stages))} is out of range; whole numbers, at least 1"
-        )
+        raise OptionError(f"stages={list(stages)} is out of range; whole numbers, at least 1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +214,7 @@ def _drawn(data: Dataset, column: ScoreColumn, rows: int, seed: int) -> tuple[_E
         more = "add folds (prune-kit info says how many), or " if "votes" in column.extras else ""
         raise TableError(
             f"{column.name} has no score (NaN) for {unscored:,} of the {len(judged.ease):,} "
-            f"examples to judge on; {more}choose another column with --by"
+            f"examples to judge on; {more}choose another column with `by`"
         )
     return fitted, judged
 
@@ -269,7 +267,7 @@ def _boosted(
     except ValueError as error:
         raise OptionError(
             f"AdaBoost cannot start on these {len(fitted.labels):,} rows ({error}). Give more "
-            f"--rows, or leave AdaBoost out: --learners {','.join(LEARNERS)}"
+            f"`rows`, or leave AdaBoost out: learners={list(LEARNERS)}"
         ) from error
     return np.stack(
         [predicted == judged.labels for predicted in boosting.staged_predict(judged.pixels)]

@@ -154,8 +154,8 @@ def reproduce(
         recipe, data = smoke(recipe), "digits"
     if data is None and recipe.source != "digits":
         raise OptionError(
-            f"recipe {recipe.name} needs its data: --data {recipe.source}:PATH, or --scale smoke "
-            "to try it"
+            f"recipe {recipe.name} requires its data: data='{recipe.source}:PATH', or "
+            "scale='smoke' to try it"
         )
     loaded = load_data(data or recipe.source, progress=progress)
     announce(loaded, recipe)

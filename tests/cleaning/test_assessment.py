@@ -122,7 +122,7 @@ def test_the_cut_is_by_probes_where_there_are_any_else_by_argmax_and_a_score_alo
     scores = np.concatenate([rng.normal(0, 1, 300), rng.normal(9, 1, 50)])
     with pytest.raises(
         TableError,
-        match=r"el2n@20 alone cannot tell wrong labels from hard .* --remove 0\.02; or --cut",
+        match=r"el2n@20 alone cannot tell wrong labels from hard .* remove=0\.02; or cut='mixture'",
     ):
         clean(table_of(scores))
     assert clean(table_of(scores), cut="mixture").cut_method == "mixture"
@@ -219,7 +219,9 @@ def test_the_folds_judge_where_the_example_never_trained_them() -> None:
     lacking = table.with_columns([replace(votes, extras={"probability": gaps})])
     with pytest.raises(TableError, match="1 of 4,000 training rows were never held out"):
         assess_labels(lacking, holdout=True)
-    with pytest.raises(TableError, match="--holdout requires networks that never saw an example"):
+    with pytest.raises(
+        TableError, match="holdout=True requires networks that never saw an example"
+    ):
         assess_labels(table, holdout=True)
 
 
@@ -247,19 +249,19 @@ def test_the_list_is_as_good_as_the_evidence_allows() -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"remove": 0.1, "cut": "argmax"}, "--remove takes a known share, --cut finds it"),
-        ({"remove": 1.0}, "--remove 1 is out of range"),
-        ({"remove": -0.1}, "--remove -0.1 is out of range"),
+        ({"remove": 0.1, "cut": "argmax"}, "`remove` takes a known share, `cut` finds it"),
+        ({"remove": 1.0}, "remove=1 is out of range"),
+        ({"remove": -0.1}, "remove=-0.1 is out of range"),
         ({"cut": "argmx"}, "unknown cut 'argmx'. Did you mean 'argmax'"),
         ({"by": "aum@3"}, "unknown column 'aum@3'"),
         (
             {"by": "cumulative_pl@10", "probability": np.zeros((2, 2))},
-            "leave out --by and --holdout",
+            "leave out `by` and `holdout`",
         ),
         ({"probability": np.zeros((2, 2))}, r"shape \(2, 2\); expected \(4000, 5\)"),
-        ({"cut": "probes"}, "score with --probes 0.05"),
+        ({"cut": "probes"}, "score with probes=0.05"),
         ({"seed": -1}, "seed=-1 is out of range"),
-        ({"cut": "joint", "per_class": True}, "--cut joint cuts by pairs of classes already"),
+        ({"cut": "joint", "per_class": True}, "cut='joint' cuts by pairs of classes already"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(how: dict[str, Any], message: str) -> None:
@@ -288,7 +290,7 @@ def test_a_comparison_says_that_labels_were_planted() -> None:
 def test_a_class_with_too_few_planted_labels_is_named() -> None:
     table, _ = scored(planted=60)
     with pytest.raises(
-        TableError, match=r"class 'class \d' has \d+ of the 60 planted labels, .* --probes 0\.\d+"
+        TableError, match=r"class 'class \d' has \d+ of the 60 planted labels, .* probes=0\.\d+"
     ):
         clean(table, per_class=True)
 

@@ -25,21 +25,18 @@ def noisy(
     steps=None,
     dtype=np.float64,
 ):
-    """Labels, a share of them wrong, and a network's probabilities.
-
-    With `steps`, multiples of 1 / steps: many ties.
-    """
-    chance = np.random.default_rng(seed)
+    """Labels, some wrong, and probabilities; with `steps`, multiples of 1 / steps: many ties."""
+    rng = np.random.default_rng(seed)
     shares = imbalance ** -np.arange(classes, dtype=float)
-    true = chance.choice(classes, rows, p=shares / shares.sum())
-    label = np.where(chance.random(rows) < noise, chance.integers(0, classes, rows), true)
+    true = rng.choice(classes, rows, p=shares / shares.sum())
+    label = np.where(rng.random(rows) < noise, rng.integers(0, classes, rows), true)
     label[:classes] = np.arange(classes)
-    logits = chance.normal(size=(rows, classes))
-    logits[np.arange(rows), true] += sharpness * 2 * chance.random(rows)
+    logits = rng.normal(size=(rows, classes))
+    logits[np.arange(rows), true] += sharpness * 2 * rng.random(rows)
     probabilities = np.exp(logits)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     if steps:
-        probabilities = chance.multinomial(steps, probabilities) / steps
+        probabilities = rng.multinomial(steps, probabilities) / steps
     return label, probabilities.astype(dtype)
 
 

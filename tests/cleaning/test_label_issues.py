@@ -1,5 +1,4 @@
-"""Label issues against cleanlab's own answers, against a plain sort, in any order of the rows, in
-little memory."""
+"""Label issues against cleanlab's answers and a plain sort, in any order, in little memory."""
 
 import tracemalloc
 import warnings
@@ -33,8 +32,7 @@ def cleanlab_issues(label, probabilities, **options):
 
 
 def options_for(filter_by, label, probabilities):
-    """The same joint for both where it matters: that they agree up to equal remainders is tested
-    with the joint."""
+    """The same joint for both; that the two agree up to equal remainders is tested elsewhere."""
     return (
         {"confident_joint": joints.confident_joint(label, probabilities)}
         if filter_by in PRUNING
@@ -92,11 +90,11 @@ def test_each_estimates_its_own_joint_and_no_more_rows_differ_than_counts_by_the
 def test_less_noise_and_more_examples_per_class_prune_as_cleanlab_does(filter_by, classes):
     for seed in range(12):
         label, probabilities = noisy(seed, classes, rows=150, imbalance=1.4)
-        chance = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         options = {"filter_by": filter_by, **options_for(filter_by, label, probabilities)}
         options |= {
-            "min_examples_per_class": int(chance.integers(0, 60)),
-            "frac_noise": float(chance.random()),
+            "min_examples_per_class": int(rng.integers(0, 60)),
+            "frac_noise": float(rng.random()),
         }
         expected = cleanlab_issues(label, probabilities, **options)
         np.testing.assert_array_equal(find_label_issues(label, probabilities, **options), expected)
@@ -118,9 +116,9 @@ def test_of_many_equal_rows_as_many_are_found_as_by_cleanlab_whichever_they_are(
         classes = (
             2 if filter_by == "prune_by_noise_rate" else 4
         )  # of more pairs, equal rows may be found in several
-        chance = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         kinds = noisy(seed, classes, rows=12 * classes)
-        kind = np.concatenate((np.arange(classes), chance.integers(0, 12 * classes, 600)))
+        kind = np.concatenate((np.arange(classes), rng.integers(0, 12 * classes, 600)))
         label, probabilities = kinds[0][kind], kinds[1][kind]
         options = {"filter_by": filter_by, **options_for(filter_by, label, probabilities)}
         expected = cleanlab_issues(label, probabilities, **options)
@@ -304,7 +302,8 @@ def test_a_memory_map_is_never_in_memory_as_a_whole(mapped, filter_by):
         ),
         (
             {"filter_by": "prune_by_class", "num_to_remove_per_class": [1, 0, 0]},
-            r"num_to_remove_per_class is int64 of shape \(3,\); expected 2 whole numbers, one per class",  # noqa: E501
+            r"num_to_remove_per_class is int64 of shape \(3,\); expected 2 whole numbers, one per "
+            "class",
         ),
         (
             {"filter_by": "prune_by_class", "num_to_remove_per_class": [0, 3]},

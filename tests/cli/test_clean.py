@@ -141,7 +141,7 @@ def test_given_probabilities_need_no_score_table(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--auto", "--remove", "0.1"], "--auto finds the share, --remove is told it"),
+        (["--auto", "--remove", "0.1"], "--auto finds the share, --remove takes a known one"),
         (["--protect-rare", "2"], "--protect-rare 2 is out of range"),
         (["--picture", "a.png"], "--picture draws the curve of --evaluate"),
         (["--picture", "a.pdf", "--evaluate"], "a.pdf"),
@@ -162,7 +162,7 @@ def test_what_a_user_can_get_wrong_ends_in_one_line(
 def test_evaluation_needs_true_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scored()[0].write(tmp_path / "scores.h5")
     code, _, err = run(capsys, "--evaluate", "--workdir", str(tmp_path))
-    assert code == 2 and "--evaluate needs the true labels" in err
+    assert code == 2 and "--evaluate requires the true labels" in err
 
 
 def test_nothing_but_a_removal_and_its_list_is_replaced(

@@ -313,7 +313,7 @@ WRONG = [
     ("--bootstrap -1", "--bootstrap -1 is out of range"),
     ("--enough 1", "--enough 1 is out of range"),
     ("--seed -1", "--seed -1 is out of range; at least 0"),
-    ("--harder up", "--harder 'up' is unknown; expected higher or lower"),
+    ("--harder up", "--harder up is unknown; expected higher or lower"),
     ("--picture all.pdf", "--picture all.pdf: expected a name that ends in .png or .svg"),
     (
         "bare_run.h5 --picture all.png",

@@ -1,7 +1,4 @@
-"""Rank agreement against scipy and against plain counting.
-
-How many runs are enough, where the answer is known.
-"""
+"""Rank agreement against scipy and plain counting; runs that are enough, where it is known."""
 
 import math
 
@@ -134,13 +131,13 @@ def test_the_share_that_ties_decide_is_counted():
 
 @pytest.mark.parametrize("top", [0.0, -0.1, 0.6, math.nan])
 def test_a_share_out_of_range_is_refused(top):
-    with pytest.raises(OptionError, match=r"--top .* is out of range"):
+    with pytest.raises(OptionError, match=r"top=.* is out of range"):
         end_count(top, 100)
 
 
 def test_a_share_of_no_example_is_refused_with_the_least_that_there_is():
     with pytest.raises(
-        OptionError, match=r"--top 0.001 of 100 examples is none; the least is --top 0.01"
+        OptionError, match=r"top=0.001 of 100 examples is none; the least is top=0.01"
     ):
         end_count(0.001, 100)
 
@@ -221,8 +218,7 @@ def test_agreement_of_means_is_the_average_over_all_pairs_of_groups_without_a_co
 
 
 def spearman_of_means(single, k):
-    """Spearman of two means of k normal runs: Pearson's by Spearman-Brown, turned to ranks as
-    normal data do."""
+    """Spearman of two means of k normal runs, from Pearson's by Spearman-Brown."""
     return 6 / math.pi * math.asin(k * single / (1 + (k - 1) * single) / 2)
 
 
@@ -271,5 +267,5 @@ def test_with_many_runs_the_sizes_are_spread_and_the_splits_seeded():
 
 @pytest.mark.parametrize("bar", [0.0, 1.0, -0.5, math.nan])
 def test_a_bar_out_of_range_is_refused(bar):
-    with pytest.raises(OptionError, match=r"--enough .* is out of range"):
+    with pytest.raises(OptionError, match=r"enough=.* is out of range"):
         stability("s", noisy_runs(2, 10, 0.5), bar=bar)

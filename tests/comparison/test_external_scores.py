@@ -155,13 +155,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "error", "told"), REFUSED, ids=[told for _, _, _, told in REFUSED]
+    ("name", "content", "error", "message"), REFUSED, ids=[message for _, _, _, message in REFUSED]
 )
 def test_a_file_that_is_not_of_these_rows_is_refused_with_its_name_and_the_reason(
-    tmp_path, rows, name, content, error, told
+    tmp_path, rows, name, content, error, message
 ):
     path = write(tmp_path / name, content)
-    with pytest.raises(error, match=told) as caught:
+    with pytest.raises(error, match=message) as caught:
         read_external_scores(path, rows)
     assert str(path) in str(caught.value)
 
@@ -184,7 +184,7 @@ def test_the_true_labels_of_a_relabelled_table_are_accepted_only_when_asked(tmp_
     path = write(tmp_path / "c.npz", {"scores": SCORES, "labels": LABELS})
     with pytest.raises(
         IdentityError,
-        match="They are the true labels of a relabelled data set: --align accepts them",
+        match="They are the true labels of a relabelled data set: align=True accepts them",
     ):
         read_external_scores(path, rows)
     np.testing.assert_array_equal(read_external_scores(path, rows, by_content=True), SCORES)

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -22,8 +23,7 @@ def digits() -> Dataset:
 
 
 def brightness(images: np.ndarray) -> np.ndarray:
-    """The rank of an image's brightness: some score, without ties, that has to do with nothing in
-    particular."""
+    """The rank of an image's brightness: a score without ties, and without a meaning."""
     ranks: np.ndarray = np.argsort(
         np.argsort(images.reshape(len(images), -1).sum(axis=1), kind="stable")
     ).astype(float)
@@ -175,7 +175,7 @@ def test_what_cannot_be_is_refused(digits: Dataset) -> None:
     with pytest.raises(OptionError, match=r"unknown learner 'tre'. Did you mean 'tree'\?"):
         weak_learner_report(digits, table, learners=["tre"])
     for wrong in ({"rows": 0}, {"stages": []}, {"stages": [0]}, {"seed": -1}):
-        with pytest.raises(OptionError, match=f"--{next(iter(wrong))} .*at least [01]"):
+        with pytest.raises(OptionError, match=f"{next(iter(wrong))}=.*at least [01]"):
             weak_learner_report(digits, table, **wrong)  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="one class only"):
         weak_learner_report(digits, table, rows=1)
@@ -195,6 +195,6 @@ def test_boosting_that_has_nothing_to_boost_says_so() -> None:
     )
     with pytest.raises(
         OptionError,
-        match=f"AdaBoost cannot start on these 40 rows .*--learners {','.join(LEARNERS)}",
+        match=f"AdaBoost cannot start on these 40 rows .*learners={re.escape(str(list(LEARNERS)))}",
     ):
         weak_learner_report(blank, table_of(blank), learners=["adaboost"])

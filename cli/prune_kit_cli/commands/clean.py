@@ -131,9 +131,10 @@ def clean(
     from prune_kit_cli.views.tables import Screen, path_of
     from prune_kit_cli.workdir import REMOVAL, check_removal_target
 
-    screen, target = Screen(as_json, quiet), out or workdir / REMOVAL
+    screen = Screen(as_json, quiet)
+    target = out or workdir / REMOVAL
     if auto and remove is not None:
-        raise OptionError("--auto finds the share, --remove is told it; give one of them")
+        raise OptionError("--auto finds the share, --remove takes a known one; give one of them")
     if not 0 <= protect_rare <= 1:
         raise OptionError(f"--protect-rare {protect_rare:g} is out of range; it is a share, 0 to 1")
     if picture is not None:
@@ -142,18 +143,18 @@ def clean(
         comparison.check_picture(picture)
         if not evaluate:
             raise OptionError("--picture draws the curve of --evaluate; give both")
-    table, probability = _judged(workdir, scores, from_probs, data, labels)
+    table, probability = _table_and_probabilities(workdir, scores, from_probs, data, labels)
     if evaluate and table.rows.true_label is None:
         raise OptionError(
-            "--evaluate needs the true labels, and nothing says what they are: the data with its "
-            "true labels must be scored under --labels FILE, the noisy ones, such as prune-kit "
+            "--evaluate requires the true labels, and the score table has none. Score the data "
+            "with its true labels under --labels FILE, with the noisy ones, such as prune-kit "
             "corrupt writes"
         )
     check_removal_target(target)
     if evaluate and not str(table.rows.options.get("labels_file", "")).endswith(".h5"):
         screen.warn(
-            f"the labels of {table.rows.data} are taken for the true ones, those given with "
-            "--labels for the others"
+            f"the labels of {table.rows.data} are taken for the true ones, those of --labels for "
+            "the noisy ones"
         )
     assessment = assess_labels(
         table,
@@ -167,10 +168,10 @@ def clean(
     )
     removal = assessment.removal()
     removal.write(target)
-    values, shown = removal_json(removal), removal_shown(removal)
+    values = removal_json(removal)
+    shown = removal_shown(removal)
     if evaluate:
-        found, tables = _evaluated(assessment, picture)
-        values["evaluation"] = found
+        values["evaluation"], tables = _evaluated(assessment, picture)
         shown += ["", *tables]
     screen.result({"file": target, **values}, *shown)
     screen.note(
@@ -182,16 +183,16 @@ def clean(
     _next(screen, removal, out, workdir, trained=from_probs is None)
 
 
-def _judged(
+def _table_and_probabilities(
     workdir: Path,
     scores: Path | None,
     from_probs: Path | None,
     data: str | None,
     labels: Path | None,
 ) -> "tuple[ScoreTable, Any]":
-    """The score table, and the probabilities given.
+    """The score table, and the probabilities of --from-probs.
 
-    Without a table it is one without columns, over the data that is named.
+    With --data or --labels, the table has the rows of that data, and no columns.
     """
     from prune_kit.data.spec import load_data
     from prune_kit.errors import OptionError
@@ -202,7 +203,7 @@ def _judged(
     if from_probs is None:
         if data or labels:
             raise OptionError(
-                "--data and --labels are for --from-probs; a score table knows its own"
+                "--data and --labels are for --from-probs; a score table has rows of its own"
             )
         return ScoreTable.read(scores or workdir / SCORES, extras=("probability",)), None
     probability = read_probabilities(from_probs)
@@ -214,14 +215,14 @@ def _judged(
 def _evaluated(
     assessment: "LabelAssessment", picture: Path | None
 ) -> tuple[dict[str, Any], list[Any]]:
-    """How good the list is, as JSON values and as tables; and the picture."""
+    """Evaluate the list, as JSON values and as tables, and draw the picture."""
     from prune_kit.cleaning.evaluation import evaluate, evaluation_json
     from prune_kit.errors import OptionError
     from prune_kit_cli.views.evaluation import evaluation_shown
 
     rows, index, estimate = assessment.rows, assessment.index, assessment.estimate
     assert rows.true_label is not None
-    found = evaluate(
+    evaluation = evaluate(
         suspicion=assessment.suspicion,
         flagged=assessment.flagged,
         label=rows.label[index],
@@ -233,17 +234,18 @@ def _evaluated(
     if picture is not None:
         from prune_kit.reporting.figures.evaluation import draw_evaluation
 
-        if not found.wrong:
+        if not evaluation.wrong:
             raise OptionError(
                 "--picture draws how wrong labels are found, and no label is wrong here; leave it "
                 "out"
             )
-        draw_evaluation(found, picture)
-    return evaluation_json(found, rows.class_names), evaluation_shown(found, rows.class_names)
+        draw_evaluation(evaluation, picture)
+    names = rows.class_names
+    return evaluation_json(evaluation, names), evaluation_shown(evaluation, names)
 
 
 def _warn(screen: "Screen", removal: "Removal", protect_rare: float, table: "ScoreTable") -> None:
-    """What should be read before anything is removed."""
+    """Print what a user must know before removing anything."""
     names = removal.rows.class_names
     lost = [
         f"{names[c]} ({loss:.0%})"
@@ -254,8 +256,8 @@ def _warn(screen: "Screen", removal: "Removal", protect_rare: float, table: "Sco
         more = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
         screen.warn(
             f"classes that lose more than {protect_rare:.0%} of their rows: "
-            f"{', '.join(lost[:10])}{more}. Are they rare rather than wrong? Review them before "
-            "you remove"
+            f"{', '.join(lost[:10])}{more}. They may be rare rather than wrong: review them before "
+            "you remove any"
         )
     unclear = int((~removal.clear & (removal.suggested_label >= 0)).sum())
     if unclear:
@@ -265,22 +267,23 @@ def _warn(screen: "Screen", removal: "Removal", protect_rare: float, table: "Sco
         )
     if removal.cut_method in ("argmax", "joint") and len(table.probes):
         screen.warn(
-            f"{removal.cut_method} leaves the planted labels aside; --cut probes is calibrated by "
+            f"{removal.cut_method} does not use the planted labels; --cut probes is calibrated by "
             "them"
         )
     elif removal.cut_method == "argmax":
         screen.warn(
-            "without planted labels the cut trusts the network, which disagrees with right labels "
-            "too as long as it is weak. For a calibrated cut and an interval: prune-kit score "
-            "--probes 0.05, in another --workdir"
+            "without planted labels the cut trusts the network, and a weak network disagrees with "
+            "right labels, too. For a calibrated cut and an interval: prune-kit score --probes "
+            "0.05, in another --workdir"
         )
     if removal.cut_method == "mixture":
         screen.warn(
-            "two normal distributions find wrong labels in clean data too; review before you remove"
+            "two normal distributions find wrong labels in clean data, too. Review before you "
+            "remove"
         )
     if removal.cut_method == "probes" and removal.noise_rate_low == 0:
         screen.warn(
-            "hard examples alone could look like this: nothing says that any label is wrong. "
+            "hard examples alone could look like this: it is not certain that any label is wrong. "
             "Review before you remove"
         )
 

@@ -96,10 +96,10 @@ def compare(
 
     screen = Screen(as_json, quiet)
     if picture is not None:
-        from prune_kit.reporting.figures import comparison
+        from prune_kit.reporting.figures import comparison as figure
 
-        comparison.check_picture(picture)
-    found = pipeline.compare(
+        figure.check_picture(picture)
+    comparison = pipeline.compare(
         a or workdir / SCORES,
         b,
         top=top,
@@ -109,11 +109,11 @@ def compare(
         align=align,
         seed=seed,
     )
-    screen.note("compared", files_line(found))
-    for note in found.notes:
+    screen.note("compared", files_line(comparison))
+    for note in comparison.notes:
         screen.note("", note)
     if picture is not None:
-        comparison.draw_comparison(found, picture)
-    screen.result(found.values() | {"harder": harder, "picture": picture}, *shown(found))
+        figure.draw_comparison(comparison, picture)
+    screen.result(comparison.values() | {"harder": harder, "picture": picture}, *shown(comparison))
     if picture is not None:
         screen.note("wrote", path_of(picture))

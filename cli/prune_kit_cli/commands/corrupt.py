@@ -60,7 +60,8 @@ def corrupt(
     from prune_kit_cli.views.tables import Screen, path_of
     from prune_kit_cli.workdir import LABELS, check_target, there
 
-    screen, target = Screen(as_json, quiet), out or workdir / LABELS
+    screen = Screen(as_json, quiet)
+    target = out or workdir / LABELS
     check_seeds(seed=seed)
     check_target(target, "labels")
     with screen.progress() as follow:
@@ -68,23 +69,19 @@ def corrupt(
     if data is None:
         screen.warn("no --data given: using digits, 1,797 real images that come with scikit-learn")
     screen.note("data", loaded.describe())
-    chances = read_matrix(matrix, loaded.classes) if matrix else None
+    probabilities = read_matrix(matrix, loaded.classes) if matrix else None
     share = 0.2 if rate is None and kind != "matrix" else rate
-    planted = plant(loaded, kind, rate=share, matrix=chances, seed=seed)
+    planted = plant(loaded, kind, rate=share, matrix=probabilities, seed=seed)
     if target.exists():
         screen.warn(
-            f"{path_of(target)} is replaced; a score table made with the old labels stays as it is"
+            f"{path_of(target)} is replaced; a score table of the old labels stays as it is"
         )
     if not len(planted.wrong):
-        screen.warn(
-            "no label is wrong now: the rate or the matrix is too near to none for so few rows"
-        )
+        screen.warn("no label is wrong now: the rate or the matrix is too small for so few rows")
     planted.write(target)
-    touched, wrong, count = (
-        int(planted.touched.sum()),
-        len(planted.wrong),
-        len(loaded.rows.training),
-    )
+    touched = int(planted.touched.sum())
+    wrong = len(planted.wrong)
+    count = len(loaded.rows.training)
     screen.result(
         {"file": target, **planted.parameters, "rows": count, "touched": touched, "wrong": wrong},
         f"{kind}: {touched:,} of {count:,} training rows touched ({touched / count:.1%}), "

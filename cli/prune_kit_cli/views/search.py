@@ -53,8 +53,8 @@ def tuning_notes(plan: TuningPlan) -> list[tuple[str, str]]:
     ]
 
 
-def search_table(rounds: Sequence[Outcomes], found: str, met: bool = True) -> Table:
-    """The leaders of every round, and how far each in the last round is from the cell `found`.
+def search_table(rounds: Sequence[Outcomes], chosen: str, met: bool = True) -> Table:
+    """The leaders of every round, and how far each in the last round is from the cell `chosen`.
 
     `met` says whether that cell meets the goal.
     """
@@ -79,7 +79,7 @@ def search_table(rounds: Sequence[Outcomes], found: str, met: bool = True) -> Ta
             cell = outcomes.cells[name]
             apart = ""
             if last:
-                apart = label if name == found else difference(outcomes.difference(name, found))
+                apart = label if name == chosen else difference(outcomes.difference(name, chosen))
             view.add_row(
                 str(cell["epochs"]),
                 cell["rule"],
@@ -92,7 +92,7 @@ def search_table(rounds: Sequence[Outcomes], found: str, met: bool = True) -> Ta
             )
         full = outcomes.accuracies(FULL)
         if full:
-            apart = difference(outcomes.difference(FULL, found)) if last else ""
+            apart = difference(outcomes.difference(FULL, chosen)) if last else ""
             percent = f"{100 * mean_accuracy(outcomes, FULL):.2f} %"
             epochs = str(next(iter(outcomes.cells.values()))["epochs"])
             view.add_row(epochs, "all rows", "", "1", "", str(len(full)), percent, apart)

@@ -73,7 +73,7 @@ class Evidence:
         if self.probability is None:
             raise TableError(
                 f"{self.column} was scored without averaged probabilities; choose cumulative_pl "
-                "with --by, or --cut mixture, which requires only the score"
+                "with `by`, or cut='mixture', which requires only the score"
             )
         return self.probability
 

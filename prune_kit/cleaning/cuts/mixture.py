@@ -31,7 +31,7 @@ def find(evidence: Evidence) -> NoiseEstimate:
     hardness = evidence.hardness.astype(np.float64)[:, None]
     if np.ptp(hardness) == 0:
         raise OptionError(
-            f"--cut mixture: {evidence.column} is the same for all {len(hardness):,} rows"
+            f"cut='mixture': {evidence.column} is the same for all {len(hardness):,} rows"
         )
     fitted = GaussianMixture(2, random_state=evidence.seed, max_iter=ROUNDS, tol=1e-5).fit(hardness)
     harder = int(fitted.means_[:, 0].argmax())

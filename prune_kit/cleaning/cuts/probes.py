@@ -164,8 +164,7 @@ def _checked_probes(evidence: Evidence) -> Evidence:
     count = 0 if probes is None else len(probes.label)
     if probes is None or count < LEAST_PROBES:
         raise TableError(
-            f"the score table has {count} planted labels, and --cut probes requires at least "
-            f"{LEAST_PROBES}; score with --probes 0.05 (in another --workdir, or with --fresh), or "
-            "choose --cut argmax"
+            f"the score table has {count} planted labels, and cut='probes' requires at least "
+            f"{LEAST_PROBES}; score with probes=0.05 in another workdir, or choose cut='argmax'"
         )
     return probes

@@ -10,9 +10,7 @@ CLASSES = 5
 
 
 def made_up(count: int, rate: float, probes: int, *, apart: float, seed: int, pairs: bool = False):
-    """Evidence about `count` labels, a share `rate` of them wrong, with planted ones.
-
-    And which are wrong.
+    """Evidence about `count` labels, a share `rate` of them wrong, and which ones are wrong.
 
     The logit of the given label against the true class is normal around -apart for wrong labels,
     planted ones too, and around +apart for right ones. With `pairs` the noise takes the next class,

@@ -1,5 +1,4 @@
-"""What every way to find the cut must keep to, and the three that are short enough to be told at
-once."""
+"""What every cut must keep to, and the three short ones: argmax, joint and mixture."""
 
 import cleanlab.filter
 import numpy as np

@@ -72,7 +72,7 @@ def test_too_few_probes_are_refused(count: int) -> None:
     evidence, _ = made_up(500, 0.2, 30, apart=2.0, seed=8)
     few = evidence.probes.part(np.arange(30) < count) if count else None
     with pytest.raises(
-        TableError, match=rf"has {count} planted labels, .* at least 20; score with --probes"
+        TableError, match=rf"has {count} planted labels, .* at least 20; score with probes="
     ):
         probes.find(replace(evidence, probes=few))
 
@@ -101,7 +101,7 @@ def test_a_ranking_counts_the_labels_in_front_of_every_probe(
 
 
 @pytest.mark.parametrize("apart", [0.3, 0.8])
-def test_where_nothing_holds_the_rate_from_below_the_list_ends_between_what_the_joint_lists_and_counts(  # noqa: E501
+def test_a_list_without_a_lower_bound_ends_between_what_the_joint_lists_and_counts(
     apart: float,
 ) -> None:
     evidence, wrong = made_up(20_000, 0.4, 1000, apart=apart, seed=0, pairs=True)
