@@ -117,7 +117,7 @@ def test_a_table_of_other_data_is_refused(table: ScoreTable, workdir: Path) -> N
 
 def test_an_epoch_outside_the_protocol_is_refused(shapes: Dataset, workdir: Path) -> None:
     for method, epoch in (("el2n", 4), ("el2n", -1), ("forgetting", 0)):
-        with pytest.raises(OptionError, match=rf"--epoch {epoch} is out of range for {method}"):
+        with pytest.raises(OptionError, match=rf"epoch={epoch} is out of range for {method}"):
             score(shapes, method, epoch=epoch, config=TINY, workdir=workdir)
 
 
@@ -153,7 +153,7 @@ def test_the_selection_carries_its_provenance(selection: Selection) -> None:
 
 
 def test_options_that_a_rule_does_not_take_are_refused(table: ScoreTable) -> None:
-    with pytest.raises(OptionError, match="--rule top takes no --offset; it takes --per-class"):
+    with pytest.raises(OptionError, match="rule='top' takes no `offset`; it takes `per_class`"):
         select(table, rule="top", by="el2n@2", offset=0.1)
 
 

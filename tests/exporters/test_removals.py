@@ -149,10 +149,10 @@ def test_what_was_there_stays_when_labels_cannot_be_written(removal, tmp_path):
 
 
 def test_a_selection_suggests_no_labels_and_labels_are_no_list(removal, tmp_path):
-    with pytest.raises(OptionError, match="needs a removal, which prune-kit clean writes"):
+    with pytest.raises(OptionError, match="requires a removal, which prune-kit clean writes"):
         pipeline.export(selection_of([KEPT]), tmp_path / "labels.npy", relabel=True)
     for options in ({"format": "npy"}, {"what": "keep"}):
-        with pytest.raises(OptionError, match="takes no --format and no --what"):
+        with pytest.raises(OptionError, match="takes no `format` and no `what`"):
             pipeline.export(removal, tmp_path / "labels.npy", relabel=True, **options)
     assert list(tmp_path.iterdir()) == []
 

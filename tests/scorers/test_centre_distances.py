@@ -213,5 +213,5 @@ def test_clusters_out_of_range_are_refused(held_out: Dataset, runs: Runs, tmp_pa
         OptionError, match="clusters=73 is out of range; the data has 72 training rows"
     ):
         prototype_distance.score(held_out, runs, epoch=EPOCH, space="hidden", clusters=73)
-    with pytest.raises(OptionError, match="--clusters is for --method prototype_distance"):
+    with pytest.raises(OptionError, match="`clusters` is for method='prototype_distance'"):
         pipeline.score(held_out, "el2n", config=TINY, workdir=tmp_path, clusters=4)

@@ -312,6 +312,6 @@ def test_pixels_train_nothing_and_their_columns_have_no_epoch(
 
 
 def test_another_space_is_refused(held_out: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"unknown --space 'pixel'\. Did you mean 'pixels'"):
+    with pytest.raises(OptionError, match=r"unknown `space` 'pixel'\. Did you mean 'pixels'"):
         score(held_out, "density", config=TINY, workdir=tmp_path, space="pixel")
     assert (_spaces.needs("pixels"), _spaces.needs("hidden")) == ("nothing", "checkpoint")

@@ -326,9 +326,9 @@ def test_a_threshold_that_is_no_accuracy_or_not_the_tables_is_refused(
     shapes: Dataset, tmp_path: Path
 ) -> None:
     for wrong in (0.0, -1.0, 1.1, float("nan")):
-        with pytest.raises(OptionError, match="--threshold"):
+        with pytest.raises(OptionError, match="threshold="):
             score(shapes, "difficulty", runs=1, config=LONG, workdir=tmp_path, threshold=wrong)
-    with pytest.raises(OptionError, match="--threshold is for --method difficulty"):
+    with pytest.raises(OptionError, match="`threshold` is for method='difficulty'"):
         score(shapes, "el2n", runs=1, config=LONG, workdir=tmp_path, threshold=0.5)
     table = score(shapes, "difficulty", runs=1, config=LONG, workdir=tmp_path)
     with pytest.raises(TableError, match=r"threshold 0\.7 \(the table has 0\.5\)"):

@@ -109,7 +109,7 @@ def test_unknown_statistics_are_refused_and_the_right_ones_named(
         match=r"'calibrate'\. Did you mean 'calibrated'\? There are: running, calibrated",
     ):
         score(shapes, "grand", epoch=0, config=TINY, workdir=tmp_path, bn="calibrate")
-    with pytest.raises(OptionError, match="--bn is for --method grand"):
+    with pytest.raises(OptionError, match="`bn` is for method='grand'"):
         score(shapes, "el2n", epoch=0, config=TINY, workdir=tmp_path, bn="calibrated")
 
 

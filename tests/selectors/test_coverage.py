@@ -206,7 +206,7 @@ def test_a_window_is_spoken_of_only_where_it_is_one():
         ),
         (
             {"offset": 0.1},
-            "--rule coverage takes no --offset; it takes --drop-hardest, --suspect-by, --bins",
+            "rule='coverage' takes no `offset`; it takes `drop_hardest`, `suspect_by`, `bins`",
         ),
     ],
 )
