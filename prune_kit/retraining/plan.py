@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prune_kit import registry
+from prune_kit import models, registry
 from prune_kit.checks import check_seeds
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import check_same, index_digest
@@ -162,6 +162,7 @@ def plan_retraining(
         )
     earlier = next((chosen.setup for chosen in named.values() if chosen.setup), None)
     protocol = chosen_protocol(data, config=config, earlier=earlier, changes=changes)
+    models.build(protocol.model, shape=data.shape, classes=data.classes, seed=0)  # refused here
     groups = retrain_groups(data, named, list(asked.baseline), asked.seeds)
     relabelled = relabelled_data(data, named) if asked.relabel else {}
     trainings = [

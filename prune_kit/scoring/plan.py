@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prune_kit import models
 from prune_kit.checks import check_seeds
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import check_same
@@ -171,6 +172,9 @@ def plan_scores(
     )
     request = request_for(list(columns), observe, options)
     needed = inputs if request else []
+    if needed:
+        # refused here, before a run leaves a trace
+        models.build(protocol.model, shape=data.shape, classes=data.classes, seed=0)
     requests = [request] * len(needed) if request else []
     return ScorePlan(
         data=data,

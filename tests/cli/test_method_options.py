@@ -158,9 +158,9 @@ def test_one_more_option_of_a_rule_is_a_flag_that_reaches_the_selection(scored):
     ("method", "rule", "spare", "message"),
     [
         ("el2n", "top", "3", "{'methods': ['el2n'], 'epochs': [1], 'power': 2.0} 3"),
-        ("aum", "top", "3", "mine.toml: --method aum takes no --power"),
-        ("el2n", "window", "3", "mine.toml: --rule window takes no --spare"),
-        ("el2n", "top", "'3'", "mine.toml: --spare '3' does not fit; expected a whole number"),
+        ("aum", "top", "3", "mine.toml: method='aum' takes no `power`"),
+        ("el2n", "window", "3", "mine.toml: rule='window' takes no `spare`"),
+        ("el2n", "top", "'3'", "mine.toml: spare='3' does not fit; expected a whole number"),
     ],
 )
 def test_one_more_option_is_a_key_of_recipes(run, method, rule, spare, message):

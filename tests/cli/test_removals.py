@@ -194,7 +194,7 @@ WRONG = [
     ("export --relabel {tmp}/labels.npy --format npy", "one", "takes no --format and no --what"),
     ("export --relabel {tmp}/labels.npy --what drop", "one", "takes no --format and no --what"),
     ("export --relabel {tmp}/labels.npy --out {tmp}/keep.txt", "one", "leave out --out"),
-    ("export --what all", "one", "--what 'all' is unknown; expected keep or drop"),
+    ("export --what all", "one", "unknown --what 'all'. There are: keep, drop"),
     (
         "export --selection {place}/both/scores.h5",
         "one",
