@@ -178,7 +178,7 @@ def test_another_share_on_the_same_table_is_refused(
     shapes: Dataset, table: ScoreTable, workdir: Path, other: float
 ) -> None:
     with pytest.raises(
-        TableError, match=rf"made otherwise: probes {other} \(the table has 0.1\).*--fresh"
+        TableError, match=rf"made otherwise: probes {other:g} \(the table has 0.1\).*--fresh"
     ):
         trained_in(shapes, workdir, "aum", table=table, config=None, runs=None, probes=other)
 

@@ -96,7 +96,7 @@ def test_without_probes_no_line_speaks_of_them(call, tmp_path):
         ),
         (
             "score --jobs 1 --device cpu --probes 0",
-            "made otherwise: probes 0.0 (the table has 0.02)",
+            "made otherwise: probes 0 (the table has 0.02)",
         ),
         ("score --fresh --method random --probes 0.1", "--probes is not for random"),
         ("score --fresh --probes 0.5", "--probes 0.5 is out of range"),

@@ -242,7 +242,7 @@ def test_relabelling_asks_for_a_removal_with_a_clear_suggestion(
         OptionError, match=r"removal 'unclear' has no clear suggestion among its 24 rows"
     ):
         retrain(noisy, {"fine": removal, "unclear": unclear}, relabel=True, config=QUICK)
-    with pytest.raises(OptionError, match="'a-relabelled' has the name of what --relabel trains"):
+    with pytest.raises(OptionError, match="'a-relabelled' has the name of what `relabel` trains"):
         retrain(noisy, {"a": removal, "a-relabelled": everything}, relabel=True, config=QUICK)
 
 
