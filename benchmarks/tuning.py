@@ -87,9 +87,9 @@ def main() -> None:
         searched = time.perf_counter() - started
         split = validation_split(data, VALIDATION, RETRAIN_SEED)
         reduced = ScoreTable(split.rows, table.columns)
-        cells, _, _ = candidates(
+        cells = candidates(
             table, goal=None, by=None, keep=asked.keep, offset=offsets, rule="window"
-        )
+        ).cells
         selections = {cell.name: prune_kit.select(reduced, **options_of(cell)) for cell in cells}
         grid = prune_kit.retrain(
             split, selections, runs=asked.runs, baseline=[], config=config,

@@ -92,9 +92,9 @@ def outcomes_of(cells: Any, epochs: int, seeds: int) -> Outcomes:
 
 def test_a_search_is_shown_round_by_round_with_what_was_chosen() -> None:
     table = table_of(np.arange(100))
-    cells, _, _ = candidates(
+    cells = candidates(
         table, goal=None, by=None, keep=0.4, offset=[0.0, 0.1, 0.2, 0.3], rule="window"
-    )
+    ).cells
     rounds = (outcomes_of(cells, 5, 1), outcomes_of(cells[1:], 40, 2))
     tuned = Tuning(
         Goal(), tuple(cells), cells[2], True, selection_of([0] * 100), rounds, rounds[-1]
@@ -114,9 +114,9 @@ def test_a_search_is_shown_round_by_round_with_what_was_chosen() -> None:
 
 
 def test_a_goal_that_none_meets_is_told_with_what_all_rows_reach() -> None:
-    cells, _, _ = candidates(
+    cells = candidates(
         table_of(np.arange(100)), goal=None, by=None, keep=0.4, offset=[0.0], rule="window"
-    )
+    ).cells
     last = outcomes_of(cells, 40, 2)
     last = replace(
         last,
@@ -139,9 +139,9 @@ def test_a_goal_that_none_meets_is_told_with_what_all_rows_reach() -> None:
 
 def test_the_line_of_a_round_is_broken_where_it_left_out_offsets() -> None:
     table = table_of(np.arange(100))
-    cells, _, _ = candidates(
+    cells = candidates(
         table, goal=None, by=None, keep=0.4, offset=[0.0, 0.1, 0.2, 0.3], rule="window"
-    )
+    ).cells
     rounds = (outcomes_of(cells, 5, 1), outcomes_of([cells[0], *cells[2:]], 40, 2))
     axes = Figure().subplots()
     fill_panel(axes, rounds, cells[2].name)
@@ -152,9 +152,9 @@ def test_the_line_of_a_round_is_broken_where_it_left_out_offsets() -> None:
 
 def test_a_sweep_is_shown_with_its_curves() -> None:
     table = table_of(np.arange(100))
-    cells, _, _ = candidates(
+    cells = candidates(
         table, goal=None, by=None, keep=[0.4, 0.5], offset=[0.0, 0.1], rule="window"
-    )
+    ).cells
     kept = {cell.name: {k: v for k, v in vars(cell).items() if k != "name"} for cell in cells}
     outcomes = replace(outcomes_of(cells, 40, 2), cells=kept)
     full = tuple(Outcome("full", seed, 100, 0.9, 10, 1.0, 1.0, "{}") for seed in range(2))
