@@ -76,7 +76,7 @@ def test_a_dry_run_prints_the_plan_and_stops(
     words = ["score", *SHORT, "--epoch", "2", "--workdir", str(tmp_path / "work")]
     assert exit_code([*words, "--dry-run"]) == 0
     told = capsys.readouterr().err
-    assert "to train  2 networks, 4 epochs in all; 0 more are in the cache\n" in told
+    assert "to train  2 networks, 4 epochs in all; none is in the cache\n" in told
     assert "runs on   " in told and "memory    about " in told
     assert not (tmp_path / "work").exists()
     assert exit_code([*words, "--dry-run", "--json"]) == 0

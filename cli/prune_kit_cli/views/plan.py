@@ -18,6 +18,7 @@ def plan_notes(plan: "ScorePlan | RetrainPlan") -> list[tuple[str, str]]:
         return []
     epochs = count_of(plan.epochs_to_train, "epoch")
     cached = f"{plan.cached:,} more {'is' if plan.cached == 1 else 'are'} in the cache"
+    cached = cached if plan.cached else "none is in the cache"
     return [("to train", f"{count_of(plan.networks, 'network')}, {epochs} in all; {cached}")]
 
 
