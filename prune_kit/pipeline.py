@@ -17,6 +17,7 @@ import numpy as np
 from prune_kit import exporters
 from prune_kit.checks import check_seeds
 from prune_kit.cleaning.assessment import assess_labels
+from prune_kit.comparison import ENOUGH
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.labels import write_labels
 from prune_kit.errors import OptionError
@@ -27,16 +28,12 @@ from prune_kit.results.removal import Removal, as_selection
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
 from prune_kit.retraining.groups import BASELINES
-from prune_kit.retraining.plan import (
-    DEFAULT_WORKDIR,
-    plan_retraining,
-    retrain_options,
-    run_retraining,
-)
+from prune_kit.retraining.plan import plan_retraining, retrain_options, run_retraining
 from prune_kit.retraining.verbs import sweep, tune
 from prune_kit.scoring.asked import AskedScores
 from prune_kit.scoring.plan import plan_scores, run_scores
 from prune_kit.selectors import DEFAULT_RULE, choose
+from prune_kit.storage.workdir import DEFAULT_WORKDIR
 
 if TYPE_CHECKING:
     from prune_kit.comparison.compare import Comparison
@@ -257,7 +254,7 @@ def compare(
     *,
     top: float = 0.1,
     bootstrap: int = 200,
-    enough: float = 0.95,
+    enough: float = ENOUGH,
     harder: str = "lower",
     align: bool = False,
     seed: int = 0,

@@ -125,6 +125,37 @@ def test_files_and_functions_fit_into_a_look() -> None:
     assert wide == []
 
 
+SPEAK_FLAGS = {  # they make command lines or read them, and one page names a command's option
+    "prune_kit.registry",
+    "prune_kit.protocol.setup",
+    "prune_kit.reporting.commands",
+    "prune_kit.reporting.page",
+}
+
+
+def test_the_library_speaks_of_keywords_and_never_of_flags() -> None:
+    found = []
+    for name, path in modules().items():
+        tree = ast.parse(path.read_text("utf-8"))
+        documents = {
+            node.body[0].value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
+        found += [
+            f"{name}:{node.lineno}: {node.value}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant)
+            and node not in documents
+            and re.search(r"(?<![\w-])--[a-z]", str(node.value))
+            and wing_of(name) != "prune_kit_cli"
+            and name not in SPEAK_FLAGS
+        ]
+    assert found == []
+
+
 def test_every_command_is_a_file_of_the_folder_of_commands() -> None:
     files = {path.stem for path in (ROOT / "cli/prune_kit_cli/commands").glob("*.py")}
     assert sorted(COMMANDS) == sorted(files - {"__init__"})

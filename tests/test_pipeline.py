@@ -99,7 +99,7 @@ def test_more_runs_extend_and_fewer_keep_what_is_there(
 def test_another_protocol_or_seed_is_refused_and_the_difference_named(
     shapes: Dataset, table: ScoreTable, workdir: Path
 ) -> None:
-    with pytest.raises(TableError, match=r"model mlp \(the table has convnet\).*--fresh"):
+    with pytest.raises(TableError, match=r"model mlp \(the table has convnet\).*table=None"):
         again(shapes, table, workdir, "aum", epoch=2, model="mlp")
     with pytest.raises(TableError, match=r"seed 7 \(the table has 0\)"):
         again(shapes, table, workdir, "aum", epoch=2, seed=7)
@@ -208,7 +208,7 @@ def test_shuffled_data_is_refused_until_it_is_aligned(selection: Selection, work
         test_images=data.outside_test.images, test_label=data.outside_test.label,
     )  # fmt: skip
     with pytest.raises(
-        IdentityError, match=r"the same examples in another order.*--align re-maps the rows"
+        IdentityError, match=r"the same examples in another order.*`aligned_to` re-maps the rows"
     ):
         retrain(shuffled, selection, workdir=workdir)
     fitted, moved = aligned(shuffled, {"selection": selection})

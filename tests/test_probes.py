@@ -178,7 +178,7 @@ def test_another_share_on_the_same_table_is_refused(
     shapes: Dataset, table: ScoreTable, workdir: Path, other: float
 ) -> None:
     with pytest.raises(
-        TableError, match=rf"made otherwise: probes {other:g} \(the table has 0.1\).*--fresh"
+        TableError, match=rf"made otherwise: probes {other:g} \(the table has 0.1\).*table=None"
     ):
         trained_in(shapes, workdir, "aum", table=table, config=None, runs=None, probes=other)
 
@@ -188,7 +188,7 @@ def test_probes_on_a_table_whose_networks_had_none_are_refused(
 ) -> None:
     first, _ = trained_in(shapes, tmp_path, "el2n")
     with pytest.raises(
-        TableError, match=r"made otherwise: probes 0.1 \(the table has none\).*--fresh"
+        TableError, match=r"made otherwise: probes 0.1 \(the table has none\).*table=None"
     ):
         trained_in(shapes, tmp_path, "aum", table=first, config=None, probes=SHARE)
 

@@ -13,7 +13,7 @@ import typer
 
 from prune_kit.errors import PruneKitError
 from prune_kit_cli.options import OUTPUT
-from prune_kit_cli.wording import in_flags, option_flags
+from prune_kit_cli.wording import spoken
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -91,8 +91,7 @@ def exit_code(words: list[str]) -> int:
     try:
         code = int(program()(words or ["--help"], standalone_mode=False) or 0)
     except PruneKitError as error:
-        message = in_flags(str(error), option_flags(app))
-        _error(" ".join(message.split()))
+        _error(" ".join(spoken(str(error)).split()))
         return USER_ERROR
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED

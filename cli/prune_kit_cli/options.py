@@ -10,15 +10,16 @@ from typing import Annotated, Any
 import typer
 
 from prune_kit import registry
+from prune_kit.storage import workdir
 
 DATA, SCORES, SELECTION, LABELS = "Data", "Scores", "Selection", "Wrong labels"
 TRAINING, WHERE, OUTPUT = "Training", "Where it runs", "Output"
 
-DEFAULT_WORKDIR = Path("prune-kit-work")
+DEFAULT_WORKDIR = Path(workdir.DEFAULT_WORKDIR)
 DEFAULT_RULE: str = registry.literal(
     Path(registry.__file__).with_name("selectors") / "__init__.py", "DEFAULT_RULE"
 )
-RUNS = "runs"  # of a workdir, the folder with the trainings
+RUNS = workdir.RUNS
 
 
 def option(panel: str, *flags: str, **settings: Any) -> Any:

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from prune_kit.progress import Progress
 from prune_kit.reporting.escaping import spelled_out
+from prune_kit_cli.wording import spoken
 
 LABEL_WIDTH = 10
 MOST_LINES = 20
@@ -36,11 +37,7 @@ class Screen:
 
     def note(self, label: str, text: str) -> None:
         """A line on stderr: what is being done, with what."""
-        if not self.quiet:
-            _stderr().print(
-                Text(f"{label:<{LABEL_WIDTH}}", style="dim").append(text, style="not dim"),
-                soft_wrap=True,
-            )
+        self._line(label, text, "dim")
 
     def trained(self, networks: int) -> None:
         """How many networks a verb had to train."""
@@ -53,11 +50,12 @@ class Screen:
 
     def warn(self, text: str) -> None:
         """A line on stderr that should be read."""
+        self._line("note", text, "yellow")
+
+    def _line(self, label: str, text: str, style: str) -> None:
         if not self.quiet:
-            _stderr().print(
-                Text(f"{'note':<{LABEL_WIDTH}}", style="yellow").append(text, style="not yellow"),
-                soft_wrap=True,
-            )
+            line = Text(f"{label:<{LABEL_WIDTH}}", style=style)
+            _stderr().print(line.append(spoken(text), style=f"not {style}"), soft_wrap=True)
 
     def result(self, value: Mapping[str, Any], *shown: Any) -> None:
         """The result on stdout: as JSON, or as the tables and lines `shown`."""

@@ -54,11 +54,11 @@ def one_selection(workdir: Path, given: Path | None) -> tuple[Path, Selection | 
 
     Raises OptionError, which lists them, when there are several.
     """
-    found = [given] if given else selection_files(workdir)
-    if len(found) > 1:
-        listed = [f"{path}{' (a removal)' * (hdf5.kind_of(path) == 'removal')}" for path in found]
+    paths = [given] if given else selection_files(workdir)
+    if len(paths) > 1:
+        listed = [f"{path}{' (a removal)' * (hdf5.kind_of(path) == 'removal')}" for path in paths]
         raise OptionError(f"which selection? Say --selection FILE, one of: {', '.join(listed)}")
-    return found[0], read_selection(found[0])
+    return paths[0], read_selection(paths[0])
 
 
 def read_selection(path: Path) -> Selection | Removal:
@@ -80,7 +80,8 @@ def check_list_target(out: Path | None, source: Path) -> None:
     """
     if out is None:
         return
-    if out.absolute() == csv_path(source.absolute()):
+    is_removal = hdf5.kind_of(source) == "removal"
+    if is_removal and out.absolute() == csv_path(source.absolute()):
         raise OptionError(
             f"{out} is the list of suspects, most suspect first; write to another file than that"
         )
@@ -208,7 +209,7 @@ def check_removal_target(path: Path) -> None:
         )
 
 
-def there(workdir: Path) -> str:
+def workdir_words(workdir: Path) -> str:
     """The words that lead the next command to the same workdir."""
     usual = Path(os.environ.get("PRUNE_KIT_WORKDIR", DEFAULT_WORKDIR))
     return "" if workdir == usual else f" --workdir {shlex.quote(str(workdir))}"

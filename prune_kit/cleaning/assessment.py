@@ -26,10 +26,8 @@ from prune_kit.cleaning.table_evidence import (
 )
 from prune_kit.data.identity import Rows
 from prune_kit.errors import OptionError, TableError
-from prune_kit.results.removal import NO_SUGGESTION, Removal
+from prune_kit.results.removal import KNOWN_SHARE, NO_SUGGESTION, Removal
 from prune_kit.results.table import ScoreTable
-
-KNOWN_SHARE = "remove"
 
 
 @dataclass(frozen=True, eq=False)
@@ -300,7 +298,7 @@ def _default_cut(evidence: Evidence) -> str:
     if evidence.probability is None:
         raise TableError(
             f"{evidence.column} alone cannot tell wrong labels from hard examples: it keeps no "
-            f"probabilities. Run: prune-kit score --method {DEFAULT_METHOD} --probes 0.05, in "
+            f"probabilities. Run: `score(data, methods={DEFAULT_METHOD!r}, probes=0.05)`, in "
             "another workdir; or say how much: remove=0.02; or cut='mixture', which lists rows of "
             "clean data, too"
         )

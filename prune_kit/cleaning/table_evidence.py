@@ -21,8 +21,8 @@ from prune_kit.results.table import ScoreTable
 
 DEFAULT_METHOD = "cumulative_pl"
 HELD_OUT_METHOD = "cscore"
-BASELINES = ("random", "input_norm")
-HOW_TO_HOLD_OUT = "Run: prune-kit score --method cscore --ratios 75 --folds 4"
+WITHOUT_LABELS = ("random", "input_norm")  # scores that know nothing of them
+HOW_TO_HOLD_OUT = "Run: `score(data, methods='cscore', ratios=[75], folds=4)`"
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,10 +196,10 @@ def _ranking_column(table: ScoreTable, by: str | None, holdout: bool) -> ScoreCo
     if by is None and usual:
         return max(usual, key=lambda column: column.parameters.get("epoch", 0))
     column = table.column(by)
-    if by is None and column.method in BASELINES:
+    if by is None and column.method in WITHOUT_LABELS:
         raise TableError(
             f"{column.name}, the only column, knows nothing of labels: no network made it. "
-            f"Run: prune-kit score --method {DEFAULT_METHOD} --probes 0.05"
+            f"Run: `score(data, methods={DEFAULT_METHOD!r}, probes=0.05)`"
         )
     return column
 

@@ -13,8 +13,8 @@ from jaxtyping import Float, Int, UInt64
 from scipy import stats
 
 from prune_kit.errors import OptionError
+from prune_kit.results.outcomes import CONFIDENCE
 
-CONFIDENCE = 0.95
 # the error of an error requires no more, and all pairs of them fit in a few megabytes
 KENDALL_EXAMPLES = 1000
 

@@ -203,7 +203,7 @@ def consistency_columns(table: ScoreTable) -> dict[int, ScoreColumn]:
     if not columns:
         raise TableError(
             f"the table has no consistency column; it has: {', '.join(table.columns)}. "
-            "Run: prune-kit score --method consistency --epoch 1,2,3,5,10,20"
+            "Run: `score(data, methods='consistency', epoch=[1, 2, 3, 5, 10, 20])`"
         )
     return dict(sorted(columns.items()))
 

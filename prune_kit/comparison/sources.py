@@ -135,7 +135,7 @@ def collect_notes(
         if len(given.table.probes):
             notes.append(
                 f"{given.origin}: {len(given.table.probes):,} rows were scored under planted "
-                "labels (--probes), and count with those scores"
+                "labels (`probes`), and count with those scores"
             )
     if any(
         ranking.by_votes and ranking.name == source.chosen
@@ -225,7 +225,7 @@ def _ranking(column: ScoreColumn, place: np.ndarray) -> Ranking:
 
 def _direction_note(origin: str, harder: str) -> str:
     meaning, other = ("harder", "lower") if harder == "higher" else ("easier", "higher")
-    return f"{origin}: a higher score is taken as {meaning}; if this is wrong, add --harder {other}"
+    return f"{origin}: a higher score is taken as {meaning}; if this is wrong, add harder={other!r}"
 
 
 def _aligned_notes(given: OpenedSource, source: Source, base: _Base) -> list[str]:

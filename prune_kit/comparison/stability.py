@@ -99,7 +99,7 @@ class Stability:
         if self.measured is None:
             return (
                 f"{self.column}: one run cannot tell how many are enough; score with at least "
-                "--runs 4."
+                "runs=4."
             )
         k, rho = self.measured
         agreement = f"two independent means of {_runs(k)} agree with Spearman {rho:.3f}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from prune_kit import registry
 from prune_kit.errors import RecipeError
-from prune_kit.results.outcomes import Outcomes
+from prune_kit.results.outcomes import RANDOM, Outcomes
 from prune_kit.results.table import ScoreTable
 
 CHECK = re.compile(
@@ -72,7 +72,7 @@ def refuse_unknown(path: Path, check: str, names: set[str]) -> None:
         )
     if not RANKS.fullmatch(match["left"]):
         for name in filter(None, (match["left"], match["minus"])):
-            if name not in names and not name.startswith("random"):
+            if name not in names and not name.startswith(RANDOM):
                 raise registry.unknown_name_error(
                     f"outcome in the check {check!r},", name, sorted(names), RecipeError
                 )
@@ -112,7 +112,7 @@ def _measure(left: str, minus: str | None, table: ScoreTable, outcomes: Outcomes
         raise registry.unknown_name_error("outcome", left, lines, RecipeError)
     if minus is None:
         return 100 * lines[left].mean
-    difference = lines[left].minus_random if minus == "random" else outcomes.difference(left, minus)
+    difference = lines[left].minus_random if minus == RANDOM else outcomes.difference(left, minus)
     if difference is None:
         raise RecipeError(
             f"a check compares {left!r} with {minus!r}, which was not trained on the same seeds"

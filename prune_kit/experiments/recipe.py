@@ -22,10 +22,11 @@ from prune_kit.protocol.execution import Execution
 from prune_kit.results.outcomes import FULL, Outcomes
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
-from prune_kit.retraining.plan import DEFAULT_WORKDIR, RETRAIN_SEED
+from prune_kit.retraining.plan import RETRAIN_SEED
 from prune_kit.scoring.columns import method_names, options_for
 from prune_kit.scoring.plan import DEFAULT_RUNS
 from prune_kit.selectors import DEFAULT_RULE
+from prune_kit.storage.workdir import DEFAULT_WORKDIR
 
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from itertools import chain
 
-from prune_kit.comparison import sources
+from prune_kit.comparison import ENOUGH, sources
 from prune_kit.comparison.compare import Comparison, compared
 from prune_kit.errors import PruneKitError
 from prune_kit.reporting import limits, plots, sentences
@@ -11,7 +11,6 @@ from prune_kit.reporting.blocks import Block, Paragraph, Section, Table, visible
 from prune_kit.results.table import ScoreTable
 
 TOP = 0.1  # the share of the rows at an end that scores may have in common
-ENOUGH = 0.95  # the Spearman of independent means at which the runs are enough
 RESAMPLES = 100  # for the intervals
 FEW_PAIRS = 3  # with more pairs there are no intervals
 

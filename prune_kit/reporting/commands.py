@@ -11,13 +11,12 @@ from prune_kit.protocol.defaults import protocol
 from prune_kit.protocol.execution import FOLD_THREADS, device_kind
 from prune_kit.protocol.setup import Setup, shell_word, spelled
 from prune_kit.results.column import ScoreColumn
-from prune_kit.results.outcomes import FULL, Outcomes, is_baseline
+from prune_kit.results.outcomes import AXES, FULL, RANDOM, Outcomes, is_baseline
 from prune_kit.results.removal import Removal
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
 from prune_kit.retraining.groups import BASELINES
 from prune_kit.retraining.plan import BUDGETS
-from prune_kit.retraining.search import AXES
 from prune_kit.retraining.tuning import (
     SEARCH_SEEDS,
     TOP,
@@ -45,21 +44,20 @@ def command_lines(data: Dataset, results: Mapping[str, Result]) -> tuple[str, ..
     ]
     table = results.get("table")
     of_table = table.setup if isinstance(table, ScoreTable) else None
-    for found in results.values():
-        if isinstance(found, ScoreTable):
-            lines += _scoring(data, found)
-        elif isinstance(found, Selection):
-            by = f" --by {shlex.quote(found.column)}" if found.column else ""
-            lines.append(
-                f"prune-kit select --rule {shlex.quote(found.rule)}{by}{_options(found.parameters)}"
-            )
-        elif isinstance(found, Removal):
-            lines.append(_cleaning(found))
-        elif isinstance(found, Outcomes) and found.rows:
-            if found.cells:
-                lines.append(_searching(data, found, of_table))
+    for result in results.values():
+        if isinstance(result, ScoreTable):
+            lines += _scoring(data, result)
+        elif isinstance(result, Selection):
+            by = f" --by {shlex.quote(result.column)}" if result.column else ""
+            rule = f" --rule {shlex.quote(result.rule)}"
+            lines.append(f"prune-kit select{rule}{by}{_options(result.parameters)}")
+        elif isinstance(result, Removal):
+            lines.append(_cleaning(result))
+        elif isinstance(result, Outcomes) and result.rows:
+            if result.cells:
+                lines.append(_searching(data, result, of_table))
             else:
-                lines.append(_retraining(data, found, chosen[0] if chosen else None))
+                lines.append(_retraining(data, result, chosen[0] if chosen else None))
     return tuple(lines)
 
 
@@ -79,10 +77,10 @@ def _scoring(data: Dataset, table: ScoreTable) -> list[str]:
     labels = data.rows.options.get("labels_file")
     spec = shlex.quote(data.rows.data) + (f" --labels {shlex.quote(str(labels))}" if labels else "")
     lines = []
-    for (epochs_told, options, runs), columns in groups.items():
+    for (epoch, options, runs), columns in groups.items():
         methods = ",".join(dict.fromkeys(column.method for column in columns))
         words = f"prune-kit score --data {spec} --method {shlex.quote(methods)}"
-        words += f" --epoch {epochs_told}" if epochs_told else ""
+        words += f" --epoch {epoch}" if epoch else ""
         words += f" --runs {runs}" if runs else ""
         words += options + _options({"seed": columns[0].parameters.get("seed")})
         setup = columns[0].setup
@@ -129,54 +127,58 @@ def _cleaning(removal: Removal) -> str:
     return f"prune-kit clean{by}{cut}{_options(known)}"
 
 
-def _retraining(data: Dataset, found: Outcomes, earlier: Setup | None) -> str:
-    own = list(dict.fromkeys(row.selection for row in found.rows if not is_baseline(row.selection)))
+def _retraining(data: Dataset, outcomes: Outcomes, earlier: Setup | None) -> str:
+    names = dict.fromkeys(row.selection for row in outcomes.rows)
+    own = [name for name in names if not is_baseline(name)]
     relabelled = [
         name
         for name in own
         if name.removesuffix("-relabelled") in own and name.endswith("-relabelled")
     ]
     named = [f"{name} (trained by prune-kit tune alone)" if name == TOP else name for name in own]
-    words = " --relabel" * bool(relabelled) + _baselines(found) + _trainings(data, found, earlier)
+    words = " --relabel" * bool(relabelled) + _baselines(outcomes)
+    words += _trainings(data, outcomes, earlier)
     of = ", ".join(name for name in named if name not in relabelled) or "the baselines"
     return f"prune-kit retrain{words}   # of {of}"
 
 
-def _searching(data: Dataset, found: Outcomes, earlier: Setup | None) -> str:
+def _searching(data: Dataset, outcomes: Outcomes, earlier: Setup | None) -> str:
     """The command of a sweep, or of the search that tune makes."""
-    rounds = rounds_of(found) if is_search(found) else ()
+    rounds = rounds_of(outcomes) if is_search(outcomes) else ()
     axes = (
         grid_of(rounds)
         if rounds
-        else {key: [cell[key] for cell in found.cells.values()] for key in AXES}
+        else {key: [cell[key] for cell in outcomes.cells.values()] for key in AXES}
     )
     lists = {key: ",".join(dict.fromkeys(map(spelled, values))) for key, values in axes.items()}
     words = "".join(f" --{key} {shlex.quote(value)}" for key, value in lists.items())
     if not rounds:
-        return f"prune-kit sweep{words}{_baselines(found)}{_trainings(data, found, earlier)}"
+        return f"prune-kit sweep{words}{_baselines(outcomes)}{_trainings(data, outcomes, earlier)}"
     goal, _ = goal_of(rounds)
     words += f" --goal {shlex.quote(goal.words)}" if goal else ""
     words += f" --validation {validation_of(rounds):g}" * (validation_of(rounds) != VALIDATION)
     return f"prune-kit tune{words}{_trainings(data, rounds[-1], earlier, SEARCH_SEEDS)}"
 
 
-def _baselines(found: Outcomes) -> str:
-    there = {
-        FULL if row.selection == FULL else "random"
-        for row in found.rows
+def _baselines(outcomes: Outcomes) -> str:
+    trained = {
+        FULL if row.selection == FULL else RANDOM
+        for row in outcomes.rows
         if is_baseline(row.selection)
     }
-    words = ",".join(name for name in BASELINES if name in there) or "none"
-    return "" if there == set(BASELINES) else f" --baseline {words}"
+    words = ",".join(name for name in BASELINES if name in trained) or "none"
+    return "" if trained == set(BASELINES) else f" --baseline {words}"
 
 
-def _trainings(data: Dataset, found: Outcomes, earlier: Setup | None, seeds_from: int = 0) -> str:
+def _trainings(
+    data: Dataset, outcomes: Outcomes, earlier: Setup | None, seeds_from: int = 0
+) -> str:
     """Seeds, budget and setup of retrainings, as far as a bare command would not have them.
 
     A bare command takes over what it can from an `earlier` file, that of the scores.
     """
-    seeds = sorted({row.seed for row in found.rows})
-    latest = found.rows[-1]
+    seeds = sorted({row.seed for row in outcomes.rows})
+    latest = outcomes.rows[-1]
     budget = latest.budget if latest.budget != BUDGETS[0] else None
     words = _options({"runs": len(seeds), "seed": seeds[0] - seeds_from, "budget": budget})
     if latest.setup is None:

@@ -27,12 +27,12 @@ def provenance_section(
         "data": data.rows.data, "fingerprint": data.fingerprint, "rows": f"{len(data):,}",
         "options": _json(data.rows.options),
     })]  # fmt: skip
-    for name, found in results.items():
-        if found is not None:
-            facts = _origin(sources.get(name)) | {"created": found.created} | _told(found)
-            blocks.append(_facts(name, _titled(name, found), facts))
-            if isinstance(found, ScoreTable):
-                blocks.append(_columns(found))
+    for name, result in results.items():
+        if result is not None:
+            facts = _origin(sources.get(name)) | {"created": result.created} | _described(result)
+            blocks.append(_facts(name, _titled(name, result), facts))
+            if isinstance(result, ScoreTable):
+                blocks.append(_columns(result))
     lines = command_lines(data, results)
     if lines:
         blocks.append(Paragraph("The commands that make this again, as far as the files tell:"))
@@ -45,8 +45,8 @@ def _facts(name: str, title: str, facts: Mapping[str, str]) -> Table:
     return Table(f"provenance-{name}", title, ("fact", "value"), lines)
 
 
-def _titled(name: str, found: Result) -> str:
-    return "The score table" if isinstance(found, ScoreTable) else f"The {name}"
+def _titled(name: str, result: Result) -> str:
+    return "The score table" if isinstance(result, ScoreTable) else f"The {name}"
 
 
 def _origin(path: Path | None) -> dict[str, str]:
@@ -60,41 +60,41 @@ def _origin(path: Path | None) -> dict[str, str]:
         }
 
 
-def _told(found: Result) -> dict[str, str]:
-    if isinstance(found, Outcomes):
-        seeds = sorted({row.seed for row in found.rows})
+def _described(result: Result) -> dict[str, str]:
+    if isinstance(result, Outcomes):
+        seeds = sorted({row.seed for row in result.rows})
         return {
-            "fingerprint": found.fingerprint,
+            "fingerprint": result.fingerprint,
             "seeds": _few(seeds),
-            "seconds": f"{sum(row.seconds for row in found.rows):,.1f} in "
-            f"{len(found.rows):,} trainings",
-            "parameters": found.rows[-1].config
-            if found.rows
+            "seconds": f"{sum(row.seconds for row in result.rows):,.1f} in "
+            f"{len(result.rows):,} trainings",
+            "parameters": result.rows[-1].config
+            if result.rows
             else "",  # of a search, in full length
         }
-    if isinstance(found, ScoreTable):
+    if isinstance(result, ScoreTable):
         shared = next(
-            (c.parameters for c in found.columns.values() if "config" in c.parameters), {}
+            (c.parameters for c in result.columns.values() if "config" in c.parameters), {}
         )
         return {
-            "fingerprint": found.rows.fingerprint,
+            "fingerprint": result.rows.fingerprint,
             "parameters": _json(
                 {key: value for key, value in shared.items() if key in TRAININGS and key != "epoch"}
             ),
         }
-    if isinstance(found, Removal):
+    if isinstance(result, Removal):
         return {
-            "fingerprint": found.rows.fingerprint,
-            "column": found.column,
-            "cut": found.cut_method,
-            "parameters": _json(found.parameters),
+            "fingerprint": result.rows.fingerprint,
+            "column": result.column,
+            "cut": result.cut_method,
+            "parameters": _json(result.parameters),
         }
-    if isinstance(found, Selection):
+    if isinstance(result, Selection):
         return {
-            "fingerprint": found.rows.fingerprint,
-            "rule": found.rule,
-            "column": found.column,
-            "parameters": _json(found.parameters),
+            "fingerprint": result.rows.fingerprint,
+            "rule": result.rule,
+            "column": result.column,
+            "parameters": _json(result.parameters),
         }
     return {}
 

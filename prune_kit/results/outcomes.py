@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +16,11 @@ from prune_kit.storage import hdf5
 from prune_kit.storage.provenance import now, version
 
 FULL = "full"
+RANDOM = "random"
 CONFIDENCE = 0.95  # of the interval of a mean difference
 PERCENTILES = (16, 84)  # of the accuracies over seeds: one deviation to each side of a normal mean
 SAME = 1e-12  # differences of accuracies that are closer than this differ by rounding only
-AXES = ("rule", "by", "keep", "offset")
+AXES = ("by", "rule", "keep", "offset")
 COLUMNS = {
     "selection": np.str_,
     "seed": np.int64,
@@ -40,12 +42,12 @@ CELL: dict[str, tuple[type, ...]] = {
 
 def random_name(kept: int) -> str:
     """The name of the random baseline that keeps this number of rows."""
-    return f"random-{kept}"
+    return f"{RANDOM}-{kept}"
 
 
 def is_baseline(name: str) -> bool:
     """Whether a name is that of a baseline. A selection cannot have such a name."""
-    return name == FULL or (name.startswith("random-") and name.removeprefix("random-").isdigit())
+    return name == FULL or bool(re.fullmatch(rf"{RANDOM}-\d+", name))
 
 
 @dataclass(frozen=True)

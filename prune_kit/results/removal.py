@@ -283,7 +283,7 @@ def csv_path(path: Path) -> Path:
     """
     if path.suffix == ".csv":
         raise OptionError(
-            f"--out {path} is where the list goes as CSV; name the HDF5 file, such as removal.h5"
+            f"{path} is where the list goes as CSV; name the HDF5 file, such as removal.h5"
         )
     return path.with_suffix(".csv")
 

@@ -69,7 +69,7 @@ class ScoreTable:
             return self.columns[by]
         own = [column for column in self.columns.values() if not column.companion]
         if len(own) != 1:
-            raise TableError(f"which column? Say --by NAME, one of: {', '.join(self.columns)}")
+            raise TableError(f"which column? Say `by`, one of: {', '.join(self.columns)}")
         return own[0]
 
     def hardness(self, by: str | None = None) -> np.ndarray:

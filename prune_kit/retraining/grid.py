@@ -14,13 +14,10 @@ import numpy as np
 
 from prune_kit import registry
 from prune_kit.errors import OptionError
-from prune_kit.results.outcomes import FULL, Outcomes, random_name
+from prune_kit.results.outcomes import FULL, PERCENTILES, RANDOM, Outcomes, random_name
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
 from prune_kit.selectors import SLACK, choose, count_kept, has_offset
-
-RANDOM = "random"
-PERCENTILES = (16, 84)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prune_kit import registry
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import OptionError
-from prune_kit.results.outcomes import FULL, is_baseline, random_name
+from prune_kit.results.outcomes import FULL, RANDOM, is_baseline, random_name
 from prune_kit.results.removal import Removal, as_selection
 from prune_kit.results.selection import Selection
 from prune_kit.selectors.random import random_part
@@ -16,7 +15,7 @@ from prune_kit.selectors.random import random_part
 if TYPE_CHECKING:
     pass
 
-BASELINES = ("full", "random")
+BASELINES = (FULL, RANDOM)
 
 
 def retrain_groups(
@@ -32,11 +31,8 @@ def retrain_groups(
             f"selection {taken[0]!r} has the name of a baseline; rename it, the outcomes are "
             "listed by it"
         )
-    unknown = [name for name in baseline if name not in BASELINES]
-    if unknown:
-        raise registry.unknown_name_error("baseline", unknown[0], BASELINES)
     groups: dict[str, dict[int, np.ndarray | None]] = {}
-    if "full" in baseline:
+    if FULL in baseline:
         groups[FULL] = dict.fromkeys(seeds)
     training = data.rows.training
     for name, chosen in named.items():
@@ -48,7 +44,7 @@ def retrain_groups(
                 "train on"
             )
         groups[name] = dict.fromkeys(seeds, None if whole else index)
-        if "random" in baseline and not whole:
+        if RANDOM in baseline and not whole:
             draws = {s: np.random.default_rng([s, 3]) for s in seeds}
             groups.setdefault(
                 random_name(kept), {s: random_part(training, kept, draws[s]) for s in seeds}

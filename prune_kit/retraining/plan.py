@@ -21,12 +21,12 @@ from prune_kit.results.removal import Removal
 from prune_kit.results.selection import Selection
 from prune_kit.retraining.groups import BASELINES, relabelled_data, retrain_groups
 from prune_kit.storage.lock import holding
+from prune_kit.storage.workdir import DEFAULT_WORKDIR, RUNS
 
 if TYPE_CHECKING:
     from prune_kit.runs.cache import RecordedRun
     from prune_kit.runs.executor import PlannedRuns
 
-DEFAULT_WORKDIR = "prune-kit-work"
 BUDGETS = ("steps", "epochs")
 RETRAIN_SEED = 1000  # scores use 0, 1, ...: no network judges the examples that its own twin chose
 Chosen = Selection | Removal
@@ -158,7 +158,7 @@ def plan_retraining(
             chosen.rows,
             f"the data {data.rows.data}",
             f"{kind} {name!r}",
-            "--align re-maps the rows",
+            "`aligned_to` re-maps the rows",
         )
     earlier = next((chosen.setup for chosen in named.values() if chosen.setup), None)
     protocol = chosen_protocol(data, config=config, earlier=earlier, changes=changes)
@@ -188,7 +188,7 @@ def plan_retraining(
             for _, seed, under, members in trainings
         ]
 
-    runs_folder = Path(workdir) / "runs"
+    runs_folder = Path(workdir) / RUNS
     resolved, inputs = settle_execution(
         runs_of,
         execution or Execution(),

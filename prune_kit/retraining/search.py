@@ -37,7 +37,6 @@ DEFAULT_WITHIN = 0.005
 KEEPS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 OFFSETS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
 GOALS = 'accuracy, or "within 0.5 points of full, keep least"'
-AXES = ("by", "rule", "keep", "offset")
 TESTED = 4  # these two, full data, random rows
 
 # Trains cells for so many epochs with so many seeds, under all data too where that is asked for.

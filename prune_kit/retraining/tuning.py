@@ -14,12 +14,12 @@ from prune_kit.progress import Listener, note, silent
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.defaults import chosen_protocol
 from prune_kit.protocol.execution import Execution
-from prune_kit.results.outcomes import FULL, Difference, Outcome, Outcomes
+from prune_kit.results.outcomes import AXES, FULL, Difference, Outcome, Outcomes
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
 from prune_kit.retraining.grid import Cell, options_of, select_cells
 from prune_kit.retraining.plan import AskedRetraining, plan_retraining, run_retraining
-from prune_kit.retraining.search import AXES, Candidates, Goal, SearchCost, cost_of, search
+from prune_kit.retraining.search import Candidates, Goal, SearchCost, cost_of, search
 from prune_kit.selectors import DEFAULT_RULE, choose
 
 MOST_VALIDATION = 0.5  # a larger split would judge networks that saw less than it

@@ -11,9 +11,10 @@ import torch
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import RunError
 from prune_kit.progress import Listener, note, silent
+from prune_kit.results.column import MANY_CLASSES
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs
 from prune_kit.runs.executor import Task, run_tasks
-from prune_kit.runs.holdout import IN_WORK, PROBABILITY_CLASSES, Holdout
+from prune_kit.runs.holdout import IN_WORK, Holdout
 from prune_kit.runs.processes import EpochListener
 from prune_kit.runs.recorder import STATE, complete
 from prune_kit.runs.signal_files import write_signals
@@ -102,7 +103,7 @@ def _train_group(
         "test_accuracy": accuracy,
         "seconds": np.array(seconds),
     }
-    if data.classes <= PROBABILITY_CLASSES:
+    if data.classes <= MANY_CLASSES:
         arrays["probability"] = logits.softmax(2).to(torch.float16).cpu().numpy()
     write_signals(holdout.path(ratio, group), arrays)
     shutil.rmtree(holdout.in_work(ratio, group))

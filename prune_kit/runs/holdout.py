@@ -30,6 +30,7 @@ from prune_kit import models, randomness
 from prune_kit.data.dataset import Dataset
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.execution import ResolvedExecution
+from prune_kit.results.column import MANY_CLASSES
 from prune_kit.runs.cache import RunInputs, key_of
 from prune_kit.runs.signal_files import array_names, read_signal
 from prune_kit.runs.subsets import held_out_sets
@@ -38,7 +39,6 @@ from prune_kit.training import ensemble
 FOLD_FORMAT = 1
 IN_WORK = "in-work"
 ARRAYS = ("held_out", "right", "test_accuracy", "seconds")
-PROBABILITY_CLASSES = 100  # with more, the probabilities of the held-out rows would fill disks
 # On a CPU more than four gain nothing: benchmarks/cscore.py --ways. A GPU was not measured. It has
 # as many as there are folds unless others are asked for, so that no block is trained in vain.
 LARGEST_GROUP = {"cpu": 4, "cuda": 20}
@@ -144,7 +144,7 @@ class Holdout:
     @property
     def arrays(self) -> frozenset[str]:
         """The arrays that a file of folds holds."""
-        few = self.data.classes <= PROBABILITY_CLASSES
+        few = self.data.classes <= MANY_CLASSES
         return frozenset(ARRAYS) | ({"probability"} if few else frozenset())
 
     def path(self, ratio: int, group: range) -> Path:
@@ -184,7 +184,7 @@ class Holdout:
 
         NaN where no network had not seen a row. None where there are too many classes to keep them.
         """
-        if self.data.classes > PROBABILITY_CLASSES:
+        if self.data.classes > MANY_CLASSES:
             return None
         total, count = np.zeros((len(self.data), self.data.classes)), np.zeros((len(self.data), 1))
         for (ratio, fold), (path, place) in sorted(self.kept().items()):

@@ -8,8 +8,6 @@ from jaxtyping import Int
 
 from prune_kit.randomness import derived_seed
 
-SAMPLINGS = ("balanced", "uniform")
-
 
 def held_out_sets(
     rows: Int[np.ndarray, "n"], ratio: int, folds: int, *, seed: int, sampling: str

@@ -185,7 +185,7 @@ def shortfall(column: ScoreColumn, rows: Rows) -> str:
         f"{count:,} of {len(rows.training):,} training rows {'has' if count == 1 else 'have'} no "
         f"score (NaN), for want of a network that held them out at {' or '.join(where)}. "
         f"{about}{more} more {'fold gives' if more == 1 else 'folds give'} every row a vote: "
-        f"--folds {folds + more}"
+        f"folds={folds + more}"
     )
 
 

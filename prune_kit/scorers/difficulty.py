@@ -85,5 +85,5 @@ def provenance(runs: Runs, *, epoch: int | None = None, threshold: float) -> dic
 def _never(last: float, threshold: float) -> str:
     return (
         f"the training accuracy never was {threshold:g} (at the end of the protocol {last:.3g}), "
-        "so every difficulty is NaN. Lower --threshold, or lengthen the protocol: --train epochs=N"
+        "so every difficulty is NaN. Lower `threshold`, or lengthen the protocol by `config.epochs`"
     )

@@ -158,7 +158,7 @@ def is_there(
     if differing:
         raise TableError(
             f"{name} is there already, scored otherwise: {'; '.join(differing)}. "
-            "Give --fresh to start the table anew, or another --workdir"
+            "Give table=None to start the table anew, or another `workdir`"
         )
     if GROWING in options:
         return bool(found.parameters[GROWING] == options[GROWING])

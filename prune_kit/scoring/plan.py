@@ -34,14 +34,14 @@ from prune_kit.scoring.columns import (
     request_for,
 )
 from prune_kit.storage.lock import holding
+from prune_kit.storage.workdir import RUNS
 
 if TYPE_CHECKING:
     from prune_kit.runs.executor import PlannedRuns
     from prune_kit.runs.holdout import Holdout
 
 DEFAULT_RUNS = 10
-RUNS = "runs"  # of a workdir, the folder of the run cache
-ANEW = "Give --fresh to start the table anew, or another --workdir"
+ANEW = "Give table=None to start the table anew, or another `workdir`"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -141,7 +141,7 @@ def plan_scores(
         table.rows,
         f"the data {data.rows.data}",
         "the score table",
-        "--fresh starts the table anew",
+        "table=None starts the table anew",
     )
     earlier = table.setup
     settled = earlier or Setup(protocol=chosen_protocol(data, config=config, changes=changes))

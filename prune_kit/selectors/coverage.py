@@ -23,7 +23,7 @@ OPTIONS = {
     "suspect_by": {
         "type": "str",
         "metavar": "COLUMN",
-        "help": "What is suspect, such as aum@20 (default: --by).",
+        "help": "What is suspect, such as aum@20; left out, the column that ranks.",
     },
     "bins": {
         "type": "int",

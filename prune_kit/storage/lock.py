@@ -101,7 +101,7 @@ def _acquired(path: Path) -> "BaseFileLock":
     if not acquired:
         raise OptionError(
             f"{path.parent} is in use by {_holder_words(path)}. Wait for it, or choose another "
-            "--workdir"
+            "`workdir`"
         )
     holder = {
         "pid": os.getpid(),

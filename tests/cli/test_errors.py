@@ -150,7 +150,7 @@ WRONG = [
     ("reproduce digits_demo --scale smal", "empty", "unknown scale 'smal'"),
     ("reproduce data_diet_cifar10", "empty", "requires its data: --data cifar10:PATH"),
     ("select --by el2n@2", "work", "unknown column 'el2n@2'. Did you mean 'el2n@1'?"),
-    ("select", "work", "which column? Say --by NAME, one of: el2n@1, cumulative_pl@1"),
+    ("select", "work", "which column? Say --by, one of: el2n@1, cumulative_pl@1"),
     ("select --by el2n@1 --rule tpo", "work", "unknown rule 'tpo'. Did you mean 'top'?"),
     (
         "select --by el2n@1 --rule top --offset 0.1",

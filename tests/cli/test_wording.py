@@ -45,6 +45,12 @@ FLAGS = {
         ("give config.milestones=[2, 4]", "give --train milestones=2,4"),
         ("config.model='mlp' differs", "--model mlp differs"),
         ("`config.epochs` counts epochs", "--train epochs counts epochs"),
+        ("table=None starts it anew", "--fresh starts it anew"),
+        (
+            "Run: `score(data, method='el2n', ratios=[75, 90], keep=0.05)`, in time",
+            "Run: prune-kit score --method el2n --ratios 75,90 --keep 0.05, in time",
+        ),
+        ("see `select()`", "see prune-kit select"),
     ],
 )
 def test_an_option_of_python_becomes_a_flag(python: str, flags: str) -> None:
@@ -63,6 +69,7 @@ def test_an_option_of_python_becomes_a_flag(python: str, flags: str) -> None:
         "--train model=mlp is a flag already",
         "write it with numpy.savez(path, x_train=..., ...)",
         "the column el2n@20 has 3 runs; keep 0.5 of them",
+        "the class `x(1))` of keep",
         "",
     ],
 )

@@ -132,6 +132,6 @@ def test_tables_of_other_data_never_meet() -> None:
 def test_a_table_without_consistency_says_how_to_get_it() -> None:
     table = ScoreTable(rows_of(np.zeros(3, np.int64)), {"el2n@20": column_of([1, 2, 3])})
     with pytest.raises(
-        TableError, match=r"it has: el2n@20\. Run: prune-kit score --method consistency --epoch"
+        TableError, match=r"it has: el2n@20\. Run: `score\(data, methods='consistency', epoch=\["
     ):
         dynamics(table)

@@ -353,7 +353,7 @@ def test_of_several_columns_one_must_be_named_and_all_are_listed():
     )
     with pytest.raises(TableError) as caught:
         table.column()
-    assert str(caught.value) == "which column? Say --by NAME, one of: el2n@20, grand@20, input_norm"
+    assert str(caught.value) == "which column? Say `by`, one of: el2n@20, grand@20, input_norm"
 
 
 def test_an_unknown_column_is_refused_with_the_nearest():

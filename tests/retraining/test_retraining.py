@@ -214,7 +214,7 @@ def test_a_removal_is_aligned_to_shuffled_data(
     order = np.random.default_rng(1).permutation(len(clean_data))
     shuffled = from_arrays(clean_data.images[order], clean_data.labels[order], name="s", spec="s")
     with pytest.raises(
-        IdentityError, match=r"removal 'removal': the same examples in another order.*--align"
+        IdentityError, match=r"removal 'removal': the same examples in another order.*aligned_to"
     ):
         retrain(shuffled, removal, config=QUICK, workdir=workdir)
     fitted, moved = aligned(shuffled, {"removal": removal})

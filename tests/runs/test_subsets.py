@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prune_kit.runs.subsets import SAMPLINGS, held_out_sets
+from prune_kit.runs.subsets import held_out_sets
 
+SAMPLINGS = ("balanced", "uniform")
 ROWS = np.arange(100, 160)
 
 

@@ -117,7 +117,7 @@ def test_a_table_scored_by_other_statistics_is_refused_unless_it_is_started_anew
     shapes: Dataset, workdir: Path, table: ScoreTable
 ) -> None:
     with pytest.raises(
-        TableError, match=r"grand@0 .* bn calibrated \(the table has running\)\. Give --fresh"
+        TableError, match=r"grand@0 .* bn calibrated \(the table has running\)\. Give table=None"
     ):
         score(shapes, "grand", epoch=0, runs=2, table=table, workdir=workdir, bn="calibrated")
     same = score(shapes, "grand", epoch=0, runs=2, table=table, workdir=workdir, bn="running")

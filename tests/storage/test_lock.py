@@ -39,7 +39,7 @@ def test_a_folder_that_another_process_holds_is_refused_with_its_name_until_that
     try:
         with pytest.raises(
             OptionError,
-            match=rf"is in use by process {process.pid} on .* since 20.*choose another --workdir",
+            match=rf"is in use by process {process.pid} on .* since 20.*choose another `workdir`",
         ):
             with lock.holding(tmp_path):
                 pass

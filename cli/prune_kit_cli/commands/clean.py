@@ -292,15 +292,13 @@ def _next(
     screen: "Screen", removal: "Removal", out: Path | None, workdir: Path, *, trained: bool
 ) -> None:
     from prune_kit_cli.views.tables import path_of
-    from prune_kit_cli.workdir import there
+    from prune_kit_cli.workdir import workdir_words
 
-    again = f"{f' --selection {path_of(out)}' if out else ''}{there(workdir)}"
+    again = f"{f' --selection {path_of(out)}' if out else ''}{workdir_words(workdir)}"
     if not len(removal.index):
         share = max(REVIEWED / max(len(removal.rows.training), 1), 1e-4)
-        screen.note(
-            "next",
-            f"prune-kit clean --remove {share:.2g}{there(workdir)}   (the most suspect, to review)",
-        )
+        again = f"prune-kit clean --remove {share:.2g}{workdir_words(workdir)}"
+        screen.note("next", f"{again}   (the most suspect, to review)")
         return
     if trained:
         screen.note(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from prune_kit.comparison import ENOUGH
 from prune_kit_cli import options as o
 
 COMPARISON = "Comparison"
@@ -62,7 +63,7 @@ def compare(
             metavar="RHO",
             help="The rank correlation that two independent means must reach.",
         ),
-    ] = 0.95,
+    ] = ENOUGH,
     seed: Annotated[
         int,
         o.option(

@@ -58,7 +58,7 @@ def corrupt(
     from prune_kit.data.noise import plant, read_matrix
     from prune_kit.data.spec import load_data
     from prune_kit_cli.views.tables import Screen, path_of
-    from prune_kit_cli.workdir import LABELS, check_target, there
+    from prune_kit_cli.workdir import LABELS, check_target, workdir_words
 
     screen = Screen(as_json, quiet)
     target = out or workdir / LABELS
@@ -92,5 +92,5 @@ def corrupt(
     screen.note(
         "next",
         f"prune-kit score {spec}--labels {path_of(target)} --method cumulative_pl --probes "
-        f"0.05{there(workdir)}",
+        f"0.05{workdir_words(workdir)}",
     )

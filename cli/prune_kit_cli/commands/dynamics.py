@@ -57,12 +57,12 @@ def _table(path: Path) -> "ScoreTable":
     from prune_kit.comparison.dynamics import consistency_columns
     from prune_kit.errors import TableError
     from prune_kit.results.table import ScoreTable
-    from prune_kit_cli.workdir import SCORES, there
+    from prune_kit_cli.workdir import SCORES, workdir_words
 
     file = path / SCORES if path.is_dir() or not path.suffix else path
     table = ScoreTable.read(file)
     try:
         consistency_columns(table)
     except TableError as error:
-        raise TableError(f"{file}: {error}{there(file.parent)}") from error
+        raise TableError(f"{file}: {error}{workdir_words(file.parent)}") from error
     return table

@@ -47,12 +47,12 @@ def info(
     screen = Screen(as_json, quiet)
     paths, runs = [file] if file else sorted(workdir.glob("*.h5")), workdir / o.RUNS
     if not paths and not (verify and runs.is_dir()):
-        there = (
+        only_trainings = (
             f"there is nothing but trainings in {workdir}. The command that began them goes on "
             "with them: repeat it"
         )
         nothing = f"there are no files in {workdir}. Start with: prune-kit score, or prune-kit demo"
-        raise FileError(there if runs.is_dir() else nothing)
+        raise FileError(only_trainings if runs.is_dir() else nothing)
     described, unreadable = [], []
     for path in paths:
         try:

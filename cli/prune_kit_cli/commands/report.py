@@ -67,7 +67,9 @@ def report(
     if target.suffix not in (".html", ".htm"):
         raise OptionError(f"--out {target}: expected a name that ends in .html")
     table = ScoreTable.read(workdir / SCORES, extras=("per_run", "per_ratio", "per_ratio_votes"))
-    sources, found, left_out = {"table": workdir / SCORES}, {}, {}
+    sources = {"table": workdir / SCORES}
+    results: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
     readers: dict[str, tuple[Any, str, str]] = {
         "selection": (Selection, SELECTION, "select"),
         "removal": (Removal, REMOVAL, "clean"),
@@ -77,7 +79,8 @@ def report(
     }
     for name, (kind, file, command) in readers.items():
         if (workdir / file).exists():
-            found[name], sources[name] = kind.read(workdir / file), workdir / file
+            results[name] = kind.read(workdir / file)
+            sources[name] = workdir / file
         else:
             left_out[name] = f"no {name}: there is no {file}, which prune-kit {command} writes"
     with screen.progress() as follow:
@@ -86,7 +89,7 @@ def report(
     page = pipeline.report(
         loaded,
         table=table,
-        **found,
+        **results,
         runs=workdir / RUNS,
         per_class=per_class,
         figures=figures,

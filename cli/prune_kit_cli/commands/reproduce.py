@@ -45,6 +45,7 @@ def reproduce(
     """
     from prune_kit.experiments import recipe
     from prune_kit.protocol.execution import Execution
+    from prune_kit_cli.screen import count_of
     from prune_kit_cli.views.tables import (
         Screen,
         error_lines,
@@ -69,7 +70,8 @@ def reproduce(
         lines = ["This recipe states no expectation to check."]
     if scale == "smoke":
         lines = [
-            "smoke scale: digits, a small network, 10 epochs, 2 seeds. "
+            f"smoke scale: digits, a small network, {count_of(recipe.SMOKE_EPOCHS, 'epoch')}, "
+            f"{count_of(recipe.SMOKE_RUNS, 'seed')}. "
             "These figures show that it runs; they mean nothing."
         ]
     names = list(done.table.columns)

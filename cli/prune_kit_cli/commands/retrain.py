@@ -71,7 +71,7 @@ def retrain(
         tell_chance,
         tell_data,
         tell_replaced,
-        there,
+        workdir_words,
     )
 
     screen, target = Screen(as_json, quiet), workdir / OUTCOMES
@@ -121,4 +121,4 @@ def retrain(
     )
     tell_chance(screen, loaded, outcomes)
     screen.note("wrote", path_of(target))
-    screen.note("next", f"prune-kit export --format txt{there(workdir)}")
+    screen.note("next", f"prune-kit export --format txt{workdir_words(workdir)}")

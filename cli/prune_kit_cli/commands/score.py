@@ -71,7 +71,7 @@ def score(
     from prune_kit_cli.parsing import changes_of, numbers, recipe_protocol
     from prune_kit_cli.screen import Screen
     from prune_kit_cli.views.plan import dry_notes, plan_json, plan_notes
-    from prune_kit_cli.workdir import SCORES, tell_data, there
+    from prune_kit_cli.workdir import SCORES, tell_data, workdir_words
 
     screen, target = Screen(as_json, quiet), workdir / SCORES
     execution = Execution(device=device, precision=precision, jobs=jobs, threads=threads)
@@ -110,7 +110,7 @@ def score(
     made = [column_name(column) for column in plan.columns]
     if made:
         scored.write(target)
-    _show(screen, scored, made, target, follow.networks, there(workdir))
+    _show(screen, scored, made, target, follow.networks, workdir_words(workdir))
 
 
 def _loaded(
@@ -151,7 +151,7 @@ def _show(
     made: list[str],
     target: Path,
     networks: int,
-    there: str,
+    where: str,
 ) -> None:
     """The scores, what to know of them, and what may be typed next."""
     from prune_kit_cli.views.next_steps import after_scores
@@ -180,5 +180,5 @@ def _show(
     )
     path = path_of(target)
     screen.note("wrote", path if made else f"nothing: {path} has every column asked for")
-    for number, step in enumerate(after_scores(scored, made, there)):
+    for number, step in enumerate(after_scores(scored, made, where)):
         screen.note("" if number else "next", step)

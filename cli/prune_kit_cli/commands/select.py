@@ -7,8 +7,6 @@ from prune_kit import registry
 from prune_kit_cli import options as o
 from prune_kit_cli.method_options import takes_options_of
 
-TIED = 0.01  # from this share of the rows on at the edge of a window, it is said
-
 
 @takes_options_of(registry.SELECTORS, "rule", panel=o.SELECTION, first=o.DEFAULT_RULE)
 def select(
@@ -40,9 +38,10 @@ def select(
     Example: prune-kit select --by el2n@20 --keep 0.5 --offset 0.02
     """
     from prune_kit import pipeline
+    from prune_kit.results.ranking import TIED
     from prune_kit_cli.views.histogram import histogram
     from prune_kit_cli.views.tables import Screen, class_table, path_of
-    from prune_kit_cli.workdir import SELECTION, check_target, read_scores, there
+    from prune_kit_cli.workdir import SELECTION, check_target, read_scores, workdir_words
 
     screen, target = Screen(as_json, quiet), out or workdir / SELECTION
     check_target(target, "selection")
@@ -85,6 +84,6 @@ def select(
             "above 70 % pruned, keeping the hardest is known to fall below random (forgetting on "
             "CIFAR-10: 95.4 at 30 % pruned, 34.0 at 90 %; Zheng et al. 2023). Try --rule coverage"
         )
-    again = f"{f' --selection {path_of(out)}' if out else ''}{there(workdir)}"
+    again = f"{f' --selection {path_of(out)}' if out else ''}{workdir_words(workdir)}"
     screen.note("next", f"prune-kit retrain{again}   (does accuracy hold?)")
     screen.note("", f"prune-kit export{again} --format txt")

@@ -111,7 +111,7 @@ def tune(
     from prune_kit_cli.views.plan import protocol_note
     from prune_kit_cli.views.search import tuning_notes
     from prune_kit_cli.views.tables import path_of
-    from prune_kit_cli.workdir import SELECTION, check_target, read_scores, tell_data, there
+    from prune_kit_cli.workdir import SELECTION, check_target, read_scores, tell_data, workdir_words
 
     screen, target = Screen(as_json, quiet), out or workdir / SELECTION
     check_target(target, "selection")
@@ -152,7 +152,7 @@ def tune(
             screen.note(label, text)
         tuned = run_tuning(plan, follow)
     screen.trained(follow.networks)
-    again = f"{f' --selection {path_of(out)}' if out else ''}{there(workdir)}"
+    again = f"{f' --selection {path_of(out)}' if out else ''}{workdir_words(workdir)}"
     _write_and_show(screen, tuned, loaded, target, workdir, again)
 
 

@@ -11,6 +11,7 @@ from prune_kit.comparison.agreement import Estimate
 from prune_kit.comparison.aligned_scores import Ranking
 from prune_kit.comparison.compare import Comparison
 from prune_kit_cli.views.tables import path_of
+from prune_kit_cli.wording import spoken
 
 
 def files_line(comparison: Comparison) -> str:
@@ -26,7 +27,7 @@ def shown(comparison: Comparison) -> list[Any]:
         items += [_agreement_table(comparison), _legend(comparison)]
     if any(stability.measured for stability in comparison.stabilities):
         items += ["", _stability_table(comparison)]
-    return [*items, "", *comparison.sentences()] if comparison.stabilities else items
+    return [*items, "", *map(spoken, comparison.sentences())] if comparison.stabilities else items
 
 
 def _agreement_table(comparison: Comparison) -> Table:

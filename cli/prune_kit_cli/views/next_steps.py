@@ -8,16 +8,16 @@ if TYPE_CHECKING:
     from prune_kit.results.table import ScoreTable
 
 
-def after_scores(table: "ScoreTable", made: list[str], there: str) -> list[str]:
+def after_scores(table: "ScoreTable", made: list[str], where: str) -> list[str]:
     """The commands that may follow a scoring, the likeliest first; none where no score is whole.
 
     Parameters
     ----------
     table : the score table.
     made : the columns that were just made.
-    there : the words that lead a command to the workdir.
+    where : the words that lead a command to the workdir.
     """
-    clean = f"prune-kit clean --auto{there}"
+    clean = f"prune-kit clean --auto{where}"
     if len(table.probes):
         return [clean]
     own = [name for name, column in table.columns.items() if not column.companion]
@@ -27,7 +27,7 @@ def after_scores(table: "ScoreTable", made: list[str], there: str) -> list[str]:
         return []
     best = _latest(table, [name for name in made if name in whole] or whole)
     by = f"--by {best} " if len(own) > 1 else ""
-    steps = [f"prune-kit select {by}--keep 0.5 --offset 0.02{there}"]
+    steps = [f"prune-kit select {by}--keep 0.5 --offset 0.02{where}"]
     if any("probability" in table.columns[name].extras for name in whole):
         steps.append(f"{clean}   (which labels are wrong?)")
     return steps

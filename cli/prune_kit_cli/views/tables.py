@@ -15,6 +15,7 @@ from prune_kit.results.table import ScoreTable
 from prune_kit_cli.screen import Screen as Screen
 from prune_kit_cli.screen import count_of
 from prune_kit_cli.screen import error_line as error_line
+from prune_kit_cli.wording import spoken
 
 if TYPE_CHECKING:
     from prune_kit.results.selection import Selection
@@ -72,7 +73,8 @@ def error_lines(table: ScoreTable, names: list[str]) -> list[str]:
             lines.append(
                 f"{name}: {behind} in {precision}; {cscore.error_sentence(column, table.rows)}"
             )
-            lines += [f"{name}: {text}" for text in [cscore.shortfall(column, table.rows)] if text]
+            lacking = cscore.shortfall(column, table.rows)
+            lines += [f"{name}: {spoken(lacking)}"] if lacking else []
     return lines
 
 

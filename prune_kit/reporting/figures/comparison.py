@@ -33,7 +33,9 @@ CELLS = 50  # a side at most; squares, because hexagons leave gaps if a score ha
 def check_picture(path: Path) -> None:
     """Raise OptionError, before anything is computed, unless the suffix is .png or .svg."""
     if path.suffix not in FORMATS:
-        raise OptionError(f"--picture {path}: expected a name that ends in {' or '.join(FORMATS)}")
+        raise OptionError(
+            f"picture={str(path)!r}: expected a name that ends in {' or '.join(FORMATS)}"
+        )
 
 
 def draw_comparison(comparison: Comparison, path: Path) -> Path:
@@ -63,7 +65,9 @@ def draw_comparison(comparison: Comparison, path: Path) -> Path:
     draw_pairs, width, height = _pairs_panel(comparison)
     widths = [inches for inches in (width, 6.4 if curves else 0.0) if inches]
     if not widths:
-        raise OptionError(f"--picture {path}: there is nothing to draw; one column, of one run")
+        raise OptionError(
+            f"picture={str(path)!r}: there is nothing to draw; one column, of one run"
+        )
     # inches; square panels need them for their labels
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)
     figure = Figure(figsize=(sum(widths), height), layout=layout)

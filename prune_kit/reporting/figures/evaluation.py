@@ -39,8 +39,8 @@ def draw_evaluation(evaluation: Evaluation, path: Path) -> Path:
     """
     if not evaluation.wrong:
         raise OptionError(
-            f"--picture {path}: there is nothing to draw; none of the {evaluation.rows:,} labels "
-            "is wrong"
+            f"picture={str(path)!r}: there is nothing to draw; none of the {evaluation.rows:,} "
+            "labels is wrong"
         )
     figure = Figure(figsize=(6.4, 5.2), layout="constrained")
     axes = figure.subplots()

@@ -1,0 +1,4 @@
+"""The names of a workdir: what stands there unless a user names it otherwise."""
+
+DEFAULT_WORKDIR = "prune-kit-work"
+RUNS = "runs"  # the folder of the run cache
