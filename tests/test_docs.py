@@ -2,7 +2,6 @@
 
 import ast
 import importlib.util
-import os
 import re
 import shlex
 import subprocess
@@ -13,8 +12,9 @@ from types import ModuleType
 import h5py
 import pytest
 
+from tests.reader import PROTOCOLS, training, unknown_options
+
 DOCS = Path(__file__).parents[1] / "docs"
-RUN = [sys.executable, "-c", "from prune_kit_cli.main import run; run()"]
 READERS_OWN = ("DIR", "FILE", "PATH")  # words for what only the reader has
 NOT_RUN = ("pip", "demo")  # the demo has a test of its own, and takes a minute
 
@@ -56,9 +56,9 @@ def is_run(words: list[str]) -> bool:
     )
 
 
-def script() -> str:
+def script(changes: str) -> str:
     """All that the guides say to type and that needs no data of the reader's, as one program."""
-    lines = ["from prune_kit_cli.main import exit_code"]
+    lines = ["from prune_kit_cli.main import exit_code", training(changes)]
     for page in hand_written():
         for language, code in blocks(page):
             if language == "python":
@@ -70,13 +70,13 @@ def script() -> str:
     return "\n".join(lines)
 
 
-@pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=PROTOCOLS)
+def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of somebody who reads the guides in their order and types what they say."""
     folder = tmp_path_factory.mktemp("reader")
     among_others = "ignore::DeprecationWarning"  # old packages beside new ones
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-W", among_others, "-c", script()],
+        [sys.executable, "-W", "error", "-W", among_others, "-c", script(request.param)],
         capture_output=True,
         text=True,
         cwd=folder,
@@ -154,25 +154,16 @@ def test_docstrings_of_both_styles_become_markdown(generate: ModuleType) -> None
 
 
 def test_every_option_in_the_guides_is_known() -> None:
-    helps: dict[str, str] = {}
-    for page in hand_written():
-        for language, code in blocks(page):
-            for words in commands(code) if language == "sh" else []:
-                if words[0] != "prune-kit":
-                    continue
-                if words[1] not in helps:
-                    done = subprocess.run(
-                        [*RUN, words[1], "--help"],
-                        capture_output=True,
-                        text=True,
-                        check=True,
-                        env={**os.environ, "COLUMNS": "200"},
-                    )
-                    helps[words[1]] = done.stdout
-                assert all(word in helps[words[1]] for word in words if word.startswith("--")), (
-                    words
-                )
-    assert len(helps) > 10
+    typed = [
+        words
+        for page in hand_written()
+        for language, code in blocks(page)
+        if language == "sh"
+        for words in commands(code)
+        if words[0] == "prune-kit"
+    ]
+    assert [words for words in typed if unknown_options(words)] == []
+    assert len({words[1] for words in typed}) > 10
 
 
 def test_the_guides_run(reader: Path) -> None:

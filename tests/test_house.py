@@ -7,12 +7,14 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from prune_kit.experiments import recipe
 from prune_kit_cli.main import COMMANDS, exit_code
+from tests.reader import PROTOCOLS, train, training, unknown_options
 
 ROOT = Path(__file__).parents[1]
 RUN = [sys.executable, "-c", "from prune_kit_cli.main import run; run()"]
@@ -237,23 +239,27 @@ def readme_blocks(language: str) -> list[str]:
     )
 
 
-@pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of somebody who types what the README says.
+@pytest.fixture(scope="module", params=PROTOCOLS)
+def reader(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, str]]:
+    """The folder of somebody who types what the README says, and how digits is trained.
 
     The run cache in it serves commands and snippets.
     """
-    return tmp_path_factory.mktemp("reader")
+    with pytest.MonkeyPatch.context() as patch:
+        train(patch, request.param)
+        yield tmp_path_factory.mktemp("reader"), request.param
 
 
 def test_every_command_of_the_readme_is_understood(
-    reader: Path, monkeypatch: pytest.MonkeyPatch
+    reader: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that need no data of the reader's own run, in order.
 
     Of the others the words are known.
     """
-    monkeypatch.chdir(reader)
+    monkeypatch.chdir(reader[0])
     monkeypatch.delenv("PRUNE_KIT_WORKDIR", raising=False)
     ran = 0
     for line in "".join(readme_blocks("sh")).splitlines():
@@ -261,24 +267,23 @@ def test_every_command_of_the_readme_is_understood(
         if not words or words[0] == "make":
             continue
         assert words[0] == "prune-kit", line
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("COLUMNS", "200")
-            help_text = subprocess.run(
-                [*RUN, words[1], "--help"], capture_output=True, text=True, check=True
-            ).stdout
-        assert all(word in help_text for word in words if word.startswith("--")), line
+        assert unknown_options(words) == [], line
         if not any("DIR" in word for word in words) and "--by" not in words:
             assert exit_code([*words[1:], "--quiet"]) == 0, line
             ran += 1
     assert ran == 10
 
 
-def test_every_python_snippet_of_the_readme_runs(reader: Path) -> None:
+def test_every_python_snippet_of_the_readme_runs(reader: tuple[Path, str]) -> None:
+    folder, changes = reader
     blocks = readme_blocks("python")
     assert blocks
     for block in blocks:
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", block], capture_output=True, text=True, cwd=reader
+            [sys.executable, "-W", "error", "-c", f"{training(changes)}\n{block}"],
+            capture_output=True,
+            text=True,
+            cwd=folder,
         )
         assert done.returncode == 0, done.stderr[-2000:]
 
