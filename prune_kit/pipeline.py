@@ -3,9 +3,10 @@
     data --> runs --> scores.h5 --> selection.h5 --> runs (again) --> outcomes.h5
              score                  select, clean    retrain                      export, report
 
-Each verb is a function of what it is given. It reads and writes no file but the run cache. A
-method, a rule, a format is one module of `scorers`, `selectors`, `exporters`; its name is the
-module's. The verbs that search, sweep and tune, stand in `retraining/verbs.py`.
+Each verb is a function of what it is given. It reads and writes no file but the run cache, and what
+it is told to write: `export` its list, `report` its figures. A method, a rule, a format is one
+module of `scorers`, `selectors`, `exporters`; its name is the module's. The verbs that search,
+`sweep` and `tune`, stand in `retraining/verbs.py`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

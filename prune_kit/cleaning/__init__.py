@@ -1,1 +1,1 @@
-"""Which labels are wrong."""
+"""Which labels are wrong. Start at `assessment.py`; each file of `cuts` is a way to tell how many."""

@@ -1,6 +1,6 @@
 """The run cache: a run is a function of its inputs, and is never trained twice.
 
-It lives in `runs/<key>/`:
+It lives in the folder `runs/<key>/` of a workdir, which is `prune-kit-work` unless it is named:
 
     inputs.json              everything that the key is the hash of, readable
     minibatch-0001.npz       signals of epoch 1, every row, from the training minibatches

@@ -16,6 +16,8 @@ NEEDS = "minibatches"
 def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
     """The forgetting events of each run over epochs 1 .. `epoch`.
 
+            s = #{t in 2 .. epoch : right at presentation t - 1, wrong at presentation t}
+
     An example that was never learned counts `epoch`. There are at most `epoch` - 1 events, so it is
     harder than any that was learned once. NaN for an example that was never presented. Parameters
     and errors are those of `scorers.Scorer`.
