@@ -1,1 +1,1 @@
-"""Which labels are wrong. Start at `assessment.py`; each file of `cuts` is a way to tell how many."""
+"""Which labels are wrong. Start at `assessment.py`; `cuts` has the ways to tell how many."""
