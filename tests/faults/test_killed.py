@@ -69,6 +69,7 @@ def finished(folder: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in folder.rglob("finished.json")}
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_and_started_again_ends_with_the_same_numbers_and_repeats_no_finished_cell(
     tmp_path: Path,
 ) -> None:
