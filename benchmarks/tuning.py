@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from this_machine import machine
 
 import prune_kit
-from prune_kit.data.dataset import validation_split
 from prune_kit.data.noise import plant
+from prune_kit.data.validation import validation_split
 from prune_kit.protocol.defaults import protocol
 from prune_kit.results.outcomes import Outcomes
 from prune_kit.results.table import ScoreTable

@@ -2,6 +2,7 @@
 
     PruneKitError            the root; the command line prints it and exits with code 2
     ├── DataError            a data set cannot be read, or is not as required
+    │   └── BadFilesError    some of its files cannot be used; it lists them
     ├── IdentityError        two files belong to different data
     ├── FileError            a file or folder of prune_kit cannot be read or written
     ├── TableError           a score table lacks the column that was asked for
@@ -18,6 +19,8 @@ option without a value stands in backticks, as in "requires `matrix`". The comma
 these forms into its flags (`prune_kit_cli.wording`).
 """
 
+MOST_TOLD = 3  # bad files in the one line of an error
+
 
 class PruneKitError(Exception):
     """The root: catch it to catch every error that a user can fix."""
@@ -25,6 +28,28 @@ class PruneKitError(Exception):
 
 class DataError(PruneKitError):
     """A data set cannot be read, or is not as required."""
+
+
+class BadFilesError(DataError):
+    """Some files of a data set cannot be used.
+
+    Attributes
+    ----------
+    bad : list of (str, str)
+        The path of each such file, and the reason, which follows the path in a sentence.
+    """
+
+    def __init__(self, bad: list[tuple[str, str]], total: int) -> None:
+        self.bad, self.total = bad, total
+        told = "; ".join(f"{path} {why}" for path, why in bad[:MOST_TOLD])
+        more = f"; and {len(bad) - MOST_TOLD:,} more" if len(bad) > MOST_TOLD else ""
+        count = f"{len(bad):,} of {total:,} files cannot be used: " if len(bad) > 1 else ""
+        them = "them" if len(bad) > 1 else "it"
+        way_out = f". skip_bad=True goes on without {them}" if len(bad) < total else ""
+        super().__init__(f"{count}{told}{more}{way_out}")
+
+    def __reduce__(self) -> tuple[type["BadFilesError"], tuple[list[tuple[str, str]], int]]:
+        return BadFilesError, (self.bad, self.total)
 
 
 class IdentityError(PruneKitError):

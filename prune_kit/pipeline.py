@@ -258,6 +258,7 @@ def compare(
     enough: float = ENOUGH,
     harder: str = "lower",
     align: bool = False,
+    key: str | None = None,
     seed: int = 0,
 ) -> "Comparison":
     """How far rankings of the same examples agree, and how many runs make one stable.
@@ -273,13 +274,14 @@ def compare(
     enough : the rank correlation that is asked of two independent means.
     harder : whether "higher" or "lower" numbers of a published file are harder.
     align : match the rows by their content where the order differs.
+    key : the column of a published CSV that names its rows, where it has an unusual name.
     seed : the seed of the resamples.
     """
     from prune_kit.comparison.compare import compared
     from prune_kit.comparison.sources import align_sources
 
     check_seeds(seed=seed)
-    aligned = align_sources(a, b, harder=harder, by_content=align)
+    aligned = align_sources(a, b, harder=harder, by_content=align, key=key)
     return compared(aligned, top=top, bootstrap=bootstrap, seed=seed, enough=enough)
 
 

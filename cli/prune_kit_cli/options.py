@@ -69,13 +69,14 @@ Labels = Annotated[
         help="Other labels of the same rows: npy, or csv with `label` and `index` or `id`.",
     ),
 ]
-ImageSize = Annotated[
-    int | None,
+Key = Annotated[
+    str | None,
     option(
         DATA,
-        "--image-size",
-        metavar="PIXELS",
-        help="Resize a folder's images to this side (default: no, or 64 where sizes differ).",
+        "--key",
+        metavar="COLUMN",
+        help="The column of a csv that names rows (default: index, id, filename, path and the "
+        "like).",
     ),
 ]
 ScoresFile = Annotated[

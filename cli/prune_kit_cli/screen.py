@@ -57,6 +57,11 @@ class Screen:
             line = Text(f"{label:<{LABEL_WIDTH}}", style=style)
             _stderr().print(line.append(spoken(text), style=f"not {style}"), soft_wrap=True)
 
+    def show(self, view: ConsoleRenderable) -> None:
+        """A table on stderr that should be read."""
+        if not self.quiet:
+            _stderr().print(view)
+
     def result(self, value: Mapping[str, Any], *shown: Any) -> None:
         """The result on stdout: as JSON, or as the tables and lines `shown`."""
         if self.as_json:

@@ -66,12 +66,15 @@ class Source:
         For each row, the row of the source. -1 where the source lacks the example.
     chosen : str or None
         The name of the ranking that was asked for. None for all of them.
+    note : str
+        What was assumed about its rows, or "".
     """
 
     origin: str
     rankings: tuple[Ranking, ...]
     place: np.ndarray
     chosen: str | None = None
+    note: str = ""
 
     @property
     def asked(self) -> list[Ranking]:

@@ -10,18 +10,21 @@ from pathlib import Path
 import numpy as np
 
 from prune_kit.data.identity import Rows
-from prune_kit.errors import FileError, IdentityError
+from prune_kit.data.keys import join_lines
+from prune_kit.errors import FileError, IdentityError, OptionError
 from prune_kit.storage.csv_files import read_csv
 from prune_kit.storage.files import UNREADABLE_ARRAY
 
 SUFFIXES = (".npz", ".npy", ".csv")
 
 
-def read_external_scores(path: Path, rows: Rows, *, by_content: bool = False) -> np.ndarray:
+def read_external_scores(
+    path: Path, rows: Rows, *, by_content: bool = False, key: str | None = None
+) -> tuple[np.ndarray, str]:
     """Read external scores for the rows of a table.
 
-    A CSV has the column `score` and the column `index` or `id`. Without these two, its lines must
-    be in the order of the rows. It may have the column `label`.
+    A CSV has the column `score` and a column that names the rows (`data.keys`). It may have the
+    column `label`.
 
     Parameters
     ----------
@@ -31,11 +34,15 @@ def read_external_scores(path: Path, rows: Rows, *, by_content: bool = False) ->
         The N rows of the table.
     by_content : bool
         Accept the true labels of a relabelled table, too.
+    key : str or None
+        The column of a CSV that names rows. None for one of the usual names.
 
     Returns
     -------
     (N,) float64
         The scores as they are written. NaN for rows that a CSV does not list.
+    str
+        How lines and rows were matched, where nothing in the file says it, else "".
 
     Raises
     ------
@@ -45,7 +52,9 @@ def read_external_scores(path: Path, rows: Rows, *, by_content: bool = False) ->
         The rows or labels are not those of the table.
     """
     if path.suffix == ".csv":
-        return _read_csv(path, rows, by_content)
+        return _read_csv(path, rows, by_content, key)
+    if key is not None:
+        raise OptionError(f"key={key!r} is for scores in a CSV; {path} has no columns")
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
@@ -74,7 +83,7 @@ def read_external_scores(path: Path, rows: Rows, *, by_content: bool = False) ->
             rows,
             by_content,
         )
-    return scores
+    return scores, ""
 
 
 def _numbers(values: np.ndarray, name: str, path: Path, rows: Rows) -> np.ndarray:
@@ -122,14 +131,17 @@ def _check_labels(
     )
 
 
-def _read_csv(path: Path, rows: Rows, by_content: bool) -> np.ndarray:
+def _read_csv(path: Path, rows: Rows, by_content: bool, key: str | None) -> tuple[np.ndarray, str]:
     try:
         lines = read_csv(path)
     except (OSError, ValueError, csv.Error) as error:
         raise FileError(f"{path} cannot be read as CSV: {' '.join(str(error).split())}") from error
     if not lines or "score" not in lines[0]:
         raise FileError(f"{path} has no column 'score'; its first line must name the columns")
-    where = _places(lines, path, rows)
+    join = join_lines(
+        lines, rows.id, where=str(path), values=["score", "label"], key=key, error=IdentityError
+    )
+    where = join.rows
     scores = np.full(len(rows), np.nan)
     scores[where] = [
         _number(line, "score", number, path) for number, line in enumerate(lines, start=2)
@@ -139,44 +151,7 @@ def _read_csv(path: Path, rows: Rows, by_content: bool) -> np.ndarray:
             [_number(line, "label", number, path) for number, line in enumerate(lines, start=2)]
         )
         _check_labels(labels, where, path, rows, by_content)
-    return scores
-
-
-def _places(lines: list[dict[str, str]], path: Path, rows: Rows) -> np.ndarray:
-    """The row that each line of a CSV is about."""
-    if "index" in lines[0]:
-        numbers = np.array(
-            [_number(line, "index", number, path) for number, line in enumerate(lines, start=2)]
-        )
-        outside = np.flatnonzero(
-            ~((numbers >= 0) & (numbers < len(rows)) & (numbers == np.floor(numbers)))
-        )
-        if len(outside):
-            given = lines[outside[0]]["index"]
-            raise IdentityError(
-                f"{path} has the index {given}; {rows.data} has the rows 0 to {len(rows) - 1}"
-            )
-        where = numbers.astype(np.int64)
-    elif "id" in lines[0]:
-        known = {identity.decode("utf-8"): row for row, identity in enumerate(rows.id)}
-        unknown = [line["id"] for line in lines if line["id"] not in known]
-        if unknown:
-            raise IdentityError(
-                f"{path} has the id {unknown[0]!r}, which {rows.data} lacks; its ids are like "
-                f"{next(iter(known))!r}"
-            )
-        where = np.array([known[line["id"]] for line in lines])
-    elif len(lines) != len(rows):
-        raise IdentityError(
-            f"{path} has {len(lines):,} lines for {len(rows):,} rows of {rows.data}; add a column "
-            "'index' or 'id'"
-        )
-    else:
-        return np.arange(len(rows))
-    times = np.bincount(where)
-    if times.max() > 1:
-        raise FileError(f"{path} has row {times.argmax()} more than once")
-    return where
+    return scores, join.note
 
 
 def _number(line: dict[str, str], column: str, number: int, path: Path) -> float:

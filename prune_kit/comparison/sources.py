@@ -29,6 +29,7 @@ def align_sources(
     *,
     harder: str,
     by_content: bool,
+    key: str | None = None,
 ) -> AlignedScores:
     """Read what is to be compared, and align it to the rows of the first table.
 
@@ -40,6 +41,8 @@ def align_sources(
         "higher" or "lower": which external scores mean harder examples.
     by_content : bool
         Match the rows by content where the sources have other rows.
+    key : str or None
+        The column of a CSV of scores that names its rows. None for one of the usual names.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def align_sources(
     if harder not in ("higher", "lower"):
         raise OptionError(f"harder={harder!r} is unknown; expected higher or lower")
     opened = open_sources(a, b)
-    aligned = align(opened, harder=harder, by_content=by_content)
+    aligned = align(opened, harder=harder, by_content=by_content, key=key)
     return replace(aligned, notes=collect_notes(opened, aligned, harder))
 
 
@@ -78,14 +81,16 @@ def open_sources(
     return [_opened(source, words) for words, source in given.items() if source is not None]
 
 
-def align(opened: list[OpenedSource], *, harder: str, by_content: bool) -> AlignedScores:
+def align(
+    opened: list[OpenedSource], *, harder: str, by_content: bool, key: str | None = None
+) -> AlignedScores:
     """Bring the scores of all sources over the rows of the first table.
 
     Parameters
     ----------
     opened : list of OpenedSource
         One source or two, as `open_sources` gives them.
-    harder, by_content
+    harder, by_content, key
         As in `align_sources`.
 
     Raises
@@ -96,18 +101,21 @@ def align(opened: list[OpenedSource], *, harder: str, by_content: bool) -> Align
     base = _base(opened)
     rows = base.rows
     counted = rows.role == TRAIN
+    if key is not None and all(one.table is not None for one in opened):
+        raise OptionError(f"key={key!r} is for published scores in a CSV; none are compared")
     sources = []
     for one in opened:
         if one.table is None:
             path = Path(one.origin)
-            scores = read_external_scores(path, rows, by_content=by_content)
+            scores, note = read_external_scores(path, rows, by_content=by_content, key=key)
             rankings = [Ranking(path.name, scores if harder == "higher" else -scores)]
             place = np.arange(len(rows))
         else:
+            note = ""
             place = _rows_of(one, base, by_content)
             rankings = [_ranking(column, place) for column in one.table.columns.values()]
             counted = counted & (place >= 0) & (one.table.rows.role[place] == TRAIN)
-        sources.append(Source(one.origin, tuple(rankings), place, one.column))
+        sources.append(Source(one.origin, tuple(rankings), place, one.column, note))
     return AlignedScores(tuple(sources), rows, counted)
 
 
@@ -126,10 +134,10 @@ def collect_notes(
         As in `align_sources`.
     """
     base = _base(opened)
-    notes = []
+    notes: list[str] = []
     for given, source in zip(opened, aligned.sources, strict=True):
         if given.table is None:
-            notes.append(_direction_note(given.origin, harder))
+            notes += filter(None, [_direction_note(given.origin, harder), source.note])
             continue
         notes += _aligned_notes(given, source, base)
         if len(given.table.probes):

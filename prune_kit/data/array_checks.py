@@ -102,7 +102,7 @@ def count_classes(label: np.ndarray, count: int, name: str) -> int:
     """
     if label.dtype.kind not in "iu":
         raise DataError(f"{name}: labels are {label.dtype}; expected integers 0, 1, 2, ...")
-    largest = int(label.max(initial=-1))
+    largest = int(label.max()) if label.size else -1
     if largest >= count:  # before each of, for example, a billion classes gets a name
         raise DataError(
             f"{name}: label {largest} is out of range; {count:,} images have at most {count:,} "

@@ -9,7 +9,7 @@ from jaxtyping import Int, Shaped, UInt8
 from prune_kit.data import identity
 from prune_kit.data.array_checks import check_images, check_labels, count_classes
 from prune_kit.data.identity import HELD_OUT, TRAIN, Rows
-from prune_kit.data.splits import TEST_SEED, held_out_rows, stratified
+from prune_kit.data.splits import TEST_SEED, held_out_rows
 from prune_kit.errors import DataError
 from prune_kit.storage.hdf5 import text_array
 
@@ -46,7 +46,9 @@ class Dataset:
 
     Row i is row i of the source. `outside_test` is the test set of the source. Where it is None,
     the rows with role 1 are the test set. `preparation` says in words what was done to the images,
-    and is "" for nothing. Together with `rows` it determines every pixel.
+    and is "" for nothing. Together with `rows` it determines every pixel. `validation` is the
+    validation set of the source, which only a search looks at. `notes` are for the user: how the
+    source was understood, and what was passed over.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Dataset:
     rows: Rows
     outside_test: TestSet | None = None
     preparation: str = ""
+    validation: TestSet | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -158,6 +162,8 @@ class Dataset:
         if self.true_labels is not None:
             changed = int((self.labels != self.true_labels).sum())
             text += f" ({changed:,} labels changed by {self.rows.options['labels_file']})"
+        if self.validation is not None:
+            text += f", a validation set of {len(self.validation.label):,}"
         if self.outside_test is not None:
             return f"{text}, and a test set of {len(self.outside_test.label):,}"
         train = len(self.rows.training)
@@ -226,7 +232,14 @@ def from_arrays(
         test = None
         role = _held_out_roles(label, name)
     else:
-        test = _test_set(test_images, test_label, test_ids, test_digest, classes, name)
+        test = outside_set(
+            test_images,
+            test_label,
+            test_ids,
+            test_digest,
+            classes=classes,
+            name=f"{name}, test set",
+        )
         if test.pool.shape[1:] != images.shape[1:]:
             raise DataError(
                 f"{name}: test images are {test.pool.shape[1:]}, but training images are "
@@ -248,20 +261,41 @@ def from_arrays(
     return Dataset(name=name, images=images, rows=rows, outside_test=test, preparation=preparation)
 
 
-def _test_set(
+def outside_set(
     images: np.ndarray,
     label: np.ndarray,
-    ids: np.ndarray | list[str] | None,
-    digest: np.ndarray | None,
+    ids: np.ndarray | list[str] | None = None,
+    digest: np.ndarray | None = None,
+    *,
     classes: int,
     name: str,
 ) -> TestSet:
-    """The source's own test set, checked."""
-    images = check_images(images, f"{name}: the test images")
+    """A test set or a validation set of the source's own, checked.
+
+    Parameters
+    ----------
+    images, label, ids, digest
+        As in `from_arrays`.
+    classes
+        The number of classes, C.
+    name
+        What the set is called, for errors.
+
+    Returns
+    -------
+    TestSet
+        The examples.
+
+    Raises
+    ------
+    DataError
+        If an array is not as described.
+    """
+    images = check_images(images, f"{name}: the images")
     return TestSet(
         pool=images,
         rows=np.arange(len(images)),
-        label=check_labels(label, len(images), classes, f"{name}, test set"),
+        label=check_labels(label, len(images), classes, name),
         id=text_array(_ids("test", len(images)) if ids is None else ids),
         digest=identity.array_digests(images) if digest is None else digest,
     )
@@ -291,48 +325,6 @@ def _check_every_class(label: np.ndarray, class_names: tuple[str, ...], name: st
             f"{name}: class {absent[0]} ({class_names[absent[0]]!r}) is empty: every class must "
             "have a training example"
         )
-
-
-def validation_split(data: Dataset, share: float, seed: int) -> Dataset:
-    """The data with a share of its training rows in the place of the test set, for tuning.
-
-    The real test set is left out. The validation rows keep the labels in use, because tuning must
-    not see the true labels.
-
-    Parameters
-    ----------
-    data
-        The data set.
-    share
-        The share of the training rows of each class, above 0 and below 1.
-    seed
-        The seed of the draw.
-
-    Returns
-    -------
-    Dataset
-        The data with a validation set as its test set.
-
-    Raises
-    ------
-    DataError
-        If the share leaves no row to train on or to validate on.
-    """
-    training = data.rows.training
-    rows = training[stratified(data.labels[training], share, seed)]
-    if not len(rows) or len(rows) == len(training):
-        raise DataError(
-            f"{share:g} of {len(training):,} training rows makes a validation split of "
-            f"{len(rows):,} rows; it must hold some of them, and leave some"
-        )
-    role = data.rows.role.copy()
-    role[rows] = HELD_OUT
-    split = TestSet(data.images, rows, data.labels[rows], data.ids[rows], data.rows.digest[rows])
-    return replace(
-        data,
-        rows=replace(data.rows, role=role, test_fingerprint=split.fingerprint),
-        outside_test=split,
-    )
 
 
 def _ids(split: str, count: int) -> np.ndarray:

@@ -1,32 +1,21 @@
-"""Image files to pixels, on all cores: first their digests and sizes, then the pixels.
+"""Many image files to pixels, on all cores: first what they are, then the pixels.
 
-The pixels are written straight into a file.
+The pixels are written straight into a file. A file that cannot be used stops nothing: all of them
+are found in one pass.
 """
 
-import io
-import math
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import PIL
-from jaxtyping import Int, UInt64
-from PIL import Image, UnidentifiedImageError
+from jaxtyping import Bool, Int, UInt8, UInt64
 
 from prune_kit.data.identity import content_digests
-from prune_kit.errors import DataError
+from prune_kit.data.image_files import Layout, UnusableError, content_of, facts_of, pixels_of
 from prune_kit.progress import Listener, Progress
 
-# What determines the pixels besides the files and the side.
-RULE = f"prune_kit 1, Pillow {PIL.__version__}"
-# EPS is left out, because Pillow would start Ghostscript.
-FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
-GREY = ("1", "L", "LA")
-COLOUR = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
 DEFAULT_SIDE = 64  # pixels, for images of different sizes
 CHUNK = 256  # the files in a piece of work
 FEW = 500  # with fewer files, starting processes takes longer than it saves
@@ -34,104 +23,100 @@ FEW = 500  # with fewer files, starting processes takes longer than it saves
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The shape of every decoded image.
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What is known of N image files before their pixels are decoded.
 
-    `side` is the side in pixels to which images are resized, None where they keep their size.
+    Attributes
+    ----------
+    digest : (N,) uint64
+        The digest of each file's bytes, 0 where the file cannot be read.
+    shape : (N, 3) int
+        The height, width and channels of each image, 0 where it cannot be used.
+    traits : (N,) uint8
+        What is peculiar in each image, as bits of `image_files`.
+    reasons : dict
+        Why files cannot be used, by row.
     """
 
-    height: int
-    width: int
-    channels: int
-    side: int | None = None
+    digest: UInt64[np.ndarray, "N"]
+    shape: Int[np.ndarray, "N 3"]
+    traits: UInt8[np.ndarray, "N"]
+    reasons: dict[int, str]
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """The height, width and channels."""
-        return self.height, self.width, self.channels
+    def good(self) -> Bool[np.ndarray, "N"]:
+        """Which files can be used."""
+        usable = np.ones(len(self.digest), dtype=bool)
+        usable[list(self.reasons)] = False
+        return usable
 
-    @property
-    def preparation(self) -> str:
-        """What is done to the images, in words, "" for nothing."""
-        if self.side is None:
-            return ""
-        return (
-            f"shorter side resized to {self.side} pixels (bilinear, antialiased), centre "
-            f"{self.side}x{self.side} kept"
-        )
+    def without(self, reasons: dict[int, str]) -> "Facts":
+        """The same facts, with more files that cannot be used."""
+        return replace(self, reasons=dict(sorted({**self.reasons, **reasons}.items())))
+
+    def count(self, trait: int) -> int:
+        """How many of the files that can be used have a trait."""
+        return int((self.traits[self.good] & trait > 0).sum())
 
 
-def inspect(
-    paths: list[str], progress: Listener
-) -> tuple[UInt64[np.ndarray, "N"], Int[np.ndarray, "N 3"]]:
-    """The digests and the shapes of image files. The pixels are not decoded.
+def inspect(paths: list[str], exif: str, progress: Listener) -> Facts:
+    """What image files are. The pixels are not decoded.
 
     Parameters
     ----------
     paths
-        The files.
+        The N files.
+    exif
+        One of `image_files.EXIF`.
     progress
         The listener of the progress.
 
     Returns
     -------
-    digest (N,)
-        The digest of each file's bytes.
-    shape (N, 3)
-        The height, width and channels of each image.
-
-    Raises
-    ------
-    DataError
-        If a file is not an image of 8 bits per channel. The error names the file.
+    Facts
+        The facts, with the files that cannot be used.
     """
-    parts = list(_on_all_cores(_inspect_some, paths, "reading images", progress))
-    digest = np.concatenate([digest for digest, _ in parts])
-    return digest, np.concatenate([shape for _, shape in parts])
+    parts = list(_on_all_cores(_Inspector(exif), paths, "reading images", progress))
+    return Facts(
+        np.concatenate([part.digest for part in parts]),
+        np.concatenate([part.shape for part in parts]),
+        np.concatenate([part.traits for part in parts]),
+        {row: reason for part in parts for row, reason in part.reasons.items()},
+    )
 
 
-def plan(shapes: Int[np.ndarray, "N 3"], paths: list[str], image_size: int | None) -> Layout:
+def plan(shapes: Int[np.ndarray, "N 3"], image_size: int | None, exif: str) -> Layout:
     """The layout of images with these shapes.
 
     Images of one size keep it, unless `image_size` is another size. Other images become squares.
+    Where one has colour, all have three channels.
 
     Parameters
     ----------
     shapes
         The height, width and channels of each image.
-    paths
-        Their files, for the error.
     image_size
         The side of the squares in pixels, 64 by default.
+    exif
+        One of `image_files.EXIF`.
 
     Returns
     -------
     Layout
         The layout of all images.
-
-    Raises
-    ------
-    DataError
-        If the images differ in channels. The error names a file of each kind.
     """
-    channels = shapes[:, 2]
-    other = np.flatnonzero(channels != channels[0])
-    if len(other):
-        raise DataError(
-            f"images differ in channels: {paths[0]} has {channels[0]}, {paths[other[0]]} has "
-            f"{channels[other[0]]} ({len(other):,} of {len(paths):,} are unlike the first). "
-            "Convert them to one kind"
-        )
-    height, width, channels_of_all = map(int, shapes[0])
-    of_one_size = bool((shapes == shapes[0]).all())
+    height, width, channels = int(shapes[0, 0]), int(shapes[0, 1]), int(shapes[:, 2].max())
+    of_one_size = bool((shapes[:, :2] == shapes[0, :2]).all())
     if of_one_size and (image_size is None or height == width == image_size):
-        return Layout(height, width, channels_of_all)
+        return Layout(height, width, channels, exif=exif)
     side = DEFAULT_SIDE if image_size is None else image_size
-    return Layout(side, side, channels_of_all, side)
+    return Layout(side, side, channels, side, exif)
 
 
-def decode_into(target: Path, paths: list[str], layout: Layout, progress: Listener) -> None:
+def decode_into(
+    target: Path, paths: list[str], layout: Layout, progress: Listener
+) -> dict[int, str]:
     """Decode images into one uint8 `.npy` file (N, H, W, C), a few images at a time.
 
     Parameters
@@ -139,16 +124,19 @@ def decode_into(target: Path, paths: list[str], layout: Layout, progress: Listen
     target
         The file to write.
     paths
-        The files of the images, in the order of the rows.
+        The N files of the images, in the order of the rows.
     layout
         The layout of the images.
     progress
         The listener of the progress.
 
+    Returns
+    -------
+    dict
+        Why files cannot be decoded, by row. Their pixels are 0.
+
     Raises
     ------
-    DataError
-        If an image cannot be decoded. The error names the file.
     OSError
         If the disk is full.
     """
@@ -157,116 +145,53 @@ def decode_into(target: Path, paths: list[str], layout: Layout, progress: Listen
         np.lib.format.write_array_header_1_0(file, header)
         begin = file.tell()
     decoder = _Decoder(str(target), begin, layout)
-    for _ in _on_all_cores(decoder, paths, "decoding images", progress):
-        pass
+    reasons: dict[int, str] = {}
+    for found in _on_all_cores(decoder, paths, "decoding images", progress):
+        reasons |= found
+    return reasons
+
+
+@dataclass(frozen=True)
+class _Inspector:
+    """Looks at some files. It is a value, so that it can be sent to another process."""
+
+    exif: str
+
+    def __call__(self, start: int, paths: list[str]) -> Facts:
+        digest = np.zeros(len(paths), dtype=np.uint64)
+        shape = np.zeros((len(paths), 3), dtype=np.int64)
+        traits = np.zeros(len(paths), dtype=np.uint8)
+        reasons = {}
+        for row, path in enumerate(paths):
+            try:
+                content = content_of(path)
+                digest[row : row + 1] = content_digests([content])
+                *shape[row], traits[row] = facts_of(content, self.exif)
+            except UnusableError as error:
+                reasons[start + row] = str(error)
+        return Facts(digest, shape, traits, reasons)
 
 
 @dataclass(frozen=True)
 class _Decoder:
-    """Decodes some files into their rows of the target.
-
-    It is a value, so that it can be sent to another process.
-    """
+    """Decodes some files into their rows of the target, as a value, like `_Inspector`."""
 
     target: str
     begin: int
     layout: Layout
 
-    def __call__(self, start: int, paths: list[str]) -> None:
+    def __call__(self, start: int, paths: list[str]) -> dict[int, str]:
         height, width, channels = self.layout.shape
+        reasons = {}
         with open(self.target, "r+b") as file:  # noqa: PTH123  # one of many processes that fill it
             file.seek(self.begin + start * height * width * channels)
-            for path in paths:
-                file.write(_pixels(path, self.layout))
-
-
-def _inspect_some(
-    start: int, paths: list[str]
-) -> tuple[UInt64[np.ndarray, "n"], Int[np.ndarray, "n 3"]]:
-    contents = []
-    shapes = np.empty((len(paths), 3), dtype=np.int64)
-    for row, path in enumerate(paths):
-        content = _content(path)
-        with _opened(content, path) as image:
-            shapes[row] = image.height, image.width, _channels(image, path)
-        contents.append(content_digests([content]))
-    return np.concatenate(contents), shapes
-
-
-def _pixels(path: str, layout: Layout) -> bytes:
-    """The pixels of one image, height by width by channels."""
-    with _opened(_content(path), path) as opened:
-        image: Image.Image = opened.convert("L" if _channels(opened, path) == 1 else "RGB")
-        if layout.side is not None:
-            image = _centre_square(image, layout.side)
-        if (image.height, image.width, len(image.getbands())) != layout.shape:
-            raise DataError(f"{path} has changed while it was read; start again")
-        return image.tobytes()
-
-
-def _centre_square(image: Image.Image, side: int) -> Image.Image:
-    """Resize the shorter side, and keep the centre, rounded as in torchvision's transforms."""
-    width, height = image.size
-    if width <= height:
-        size = (side, int(side * height / width))
-    else:
-        size = (int(side * width / height), side)
-    if size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or math.inf):
-        raise ValueError(
-            f"{width} x {height} pixels are too narrow for a shorter side of {side} pixels"
-        )
-    image = image.resize(size, Image.Resampling.BILINEAR)
-    left = round((size[0] - side) / 2)
-    top = round((size[1] - side) / 2)
-    return image.crop((left, top, left + side, top + side))
-
-
-def _channels(image: Image.Image, path: str) -> int:
-    """1 for grey and 3 for colour. Transparency is dropped, and palettes are looked up."""
-    tile = getattr(image, "tile", None)  # how the file stores the pixels
-    rawmode = str(tile[0][3]) if tile else ""
-    # BGR;16 packs three channels into 16 bits.
-    sixteen_bit = ";16" in rawmode and "BGR;16" not in rawmode
-    if image.mode in GREY and not sixteen_bit:
-        return 1
-    if image.mode in COLOUR and not sixteen_bit:
-        return 3
-    kind = f"{image.mode}, 16 bits per channel" if sixteen_bit else image.mode
-    raise DataError(
-        f"{path} has pixels of mode {kind}; expected 8 bits per channel "
-        f"({', '.join(GREY + COLOUR)})"
-    )
-
-
-def _content(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-@contextmanager
-def _opened(content: bytes, path: str) -> Iterator[Image.Image]:
-    """The image in a file's bytes. Every error of Pillow becomes a DataError with the path."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about damaged EXIF data, which does not affect the pixels
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                yield image
-        except DataError:
-            raise
-        except UnidentifiedImageError as error:
-            raise DataError(
-                f"{path} is not an image that can be read: it is damaged, or its format is not "
-                f"one of {', '.join(FORMATS)}"
-            ) from error
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise DataError(f"{path} is too large: {error}") from error
-        except Exception as error:  # on a damaged file, the plugins of Pillow may raise any error
-            raise DataError(
-                f"{path} is damaged or truncated: {type(error).__name__}: {error}"
-            ) from error
+            for row, path in enumerate(paths):
+                try:
+                    file.write(pixels_of(content_of(path), self.layout))
+                except UnusableError as error:
+                    reasons[start + row] = str(error)
+                    file.write(bytes(height * width * channels))
+        return reasons
 
 
 def _on_all_cores(

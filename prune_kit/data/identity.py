@@ -19,6 +19,7 @@ from prune_kit.errors import FileError, IdentityError
 from prune_kit.storage import hdf5
 
 NO_PROBE = -1
+MAKE_PIXELS = ("image_size", "exif")  # options of sources that change pixels and no digest
 TRAIN = 0
 HELD_OUT = 1
 
@@ -127,13 +128,21 @@ def check_same(
             remedy = ""
     elif given.test_fingerprint != expected.test_fingerprint or not same_roles:
         reason = f"the same examples, but {_test_of(given)} against {_test_of(expected)}"
-    elif given.options.get("image_size") != expected.options.get("image_size"):
-        sizes = [f"image_size={rows.options.get('image_size')}" for rows in (given, expected)]
-        reason = f"the same images, but resized otherwise: {' against '.join(sizes)}"
+    elif made_otherwise := _made_otherwise(given, expected):
+        reason = f"the same images, but made otherwise: {made_otherwise}"
     else:
         return
     message = f"{given_name} is not the data of {expected_name}: {reason}"
     raise IdentityError(f"{message}. {remedy}" if remedy else message)
+
+
+def _made_otherwise(given: Rows, expected: Rows) -> str:
+    """How the images of the same files differ: "image_size=64 against image_size=None"."""
+    return ", ".join(
+        f"{name}={given.options.get(name)!r} against {name}={expected.options.get(name)!r}"
+        for name in MAKE_PIXELS
+        if given.options.get(name) != expected.options.get(name)
+    )
 
 
 def _test_of(rows: Rows) -> str:

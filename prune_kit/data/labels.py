@@ -1,6 +1,7 @@
-"""Label files: one integer per row of the source, as `.npy` or as CSV.
+"""Label files: one label per row of the source, as `.npy` or as CSV.
 
-A CSV has the column `label`, and possibly `index` or `id`.
+A CSV has the column `label`, with class numbers or class names, and a column that names the rows
+(`keys`).
 """
 
 import csv
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from prune_kit.data.identity import Rows
+from prune_kit.data.keys import join_lines
 from prune_kit.errors import DataError, OptionError
 from prune_kit.storage import files
 from prune_kit.storage.csv_files import csv_text, read_csv
@@ -18,60 +20,96 @@ from prune_kit.storage.csv_files import csv_text, read_csv
 CSV_COLUMNS = ("index", "id", "label")
 
 
-def read_labels(path: Path, ids: np.ndarray) -> np.ndarray:
+def read_labels(
+    path: Path, ids: np.ndarray, class_names: tuple[str, ...] = (), *, key: str | None = None
+) -> tuple[np.ndarray, str]:
     """Read the labels in a file, in the order of the source's rows.
 
     Parameters
     ----------
     path
-        The file, `.npy` or `.csv`. The lines of a CSV are matched with rows by the column `index`
-        or `id`. Without these columns they are in the order of the rows.
+        The file, `.npy` or `.csv`.
     ids
         The ids (N,) of the rows, as UTF-8 bytes.
+    class_names
+        The C names of the classes, which a CSV may have in the place of their numbers.
+    key
+        The column of a CSV that names rows; None for one of the usual names (`keys`).
 
     Returns
     -------
     (N,)
         The labels.
+    str
+        How lines and rows were matched, where nothing in the file says it, else "".
 
     Raises
     ------
     DataError
-        If the file is of another kind, a label is not an integer, or a line's row does not exist.
+        If the file is of another kind, a label is not a class, a line's row does not exist, or a
+        row has no line.
+    OptionError
+        If the file lacks the column `key`, or is not a CSV.
     """
     if path.suffix == ".npy":
-        try:
-            with path.open("rb") as file:
-                labels: np.ndarray = np.load(file, allow_pickle=False)
-        except files.UNREADABLE_ARRAY as error:
-            raise DataError(f"{path} is not an array of labels: {error}") from error
-        if not isinstance(labels, np.ndarray):
-            raise DataError(
-                f"{path} is an .npz file under another name; save the labels with numpy.save"
-            )
-        return labels
-    if path.suffix == ".csv":
-        try:
-            lines = read_csv(path)
-        except (OSError, ValueError, csv.Error) as error:
-            raise DataError(f"{path} cannot be read as CSV: {error}") from error
-        if not lines:
-            raise DataError(
-                f"{path} does not have a row under its first line, which names the columns"
-            )
-        if "label" not in lines[0]:
-            raise DataError(
-                f"{path} does not have the column 'label'; its first line must name the columns"
-            )
-        try:
-            ordered = np.empty(len(lines), dtype=np.int64)
-            ordered[_rows_of(lines, ids, path)] = [int(line["label"]) for line in lines]
-            return ordered
-        except (TypeError, ValueError, OverflowError) as error:
-            raise DataError(
-                f"{path} holds a label or an index that is not an integer: {error}"
-            ) from error
-    raise DataError(f"{path} is not a label file; expected a name that ends in .npy, .csv or .h5")
+        if key is not None:
+            raise OptionError(f"key={key!r} is for labels in a CSV; {path} has no columns")
+        return _read_array(path), ""
+    if path.suffix != ".csv":
+        raise DataError(
+            f"{path} is not a label file; expected a name that ends in .npy, .csv or .h5"
+        )
+    try:
+        lines = read_csv(path)
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as CSV: {error}") from error
+    if not lines:
+        raise DataError(f"{path} does not have a row under its first line, which names the columns")
+    column = next((name for name in lines[0] if str(name).strip().casefold() == "label"), None)
+    if column is None:
+        raise DataError(
+            f"{path} does not have the column 'label'; its first line must name the columns"
+        )
+    join = join_lines(lines, ids, where=str(path), values=["label"], key=key)
+    if len(join.rows) != len(ids):
+        raise DataError(
+            f"{path} must name each of the {len(ids):,} rows once; its {len(lines):,} lines "
+            f"name {len(join.rows):,} of them"
+        )
+    ordered = np.empty(len(ids), dtype=np.int64)
+    ordered[join.rows] = _numbers([line[column] or "" for line in lines], class_names, path)
+    return ordered, join.note
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        with path.open("rb") as file:
+            labels: np.ndarray = np.load(file, allow_pickle=False)
+    except files.UNREADABLE_ARRAY as error:
+        raise DataError(f"{path} is not an array of labels: {error}") from error
+    if not isinstance(labels, np.ndarray):
+        raise DataError(
+            f"{path} is an .npz file under another name; save the labels with numpy.save"
+        )
+    return labels
+
+
+def _numbers(texts: list[str], class_names: tuple[str, ...], path: Path) -> list[int]:
+    """The class numbers that texts stand for: all numbers, or else all names of classes."""
+    try:
+        numbers = [int(text) for text in texts]
+        np.array(numbers, dtype=np.int64)
+    except (TypeError, ValueError, OverflowError) as error:
+        known = {name: number for number, name in enumerate(class_names)}
+        unknown = next((text for text in texts if text not in known), None)
+        if unknown is None:
+            return [known[text] for text in texts]
+        some = ", ".join(class_names[:10]) + ", ..." * (len(class_names) > 10)
+        raise DataError(
+            f"{path} has the label {unknown!r}, which is not a whole number and not the name of a "
+            f"class; the classes are: {some}"
+        ) from error
+    return numbers
 
 
 def write_labels(path: Path, rows: Rows, label: Int[np.ndarray, "N"]) -> None:
@@ -104,32 +142,3 @@ def write_labels(path: Path, rows: Rows, label: Int[np.ndarray, "N"]) -> None:
         raise OptionError(
             f"{path} does not say how to write labels; expected a name that ends in .npy or .csv"
         )
-
-
-def _rows_of(lines: list[dict[str, str]], ids: np.ndarray, path: Path) -> list[int]:
-    """The row number that each line of a CSV refers to."""
-    if "index" in lines[0]:
-        rows = [int(line["index"]) for line in lines]
-    elif "id" in lines[0]:
-        places = {identity.decode("utf-8"): row for row, identity in enumerate(ids)}
-        unknown = [line["id"] for line in lines if line["id"] not in places]
-        if unknown:
-            raise DataError(
-                f"{path} names {unknown[0]!r}, which is not an id of the data; an example of an "
-                f"id is {next(iter(places))!r}"
-            )
-        rows = [places[line["id"]] for line in lines]
-    else:
-        return list(range(len(lines)))
-    if sorted(rows) != list(range(len(ids))):
-        raise DataError(
-            f"{path} must name each of the {len(ids):,} rows once; its {len(lines):,} lines "
-            f"name {len(set(rows) & set(range(len(ids)))):,} of them"
-        )
-    for line, row in zip(lines, rows, strict=True):
-        if "id" in line and row < len(ids) and line["id"] != ids[row].decode("utf-8"):
-            raise DataError(
-                f"{path} calls row {row} {line['id']!r}; in the data it is "
-                f"{ids[row].decode('utf-8')!r}"
-            )
-    return rows

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from prune_kit import registry
 from prune_kit.data.dataset import Dataset
@@ -10,6 +11,7 @@ from prune_kit.data.noise import NoisyLabels
 from prune_kit.data.sources import Source
 from prune_kit.errors import DataError, OptionError
 from prune_kit.progress import Listener, silent
+from prune_kit.storage.paths import absolute, expanded
 
 FUNCTION = "package.module:function"
 
@@ -50,11 +52,12 @@ def check_trusted(spec: str, trust: bool) -> None:
 
 
 def load_data(
-    spec: str,
+    spec: str | Path,
     *,
     labels: str | Path | None = None,
-    image_size: int | None = None,
+    key: str | None = None,
     progress: Listener = silent,
+    **options: Any,
 ) -> Dataset:
     """Load a data set.
 
@@ -62,14 +65,17 @@ def load_data(
     ----------
     spec
         The specification: `NAME:PATH` with a name of `source_names`, `digits`, or
-        `package.module:function`.
+        `package.module:function`. The path of a folder or of an .npz file is one, too.
     labels
         A file of other labels (.npy, .csv, or written by `corrupt`). They are put over the labels
         of the data, which become `true_labels`.
-    image_size
-        The side in pixels to which the images of a folder are resized, 1 or more.
+    key
+        The column of a CSV of labels that names the rows; None for one of the usual names, such as
+        index, id or filename.
     progress
         The listener of the progress.
+    **options
+        The options that the source declares, such as `image_size` and `skip_bad` of a folder.
 
     Returns
     -------
@@ -83,31 +89,84 @@ def load_data(
     DataError
         If the data cannot be read, or are not as required.
     """
-    name, _, location = spec.partition(":")
-    if name.replace("-", "_") in registry.module_names(registry.SOURCES) and name != "function":
-        source = name.replace("-", "_")
-        location = str(Path(location).expanduser().absolute()) if location else ""
-        if not location and name != "digits":
-            raise OptionError(f"data={spec!r} lacks a path; write {name}:PATH")
-        spec = f"{name}:{location}" if location else name
-    elif location.isidentifier() and ("." in name or Path(f"{name}.py").is_file()):
-        source = "function"
-        location = spec
-    else:
-        raise registry.unknown_name_error("data source", name, [*source_names(), FUNCTION])
-    if image_size is not None and source != "folder":
-        raise OptionError(f"image_size={image_size} is for folder:DIR; the data is {spec!r}")
-    if image_size is not None and image_size < 1:
-        raise OptionError(f"image_size={image_size} is out of range; at least 1")
+    source, location = source_of(spec)
+    if key is not None and labels is None:
+        raise OptionError(f"key={key!r} requires `labels`, whose column it names")
+    given = {name: value for name, value in options.items() if value is not None}
+    chosen = registry.chosen_options(registry.SOURCES, "data", [source], given)[source]
     module: Source = registry.load(registry.SOURCES, source, "data source")
-    data = module.load(location, image_size=image_size, progress=progress)
-    options = {"image_size": image_size} if image_size is not None else {}
-    data = replace(data, rows=replace(data.rows, data=spec, options=options))
+    data = module.load(location, progress=progress, **chosen)
+    usual = registry.defaults(registry.SOURCES, source)
+    kept = {name: value for name, value in chosen.items() if value != usual[name]}
+    words = location if source == "function" else f"{source.replace('_', '-')}:{location}"
+    rows = replace(data.rows, data=words if location else source, options=kept)
+    data = replace(data, rows=rows)
     if labels is None:
         return data
-    path = Path(labels).expanduser().absolute()
+    path = absolute(expanded(labels))
     if not path.is_file():
         raise DataError(f"the labels file {path} does not exist")
     if path.suffix in (".h5", ".hdf5"):
+        if key is not None:
+            raise OptionError(f"key={key!r} is for labels in a CSV; {path} names its rows itself")
         return NoisyLabels.read(path).over(data, path)
-    return data.relabelled(read_labels(path, data.ids), str(path))
+    label, note = read_labels(path, data.ids, data.class_names, key=key)
+    data = data.relabelled(label, str(path))
+    return replace(data, notes=(*data.notes, note)) if note else data
+
+
+def source_of(spec: str | Path) -> tuple[str, str]:
+    """The source that a specification names, and the location in it. Reads no data.
+
+    Parameters
+    ----------
+    spec
+        As in `load_data`.
+
+    Returns
+    -------
+    str
+        The module of `sources`.
+    str
+        What its `load` takes: an absolute path, or the name of a function.
+
+    Raises
+    ------
+    OptionError
+        If it names nothing that there is.
+    DataError
+        If it is a path at which there is nothing.
+    """
+    if not isinstance(spec, str | Path):
+        raise OptionError(
+            f"the data are {described(spec)}; expected a specification such as 'folder:DIR', or "
+            "the path of a folder or of an .npz file"
+        )
+    text = str(spec)
+    name, _, location = text.partition(":")
+    source = name.replace("-", "_")
+    if source in registry.module_names(registry.SOURCES) and source != "function":
+        if not location and source != "digits":
+            raise OptionError(f"data={text!r} lacks a path; write {name}:PATH")
+        return source, str(absolute(expanded(location))) if location else ""
+    if location.isidentifier() and ("." in name or Path(f"{name}.py").is_file()):
+        return "function", text
+    path = absolute(expanded(text))
+    if text and path.is_dir():
+        return "folder", str(path)
+    if path.is_file():
+        if path.suffix.lower() == ".npz":
+            return "npz", str(path)
+        raise OptionError(
+            f"data={text!r} is a file whose ending does not say what it is; there are: "
+            f"{', '.join(f'{other}:PATH' for other in source_names())}"
+        )
+    if isinstance(spec, Path) or any(mark in text for mark in "/\\~"):
+        raise DataError(f"data={text!r}: there is no file or folder {path}")
+    raise registry.unknown_name_error("data source", name, [*source_names(), FUNCTION])
+
+
+def described(value: object) -> str:
+    """What an object is, for errors: its type, with the length of a tuple or list."""
+    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    return f"a {kind} of {len(value)}" if isinstance(value, tuple | list) else f"a {kind}"

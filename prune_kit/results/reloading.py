@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
+from prune_kit import registry
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import Rows
-from prune_kit.data.spec import check_trusted, load_data
+from prune_kit.data.spec import check_trusted, load_data, source_of
 from prune_kit.errors import IdentityError
 from prune_kit.progress import Listener, silent
 from prune_kit.results.removal import Removal
@@ -16,9 +18,9 @@ def load_again(
     rows: Rows,
     data: str | None = None,
     *,
-    image_size: int | None = None,
     trust: bool = False,
     progress: Listener = silent,
+    **options: Any,
 ) -> Dataset:
     """Load the data set of a file again, with the labels of the file.
 
@@ -30,12 +32,12 @@ def load_again(
         The rows of the file.
     data
         A new location of the data; None for the one that the file names.
-    image_size
-        The side of the images in pixels; None for the one that the file names.
     trust
         Whether to run code that the file names as its data. The file may come from a stranger.
     progress
         Called while the data are read.
+    **options
+        Options of the source, in the place of those that the file names.
 
     Raises
     ------
@@ -44,8 +46,10 @@ def load_again(
     """
     if data is None:
         check_trusted(rows.data, trust)
-    size = rows.options.get("image_size") if image_size is None else image_size
-    loaded = load_data(data or rows.data, image_size=size, progress=progress)
+    source, _ = source_of(data or rows.data)
+    takes = registry.entry_options(registry.SOURCES, source)
+    earlier = {name: value for name, value in rows.options.items() if name in takes}
+    loaded = load_data(data or rows.data, progress=progress, **{**earlier, **options})
     if "labels_file" in rows.options and len(loaded) == len(rows):
         loaded = loaded.relabelled(rows.label, rows.options["labels_file"])
     return loaded

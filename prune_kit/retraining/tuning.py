@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from prune_kit.data.dataset import Dataset, validation_split
+from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import check_same
+from prune_kit.data.validation import validation_split
 from prune_kit.errors import OptionError
 from prune_kit.progress import Listener, note, silent
 from prune_kit.protocol.config import TrainConfig

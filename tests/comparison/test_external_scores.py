@@ -47,14 +47,14 @@ def write(path, content):
 )
 def test_every_form_gives_the_same_scores_row_by_row(tmp_path, rows, name, content):
     np.testing.assert_allclose(
-        read_external_scores(write(tmp_path / name, content), rows), SCORES, rtol=1e-6
+        read_external_scores(write(tmp_path / name, content), rows)[0], SCORES, rtol=1e-6
     )
 
 
 def test_rows_that_a_csv_does_not_list_or_leaves_empty_have_no_score(tmp_path, rows):
     path = write(tmp_path / "c.csv", ["index,score,label", "4,0.5,1", "0,0.9,0", "1,,1"])
     np.testing.assert_array_equal(
-        read_external_scores(path, rows), [0.9, np.nan, np.nan, np.nan, 0.5, np.nan]
+        read_external_scores(path, rows)[0], [0.9, np.nan, np.nan, np.nan, 0.5, np.nan]
     )
 
 
@@ -65,7 +65,7 @@ def test_the_file_of_our_own_export_is_read(tmp_path, rows):
     selection = selection_of([0, 0, 1, 2, 0, 5], rows=rows, score=np.float32([*SCORES[:5], np.nan]))
     csv.export(selection, np.arange(6), tmp_path / "c.csv")
     np.testing.assert_allclose(
-        read_external_scores(tmp_path / "c.csv", rows), [*SCORES[:5], np.nan], rtol=1e-6
+        read_external_scores(tmp_path / "c.csv", rows)[0], [*SCORES[:5], np.nan], rtol=1e-6
     )
 
 
@@ -126,23 +126,23 @@ REFUSED = [
         r"line 3: score '=1\+1' is not a number",
     ),
     ("c.csv", ["index,score", "0"], FileError, "line 2: score None is not a number"),
-    ("c.csv", ["index,score", "zero,1"], FileError, "line 2: index 'zero' is not a number"),
-    ("c.csv", ["index,score", "6,1"], IdentityError, "has the index 6; .* has the rows 0 to 5"),
-    ("c.csv", ["index,score", "-1,1"], IdentityError, "has the index -1"),
-    ("c.csv", ["index,score", "1.5,1"], IdentityError, "has the index 1.5"),
-    ("c.csv", ["index,score", "nan,1"], IdentityError, "has the index nan"),
-    ("c.csv", ["index,score", "1,1", "1,2"], FileError, "has row 1 more than once"),
+    ("c.csv", ["index,score", "zero,1"], IdentityError, "has 'zero' in its column 'index'"),
+    ("c.csv", ["index,score", "6,1"], IdentityError, "has '6' in .*; the rows are 0 to 5"),
+    ("c.csv", ["index,score", "-1,1"], IdentityError, "has '-1' in its column 'index'"),
+    ("c.csv", ["index,score", "1.5,1"], IdentityError, "has '1.5' in its column 'index'"),
+    ("c.csv", ["index,score", "nan,1"], IdentityError, "has 'nan' in its column 'index'"),
+    ("c.csv", ["index,score", "1,1", "1,2"], IdentityError, "has row 1 more than once"),
     (
         "c.csv",
         ["id,score", "test/1,1"],
         IdentityError,
-        "has the id 'test/1', which .* lacks; its ids are like 'train/0'",
+        "names 'test/1' in its column 'id', .*; an example of an id is 'train/0'",
     ),
     (
         "c.csv",
         ["score", "1"],
         IdentityError,
-        "has 1 lines for 6 rows of .*; add a column 'index' or 'id'",
+        "has 1 lines for 6 rows; add a column 'index' or 'id'",
     ),
     (
         "c.csv",
@@ -162,7 +162,7 @@ def test_a_file_that_is_not_of_these_rows_is_refused_with_its_name_and_the_reaso
 ):
     path = write(tmp_path / name, content)
     with pytest.raises(error, match=message) as caught:
-        read_external_scores(path, rows)
+        read_external_scores(path, rows)[0]
     assert str(path) in str(caught.value)
 
 
@@ -170,13 +170,13 @@ def test_a_file_that_is_not_of_these_rows_is_refused_with_its_name_and_the_reaso
 def test_a_file_of_anything_is_refused(tmp_path, rows, name):
     (tmp_path / name).write_bytes(b"\x00\xff\xfe" * 50)
     with pytest.raises(FileError, match=name):
-        read_external_scores(tmp_path / name, rows)
+        read_external_scores(tmp_path / name, rows)[0]
 
 
 def test_no_code_in_a_file_is_ever_run(tmp_path, rows):
     np.save(tmp_path / "c.npy", np.array([print] * 6, object), allow_pickle=True)
     with pytest.raises(FileError, match="cannot be read as npy"):
-        read_external_scores(tmp_path / "c.npy", rows)
+        read_external_scores(tmp_path / "c.npy", rows)[0]
 
 
 def test_the_true_labels_of_a_relabelled_table_are_accepted_only_when_asked(tmp_path):
@@ -186,8 +186,8 @@ def test_the_true_labels_of_a_relabelled_table_are_accepted_only_when_asked(tmp_
         IdentityError,
         match="They are the true labels of a relabelled data set: align=True accepts them",
     ):
-        read_external_scores(path, rows)
-    np.testing.assert_array_equal(read_external_scores(path, rows, by_content=True), SCORES)
+        read_external_scores(path, rows)[0]
+    np.testing.assert_array_equal(read_external_scores(path, rows, by_content=True)[0], SCORES)
     third = write(tmp_path / "d.npz", {"scores": SCORES, "labels": [2, 2, 2, 2, 2, 2]})
     with pytest.raises(IdentityError, match="of other data, or in another order"):
-        read_external_scores(third, rows, by_content=True)
+        read_external_scores(third, rows, by_content=True)[0]

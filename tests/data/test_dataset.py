@@ -202,7 +202,9 @@ IDS = np.array([b"a", b"b", b"c"])
 def test_a_csv_gives_its_column_label(tmp_path, text):
     path = tmp_path / "labels.csv"
     path.write_text(text, "utf-8", newline="")
-    assert read_labels(path, IDS).tolist() == [2, 0, 1]
+    labels, note = read_labels(path, IDS)
+    assert labels.tolist() == [2, 0, 1]
+    assert bool(note) == text.startswith("label\n")
 
 
 @pytest.mark.parametrize(
@@ -212,19 +214,19 @@ def test_a_csv_gives_its_column_label(tmp_path, text):
         (b"index,label\n", "does not have a row under its first line"),
         (b"a,b\n1,2\n", "does not have the column 'label'"),
         (
-            b"index,label\n1,0\n1,1\n",
-            "must name each of the 3 rows once; its 2 lines name 1 of them",
+            b"index,label\n1,0\n2,1\n",
+            "must name each of the 3 rows once; its 2 lines name 2 of them",
         ),
-        (b"id,label\na,0\na,1\n", "must name each of the 3 rows once"),
+        (b"id,label\na,0\na,1\n", "has row 0 more than once"),
         (
             b"id,label\nd,0\n",
-            "names 'd', which is not an id of the data; an example of an id is 'a'",
+            "names 'd' in its column 'id', which is not an id of the data; an example of an id is 'a'",
         ),
         (b"index,id,label\n0,b,0\n1,a,1\n2,c,2\n", "calls row 0 'b'; in the data it is 'a'"),
-        (b"label\nx\n", "a label or an index that is not an integer"),
-        (b"label\n1.5\n", "a label or an index that is not an integer"),
-        (b"index,label\n0,1\n1\n", "a label or an index that is not an integer"),
-        (b"label\n" + b"9" * 30 + b"\n", "a label or an index that is not an integer"),
+        (b"label\nx\n0\n1\n", "has the label 'x', which is not a whole number and not the name"),
+        (b"label\n1.5\n1\n0\n", "has the label '1.5'"),
+        (b"index,label\n0,1\n1\n2,1\n", "has the label ''"),
+        (b"label\n" + b"9" * 30 + b"\n1\n2\n", "has the label '9999"),
         (b"label\n\xff\xfe\n", "cannot be read as CSV"),
     ],
 )

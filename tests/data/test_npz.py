@@ -100,7 +100,7 @@ def test_other_arrays_in_the_file_are_left_alone(tmp_path):
         ({"x_train": X, "y_train": Y, "x_test": X[:, :3], "y_test": Y}, "test images are"),
         (
             {"x_train": X, "y_train": Y, "x_test": X[:0], "y_test": Y[:0]},
-            "test images: the array is empty",
+            "test set: the images: the array is empty",
         ),
         ({"x_train": X[:0], "y_train": Y[:0]}, "the images: the array is empty"),
         ({"x_train": X[:4], "y_train": Y[:4]}, "too few to hold out a fifth"),
@@ -141,7 +141,7 @@ def test_a_damaged_file_is_named(tmp_path, compressed):
 
 
 def test_an_image_size_is_for_folders_only(tmp_path):
-    with pytest.raises(OptionError, match="image_size=32 is for folder:DIR"):
+    with pytest.raises(OptionError, match="`image_size` is for data='folder'"):
         load_data(save(tmp_path, x_train=X, y_train=Y), image_size=32)
 
 

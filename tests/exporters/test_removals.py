@@ -128,7 +128,7 @@ def test_labels_come_back_over_the_data_that_they_are_of(tmp_path, suffix):
 
 def test_labels_of_other_examples_are_refused_by_their_ids(removal, tmp_path):
     write_labels(tmp_path / "labels.csv", removal.rows, removal.relabelled())
-    assert read_labels(tmp_path / "labels.csv", removal.rows.id).tolist() == RELABELLED
+    assert read_labels(tmp_path / "labels.csv", removal.rows.id)[0].tolist() == RELABELLED
     with pytest.raises(DataError, match="calls row 0"):
         read_labels(tmp_path / "labels.csv", removal.rows.id[::-1])
 

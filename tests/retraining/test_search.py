@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prune_kit import load_data
-from prune_kit.data.dataset import validation_split
 from prune_kit.data.noise import plant
+from prune_kit.data.validation import validation_split
 from prune_kit.errors import DataError, OptionError, TableError
 from prune_kit.pipeline import retrain, score, select, tune
 from prune_kit.protocol.config import TrainConfig

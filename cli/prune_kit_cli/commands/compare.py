@@ -37,6 +37,7 @@ def compare(
             help="Which published scores mean harder examples: higher or lower.",
         ),
     ] = "lower",
+    key: o.Key = None,
     top: Annotated[
         float,
         o.option(
@@ -108,6 +109,7 @@ def compare(
         enough=enough,
         harder=harder,
         align=align,
+        key=key,
         seed=seed,
     )
     screen.note("compared", files_line(comparison))

@@ -1,14 +1,16 @@
 """The command corrupt: wrong labels, planted on purpose."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+from prune_kit import registry
 from prune_kit_cli import options as o
+from prune_kit_cli.method_options import takes_options_of
 
 
+@takes_options_of(registry.SOURCES, "data", panel=o.DATA)
 def corrupt(
     data: o.Data = None,
-    image_size: o.ImageSize = None,
     kind: Annotated[
         str,
         o.option(
@@ -45,6 +47,7 @@ def corrupt(
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+    **options: Any,
 ) -> None:
     """Plant wrong labels, to study noise. Writes a file for `score --labels`, with the true labels.
 
@@ -56,7 +59,7 @@ def corrupt(
     """
     from prune_kit.checks import check_seeds
     from prune_kit.data.noise import plant, read_matrix
-    from prune_kit.data.spec import load_data
+    from prune_kit_cli.loading import loaded, tell_notes
     from prune_kit_cli.views.tables import Screen, path_of
     from prune_kit_cli.workdir import LABELS, check_target, workdir_words
 
@@ -65,13 +68,12 @@ def corrupt(
     check_seeds(seed=seed)
     check_target(target, "labels")
     with screen.progress() as follow:
-        loaded = load_data(data or "digits", image_size=image_size, progress=follow)
-    if data is None:
-        screen.warn("no --data given: using digits, 1,797 real images that come with scikit-learn")
-    screen.note("data", loaded.describe())
-    probabilities = read_matrix(matrix, loaded.classes) if matrix else None
+        data_set = loaded(screen, workdir, data, progress=follow, **options)
+    screen.note("data", data_set.describe())
+    tell_notes(screen, data_set)
+    probabilities = read_matrix(matrix, data_set.classes) if matrix else None
     share = 0.2 if rate is None and kind != "matrix" else rate
-    planted = plant(loaded, kind, rate=share, matrix=probabilities, seed=seed)
+    planted = plant(data_set, kind, rate=share, matrix=probabilities, seed=seed)
     if target.exists():
         screen.warn(
             f"{path_of(target)} is replaced; a score table of the old labels stays as it is"
@@ -81,14 +83,14 @@ def corrupt(
     planted.write(target)
     touched = int(planted.touched.sum())
     wrong = len(planted.wrong)
-    count = len(loaded.rows.training)
+    count = len(data_set.rows.training)
     screen.result(
         {"file": target, **planted.parameters, "rows": count, "touched": touched, "wrong": wrong},
         f"{kind}: {touched:,} of {count:,} training rows touched ({touched / count:.1%}), "
         f"{wrong:,} labels are now wrong ({wrong / count:.1%})",
     )
     screen.note("wrote", path_of(target))
-    spec = f"--data {loaded.rows.data} " if data else ""
+    spec = f"--data {data_set.rows.data} " if data else ""
     screen.note(
         "next",
         f"prune-kit score {spec}--labels {path_of(target)} --method cumulative_pl --probes "

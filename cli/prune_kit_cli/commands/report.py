@@ -45,11 +45,11 @@ def report(
     from prune_kit import pipeline
     from prune_kit.errors import OptionError
     from prune_kit.results.outcomes import Outcomes
-    from prune_kit.results.reloading import load_again
     from prune_kit.results.removal import Removal
     from prune_kit.results.selection import Selection
     from prune_kit.results.table import ScoreTable
     from prune_kit.storage import files
+    from prune_kit_cli.loading import loaded_again
     from prune_kit_cli.views.tables import Screen, path_of
     from prune_kit_cli.workdir import (
         OUTCOMES,
@@ -84,7 +84,7 @@ def report(
         else:
             left_out[name] = f"no {name}: there is no {file}, which prune-kit {command} writes"
     with screen.progress() as follow:
-        loaded = load_again(table.rows, data, trust=trust, progress=follow)
+        loaded = loaded_again(screen, workdir, table.rows, data, trust=trust, progress=follow)
     tell_data(screen, loaded, table.rows)
     page = pipeline.report(
         loaded,

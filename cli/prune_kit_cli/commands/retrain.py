@@ -53,7 +53,7 @@ def retrain(
     Example: prune-kit retrain --runs 4
     """
     from prune_kit.protocol.execution import Execution
-    from prune_kit.results.reloading import aligned, load_again
+    from prune_kit.results.reloading import aligned
     from prune_kit.retraining.plan import (
         RETRAIN_SEED,
         AskedRetraining,
@@ -61,6 +61,7 @@ def retrain(
         run_retraining,
     )
     from prune_kit.storage import lock
+    from prune_kit_cli.loading import loaded_again
     from prune_kit_cli.parsing import baselines, changes_of, recipe_protocol
     from prune_kit_cli.screen import Screen
     from prune_kit_cli.views.plan import dry_notes, plan_json, plan_notes, protocol_note
@@ -89,7 +90,7 @@ def retrain(
     selections = read_selections(workdir, selection)
     rows = next(iter(selections.values())).rows
     with screen.progress() as follow:
-        loaded = load_again(rows, data, trust=trust, progress=follow)
+        loaded = loaded_again(screen, workdir, rows, data, trust=trust, progress=follow)
         if align:
             loaded, selections = aligned(loaded, selections)
             rows = next(iter(selections.values())).rows

@@ -8,18 +8,17 @@ from prune_kit_cli import options as o
 from prune_kit_cli.method_options import takes_options_of
 
 if TYPE_CHECKING:
-    from prune_kit.data.dataset import Dataset
-    from prune_kit.progress import Listener
     from prune_kit.results.table import ScoreTable
     from prune_kit.scoring.plan import ScorePlan
     from prune_kit_cli.screen import Screen
 
 
+@takes_options_of(registry.SOURCES, "data", panel=o.DATA)
 @takes_options_of(registry.SCORERS, "method", panel=o.SCORES)
 def score(
     data: o.Data = None,
     labels: o.Labels = None,
-    image_size: o.ImageSize = None,
+    key: o.Key = None,
     trust: o.Trust = False,
     method: o.Method = None,
     epoch: o.Epoch = None,
@@ -68,12 +67,14 @@ def score(
     from prune_kit.scoring.columns import column_name
     from prune_kit.scoring.plan import plan_scores, run_scores
     from prune_kit.storage import lock
+    from prune_kit_cli.loading import loaded, loaded_again, source_options, tell_notes
     from prune_kit_cli.parsing import changes_of, numbers, recipe_protocol
     from prune_kit_cli.screen import Screen
     from prune_kit_cli.views.plan import dry_notes, plan_json, plan_notes
     from prune_kit_cli.workdir import SCORES, tell_data, workdir_words
 
     screen, target = Screen(as_json, quiet), workdir / SCORES
+    of_source = source_options(options)
     execution = Execution(device=device, precision=precision, jobs=jobs, threads=threads)
     changes = changes_of(model, train)
     asked = AskedScores.of(
@@ -85,12 +86,18 @@ def score(
     earlier = ScoreTable.read(target) if target.exists() and not (fresh and data) else None
     table = None if fresh else earlier
     with screen.progress() as follow:
-        loaded = _loaded(screen, follow, earlier, data, labels, image_size, trust)
-        tell_data(screen, loaded, earlier.rows if earlier else None)
-        if loaded.preparation:
-            screen.note("", loaded.preparation)
+        if earlier and labels is None:
+            data_set = loaded_again(
+                screen, workdir, earlier.rows, data, trust=trust, progress=follow, **of_source
+            )
+        else:
+            data_set = loaded(
+                screen, workdir, data, labels=labels, key=key, progress=follow, **of_source
+            )
+        tell_data(screen, data_set, earlier.rows if earlier else None)
+        tell_notes(screen, data_set)
         plan = plan_scores(
-            loaded,
+            data_set,
             asked,
             config=recipe_protocol(recipe),
             changes=changes,
@@ -111,30 +118,6 @@ def score(
     if made:
         scored.write(target)
     _show(screen, scored, made, target, follow.networks, workdir_words(workdir))
-
-
-def _loaded(
-    screen: "Screen",
-    progress: "Listener",
-    earlier: "ScoreTable | None",
-    data: str | None,
-    labels: Path | None,
-    image_size: int | None,
-    trust: bool,
-) -> "Dataset":
-    """The data that is scored: as named, else that of an earlier table, else digits."""
-    from prune_kit.data.spec import check_trusted, load_data
-    from prune_kit.results.reloading import load_again
-
-    if earlier and labels is None:
-        return load_again(earlier.rows, data, image_size=image_size, trust=trust, progress=progress)
-    spec = data or (earlier.rows.data if earlier else "digits")
-    if data is None:
-        check_trusted(spec, trust)
-    loaded = load_data(spec, labels=labels, image_size=image_size, progress=progress)
-    if spec == "digits" and data is None:
-        screen.warn("no --data given: using digits, 1,797 real images that come with scikit-learn")
-    return loaded
 
 
 def _tell_protocol(screen: "Screen", plan: "ScorePlan") -> None:

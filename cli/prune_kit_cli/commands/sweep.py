@@ -67,7 +67,6 @@ def sweep(
     """
     from prune_kit.protocol.execution import Execution
     from prune_kit.reporting.figures.sweep import draw_sweep
-    from prune_kit.results.reloading import load_again
     from prune_kit.retraining.grid import Sweep, grid, select_cells
     from prune_kit.retraining.plan import (
         RETRAIN_SEED,
@@ -76,6 +75,7 @@ def sweep(
         run_retraining,
     )
     from prune_kit.storage import lock
+    from prune_kit_cli.loading import loaded_again
     from prune_kit_cli.parsing import baselines, changes_of, recipe_protocol, shares, words
     from prune_kit_cli.screen import Screen
     from prune_kit_cli.views.plan import plan_notes, protocol_note
@@ -109,7 +109,7 @@ def sweep(
     offsets = shares(offset, "--offset")
     cells, left_out = grid(table, columns, rules, keeps, offsets)
     with screen.progress() as follow:
-        loaded = load_again(table.rows, data, trust=trust, progress=follow)
+        loaded = loaded_again(screen, workdir, table.rows, data, trust=trust, progress=follow)
         tell_data(screen, loaded, table.rows)
         plan = plan_retraining(
             loaded,

@@ -8,6 +8,7 @@ from prune_kit_cli import options as o
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
     from prune_kit.retraining.tuning import Tuning
+    from prune_kit_cli.loading import loaded_again
     from prune_kit_cli.screen import Screen
 
 
@@ -100,7 +101,6 @@ def tune(
     Example: prune-kit tune --keep 0.4 --goal accuracy
     """
     from prune_kit.protocol.execution import Execution
-    from prune_kit.results.reloading import load_again
     from prune_kit.results.selection import Selection
     from prune_kit.retraining.plan import RETRAIN_SEED, AskedRetraining
     from prune_kit.retraining.search import candidates
@@ -130,7 +130,7 @@ def tune(
         rule=words(rule, "--rule"),
     )
     with screen.progress() as follow:
-        loaded = load_again(table.rows, data, trust=trust, progress=follow)
+        loaded = loaded_again(screen, workdir, table.rows, data, trust=trust, progress=follow)
         tell_data(screen, loaded, table.rows)
         plan = plan_tuning(
             loaded,

@@ -52,8 +52,8 @@ def weak_learners(
     Example: prune-kit weak-learners --learners adaboost,knn
     """
     from prune_kit.comparison.weak_learners import STAGES, weak_learner_report
-    from prune_kit.results.reloading import load_again
     from prune_kit.results.table import ScoreTable
+    from prune_kit_cli.loading import loaded_again
     from prune_kit_cli.parsing import numbers
     from prune_kit_cli.views.dynamics import learners_json, learners_shown
     from prune_kit_cli.views.tables import Screen
@@ -62,7 +62,7 @@ def weak_learners(
     screen = Screen(as_json, quiet)
     table = ScoreTable.read(scores or workdir / SCORES)
     with screen.progress() as follow:
-        loaded = load_again(table.rows, data, trust=trust, progress=follow)
+        loaded = loaded_again(screen, workdir, table.rows, data, trust=trust, progress=follow)
     report = weak_learner_report(
         loaded,
         table,

@@ -1,4 +1,7 @@
-"""One file a data source: `load(location, *, image_size, progress) -> Dataset`."""
+"""One file a data source: `load(location, *, progress, ...) -> Dataset`.
+
+`OPTIONS`, if it is there, declares the other options that a source takes (`registry.Option`).
+"""
 
 from typing import Protocol, runtime_checkable
 
@@ -10,17 +13,13 @@ from prune_kit.progress import Listener, silent
 class Source(Protocol):
     """What a module of this folder must have."""
 
-    def load(
-        self, location: str, *, image_size: int | None = None, progress: Listener = silent
-    ) -> Dataset:
+    def load(self, location: str, *, progress: Listener = silent) -> Dataset:
         """The data set that lies at a place.
 
         Parameters
         ----------
         location
             What the user wrote behind the colon: a folder, a file, a function.
-        image_size
-            The side in pixels to which images are resized, where files are decoded.
         progress
             Who is told how far the reading is.
 

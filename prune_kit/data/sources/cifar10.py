@@ -29,14 +29,14 @@ BINARY = Form(
 )
 
 
-def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
+def load(location: str, *, progress: Listener = silent) -> Dataset:
     """Load the photographs in the original order, batch 1 to 5.
 
     Parameters
     ----------
     location
         The folder or the .tar.gz archive of the files.
-    image_size, progress
+    progress
         Not used.
 
     Returns

@@ -28,14 +28,14 @@ BINARY = Form(
 )
 
 
-def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
+def load(location: str, *, progress: Listener = silent) -> Dataset:
     """Load the photographs in the original order.
 
     Parameters
     ----------
     location
         The folder or the .tar.gz archive of the files.
-    image_size, progress
+    progress
         Not used.
 
     Returns

@@ -16,7 +16,7 @@ def load(
 
     Parameters
     ----------
-    location, image_size, progress
+    location, progress
         Not used.
 
     Returns

@@ -24,14 +24,14 @@ CLASS_NAMES = (
 )
 
 
-def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
+def load(location: str, *, progress: Listener = silent) -> Dataset:
     """Load the clothes in the original order.
 
     Parameters
     ----------
     location
         The folder of the files.
-    image_size, progress
+    progress
         Not used.
 
     Returns

@@ -1,32 +1,57 @@
 """folder: a tree of image files, one folder per class, as torchvision's ImageFolder reads it."""
 
 import os
-from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from prune_kit.data.dataset import Dataset, from_arrays
-from prune_kit.data.decoded_cache import decoded
+from prune_kit.data.dataset import Dataset, from_arrays, outside_set
+from prune_kit.data.decoded_cache import Rule, decoded
+from prune_kit.data.image_tree import Files, image_tree
 from prune_kit.errors import DataError
 from prune_kit.progress import Listener, silent
 
-TRAIN = "train"
-TESTS = ("test", "val")
+OPTIONS = {
+    "image_size": {
+        "type": "int",
+        "default": None,
+        "metavar": "PIXELS",
+        "minimum": 1,
+        "help": "Resize images to this side; left out, they keep their size, or get 64 where sizes "
+        "differ.",
+    },
+    "skip_bad": {
+        "type": "bool",
+        "default": False,
+        "help": "Go on without the files that cannot be used.",
+    },
+    "exif": {
+        "type": "str",
+        "default": "apply",
+        "choices": ("apply", "ignore"),
+        "help": "Turn images upright as their EXIF data say, or leave them.",
+    },
+}
 
-Files = list[tuple[str, int]]  # path and class, in torchvision's order
 
-
-def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
+def load(
+    location: str,
+    *,
+    image_size: int | None = None,
+    skip_bad: bool = False,
+    exif: str = "apply",
+    progress: Listener = silent,
+) -> Dataset:
     """Load the images of a folder.
 
-    The classes and files are in torchvision's order, and files that torchvision ignores are
-    ignored. An id is the path relative to the folder, and a digest is that of the file's bytes.
-    Decoded images are cached (`decoded_cache`).
+    The classes and files are in torchvision's order (`data.image_tree`). An id is the path relative
+    to the folder, and a digest is that of the file's bytes. Decoded images are cached
+    (`data.decoded_cache`).
 
-    Grey images (Pillow modes 1, L, LA) have one channel. All other images of 8 bits (RGB, RGBA, P,
-    CMYK, ...) have three. Palettes are looked up, transparency is dropped, EXIF orientation is not
-    applied, and the first of several frames is used. 16-bit and floating-point images are refused.
+    Where all images are grey (Pillow modes 1, L, LA) they have one channel. Otherwise all have
+    three. `data.image_files` says how a file is made into 8-bit grey or RGB.
 
     Images of one size keep it, unless `image_size` is another size. Otherwise the shorter side of
     each image is resized to `image_size` pixels, and the centre square is kept.
@@ -35,9 +60,14 @@ def load(location: str, *, image_size: int | None = None, progress: Listener = s
     ----------
     location
         The folder. It holds class folders, or `train/` with the class folders and possibly `test/`
-        or `val/`.
+        and `val/`.
     image_size
         The side of the images in pixels; 64 by default if their sizes differ.
+    skip_bad
+        Whether to go on without the files that cannot be used. The other rows are numbered as they
+        are in the listing of the good files.
+    exif
+        "apply" turns images upright as their EXIF data say, "ignore" leaves them.
     progress
         The listener of the progress.
 
@@ -48,92 +78,51 @@ def load(location: str, *, image_size: int | None = None, progress: Listener = s
 
     Raises
     ------
+    BadFilesError
+        If files cannot be used, and `skip_bad` is False. It lists all of them.
     DataError
-        If a folder is missing, a class is empty or only in the test set, a file is not a whole
-        image, or images differ in channels. The error names it.
+        If a folder is missing or unclear, or a class is empty or only in the test set.
     FileError
         If the cache cannot be written.
     """
     root = Path(location).absolute()
-    train, test = _splits(root)
-    class_names, train_files = _train_files(train)
-    test_files = _test_files(test, class_names, train) if test else []
-    listed = [path for path, _ in train_files + test_files]
-    ids = _ids(root, listed)
-    everything = decoded(root, listed, image_size, progress=progress)
-    n = len(train_files)
-    return from_arrays(
-        everything.images[:n],
-        _labels(train_files),
-        name=f"folder:{root.name}",
+    tree = image_tree(root)
+    parts = {"train": tree.train, "test": tree.test or [], "validation": tree.validation or []}
+    listed = [path for files in parts.values() for path, _ in files]
+    ids = np.array(_ids(root, listed), dtype=object)
+    rule = Rule(image_size, exif, skip_bad)
+    images = decoded(root, listed, rule, progress=progress)
+    label = _labels([file for files in parts.values() for file in files])[images.good]
+    part_of = np.repeat(list(parts), [len(files) for files in parts.values()])[images.good]
+    ids = ids[images.good]
+
+    def part(name: str) -> dict[str, Any]:
+        rows = part_of == name
+        first, count = int(rows.argmax()), int(rows.sum())
+        where = slice(first, first + count)  # a view: the images stay in their file
+        return {
+            "images": images.images[where],
+            "label": label[where],
+            "ids": list(ids[where]),
+            "digest": images.digest[where],
+        }
+
+    test = {f"test_{key}": value for key, value in part("test").items()} if tree.test else {}
+    name = f"folder:{root.name}"
+    data = from_arrays(
+        name=name,
         spec=f"folder:{location}",
-        class_names=class_names,
-        ids=ids[:n],
-        digest=everything.digest[:n],
-        test_images=everything.images[n:] if test else None,
-        test_label=_labels(test_files) if test else None,
-        test_ids=ids[n:] if test else None,
-        test_digest=everything.digest[n:] if test else None,
-        preparation=everything.preparation,
+        class_names=tree.class_names,
+        preparation=images.preparation,
+        **part("train"),
+        **test,
     )
-
-
-def _splits(root: Path) -> tuple[Path, Path | None]:
-    """The folders of the training and the test classes. A class may be called "train", too."""
-    folders = _folders(root)
-    if TRAIN in folders and _folders(root / TRAIN):
-        return root / TRAIN, next((root / name for name in TESTS if name in folders), None)
-    if folders and folders <= {TRAIN, *TESTS}:
-        raise DataError(
-            f"{root} holds {', '.join(sorted(folders))}, but train lacks class folders; expected "
-            "train/CLASS/FILE"
-        )
-    return root, None
-
-
-def _folders(folder: Path) -> set[str]:
-    try:
-        return {entry.name for entry in os.scandir(folder) if entry.is_dir()}
-    except OSError as error:
-        raise DataError(f"cannot read the folder {folder}: {error.strerror}") from error
-
-
-def _train_files(folder: Path) -> tuple[tuple[str, ...], Files]:
-    from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
-
-    names = tuple(sorted(_folders(folder)))
-    if len(names) < 2:
-        classes = f"holds one class only ({names[0]!r})" if names else "lacks class folders"
-        raise DataError(f"{folder} {classes}; expected one folder per class, at least two")
-    class_numbers = find_classes(folder)[1]
-    listed: Files = make_dataset(folder, class_numbers, IMG_EXTENSIONS, allow_empty=True)
-    counts = Counter(number for _, number in listed)
-    empty = [name for name, number in class_numbers.items() if not counts[number]]
-    if empty:
-        raise DataError(
-            f"class {empty[0]!r} is empty: {folder / empty[0]} lacks image files "
-            f"({', '.join(IMG_EXTENSIONS)}); add some, or remove the folder"
-        )
-    return tuple(class_numbers), listed
-
-
-def _test_files(folder: Path, class_names: tuple[str, ...], train: Path) -> Files:
-    from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
-
-    class_numbers = {name: number for number, name in enumerate(class_names)}
-    unknown = sorted(_folders(folder) - set(class_numbers))
-    if unknown:
-        raise DataError(
-            f"{folder} has a class {unknown[0]!r} that {train} lacks; the training classes are: "
-            f"{_few(class_names)}"
-        )
-    listed: Files = make_dataset(folder, class_numbers, IMG_EXTENSIONS, allow_empty=True)
-    if not listed:
-        raise DataError(
-            f"{folder} is empty; add images, or remove it to have a fifth of the rows held out "
-            "as test"
-        )
-    return listed
+    validation = (
+        outside_set(**part("validation"), classes=data.classes, name=f"{name}, validation set")
+        if tree.validation
+        else None
+    )
+    return replace(data, validation=validation, notes=(*tree.notes, *images.notes))
 
 
 def _ids(root: Path, paths: list[str]) -> list[str]:
@@ -150,9 +139,5 @@ def _ids(root: Path, paths: list[str]) -> list[str]:
     return ids
 
 
-def _few(names: tuple[str, ...], most: int = 20) -> str:
-    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
-
-
-def _labels(listed: Files) -> np.ndarray:
-    return np.array([number for _, number in listed], dtype=np.int64)
+def _labels(files: Files) -> np.ndarray:
+    return np.array([number for _, number in files], dtype=np.int64)

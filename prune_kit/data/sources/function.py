@@ -15,7 +15,7 @@ from prune_kit.progress import Listener, silent
 TUPLES = {2: ("x_train", "y_train"), 4: ("x_train", "y_train", "x_test", "y_test")}
 
 
-def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
+def load(location: str, *, progress: Listener = silent) -> Dataset:
     """Load a data set by calling a function.
 
     The function may return a `Dataset`, a dictionary of arrays under the names of an npz file, or a
@@ -25,7 +25,7 @@ def load(location: str, *, image_size: int | None = None, progress: Listener = s
     ----------
     location
         `package.module:function`. The module may be in the current folder.
-    image_size, progress
+    progress
         Not used.
 
     Returns

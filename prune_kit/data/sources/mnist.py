@@ -12,14 +12,14 @@ from prune_kit.progress import Listener, silent
 CLASS_NAMES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 
 
-def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
+def load(location: str, *, progress: Listener = silent) -> Dataset:
     """Load the digits in the original order.
 
     Parameters
     ----------
     location
         The folder of the files.
-    image_size, progress
+    progress
         Not used.
 
     Returns

@@ -23,14 +23,14 @@ LARGE_BYTES = 2**30
 LOCAL_HEADER = struct.Struct("<26xHH")
 
 
-def load(location: str, *, image_size: int | None = None, progress: Listener = silent) -> Dataset:
+def load(location: str, *, progress: Listener = silent) -> Dataset:
     """Load the arrays of an .npz file in their order.
 
     Parameters
     ----------
     location
         The file.
-    image_size, progress
+    progress
         Not used.
 
     Returns
