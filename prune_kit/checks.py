@@ -1,4 +1,6 @@
-"""Checks of the number of networks and the first seed, before anything is read or trained."""
+"""Checks of what a verb is given, before anything is read or trained."""
+
+from typing import Any
 
 from prune_kit.errors import OptionError
 
@@ -24,3 +26,34 @@ def check_seeds(runs: int = 1, seed: int | None = None) -> None:
         raise OptionError(f"runs={runs} is out of range; at least 1, at most {MOST_RUNS:,}")
     if seed is not None and seed < 0:
         raise OptionError(f"seed={seed} is out of range; at least 0")
+
+
+def check_kind(value: object, kind: type[Any], name: str, made_by: str) -> None:
+    """Check that a verb is given a value of ours.
+
+    Parameters
+    ----------
+    value
+        The value.
+    kind
+        The class that it must be of.
+    name
+        The keyword of the value.
+    made_by
+        The function that makes such values.
+
+    Raises
+    ------
+    OptionError
+        If it is of another class.
+    """
+    if not isinstance(value, kind):
+        raise OptionError(
+            f"`{name}` is {described(value)}; expected a {kind.__name__}, which {made_by} gives"
+        )
+
+
+def described(value: object) -> str:
+    """What an object is, for errors: its type, with the length of a tuple or list."""
+    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    return f"a {kind} of {len(value)}" if isinstance(value, tuple | list) else f"a {kind}"

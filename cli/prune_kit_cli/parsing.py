@@ -67,8 +67,9 @@ def shares(text: str, option: str) -> list[float]:
 def changes_of(model: str | None, train: list[str] | None) -> dict[str, str]:
     """The fields of the protocol that --model and --train change.
 
-    Raises OptionError for any that do not fit.
+    Raises OptionError for any that do not fit, and ModelError for a network that nothing builds.
     """
+    from prune_kit.models import check_name
     from prune_kit.protocol.config import TrainConfig
 
     pairs = [change.partition("=") for change in train or []]
@@ -78,6 +79,8 @@ def changes_of(model: str | None, train: list[str] | None) -> dict[str, str]:
     changes = {"model": model} if model else {}
     changes |= {key: value for key, _, value in pairs}
     TrainConfig(model="", epochs=1, nesterov=False).changed(changes)
+    if "model" in changes:
+        check_name(changes["model"])
     return changes
 
 

@@ -26,6 +26,9 @@ from prune_kit_cli.wording import spoken
 
 LABEL_WIDTH = 10
 MOST_LINES = 20
+SILENCE = 30.0  # seconds without a line in a log before work says how far it is
+
+Show = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class Screen:
 class ProgressCounter:
     """A listener that also counts the networks that were finished while it listened."""
 
-    def __init__(self, screen: Screen, show: Callable[[Progress], None]) -> None:
+    def __init__(self, screen: Screen, show: Show) -> None:
         self.screen, self.show = screen, show
         self.networks = 0
         self.told: dict[str, str] = {}  # the last note under each heading: it is not repeated
@@ -117,25 +120,48 @@ def error_line(message: str) -> None:
     )
 
 
-def _lines(screen: Screen) -> Callable[[Progress], None]:
-    """One line per finished piece, with the time that is left for the others of its kind."""
-    started: dict[
-        int, float
-    ] = {}  # when the first sign of a kind of pieces came, by how many of them there are
+def _lines(screen: Screen, clock: Callable[[], float] = time.monotonic) -> Show:
+    """One line per finished piece, and one every SILENCE seconds in between, with the time left."""
+    started: dict[int, float] = {}  # the first sign of a kind of pieces, by how many there are
     finished: Counter[int] = Counter()
+    shares: dict[str, float] = {}  # of the pieces in work
+    told = clock()
 
     def show(step: Progress) -> None:
-        since = started.setdefault(step.of, time.monotonic())
+        nonlocal told
+        now = clock()
+        since = started.setdefault(step.of, now)
+        shares[step.what] = step.done / step.total
+        whole = finished[step.of] + sum(share for share in shares.values() if share < 1)
         if step.done == step.total:
+            del shares[step.what]
             finished[step.of] += 1
-            left = (time.monotonic() - since) / finished[step.of] * (step.of - finished[step.of])
-            ending = f"; about {left:.0f} s left" if step.of > 1 and left >= 1 else ""
-            if _worth_a_line(finished[step.of], step.of):
-                screen.note("", f"{step.what}: {step.note or 'done'}{ending}")
-            if finished[step.of] == step.of:  # a later round may have as many
-                del started[step.of], finished[step.of]
+            whole = finished[step.of]
+        left = (now - since) / whole * (step.of - whole) if whole else 0.0
+        ending = f"; {_time_left(left)}" if left >= 1 else ""
+        if step.done < step.total:
+            if now - told >= SILENCE:
+                told = now
+                note = f", {step.note}" if step.note else ""
+                screen.note("", f"{step.what}: {step.done:,} of {step.total:,}{note}{ending}")
+            return
+        if _worth_a_line(finished[step.of], step.of):
+            told = now
+            ending = ending if step.of > 1 else ""
+            screen.note("", f"{step.what}: {step.note or 'done'}{ending}")
+        if finished[step.of] == step.of:  # a later round may have as many
+            del started[step.of], finished[step.of]
 
     return show
+
+
+def _time_left(seconds: float) -> str:
+    """How long work still takes, in the unit in which one waits for it."""
+    if seconds < 120:
+        return f"about {seconds:.0f} s left"
+    if seconds < 7200:
+        return f"about {seconds / 60:.0f} minutes left"
+    return f"about {seconds / 3600:.1f} hours left"
 
 
 def _worth_a_line(finished: int, of: int) -> bool:
@@ -143,7 +169,7 @@ def _worth_a_line(finished: int, of: int) -> bool:
     return finished in (1, of) or finished % max(of // MOST_LINES, 1) == 0
 
 
-def _bars(bars: Bars, screen: Screen) -> Callable[[Progress], None]:
+def _bars(bars: Bars, screen: Screen) -> Show:
     """A bar per piece in work, and one for all of them, whose time left is that of the whole."""
     tasks: dict[str, TaskID] = {}
     shares: dict[str, float] = {}

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
 from prune_kit import registry
-from prune_kit.checks import check_seeds
+from prune_kit.checks import check_kind, check_seeds
 from prune_kit.cleaning.cuts import CutModule, Evidence, NoiseEstimate, scaled
 from prune_kit.cleaning.table_evidence import (
     DEFAULT_METHOD,
@@ -122,6 +122,7 @@ def assess_labels(
     DataError
         `probability` holds no probabilities.
     """
+    check_kind(table, ScoreTable, "table", "score")
     _check_shares(remove, cut)
     check_seeds(seed=seed)
     _check_options(by, cut, per_class, holdout, probability is not None)

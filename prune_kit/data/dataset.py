@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int, Shaped, UInt8
+from jaxtyping import Int, Integer, Shaped, UInt8
 
 from prune_kit.data import identity
 from prune_kit.data.array_checks import check_images, check_labels, count_classes
@@ -126,7 +126,7 @@ class Dataset:
         role = np.full(len(test.label), HELD_OUT, dtype=np.uint8)
         return Rows(test.id, test.digest, test.label, role, self.class_names, self.rows.data)
 
-    def relabelled(self, label: Int[np.ndarray, "N"], labels_file: str) -> "Dataset":
+    def relabelled(self, label: Integer[np.ndarray, "N"], labels_file: str) -> "Dataset":
         """The same examples under other labels. The present labels become `true_labels`.
 
         Parameters

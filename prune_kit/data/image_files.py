@@ -74,9 +74,11 @@ def content_of(path: str) -> bytes:
         if not stat.S_ISREG(Path(path).stat().st_mode):
             raise UnusableError("is not a regular file (a pipe, a socket or a device)")
         content = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        is_link = Path(path).is_symlink()
+        reason = "is a link to a file that does not exist" if is_link else "does not exist any more"
+        raise UnusableError(reason) from error
     except OSError as error:
-        if Path(path).is_symlink() and not Path(path).exists():
-            raise UnusableError("is a link to a file that does not exist") from error
         raise UnusableError(f"cannot be read: {error.strerror or error}") from error
     if not content:
         raise UnusableError("is empty (0 bytes)")

@@ -218,7 +218,7 @@ def _folders(folder: Path) -> list[str]:
     """The folders in a folder, sorted, without hidden ones and what macOS leaves behind."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if _counts(entry) and entry.is_dir())
+            return sorted(entry.name for entry in entries if _counts(entry) and _is_folder(entry))
     except OSError as error:
         raise DataError(f"cannot read the folder {folder}: {error.strerror}") from error
 
@@ -243,7 +243,7 @@ def _walk(folder: Path, root: Path, *, deep: bool = True) -> tuple[list[str], li
         try:
             with os.scandir(place) as entries:
                 for entry in filter(_counts, entries):
-                    if entry.is_dir():
+                    if _is_folder(entry):
                         left += [(entry.path, passed | {identity})] if deep else []
                     elif entry.name.lower().endswith(ENDINGS):
                         names.append(entry.name)
@@ -263,7 +263,14 @@ def _counts(entry: "os.DirEntry[str]") -> bool:
     """Whether an entry may be a class or an image: not hidden, and not left behind by macOS."""
     if entry.name.startswith("._") or entry.name == "__MACOSX":
         return False
-    return not (entry.name.startswith(".") and entry.is_dir())
+    return not (entry.name.startswith(".") and _is_folder(entry))
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: it counts as a file, which cannot be read
+        return False
 
 
 def _identity(path: Path) -> tuple[int, int]:

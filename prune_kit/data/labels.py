@@ -96,20 +96,26 @@ def _read_array(path: Path) -> np.ndarray:
 
 def _numbers(texts: list[str], class_names: tuple[str, ...], path: Path) -> list[int]:
     """The class numbers that texts stand for: all numbers, or else all names of classes."""
+    known = {name: number for number, name in enumerate(class_names)}
+    wrong = [text for text in texts if not _is_whole(text)]
+    if not wrong:
+        return [int(text) for text in texts]
+    unknown = next((text for text in wrong if text not in known), None)
+    if unknown is None and all(text in known for text in texts):
+        return [known[text] for text in texts]
+    shown = wrong[0] if unknown is None else unknown
+    some = ", ".join(class_names[:10]) + ", ..." * (len(class_names) > 10)
+    raise DataError(
+        f"{path} has the label {shown!r}, which is not a whole number"
+        + (f" as others are; the names of classes are: {some}" if some else "")
+    )
+
+
+def _is_whole(text: str) -> bool:
     try:
-        numbers = [int(text) for text in texts]
-        np.array(numbers, dtype=np.int64)
-    except (TypeError, ValueError, OverflowError) as error:
-        known = {name: number for number, name in enumerate(class_names)}
-        unknown = next((text for text in texts if text not in known), None)
-        if unknown is None:
-            return [known[text] for text in texts]
-        some = ", ".join(class_names[:10]) + ", ..." * (len(class_names) > 10)
-        raise DataError(
-            f"{path} has the label {unknown!r}, which is not a whole number and not the name of a "
-            f"class; the classes are: {some}"
-        ) from error
-    return numbers
+        return abs(int(text)) < 2**63
+    except ValueError:
+        return False
 
 
 def write_labels(path: Path, rows: Rows, label: Int[np.ndarray, "N"]) -> None:

@@ -245,6 +245,15 @@ def plant(
     return NoisyLabels(planted, touched, parameters)
 
 
+def check_probes(share: float) -> None:
+    """Raise OptionError unless a share of probes is above 0 and below 0.5."""
+    if not 0 < share < 0.5:
+        raise OptionError(
+            f"probes={share:g} is out of range; it is a share of the training rows, above 0 and "
+            "below 0.5. Leave it out for a scoring without probes"
+        )
+
+
 def draw_probes(rows: Rows, share: float, seed: int) -> Int[np.ndarray, "N"]:
     """The labels to plant as probes.
 
@@ -270,12 +279,8 @@ def draw_probes(rows: Rows, share: float, seed: int) -> Int[np.ndarray, "N"]:
     OptionError
         If the share is out of range, or gives less than one probe.
     """
+    check_probes(share)
     training = rows.training
-    if not 0 < share < 0.5:
-        raise OptionError(
-            f"probes={share:g} is out of range; it is a share of the training rows, above 0 and "
-            "below 0.5. Leave it out for a scoring without probes"
-        )
     count = round(share * len(training))
     if not count:
         raise OptionError(

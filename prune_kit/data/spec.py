@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from prune_kit import registry
+from prune_kit.checks import described
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.labels import read_labels
 from prune_kit.data.noise import NoisyLabels
@@ -164,9 +165,3 @@ def source_of(spec: str | Path) -> tuple[str, str]:
     if isinstance(spec, Path) or any(mark in text for mark in "/\\~"):
         raise DataError(f"data={text!r}: there is no file or folder {path}")
     raise registry.unknown_name_error("data source", name, [*source_names(), FUNCTION])
-
-
-def described(value: object) -> str:
-    """What an object is, for errors: its type, with the length of a tuple or list."""
-    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-    return f"a {kind} of {len(value)}" if isinstance(value, tuple | list) else f"a {kind}"

@@ -63,6 +63,17 @@ def model_summaries() -> dict[str, str]:
     }
 
 
+def check_name(name: str) -> None:
+    """Raise ModelError unless a family builds networks of this name. Torch is not imported."""
+    if not any(_fits(name, known) for known in model_names()):
+        names = [f"{known}NAME" if known.endswith(":") else known for known in model_names()]
+        raise registry.unknown_name_error("model", name, names, ModelError)
+
+
+def _fits(name: str, known: str) -> bool:
+    return name == known or (known.endswith(":") and name.startswith(known) and name != known)
+
+
 def build(name: str, *, shape: tuple[int, int, int], classes: int, seed: int) -> "nn.Module":
     """Build a freshly initialised network, on the CPU and in float32.
 
@@ -144,13 +155,10 @@ def penultimate(name: str, model: "nn.Module", inputs: "torch.Tensor") -> "torch
 
 
 def _family(name: str) -> ModelFamily:
+    check_name(name)
     for family in registry.module_names(__name__):
-        module: ModelFamily = registry.load(__name__, family, "model family")
-        if any(
-            name == known or (known.endswith(":") and name.startswith(known))
-            for known in module.NAMES
-        ):
-            return module
-    raise registry.unknown_name_error(
-        "model", name, [f"{n}NAME" if n.endswith(":") else n for n in model_names()], ModelError
-    )
+        names = registry.literal(Path(__file__).with_name(f"{family}.py"), "NAMES")
+        if any(_fits(name, known) for known in names):
+            break
+    module: ModelFamily = registry.load(__name__, family, "model family")
+    return module

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from prune_kit.checks import check_kind
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import check_same
 from prune_kit.errors import IdentityError, OptionError
@@ -66,6 +67,7 @@ def sections_of(
     IdentityError
         A result belongs to other data.
     """
+    check_kind(data, Dataset, "data", "load_data")
     if not 0 <= per_class <= limits.MOST_PER_CLASS:
         raise OptionError(
             f"per_class={per_class} is out of range; 0 to {limits.MOST_PER_CLASS} images"

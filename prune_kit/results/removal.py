@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from prune_kit.checks import check_kind
 from prune_kit.data.identity import (
     HELD_OUT,
     TRAIN,
@@ -270,7 +271,10 @@ class Removal:
 
 def as_selection(chosen: Selection | Removal) -> Selection:
     """The selection itself, or the complement of a removal."""
-    return chosen.selection if isinstance(chosen, Removal) else chosen
+    if isinstance(chosen, Removal):
+        return chosen.selection
+    check_kind(chosen, Selection, "selection", "select")
+    return chosen
 
 
 def csv_path(path: Path) -> Path:

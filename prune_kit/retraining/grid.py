@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from prune_kit import registry
+from prune_kit.checks import check_kind
 from prune_kit.errors import OptionError
 from prune_kit.results.outcomes import FULL, PERCENTILES, RANDOM, Outcomes, random_name
 from prune_kit.results.selection import Selection
@@ -61,6 +62,7 @@ def grid(
     OptionError when nothing is left, for a rule that is not there and for a share out of range,
     TableError for a column that is not there.
     """
+    check_kind(table, ScoreTable, "table", "score")
     keeps, offsets, rules = (
         list(dict.fromkeys(keeps)),
         list(dict.fromkeys(offsets)),

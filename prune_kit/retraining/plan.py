@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prune_kit import models, registry
-from prune_kit.checks import check_seeds
+from prune_kit.checks import check_kind, check_seeds
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import check_same, index_digest
 from prune_kit.progress import Listener, silent
@@ -149,6 +149,7 @@ def plan_retraining(
     from prune_kit.runs.cache import Request, RunInputs
     from prune_kit.runs.executor import PlannedRuns, settle_execution
 
+    check_kind(data, Dataset, "data", "load_data")
     asked = asked or AskedRetraining()
     named = _named(selections)
     for name, chosen in named.items():
@@ -231,7 +232,14 @@ def run_retraining(plan: RetrainPlan, progress: Listener = silent) -> Outcomes:
 def _named(selections: Chosen | Mapping[str, Chosen]) -> dict[str, Chosen]:
     if isinstance(selections, Selection):
         return {"selection": selections}
-    return {"removal": selections} if isinstance(selections, Removal) else dict(selections)
+    if isinstance(selections, Removal):
+        return {"removal": selections}
+    if not isinstance(selections, Mapping):
+        check_kind(selections, Selection, "selections", "select")
+    for name, chosen in selections.items():
+        if not isinstance(chosen, Removal):
+            check_kind(chosen, Selection, f"selections[{name!r}]", "select")
+    return dict(selections)
 
 
 def _outcome(name: str, run: "RecordedRun", plan: RetrainPlan) -> Outcome:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prune_kit.checks import check_kind
 from prune_kit.errors import OptionError
 from prune_kit.results.outcomes import FULL, Outcomes
 from prune_kit.results.table import ScoreTable
@@ -138,6 +139,7 @@ def candidates(
     OptionError, TableError
         for what does not fit or does not exist.
     """
+    check_kind(table, ScoreTable, "table", "score")
     keeps = KEEPS if keep is None else (keep,) if isinstance(keep, float | int) else tuple(keep)
     columns = [table.column(None).name] if by is None else [by] if isinstance(by, str) else list(by)
     usual = Goal(None if len(keeps) == 1 else DEFAULT_WITHIN)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from prune_kit.checks import check_kind
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import check_same
 from prune_kit.data.validation import validation_split
@@ -215,6 +216,8 @@ def plan_tuning(
     Parameters are those of `TuningPlan`, `changes` of the protocol, and those of
     `plan_retraining`. Raises OptionError; IdentityError when the table is of other data.
     """
+    check_kind(data, Dataset, "data", "load_data")
+    check_kind(table, ScoreTable, "table", "score")
     check_same(data.rows, table.rows, f"the data {data.rows.data}", "the score table")
     check_validation(validation)
     return TuningPlan(

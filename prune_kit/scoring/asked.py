@@ -2,18 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prune_kit import registry
 from prune_kit.checks import check_seeds
+from prune_kit.data.noise import check_probes
 from prune_kit.protocol.setup import OBSERVATIONS
-from prune_kit.scoring.columns import (
-    check_use,
-    method_names,
-)
-
-if TYPE_CHECKING:
-    pass
+from prune_kit.scoring.columns import check_use, method_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +50,8 @@ class AskedScores:
         check_seeds(1 if runs is None else runs, seed)
         if observe is not None and observe not in OBSERVATIONS:
             raise registry.unknown_name_error("observation", observe, OBSERVATIONS)
+        if probes is not None:
+            check_probes(probes)
         names = method_names(methods)
         given = {name: value for name, value in options.items() if value is not None}
         check_use(

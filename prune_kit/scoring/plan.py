@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prune_kit import models
-from prune_kit.checks import check_seeds
+from prune_kit.checks import check_kind, check_seeds
 from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import check_same
 from prune_kit.data.noise import draw_probes, planted
@@ -134,6 +134,9 @@ def plan_scores(
     from prune_kit.runs.cache import RunInputs
     from prune_kit.runs.executor import PlannedRuns, settle_execution
 
+    check_kind(data, Dataset, "data", "load_data")
+    if table is not None:
+        check_kind(table, ScoreTable, "table", "score")
     execution = execution or Execution()
     table = table or ScoreTable(data.rows, {})
     check_same(

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from prune_kit import registry
+from prune_kit.checks import check_kind
 from prune_kit.errors import OptionError, TableError
 from prune_kit.results.ranking import ascending, parts, taken
 from prune_kit.results.selection import (
@@ -86,6 +87,7 @@ def choose(
     table: ScoreTable, *, rule: str, by: str | None, keep: float, **options: Any
 ) -> Selection:
     """The selection that a rule makes; parameters and errors are those of `pipeline.select`."""
+    check_kind(table, ScoreTable, "table", "score")
     given = {name: value for name, value in options.items() if value is not None}
     chosen = registry.chosen_options(registry.SELECTORS, "rule", [rule], given)[rule]
     module: Rule = registry.load(registry.SELECTORS, rule, "rule")

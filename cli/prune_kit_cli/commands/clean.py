@@ -96,6 +96,7 @@ def clean(
         ),
     ] = None,
     labels: o.Labels = None,
+    key: o.Key = None,
     scores: o.ScoresFile = None,
     out: Annotated[
         Path | None,
@@ -143,7 +144,7 @@ def clean(
         comparison.check_picture(picture)
         if not evaluate:
             raise OptionError("--picture draws the curve of --evaluate; give both")
-    table, probability = _table_and_probabilities(workdir, scores, from_probs, data, labels)
+    table, probability = _table_and_probabilities(workdir, scores, from_probs, data, labels, key)
     if evaluate and table.rows.true_label is None:
         raise OptionError(
             "--evaluate requires the true labels, and the score table has none. Score the data "
@@ -189,6 +190,7 @@ def _table_and_probabilities(
     from_probs: Path | None,
     data: str | None,
     labels: Path | None,
+    key: str | None,
 ) -> "tuple[ScoreTable, Any]":
     """The score table, and the probabilities of --from-probs.
 
@@ -208,7 +210,7 @@ def _table_and_probabilities(
         return ScoreTable.read(scores or workdir / SCORES, extras=("probability",)), None
     probability = read_probabilities(from_probs)
     if data or labels:
-        return ScoreTable(load_data(data or "digits", labels=labels).rows, {}), probability
+        return ScoreTable(load_data(data or "digits", labels=labels, key=key).rows, {}), probability
     return ScoreTable.read(scores or workdir / SCORES, extras=False), probability
 
 

@@ -37,11 +37,7 @@ def tuning_notes(plan: TuningPlan) -> list[tuple[str, str]]:
     )
     return [
         ("goal", f"{goal.describe()}, among {count_of(cells, 'candidate')}"),
-        (
-            "judged on",
-            f"{plan.validation:.0%} of the training rows, held out, by the labels they have; the "
-            "test set waits",
-        ),
+        ("judged on", f"{_judges(plan)}; the test set waits"),
         ("search", f"{', '.join([*short, confirm])}{further}; then the test"),
         (
             "cost",
@@ -51,6 +47,13 @@ def tuning_notes(plan: TuningPlan) -> list[tuple[str, str]]:
             f"{'' if goal.within is None else f', {cost.confirmed * runs} for each further share'}",
         ),
     ]
+
+
+def _judges(plan: TuningPlan) -> str:
+    own = plan.data.validation
+    if own is not None:
+        return f"the {len(own.label):,} examples of the data's own validation set"
+    return f"{plan.validation:.0%} of the training rows, held out, by the labels they have"
 
 
 def search_table(rounds: Sequence[Outcomes], chosen: str, met: bool = True) -> Table:
