@@ -139,6 +139,17 @@ def unknown_name_error(
     """The error for a name that does not exist.
 
     It says what was given, the nearest name that exists, and all names that exist.
+
+    Parameters
+    ----------
+    what
+        The word for what was named, such as "method".
+    name
+        The name that was given.
+    names
+        The names that exist.
+    error
+        The class of the error.
     """
     names = list(names)
     near = difflib.get_close_matches(name, names, n=1)

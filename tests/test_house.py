@@ -233,6 +233,35 @@ def test_every_public_function_and_class_has_a_docstring() -> None:
     assert bare == []
 
 
+def undescribed(function: ast.FunctionDef) -> set[str]:
+    """The parameters that a docstring neither lists nor refers to another one for."""
+    text = ast.get_docstring(function) or ""
+    if re.search(r"arameters\b[^.]*\bare\s+those\s+of", text):
+        return set()
+    given = function.args
+    every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    names = {one.arg for one in every if one} - {"self", "cls"}
+    listed = re.findall(r"^\s*(\w+(?:, \w+)*)(?: : .*)?$", text.partition("Parameters\n")[2], re.M)
+    described = {name for entry in listed for name in entry.split(", ")}
+    return names - described if len(names) >= 3 else set()
+
+
+def test_functions_of_three_parameters_describe_each() -> None:
+    bare = []
+    for name, path in modules().items():
+        tree = ast.parse(path.read_text("utf-8"))
+        bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]
+        bare += [
+            f"{name}.{node.name}: {', '.join(sorted(lacking))}"
+            for node in (node for body in bodies for node in body)
+            if isinstance(node, ast.FunctionDef)
+            and wing_of(name) != "prune_kit_cli"
+            and not node.name.startswith("_")
+            and (lacking := undescribed(node))
+        ]
+    assert bare == []
+
+
 def readme_blocks(language: str) -> list[str]:
     return re.findall(
         rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL

@@ -269,7 +269,15 @@ def carried_labels(
 
 
 def write_rows(file: h5py.Group, rows: Rows, *, with_role: bool = True) -> None:
-    """Write rows to an HDF5 file or a group of it, with their roles unless `with_role` is False."""
+    """Write rows to an HDF5 file or a group of it.
+
+    Parameters
+    ----------
+    file, rows
+        The HDF5 file, or the group of it, and the rows that it takes.
+    with_role
+        Whether the roles are written. The file of a selection has its reasons instead.
+    """
     file.attrs["data"] = rows.data
     file.attrs["data_options"] = json.dumps(rows.options)
     file.attrs["fingerprint"] = rows.fingerprint

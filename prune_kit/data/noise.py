@@ -84,6 +84,15 @@ def uniform(
     """Labels drawn from all classes, the true one included.
 
     Source: Zhang et al. 2017, https://arxiv.org/abs/1611.03530, section 2.1.
+
+    Parameters
+    ----------
+    label
+        The labels (n,) that are replaced, in 0 .. `classes` - 1.
+    classes
+        The number of classes, C.
+    rng
+        The generator that draws.
     """
     return rng.integers(0, classes, len(label))
 
@@ -94,6 +103,8 @@ def permute(
     """The labels permuted among the rows, so that every class keeps its size.
 
     Source: Paul, Ganguli, Dziugaite 2021, https://arxiv.org/abs/2107.07075, appendix B.3.
+
+    Parameters are those of `uniform`. The number of classes is not used.
     """
     return rng.permutation(label)
 
@@ -101,14 +112,20 @@ def permute(
 def flip(
     label: Int[np.ndarray, "n"], classes: int, rng: np.random.Generator
 ) -> Int[np.ndarray, "n"]:
-    """Labels of another class, each of them with the same probability."""
+    """Labels of another class, each of them with the same probability.
+
+    Parameters are those of `uniform`. There must be two classes or more.
+    """
     return (label + rng.integers(1, classes, len(label))) % classes
 
 
 def pair(
     label: Int[np.ndarray, "n"], classes: int, rng: np.random.Generator
 ) -> Int[np.ndarray, "n"]:
-    """Labels of the next class. The class after the last is the first."""
+    """Labels of the next class. The class after the last is the first.
+
+    Parameters are those of `uniform`. Nothing is drawn.
+    """
     return (label + 1) % classes
 
 
@@ -118,7 +135,18 @@ KINDS: dict[str, Noise] = {"uniform": uniform, "permute": permute, "flip": flip,
 def transition(
     label: Int[np.ndarray, "n"], matrix: Float[np.ndarray, "C C"], rng: np.random.Generator
 ) -> Int[np.ndarray, "n"]:
-    """Labels drawn with the probabilities in the row of `matrix` that belongs to the label."""
+    """Labels drawn with the probabilities in the row of `matrix` that belongs to the label.
+
+    Parameters
+    ----------
+    label
+        The labels (n,) that are replaced, in 0 .. C - 1.
+    matrix
+        The probability of each class (column) for an example of each class (row), (C, C). Every row
+        adds up to 1.
+    rng
+        The generator that draws.
+    """
     bounds = matrix.cumsum(axis=1)[label][:, :-1]
     drawn: np.ndarray = (rng.random(len(label))[:, None] > bounds).sum(axis=1)
     return drawn

@@ -83,6 +83,15 @@ def check_claim(
 ) -> tuple[Expectation, float, bool]:
     """The expectation, the value that was measured for its check, and whether the check holds.
 
+    Parameters
+    ----------
+    expectation
+        The claim, with a check that `refuse_unknown` has accepted.
+    table
+        The score table. A check of a rank correlation reads its columns.
+    outcomes
+        The outcomes of retraining. Every other check reads its accuracies.
+
     Raises
     ------
     RecipeError

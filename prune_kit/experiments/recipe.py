@@ -139,7 +139,7 @@ def reproduce(
         Where its data set lies, such as "cifar10:DIR". Not needed for digits.
     scale
         "full", or "smoke": the same steps on digits, with a small network, in about a minute.
-    device, precision, jobs, threads, workdir, progress
+    execution, workdir, progress
         As `pipeline.score`.
     announce
         Is told the data and the recipe that is run, before anything is trained.

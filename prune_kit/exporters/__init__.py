@@ -113,7 +113,15 @@ def export_path(stem: Path, format: str, what: str | None, whole: str = "") -> P
 
 
 def export_sentence(selection: Selection, format: str, what: str | None) -> str:
-    """What an exported file holds, in words. The parameters are those of `export_path`."""
+    """What an exported file holds, in words.
+
+    Parameters
+    ----------
+    selection
+        The selection.
+    format, what
+        As `export_path`.
+    """
     if what is None and registry.load(__name__, format, "format").WHOLE_TABLE:
         return (
             f"all {len(selection.rows):,} rows of {selection.rows.data}, "

@@ -15,5 +15,8 @@ SUFFIX = ".csv"
 
 
 def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> None:
-    """Write a line for each row in `index`: id, index, label, class, score, kept, reason."""
+    """Write a line for each row in `index`: id, index, label, class, score, kept, reason.
+
+    Parameters and errors are those of `exporters.Exporter`.
+    """
     files.write_bytes(path, csv_text([COLUMNS, *table_rows(selection, index)]).encode())

@@ -13,7 +13,10 @@ SUFFIX = ".json"
 
 
 def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> None:
-    """Write one object: `index` and `id` (both (K,)), and the provenance of the selection."""
+    """Write one object: `index` and `id` (both (K,)), and the provenance of the selection.
+
+    Parameters and errors are those of `exporters.Exporter`.
+    """
     rows = selection.rows
     files.write_json(
         path,

@@ -14,7 +14,10 @@ SUFFIX = ".npy"
 
 
 def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> None:
-    """Write the row numbers, ascending."""
+    """Write the row numbers, ascending.
+
+    Parameters and errors are those of `exporters.Exporter`.
+    """
     buffer = io.BytesIO()
     np.save(buffer, index.astype(np.int64), allow_pickle=False)
     files.write_bytes(path, buffer.getbuffer())

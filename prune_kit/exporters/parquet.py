@@ -18,6 +18,8 @@ TYPES = ("string", "int64", "int64", "string", "float64", "bool", "string")  # a
 def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> None:
     """Write a record for each row in `index`: id, index, label, class, score, kept, reason.
 
+    Parameters and other errors are those of `exporters.Exporter`.
+
     Raises
     ------
     OptionError

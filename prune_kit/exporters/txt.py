@@ -13,5 +13,8 @@ SUFFIX = ".txt"
 
 
 def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> None:
-    """Write the row numbers, ascending, in decimal."""
+    """Write the row numbers, ascending, in decimal.
+
+    Parameters and errors are those of `exporters.Exporter`.
+    """
     files.write_bytes(path, "".join(f"{row}\n" for row in index).encode())

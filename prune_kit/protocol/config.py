@@ -63,7 +63,15 @@ class TrainConfig:
     def changed(self, changes: Mapping[str, Any]) -> "TrainConfig":
         """The same protocol with some fields replaced.
 
-        Raises OptionError for a field or a type that does not fit.
+        Parameters
+        ----------
+        changes
+            The new values, by the name of the field. A text is read as the type of its field.
+
+        Raises
+        ------
+        OptionError
+            If there is no such field, or if a value does not fit or is out of range.
         """
         fields = {field.name: field for field in dataclasses.fields(self)}
         fitted = {}
@@ -89,7 +97,16 @@ class TrainConfig:
     def of(cls, values: Mapping[str, Any]) -> "TrainConfig":
         """A protocol from plain values, as files hold them.
 
-        Raises OptionError, also when `model` or `epochs` lacks.
+        Parameters
+        ----------
+        values
+            The fields by name. Those that are left out stand at their defaults. `model` and
+            `epochs` must be there.
+
+        Raises
+        ------
+        OptionError
+            If `model` or `epochs` is not there, and for what `changed` refuses.
         """
         lacking = [name for name in ("model", "epochs") if name not in values]
         if lacking:

@@ -53,8 +53,21 @@ def chosen_protocol(
 ) -> TrainConfig:
     """The protocol to train by: `config`, else the one of an `earlier` file, else the data set's.
 
-    `changes` replace some of its fields, those that are not None. Raises OptionError for any that
-    do not fit.
+    Parameters
+    ----------
+    data
+        The data set, whose own protocol is the last choice.
+    config
+        The protocol, if one was given.
+    earlier
+        How the networks of an earlier file were made. It counts where `config` is None.
+    changes
+        New values, by the name of the field. A value that is None changes nothing.
+
+    Raises
+    ------
+    OptionError
+        If a change does not fit.
     """
     if config is None:
         config = earlier.protocol if earlier else protocol(data)

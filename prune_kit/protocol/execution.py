@@ -116,8 +116,15 @@ class Execution:
     def taken_from(cls, options: Mapping[str, Any]) -> tuple["Execution", dict[str, Any]]:
         """The execution among the keyword options of a verb, and the options that remain.
 
-        The options hold an `execution`, or its fields as keywords of their own: `device`,
-        `precision`, `jobs`, `threads`. Raises OptionError where they hold both.
+        Parameters
+        ----------
+        options : the keywords by name. They may hold an `execution`, or its fields as keywords of
+            their own: `device`, `precision`, `jobs`, `threads`. Without these all is left open.
+
+        Raises
+        ------
+        OptionError
+            where they hold both, and for a field that is out of range.
         """
         rest = dict(options)
         given = {name: rest.pop(name) for name in NAMES if name in rest}
@@ -184,10 +191,15 @@ class Execution:
     ) -> ResolvedExecution:
         """Settle what is left open, for so many networks of holdout validation.
 
-        `precision` and `threads` are those of the folds that a table has; they stay unless others
-        were asked for by name. Left open, the precision is bf16 also on a CPU that multiplies in
-        it: there it is 1.4 times as fast as fp32, and its C-scores agree with those in fp32 as well
-        as those of other seeds do (benchmarks/RESULTS.md).
+        Left open, the precision is bf16 also on a CPU that multiplies in it: there it is 1.4 times
+        as fast as fp32, and its C-scores agree with those in fp32 as well as those of other seeds
+        do (benchmarks/RESULTS.md).
+
+        Parameters
+        ----------
+        networks : how many are to be trained. The threads do not depend on it.
+        precision, threads : those of the folds that a table has; None where it has none. They stay
+            unless others were asked for by name.
         """
         on_cpu = _resolve_device(self.device) == "cpu"
         usual = "bf16" if not on_cpu or multiplies_bf16() else "fp32"

@@ -72,7 +72,14 @@ class Setup:
     def resolved(
         cls, protocol: TrainConfig, execution: ResolvedExecution, **settled: Any
     ) -> "Setup":
-        """The setup of networks that train by a protocol, there where the execution says."""
+        """The setup of networks that train by a protocol, there where the execution says.
+
+        Parameters
+        ----------
+        protocol : how a network is trained.
+        execution : where it trains. Precision, threads and the kind of device are those of it.
+        settled : the fields that remain: `seed`, `observe`, `probes`.
+        """
         return cls(
             protocol=protocol,
             precision=execution.precision,
@@ -97,6 +104,10 @@ class Setup:
         """What the two setups differ in: by name, the value of this one and of the other.
 
         What one of them does not say (of precision, threads and device) is no difference.
+
+        Parameters
+        ----------
+        other : the setup that this one is compared with.
         """
         mine, theirs = self._flat(), other._flat()
         unsaid = {
@@ -114,6 +125,10 @@ class Setup:
         """The words of a command line that turn the `usual` setup into this one; "" for none.
 
         The seed is not among them, since each command counts its seeds in its own way.
+
+        Parameters
+        ----------
+        usual : the setup that a command takes without these words.
         """
         mine, theirs = self._flat(), usual._flat()
         changed = {

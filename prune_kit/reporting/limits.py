@@ -59,7 +59,17 @@ def quantiles(groups: Sequence[Index], values: Float[np.ndarray, "N"]) -> Float[
 
 
 def most_extreme(medians: Float[np.ndarray, "C"], median: float, count: int) -> list[int]:
-    """The `count` classes whose medians are furthest from `median`, without those that are NaN."""
+    """The `count` classes whose medians are furthest from `median`, without those that are NaN.
+
+    Parameters
+    ----------
+    medians
+        The median of each class, (C,).
+    median
+        The median of all rows.
+    count
+        The largest number of classes.
+    """
     distance = np.abs(medians - median)
     classes = np.flatnonzero(np.isfinite(distance))
     chosen: list[int] = classes[np.argsort(-distance[classes], kind="stable")][:count].tolist()
@@ -67,7 +77,17 @@ def most_extreme(medians: Float[np.ndarray, "C"], median: float, count: int) -> 
 
 
 def of_many(shown: int, total: int, noun: str) -> str:
-    """`20 of 1,000 classes are shown. ` or "" if all are shown."""
+    """`20 of 1,000 classes are shown. ` or "" if all are shown.
+
+    Parameters
+    ----------
+    shown
+        How many are shown.
+    total
+        How many there are.
+    noun
+        What they are, in the plural.
+    """
     return f"{shown:,} of {total:,} {noun} are shown. " if shown < total else ""
 
 

@@ -47,12 +47,9 @@ def picture(
 
     Parameters
     ----------
-    name, title, caption, vector
-        See `Picture`.
-    height
-        In inches.
-    fill
-        Draws into the panel.
+    name, title, caption, vector : see `Picture`.
+    height : in inches.
+    fill : draws into the panel.
     """
 
     def draw(format: str) -> bytes:
@@ -93,6 +90,11 @@ def comparison_picture(name: str, title: str, caption: str, comparison: Comparis
     """The figure of `prune-kit compare --picture`, which writes its own title.
 
     Powers of ten on its colour bar are mathematics. So a name in it must not hold a dollar sign.
+
+    Parameters
+    ----------
+    name, title, caption : see `Picture`. The title is not drawn.
+    comparison : what `draw_comparison` draws.
     """
 
     def draw(format: str) -> bytes:
@@ -109,7 +111,16 @@ def bars(
     label: str,
     mean: float | None = None,
 ) -> None:
-    """A horizontal bar for each name, the first on top, with its value, and a line at `mean`."""
+    """A horizontal bar for each name, the first on top, with its value, and a line at `mean`.
+
+    Parameters
+    ----------
+    axes : the panel.
+    names : what stands at each of the K bars.
+    values : the lengths (K,). NaN has no bar, and reads "none".
+    label : the words at the axis of the values.
+    mean : where a dashed line stands for all classes; None for no line.
+    """
     places = np.arange(len(names))
     axes.barh(places, np.nan_to_num(values), color=BLUE, height=0.7)
     for place, value in zip(places, values, strict=True):
@@ -132,7 +143,14 @@ def bars(
 
 
 def histogram(axes: Axes, values: Float[np.ndarray, "n"], label: str) -> None:
-    """A histogram of scores."""
+    """A histogram of scores.
+
+    Parameters
+    ----------
+    axes : the panel.
+    values : the scores (n,), at least one of them, all finite.
+    label : the words at their axis.
+    """
     counts, edges = np.histogram(values.astype(np.float64), bins=BINS)
     axes.stairs(counts, edges, fill=True, color=BLUE)
     filled = counts[counts > 0]
@@ -159,6 +177,14 @@ def boxes(
 
     A line runs from the 5th to the 95th percentile, a box from the 25th to the 75th, and a mark
     stands at the 50th: the columns of `quantiles`.
+
+    Parameters
+    ----------
+    axes : the panel.
+    names : what stands at each of the K boxes.
+    quantiles : (K, 5), each row ascending.
+    median : that of all rows, where a dashed line stands.
+    label : the words at the axis of the scores.
     """
     places = np.arange(len(names))
     axes.hlines(places, quantiles[:, 0], quantiles[:, 4], color=GREY, linewidth=1)
@@ -189,16 +215,11 @@ def window(
 
     Parameters
     ----------
-    axes
-        The panel.
-    scores
-        The scores, easiest first.
-    shares
-        By reason, the share of the rows in each of B parts of the ranking.
-    span
-        The percentiles between which rows are kept, if those are one piece.
-    label
-        The name of the score.
+    axes : the panel.
+    scores : the scores, easiest first.
+    shares : by reason, the share of the rows in each of B parts of the ranking.
+    span : the percentiles between which rows are kept, if those are one piece.
+    label : the name of the score.
     """
     right = axes.twinx()
     bins = len(next(iter(shares.values())))
@@ -228,7 +249,14 @@ def window(
 def two_kinds(
     axes: Axes, wrong: Float[np.ndarray, "a"], right: Float[np.ndarray, "b"], label: str
 ) -> None:
-    """Histograms of the scores of wrong and of right labels, each in shares of its own number."""
+    """Histograms of the scores of wrong and of right labels, each in shares of its own number.
+
+    Parameters
+    ----------
+    axes : the panel.
+    wrong, right : the scores (a,) and (b,) of the labels of each kind, all finite.
+    label : the words at the axis of the scores.
+    """
     edges = np.histogram_bin_edges(np.concatenate([wrong, right]).astype(np.float64), bins=BINS)
     for values, color, name in ((right, BLUE, "right labels"), (wrong, VERMILION, "wrong labels")):
         share = 100 * np.histogram(values, edges)[0] / max(len(values), 1)
@@ -249,7 +277,13 @@ def dots(
 ) -> None:
     """For each name its mean, a line between two percentiles, and a small dot for each seed, in %.
 
-    The columns of `bands` are the mean and the 16th and the 84th percentile, in [0, 1].
+    Parameters
+    ----------
+    axes : the panel.
+    names : what stands at each of the K lines.
+    seeds : for each name the accuracies of its seeds, in [0, 1].
+    bands : (K, 3), for each name the mean and the 16th and the 84th percentile, in [0, 1].
+    full : the mean accuracy of all rows, in [0, 1]; NaN for no line.
     """
     places = np.arange(len(names))
     axes.hlines(places, 100 * bands[:, 1], 100 * bands[:, 2], color=BLUE, linewidth=2)
@@ -276,7 +310,15 @@ def dots(
 def curves(
     axes: Axes, names: Sequence[str], shares: Float[np.ndarray, "K T"], across: str, up: str
 ) -> None:
-    """A line for each name over 1 .. T. The shares are drawn in %."""
+    """A line for each name over 1 .. T. The shares are drawn in %.
+
+    Parameters
+    ----------
+    axes : the panel.
+    names : what each of the K lines is called.
+    shares : (K, T), in [0, 1].
+    across, up : the words at the two axes.
+    """
     places = np.arange(1, shares.shape[1] + 1)
     for number, (name, line) in enumerate(zip(names, shares, strict=True)):
         axes.plot(

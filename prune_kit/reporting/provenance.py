@@ -22,7 +22,17 @@ MOST_SEEDS = 8
 def provenance_section(
     data: Dataset, results: Mapping[str, Result], sources: Mapping[str, Path]
 ) -> Section:
-    """The file, time, version and parameters of each result, and the commands that made it."""
+    """The file, time, version and parameters of each result, and the commands that made it.
+
+    Parameters
+    ----------
+    data
+        The data set that the results are of.
+    results
+        The results by their keywords in `pipeline.report`; None for one that was not given.
+    sources
+        The files of the results, by the same keywords. A result without one names no file.
+    """
     blocks: list[Block] = [_facts("data", "The data", {
         "data": data.rows.data, "fingerprint": data.fingerprint, "rows": f"{len(data):,}",
         "options": _json(data.rows.options),

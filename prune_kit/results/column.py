@@ -111,7 +111,19 @@ class ScoreColumn:
 
 
 def write_column(file: h5py.File, scores: h5py.Group, column: ScoreColumn, rows: Rows) -> None:
-    """Store a column of these rows in an open file, its values in the group `scores`."""
+    """Store a column in an open file.
+
+    Parameters
+    ----------
+    file
+        The open file. Extra arrays and the scores of test examples go to groups of it.
+    scores
+        The group that takes the values.
+    column
+        The column (N,).
+    rows
+        The N rows. The summary in the file is that of the training rows.
+    """
     dataset = scores.create_dataset(column.name, data=column.values.astype(np.float32))
     dataset.attrs["method"] = column.method
     dataset.attrs["harder"] = column.harder
@@ -141,9 +153,24 @@ def write_column(file: h5py.File, scores: h5py.Group, column: ScoreColumn, rows:
 def read_column(
     file: h5py.File, name: str, extras: bool | tuple[str, ...], glance: bool
 ) -> ScoreColumn:
-    """Read a column from an open file, with all, some or none of its extra arrays.
+    """Read a column from an open file.
 
-    At a `glance` its values stay in the file until they are looked at. Raises FileError.
+    Parameters
+    ----------
+    file
+        The open file.
+    name
+        The name of the column.
+    extras
+        The extra arrays to read: False for none, or the names of some. True stands for all of them,
+        and for the scores of the test examples.
+    glance
+        Whether the values stay in the file until they are looked at. Then the summary is read, too.
+
+    Raises
+    ------
+    FileError
+        The probabilities or the summary of the column are damaged.
     """
     kinds = extras if isinstance(extras, tuple) else EXTRAS if extras else ()
     dataset = file["scores"][name]

@@ -194,6 +194,11 @@ class Outcomes:
         """Whether the selection of this name kept these rows when it was retrained.
 
         None if it was not retrained, or if an earlier version did not record the rows.
+
+        Parameters
+        ----------
+        name, index
+            The name of the selection, and the rows that it keeps: (K,), ascending.
         """
         trained = [row.rows for row in self.rows if row.selection == name]
         if not trained or None in trained:
@@ -206,7 +211,13 @@ class Outcomes:
         return self.rows[-1] if self.rows else None
 
     def accuracies(self, name: str) -> dict[int, float]:
-        """The test accuracies of a selection by seed."""
+        """The test accuracies of a selection by seed.
+
+        Parameters
+        ----------
+        name
+            The name of a selection or a baseline. Of one that was not trained there are none.
+        """
         return {row.seed: row.test_accuracy for row in self.rows if row.selection == name}
 
     def summaries(self) -> list[OutcomeSummary]:
@@ -233,13 +244,24 @@ class Outcomes:
         """The accuracy of `name` minus that of `other`, over the seeds that both have.
 
         None if they have no seed in common.
+
+        Parameters
+        ----------
+        name, other
+            The names of two selections or baselines.
         """
         ours, theirs = self.accuracies(name), self.accuracies(other)
         seeds = [seed for seed in ours if seed in theirs]
         return paired_difference(np.array([ours[s] - theirs[s] for s in seeds])) if seeds else None
 
     def write(self, path: str | Path) -> None:
-        """Write the outcomes, as a whole or not at all. Raises FileError."""
+        """Write the outcomes, as a whole or not at all. Raises FileError.
+
+        Parameters
+        ----------
+        path
+            The file to replace.
+        """
         attributes = {
             "fingerprint": self.fingerprint,
             "data": self.data,
@@ -259,6 +281,11 @@ class Outcomes:
     @classmethod
     def read(cls, path: str | Path) -> "Outcomes":
         """Read outcomes.
+
+        Parameters
+        ----------
+        path
+            The file to read.
 
         Raises
         ------

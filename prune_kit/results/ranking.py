@@ -83,6 +83,17 @@ def last(
 
     The other rows stay unsorted, and their digests are not read. The `count` highest of the maxima
     of all blocks are a lower bound of the `count` highest values.
+
+    Parameters
+    ----------
+    values
+        The values (N,). Those of the `drawn` rows are not NaN.
+    digest
+        The content digest of each row, (N,).
+    drawn
+        Which rows count, (N,) bool.
+    count
+        How many of these are wanted, 1 or more.
     """
     candidates = values if drawn.all() else np.where(drawn, values, -np.inf)
     highest = candidates

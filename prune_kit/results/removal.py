@@ -173,6 +173,11 @@ class Removal:
         NO_SUGGESTION. If the examples are not the same, the estimates (`noise_rate`, `precision`,
         `recall`) are NaN.
 
+        Parameters
+        ----------
+        rows
+            The rows of the other copy.
+
         Raises
         ------
         IdentityError
@@ -203,6 +208,11 @@ class Removal:
 
     def write(self, path: str | Path) -> None:
         """Write the removal, and the same list as CSV beside it, each as a whole or not at all.
+
+        Parameters
+        ----------
+        path
+            The HDF5 file to replace, such as removal.h5. The CSV file is then removal.csv.
 
         Raises
         ------
@@ -254,6 +264,11 @@ class Removal:
     @classmethod
     def read(cls, path: str | Path) -> "Removal":
         """Read a removal.
+
+        Parameters
+        ----------
+        path
+            The file to read.
 
         Raises
         ------

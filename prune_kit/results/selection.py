@@ -156,6 +156,11 @@ class Selection:
         by content. The labels and the true labels (by the names of their classes) and the held-out
         rows are those of this selection. Examples that it does not know are dropped.
 
+        Parameters
+        ----------
+        rows
+            The rows of the other copy.
+
         Raises
         ------
         IdentityError
@@ -207,7 +212,18 @@ class Selection:
         return bool((np.abs(easy - easy.sum() / total.sum() * total) > 2).any())
 
     def write(self, path: str | Path) -> None:
-        """Write the selection, as a whole or not at all. Raises FileError."""
+        """Write the selection, as a whole or not at all.
+
+        Parameters
+        ----------
+        path
+            The file to replace.
+
+        Raises
+        ------
+        FileError
+            The file cannot be written.
+        """
         attributes = {
             "rule": self.rule,
             "parameters": json.dumps(self.parameters),
@@ -227,6 +243,11 @@ class Selection:
     @classmethod
     def read(cls, path: str | Path) -> "Selection":
         """Read a selection.
+
+        Parameters
+        ----------
+        path
+            The file to read.
 
         Raises
         ------

@@ -58,6 +58,11 @@ class ScoreTable:
     def column(self, by: str | None = None) -> ScoreColumn:
         """The column with a name; by default the only column that is not a companion.
 
+        Parameters
+        ----------
+        by
+            The name of the column; None for the only one that is not a companion.
+
         Raises
         ------
         TableError
@@ -73,12 +78,24 @@ class ScoreTable:
         return own[0]
 
     def hardness(self, by: str | None = None) -> np.ndarray:
-        """The values (N,) of a column, or their negatives, so that higher means harder."""
+        """The values (N,) of a column, or their negatives, so that higher means harder.
+
+        Parameters
+        ----------
+        by
+            The name of the column; None as for `column`.
+        """
         column = self.column(by)
         return column.values if column.harder == "higher" else -column.values
 
     def summary(self, by: str | None = None) -> ColumnSummary:
-        """The range of a column over the training rows, and its hardest examples."""
+        """The range of a column over the training rows, and its hardest examples.
+
+        Parameters
+        ----------
+        by
+            The name of the column; None as for `column`.
+        """
         column = self.column(by)
         return column.summary or summary_of(column.values, column.harder, self.rows)
 
@@ -101,11 +118,28 @@ class ScoreTable:
         return max((column.runs for column in self.columns.values()), default=0)
 
     def with_columns(self, columns: Iterable[ScoreColumn]) -> "ScoreTable":
-        """The same table with columns added. A column replaces one of the same name."""
+        """The same table with columns added. A column replaces one of the same name.
+
+        Parameters
+        ----------
+        columns
+            The columns to add, over the rows of this table.
+        """
         return replace(self, columns=self.columns | {column.name: column for column in columns})
 
     def write(self, path: str | Path) -> None:
-        """Write the table, as a whole or not at all. Raises FileError."""
+        """Write the table, as a whole or not at all.
+
+        Parameters
+        ----------
+        path
+            The file to replace.
+
+        Raises
+        ------
+        FileError
+            The file cannot be written.
+        """
         attributes = {
             "created": self.created,
             "prune_kit_version": version(),

@@ -35,6 +35,15 @@ def dense(
     """The probabilities of all `count` classes from those that `packed` kept, float16.
 
     The other classes share the rest of 1 evenly.
+
+    Parameters
+    ----------
+    values
+        The kept probabilities (N, K), float16.
+    classes
+        Their classes (N, K).
+    count
+        The number of classes, C. It is more than K.
     """
     rest = np.maximum(1 - values.astype(np.float64).sum(axis=1), 0)  # NaN stays
     share = (rest / (count - values.shape[1])).astype(np.float16)

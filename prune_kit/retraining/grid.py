@@ -57,10 +57,26 @@ def grid(
 ) -> tuple[list[Cell], int]:
     """The cells, and how many were left out since keep + offset is more than 1.
 
-    "random" among the columns is the baseline, which is trained for every share anyhow. A rule
-    that declares no offset has one cell for each column and share. Raises
-    OptionError when nothing is left, for a rule that is not there and for a share out of range,
-    TableError for a column that is not there.
+    Parameters
+    ----------
+    table
+        The scores that rank.
+    by
+        The names of the columns. "random" is the baseline, which is trained for every share anyhow.
+        So it has no cell, unless the table has a column of this name.
+    rules
+        The names of the rules. One that declares no offset has one cell for each column and share.
+    keeps
+        The shares of the training rows to keep, each above 0 and at most 1.
+    offsets
+        The shares to skip.
+
+    Raises
+    ------
+    OptionError
+        If nothing is left, if a rule is not there, or if a share to keep is out of range.
+    TableError
+        If a column is not there.
     """
     check_kind(table, ScoreTable, "table", "score")
     keeps, offsets, rules = (

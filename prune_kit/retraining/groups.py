@@ -23,7 +23,21 @@ def retrain_groups(
 ) -> dict[str, dict[int, np.ndarray | None]]:
     """What is trained under which name: for each seed its members, None for all training rows.
 
-    A removal stands for its complement. Raises OptionError.
+    Parameters
+    ----------
+    data
+        The data set. Random rows are some of its training rows, drawn anew for each seed.
+    named
+        The selections by name. A removal stands for its complement.
+    baseline
+        "full", "random", both, or nothing.
+    seeds
+        The seeds of every set of rows.
+
+    Raises
+    ------
+    OptionError
+        If a selection has the name of a baseline, or keeps no row.
     """
     taken = [name for name in named if is_baseline(name)]
     if taken:

@@ -161,7 +161,12 @@ def stages_of(epochs: int, runs: int) -> list[tuple[int, int]]:
 
 
 def cost_of(cells: Sequence[Cell], goal: Goal, epochs: int, runs: int) -> SearchCost:
-    """What `search` and the final test will cost at most, and what the whole grid would."""
+    """What `search` and the final test will cost at most, and what the whole grid would.
+
+    Parameters
+    ----------
+    cells, goal, epochs, runs : as of `search`.
+    """
     groups = [len(_spread(group)) for group in _groups(cells, goal)]
     full = int(goal.within is not None)
     short, networks, steps = [], 0, 0
@@ -197,6 +202,13 @@ def search(
     then the next larger ones until one holds. A neighbour that proves better has its own neighbours
     confirmed, and so on: what is found is the best among all that stand next to it. Short trainings
     favour easy rows, so the same share without an offset is confirmed too.
+
+    Parameters
+    ----------
+    cells : the candidates.
+    goal : what is looked for.
+    epochs, runs : the epochs and the seeds of a training in full length.
+    train : trains some of the cells, see `Train`.
     """
     groups, rounds = [_spread(group) for group in _groups(cells, goal)], list[Outcomes]()
     for length, seeds in stages_of(epochs, runs):

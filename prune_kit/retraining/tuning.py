@@ -282,7 +282,14 @@ def shortened(config: "TrainConfig", epochs: int) -> "TrainConfig":
 
 
 def with_cells(outcomes: Outcomes, cells: Iterable[Cell], epochs: int) -> Outcomes:
-    """The outcomes of a round, with what each cell is and how long it was trained."""
+    """The outcomes of a round, with what each cell is and how long it was trained.
+
+    Parameters
+    ----------
+    outcomes : those of the round.
+    cells : what the round trained.
+    epochs : for how long.
+    """
     kept = {
         c.name: {**{k: v for k, v in asdict(c).items() if k != "name"}, "epochs": epochs}
         for c in cells

@@ -305,7 +305,7 @@ def key_of(inputs: dict[str, Any]) -> str:
 def missing(inputs: RunInputs, request: Request, runs_folder: Path) -> list[str]:
     """The files that a run still lacks, or in which it lacks a signal that is asked for.
 
-    Raises FileError when a file of signals is damaged.
+    Parameters are those of `recorder.complete`. Raises FileError when a file of signals is damaged.
     """
     folder = runs_folder / inputs.key
     lacking = [name for name in request.files() if not holds(folder / name, request.signals)]

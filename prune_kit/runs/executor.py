@@ -38,7 +38,10 @@ class PlannedRuns:
         runs_folder: Path,
         labels: Sequence[str] | None = None,
     ) -> "PlannedRuns":
-        """Runs with their requests; without `labels` they are called by their seeds."""
+        """Runs with their requests.
+
+        Parameters are those of the class. Without `labels` the runs are called by their seeds.
+        """
         named = labels or [f"seed {run.seed}" for run in inputs]
         return cls(tuple(inputs), tuple(requests), tuple(named), runs_folder)
 
@@ -147,6 +150,12 @@ def run_tasks(tasks: Sequence[Task], execution: ResolvedExecution, listener: Lis
 
     Raises what a task raises. The user's interrupt is handed on to every task at work, and waited
     for.
+
+    Parameters
+    ----------
+    tasks : the pieces of training.
+    execution : where they train, and how many at once.
+    listener : hears where they train, and of every epoch.
     """
     jobs = min(execution.jobs, len(tasks))
     groups = any(task.networks > 1 for task in tasks)

@@ -37,7 +37,10 @@ class Stage:
 
     @classmethod
     def of(cls, inputs: RunInputs, request: Request, folder: Path) -> "Stage":
-        """Lay the data where the run trains."""
+        """Lay the data where the run trains.
+
+        Parameters are those of the class.
+        """
         data, device = inputs.data, torch.device(inputs.execution.device)
         pixels, test_images, test_rows = images.of_data(data, device)
         training = loop.Training(

@@ -98,7 +98,17 @@ class Runs:
         return np.stack([run.cached(name, compute) for run in self.recorded])
 
     def over_epochs(self, name: str, epoch: int, run: "RecordedRun") -> np.ndarray:
-        """A signal (T, N) of epochs 1 .. `epoch`: of the minibatches, or of clean passes."""
+        """A signal (T, N) of epochs 1 .. `epoch`: of the minibatches, or of clean passes.
+
+        Parameters
+        ----------
+        name
+            The name of the signal.
+        epoch
+            The last epoch, T, 1 or more.
+        run
+            The run that has recorded it.
+        """
         return run.sweeps(name, epoch) if self.observe == "sweep" else run.minibatches(name, epoch)
 
     def mean_over_epochs(self, name: str, epoch: int) -> np.ndarray:
@@ -178,12 +188,26 @@ class ScorerExtras(Protocol):
     def score_test(
         self, data: Dataset, runs: Runs, *, epoch: int | None, **options: Any
     ) -> np.ndarray:
-        """The score of the M test examples: (R, M) or (M,)."""
+        """The score of the M test examples: (R, M) or (M,).
+
+        Parameters and errors are those of `Scorer`.
+        """
 
     def extra_arrays(
         self, data: Dataset, runs: Runs, scores: np.ndarray, *, epoch: int | None, **options: Any
     ) -> dict[str, np.ndarray]:
-        """More arrays for the table, of what `score` gave."""
+        """More arrays for the table, of what `score` gave.
+
+        Parameters
+        ----------
+        data, runs, epoch, options
+            As `Scorer`.
+        scores
+            What `score` gave: (R, N), or (N,). Its first axis may be another, see `AVERAGES`.
+        """
 
     def provenance(self, runs: Runs, *, epoch: int | None, **options: Any) -> dict[str, Any]:
-        """What else made the column; plain values, for JSON."""
+        """What else made the column; plain values, for JSON.
+
+        Parameters are those of `Scorer`, but for the data.
+        """

@@ -16,7 +16,17 @@ ALL, SAME, SIGNED = range(3)
 def densities(
     data: Dataset, runs: Runs, which: int, *, space: str, epoch: int | None
 ) -> np.ndarray:
-    """One of the three: (R, N) of the hidden layer, (N,) of pixels."""
+    """One of the three: (R, N) of the hidden layer, (N,) of pixels.
+
+    Parameters
+    ----------
+    data, runs, epoch
+        As `scorers.Scorer`.
+    which
+        ALL, SAME or SIGNED.
+    space
+        "pixels" or "hidden".
+    """
     three = _spaces.measured(data, runs, _measure, name="density", space=space, epoch=epoch)
     return three[..., which, :]
 

@@ -25,7 +25,10 @@ def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "N"]:
 
 
 def score_test(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "M"]:
-    """The same of the test examples."""
+    """The same of the test examples.
+
+    Parameters and errors are those of `scorers.ScorerExtras`.
+    """
     return largest_share(np.stack([run.test("predicted", epoch) for run in runs.recorded]))
 
 

@@ -26,5 +26,8 @@ def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
 
 
 def score_test(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R M"]:
-    """The same of the test examples."""
+    """The same of the test examples.
+
+    Parameters and errors are those of `scorers.ScorerExtras`.
+    """
     return np.stack([run.test("correct", epoch) for run in runs.recorded]).astype(np.float64)

@@ -45,6 +45,15 @@ OPTIONS = {
 def check_options(*, ratios: tuple[int, ...], folds: int, sampling: str) -> None:
     """Check the percents and the number of networks.
 
+    Parameters
+    ----------
+    ratios
+        The percents of the rows that networks are trained on.
+    folds
+        The number of networks for each ratio.
+    sampling
+        "balanced" or "uniform". It is not checked here.
+
     Raises
     ------
     OptionError
@@ -91,7 +100,10 @@ def score(
 def extra_arrays(
     data: Dataset, runs: Runs, scores: Float[np.ndarray, "S N"], *, epoch: None, **options: Any
 ) -> dict[str, np.ndarray]:
-    """The votes behind every share (S, N) and in all (N,); the held-out probabilities (N, C)."""
+    """The votes behind every share (S, N) and in all (N,); the held-out probabilities (N, C).
+
+    Parameters are those of `scorers.ScorerExtras`. The epoch is None.
+    """
     asked, _ = runs.holdout.votes()
     kept = {"per_ratio_votes": asked, "votes": asked.sum(axis=0, dtype=np.int32)}
     probability = runs.holdout.probability()
@@ -102,6 +114,8 @@ def provenance(runs: Runs, *, epoch: None, **options: Any) -> dict[str, Any]:
     """The arithmetic, the threads and the mean test accuracy of the folds.
 
     They are not those of the runs.
+
+    Parameters are those of `scorers.ScorerExtras`. The epoch is None.
     """
     holdout = runs.holdout
     return {
@@ -194,6 +208,15 @@ def folds_needed(ratio: int, count: int, sampling: str) -> int:
 
     The number is exact for balanced sampling. For uniform sampling it is the number at which a
     twentieth of a row is expected to lack a vote.
+
+    Parameters
+    ----------
+    ratio
+        The percent of the rows that a network is trained on, 1 to 99.
+    count
+        The number of training rows.
+    sampling
+        "balanced" or "uniform".
     """
     held_out = 1 - round(count * ratio / 100) / count
     if sampling == "balanced":

@@ -74,6 +74,13 @@ def provenance(runs: Runs, *, epoch: int | None = None, threshold: float) -> dic
     """After how many steps each run reached the threshold, and the accuracy measured there.
 
     The steps are None for a run that never reached it.
+
+    Parameters
+    ----------
+    runs, epoch
+        As `scorers.ScorerExtras`. The epoch is not used.
+    threshold
+        The training accuracy, in (0, 1].
     """
     steps, accuracies = zip(*(run.reached(threshold) for run in runs.recorded), strict=True)
     return {

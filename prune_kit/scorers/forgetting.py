@@ -29,7 +29,10 @@ def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
 def extra_arrays(
     data: Dataset, runs: Runs, scores: Float[np.ndarray, "R N"], *, epoch: int
 ) -> dict[str, Int32[np.ndarray, "N"]]:
-    """In how many runs each example was never learned."""
+    """In how many runs each example was never learned.
+
+    Parameters are those of `scorers.ScorerExtras`.
+    """
     return {"never_learned": never_learned(scores, epoch)}
 
 

@@ -63,6 +63,13 @@ def provenance(runs: Runs, *, epoch: int, bn: str) -> dict[str, Any]:
     """The arithmetic of the gradients: that of all runs, or how many runs had which.
 
     It is "bf16" only where that was close enough.
+
+    Parameters
+    ----------
+    runs, epoch
+        As `scorers.ScorerExtras`.
+    bn
+        The statistics of batch norm: "running" or "calibrated".
     """
     words = []
     for run in runs.recorded:

@@ -28,7 +28,10 @@ def score(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R N"]:
 
 
 def score_test(data: Dataset, runs: Runs, *, epoch: int) -> Float[np.ndarray, "R M"]:
-    """The same of the test examples."""
+    """The same of the test examples.
+
+    Parameters and errors are those of `scorers.ScorerExtras`.
+    """
     epochs = range(1, epoch + 1)
     return np.stack(
         [np.mean([run.test("correct", t) for t in epochs], axis=0) for run in runs.recorded]

@@ -11,5 +11,8 @@ NEEDS = "nothing"
 
 
 def score(data: Dataset, runs: Runs, *, epoch: int | None) -> Float[np.ndarray, "N"]:
-    """Uniform numbers in [0, 1), drawn from the seed of `runs`."""
+    """Uniform numbers in [0, 1), drawn from the seed of `runs`.
+
+    Parameters are those of `scorers.Scorer`. The epoch is not used.
+    """
     return np.random.default_rng([runs.seed, 1]).random(len(data))

@@ -46,7 +46,20 @@ class AskedScores:
         probes: float | None = None,
         **options: Any,
     ) -> "AskedScores":
-        """From a user's words. Raises OptionError for what does not fit together."""
+        """From a user's words.
+
+        Parameters
+        ----------
+        methods : the names of scores. A text may hold several, with commas between.
+        epoch : one finished epoch or several; None leaves them open.
+        runs, seed, observe, probes : as of the class; None leaves them open.
+        options : the methods' own. One that is None counts as not given.
+
+        Raises
+        ------
+        OptionError
+            for what does not exist, is out of range or does not fit together.
+        """
         check_seeds(1 if runs is None else runs, seed)
         if observe is not None and observe not in OBSERVATIONS:
             raise registry.unknown_name_error("observation", observe, OBSERVATIONS)

@@ -23,7 +23,26 @@ def score_column(
     parameters: dict[str, Any],
     options: Mapping[str, Any] = MappingProxyType({}),
 ) -> ScoreColumn:
-    """Score every example by one method, average over the runs, and say what made it."""
+    """Score every example by one method, average over the runs, and say what made it.
+
+    Parameters
+    ----------
+    data
+        The examples. Where a method needs networks, they have the labels that the networks saw.
+    runs
+        The runs, which have recorded what the method needs.
+    method
+        The name of the score.
+    epoch
+        The number of finished epochs. None where the method has no epochs.
+    companion
+        Whether the column is scored along with another, and nobody asked for it.
+    parameters
+        How the networks were made, as `Setup.values` says it. Where the method needs no network,
+        the column keeps the seed of the runs instead.
+    options
+        Every option that the method declares.
+    """
     module = scorer_of(method)
     needed = needs(method, options)
     started = time.monotonic()

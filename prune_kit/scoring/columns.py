@@ -70,9 +70,23 @@ def needs(method: str, options: Mapping[str, Any]) -> str:
 def check_use(
     methods: list[str], given: Mapping[str, Any], *, epoch: bool, runs: bool, probes: bool
 ) -> None:
-    """Raise OptionError where no method has a use for an epoch, runs or probes that were given.
+    """Refuse an epoch or runs for folds alone, and probes where nothing is trained.
 
     Folds have no epochs and no runs; what needs no network sees no planted label.
+
+    Parameters
+    ----------
+    methods
+        The names of scores.
+    given
+        The options that the user gave, by name.
+    epoch, runs, probes
+        Whether an epoch, a number of runs, or probes were given.
+
+    Raises
+    ------
+    OptionError
+        If what is refused was given, or an option that does not fit.
     """
     options = options_for(methods, given)
     needed = {needs(method, options[method]) for method in methods}
@@ -114,6 +128,22 @@ def columns_for(
     """The columns that methods and epochs ask for.
 
     True for a companion that nobody named, behind the others.
+
+    Parameters
+    ----------
+    methods
+        The names of scores.
+    epochs
+        The finished epochs after which scores are taken.
+    last
+        The last epoch of the protocol.
+    options
+        The options of each method, by its name.
+
+    Raises
+    ------
+    OptionError
+        If an epoch is out of range for a method.
     """
     columns: dict[Column, bool] = {}
     for method in methods:
@@ -141,7 +171,21 @@ def is_there(
 ) -> bool:
     """Whether the table has the column, from the same seeds or from as many folds.
 
-    Raises TableError when the table has it, scored with other options.
+    Parameters
+    ----------
+    table
+        The table as it is so far.
+    column
+        The method, and the epoch.
+    seeds
+        The seeds of the runs that are asked for.
+    options
+        The options of the method, as they are asked for.
+
+    Raises
+    ------
+    TableError
+        If the table has the column, scored with other options.
     """
     method, name = column[0], column_name(column)
     found = table.columns.get(name)
@@ -175,8 +219,27 @@ def lacking_columns(
 ) -> tuple[dict[Column, bool], dict[str, dict[str, Any]]]:
     """The columns asked for that the table lacks, True for a companion; and the options by method.
 
-    Raises OptionError for an option or an epoch out of range, TableError for one scored with other
-    options.
+    Parameters
+    ----------
+    table
+        The table as it is so far.
+    methods
+        The names of scores.
+    epochs
+        The finished epochs after which scores are taken.
+    last
+        The last epoch of the protocol.
+    given
+        The options that the user gave, by name.
+    seeds
+        The seeds of the runs that are asked for.
+
+    Raises
+    ------
+    OptionError
+        If an option or an epoch is out of range.
+    TableError
+        If the table has a column, scored with other options.
     """
     options = options_for(methods, given)
     grown_to(table, options)
@@ -197,6 +260,15 @@ def request_for(
 
     The signals of the minibatches are free, so they are always recorded; at an epoch for which a
     clean sweep or the weights are needed both are kept. So another method costs no training later.
+
+    Parameters
+    ----------
+    columns
+        The columns that are to be scored.
+    observe
+        "minibatches" or "sweep": where cumulative scores come from.
+    options
+        The options of each method, by its name.
     """
     from prune_kit.runs.cache import Request
 

@@ -290,7 +290,16 @@ def fold_execution(
 ) -> ResolvedExecution:
     """Where so many networks of holdout validation train: as those of an `earlier` column did.
 
-    Raises TableError when they had another precision or other threads than are asked for.
+    Parameters
+    ----------
+    execution : where networks are to train, as it was asked for.
+    networks : how many there are, at all ratios together.
+    earlier : the column whose folds are gone on with; None where the table has none.
+
+    Raises
+    ------
+    TableError
+        where they had another precision or other threads than are asked for.
     """
     had = earlier.parameters if earlier else {}
     resolved = execution.resolve_folds(

@@ -197,7 +197,16 @@ def count_kept(keep: float, count: int, of: str = "") -> int:
 
 
 def check_room(keep: float, dropped: float, option: str) -> None:
-    """Check that the share which the flag `option` drops leaves room for the share to keep.
+    """Check that the share which an option drops leaves room for the share to keep.
+
+    Parameters
+    ----------
+    keep
+        The share to keep, above 0 and at most 1.
+    dropped
+        The share to drop.
+    option
+        The name of the option that drops, for the message.
 
     Raises
     ------

@@ -30,5 +30,15 @@ def select(
 def random_part(
     rows: Int[np.ndarray, "n"], count: int, rng: np.random.Generator
 ) -> Int[np.ndarray, "K"]:
-    """`count` of the rows, drawn without replacement, ascending."""
+    """`count` of the rows, drawn without replacement, ascending.
+
+    Parameters
+    ----------
+    rows
+        The row numbers (n,), each once.
+    count
+        How many are drawn, K, at most n.
+    rng
+        The generator that draws.
+    """
     return np.sort(rng.choice(rows, size=count, replace=False))

@@ -82,7 +82,17 @@ def mapped(dataset: h5py.Dataset) -> np.ndarray:
 
 
 def write_text_dataset(group: h5py.Group, name: str, texts: np.ndarray) -> None:
-    """Store fixed-width UTF-8 bytes as an HDF5 string data set."""
+    """Store fixed-width UTF-8 bytes as an HDF5 string data set.
+
+    Parameters
+    ----------
+    group
+        The open file, or a group of it.
+    name
+        The name of the data set.
+    texts
+        The texts (n,), as `text_array` makes them.
+    """
     dtype = h5py.string_dtype("utf-8", max(texts.dtype.itemsize, 1))
     group.create_dataset(name, data=texts.astype(dtype))
 

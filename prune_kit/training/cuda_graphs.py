@@ -43,7 +43,7 @@ def fastest(model: nn.Module, optimizer: torch.optim.Optimizer, training: Traini
     """Give the fastest way to take the steps of a training here.
 
     A GPU that holds the images replays them; else they are eager. The network is compiled before,
-    where the protocol says so.
+    where the protocol says so. Parameters are those of `EagerSteps`.
     """
     compiled = (
         cast(nn.Module, torch.compile(model, dynamic=False)) if training.config.compiled else None

@@ -228,6 +228,13 @@ def sgd_step(
 
     It alone knows what `optimizer_state` holds. The momentum is zero at first, as if the first step
     had set it.
+
+    Parameters
+    ----------
+    networks : the G networks. Their parameters and what is kept of the optimiser change in place.
+    gradients : by the parameter's name, each stacked (G, ...).
+    config : the protocol, which has the momentum and the weight decay.
+    learning_rate : that of this step.
     """
     gradients = {name: gradients[name] for name in networks.parameters}
     momentum = networks.optimizer_state["momentum_buffer"]

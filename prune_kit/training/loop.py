@@ -133,7 +133,12 @@ def train_epoch(
 class EagerSteps:
     """Steps that are launched one after the other.
 
-    Whole batches go through `compiled`, where it is given; what it computes is the `model`.
+    Parameters
+    ----------
+    model : the network.
+    optimizer : moves its weights.
+    training : what the steps work on.
+    compiled : what whole batches go through, where it is given; what it computes is the `model`.
     """
 
     model: nn.Module
@@ -244,7 +249,13 @@ def evaluate(
 
 
 def accuracy(model: nn.Module, images: DeviceImages, labels: torch.Tensor, precision: str) -> float:
-    """Measure the share, in [0, 1], of the images that the network has right, in a clean pass."""
+    """Measure the share, in [0, 1], of the images that the network has right, in a clean pass.
+
+    Parameters
+    ----------
+    model, images, precision : as of `evaluate`; there is at least one image.
+    labels : (N,) those of the images, on their device.
+    """
     right = evaluate(model, images, precision).argmax(1) == labels
     return int(right.sum()) / len(right)
 

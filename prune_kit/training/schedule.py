@@ -25,7 +25,10 @@ def steps_per_epoch(rows: int, batch_size: int, *, drop_last: bool) -> int:
 
 
 def batch_bounds(rows: int, batch_size: int, *, drop_last: bool) -> list[tuple[int, int]]:
-    """Give the (start, stop) of every batch of an epoch; the parameters are `steps_per_epoch`'s."""
+    """Give the (start, stop) of every batch of an epoch.
+
+    Parameters are those of `steps_per_epoch`.
+    """
     count = steps_per_epoch(rows, batch_size, drop_last=drop_last)
     bounds = [(i * batch_size, min((i + 1) * batch_size, rows)) for i in range(count)]
     if not drop_last or rows < batch_size:

@@ -282,7 +282,17 @@ class _Start(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, activation: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
-        """The activation, unchanged."""
+        """The activation, unchanged.
+
+        Parameters
+        ----------
+        ctx
+            What autograd keeps of the call. It is told that the activation is changed in place.
+        activation
+            The activation, of any shape.
+        start
+            A tensor () that requires a gradient. Through it autograd reaches back to this point.
+        """
         ctx.mark_dirty(activation)
         return activation
 

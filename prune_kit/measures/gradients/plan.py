@@ -116,7 +116,10 @@ class Plan:
     def run_pass(
         self, copied: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, precision: str = "fp32"
     ) -> PassResult:
-        """The result of the one pass that measures all parameters of the first three ways."""
+        """The result of the one pass that measures all parameters of the first three ways.
+
+        Parameters are those of `squares`.
+        """
         forget_caches(copied)
         try:
             return measure_batch(

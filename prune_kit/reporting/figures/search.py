@@ -70,7 +70,17 @@ def draw_tuning(tuning: Tuning, path: Path) -> Path:
 
 
 def fill_panel(axes: Axes, rounds: Sequence[Outcomes], chosen: str) -> None:
-    """Draw one panel, that of the share that the cell `chosen` keeps, with its labels."""
+    """Draw one panel, that of the share that the cell `chosen` keeps, with its labels.
+
+    Parameters
+    ----------
+    axes
+        The panel.
+    rounds
+        The rounds of the search, the shortest trainings first.
+    chosen
+        The name of a cell of the last round. A ring marks it.
+    """
     _draw_rounds(axes, rounds, rounds[-1].cells[chosen]["keep"])
     _ring(axes, rounds[-1], chosen)
     axes.set(xlabel=OFFSET_AXIS, ylabel="accuracy on the validation split, %")
