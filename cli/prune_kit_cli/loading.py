@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from prune_kit import registry
 from prune_kit.errors import BadFilesError, DataError
 from prune_kit_cli.screen import Screen
@@ -93,7 +91,10 @@ def tell_notes(screen: Screen, data: "Dataset") -> None:
 
 @contextmanager
 def listing_bad_files(screen: Screen, workdir: Path) -> Iterator[None]:
-    """List every bad file on the screen and in a CSV of the workdir, then refuse once."""
+    """List bad files on the screen and in a CSV of the workdir, then refuse once.
+
+    One line is enough for a single file.
+    """
     from prune_kit.reporting.escaping import spelled_out
     from prune_kit.storage import files
     from prune_kit.storage.csv_files import csv_text
@@ -101,14 +102,14 @@ def listing_bad_files(screen: Screen, workdir: Path) -> Iterator[None]:
     try:
         yield
     except BadFilesError as error:
+        if len(error.bad) == 1:
+            raise
         target = workdir / BAD_FILES
         lines = [(spelled_out(path), reason) for path, reason in error.bad]
         text = csv_text([("path", "reason"), *lines])
         files.write_bytes(target, text.encode("utf-8", "replace"))
-        table = Table("file", "why it cannot be used", box=None, header_style="bold")
         for path, reason in lines[:MOST_SHOWN]:
-            table.add_row(path, reason)
-        screen.show(table)
+            screen.note("", f"{path} {reason}")
         kinds = Counter(reason.partition(":")[0] for _, reason in error.bad)
         more = "; ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(3))
         way_out = (

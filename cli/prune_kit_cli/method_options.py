@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -89,7 +89,6 @@ def _parameter(takers: Mapping[str, Option], panel: str) -> inspect.Parameter:
     if any(declared.default is True for declared in takers.values()):
         flag = f"{flag}/--no-{flag.removeprefix('--')}"
     info = typer.Option(
-        None,
         flag,
         metavar="|".join(option.choices) or option.metavar,
         help=_help(takers, panel),
@@ -97,7 +96,8 @@ def _parameter(takers: Mapping[str, Option], panel: str) -> inspect.Parameter:
         rich_help_panel=panel,
     )
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    return inspect.Parameter(option.name, kind, default=info, annotation=WORDS[option.type] | None)
+    annotation = Annotated[WORDS[option.type] | None, info]  # type: ignore[valid-type,name-defined]
+    return inspect.Parameter(option.name, kind, default=None, annotation=annotation)
 
 
 def _help(takers: Mapping[str, Option], panel: str) -> str:

@@ -60,11 +60,6 @@ class Screen:
             line = Text(f"{label:<{LABEL_WIDTH}}", style=style)
             _stderr().print(line.append(spoken(text), style=f"not {style}"), soft_wrap=True)
 
-    def show(self, view: ConsoleRenderable) -> None:
-        """A table on stderr that should be read."""
-        if not self.quiet:
-            _stderr().print(view)
-
     def result(self, value: Mapping[str, Any], *shown: Any) -> None:
         """The result on stdout: as JSON, or as the tables and lines `shown`."""
         if self.as_json:
@@ -122,7 +117,7 @@ def error_line(message: str) -> None:
 
 def _lines(screen: Screen, clock: Callable[[], float] = time.monotonic) -> Show:
     """One line per finished piece, and one every SILENCE seconds in between, with the time left."""
-    started: dict[int, float] = {}  # the first sign of a kind of pieces, by how many there are
+    started: dict[int, tuple[float, float]] = {}  # of each kind of pieces: when, and how far it was
     finished: Counter[int] = Counter()
     shares: dict[str, float] = {}  # of the pieces in work
     told = clock()
@@ -130,14 +125,14 @@ def _lines(screen: Screen, clock: Callable[[], float] = time.monotonic) -> Show:
     def show(step: Progress) -> None:
         nonlocal told
         now = clock()
-        since = started.setdefault(step.of, now)
-        shares[step.what] = step.done / step.total
-        whole = finished[step.of] + sum(share for share in shares.values() if share < 1)
         if step.done == step.total:
-            del shares[step.what]
             finished[step.of] += 1
-            whole = finished[step.of]
-        left = (now - since) / whole * (step.of - whole) if whole else 0.0
+            shares.pop(step.what, None)
+        else:
+            shares[step.what] = step.done / step.total
+        whole = finished[step.of] + sum(shares.values())
+        since, before = started.setdefault(step.of, (now, whole))
+        left = (now - since) / (whole - before) * (step.of - whole) if whole > before else 0.0
         ending = f"; {_time_left(left)}" if left >= 1 else ""
         if step.done < step.total:
             if now - told >= SILENCE:

@@ -71,7 +71,8 @@ def check_name(name: str) -> None:
 
 
 def _fits(name: str, known: str) -> bool:
-    return name == known or (known.endswith(":") and name.startswith(known) and name != known)
+    whole_library = known.endswith(":")
+    return name.startswith(known) and name != known if whole_library else name == known
 
 
 def build(name: str, *, shape: tuple[int, int, int], classes: int, seed: int) -> "nn.Module":

@@ -13,12 +13,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from prune_kit.checks import check_kind
+from prune_kit.data.class_names import class_numbers
 from prune_kit.data.identity import (
     HELD_OUT,
     TRAIN,
     Rows,
     aligned_rows,
-    class_numbers,
     read_rows,
     write_rows,
 )

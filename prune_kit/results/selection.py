@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from prune_kit.data.class_names import carried_labels
 from prune_kit.data.identity import (
     HELD_OUT,
     TRAIN,
     Rows,
     aligned_rows,
-    carried_labels,
     read_rows,
     write_rows,
 )

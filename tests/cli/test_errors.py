@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import typer
+from PIL import Image
 
 from prune_kit_cli.main import app, exit_code
 from tests.data.small_sets import write_tree
@@ -52,6 +53,7 @@ def place(tmp_path_factory):
     np.save(folder / "few_labels.npy", np.zeros(3, int))
     write_tree(folder / "channels" / "one", classes=("cat",), mode="L")
     write_tree(folder / "channels" / "one", classes=("dog",), mode="RGB")
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save(folder / "channels/one/dog/16.png")
     write_tree(folder / "corrupt")
     image = folder / "corrupt" / "dog" / "0002.png"
     image.write_bytes(image.read_bytes()[:60])
@@ -238,8 +240,8 @@ WRONG = [
     (f"{NEW} --labels {{place}}/labels.npy", "empty", "label 5 in row 0 is out of range 0 .. 1"),
     (f"{NEW} --labels {{place}}/few_labels.npy", "empty", "expected (40,), one per image"),
     (f"{NEW} --labels {{place}}/nowhere.npy", "empty", "does not exist"),
-    (f"{NEW} --image-size 8", "empty", "--image-size 8 is for folder:DIR"),
-    ("score --data folder:{place}/channels/one", "empty", "images differ in channels"),
+    (f"{NEW} --image-size 8", "empty", "--image-size is for --data folder"),
+    ("score --data folder:{place}/channels/one", "empty", "pixels of mode I;16"),
     ("score --data folder:{place}/corrupt", "empty", "dog/0002.png"),
     ("score --data folder:{place}/empty_class", "empty", "class 'bird' is empty"),
     ("score --data os.path:nowhere", "empty", "nowhere"),
