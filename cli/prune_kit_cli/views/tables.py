@@ -9,6 +9,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from prune_kit.results.claims import signed
 from prune_kit.results.column import ScoreColumn
 from prune_kit.results.outcomes import Difference, Outcomes
 from prune_kit.results.table import ScoreTable
@@ -121,32 +122,6 @@ def outcome_table(outcomes: Outcomes) -> Table:
     return view
 
 
-def outcome_sentence(outcomes: Outcomes) -> list[str]:
-    """The result of each selection in words."""
-    sentences = []
-    for line in outcomes.summaries():
-        parts = []
-        for difference, other in (
-            (line.minus_full, "full data"),
-            (line.minus_random, "a random subset of its size"),
-        ):
-            if difference is None or line.name.startswith("random-"):
-                continue
-            if math.isnan(difference.low):
-                parts.append(f"{_points(difference.mean)} against {other} (no interval)")
-            elif difference.verdict == "not distinguishable":
-                parts.append(f"not distinguishable from {other}")
-            else:
-                parts.append(
-                    f"{difference.verdict} {other} by {abs(100 * difference.mean):.2f} points"
-                )
-        if parts:
-            sentences.append(
-                f"{line.name}: {', '.join(parts)}, over {count_of(line.seeds, 'seed')}."
-            )
-    return sentences
-
-
 def outcomes_json(outcomes: Outcomes) -> list[dict[str, Any]]:
     """The summary lines, as JSON values; accuracies are shares in [0, 1]."""
     return [
@@ -180,12 +155,8 @@ def difference(difference: Difference | None) -> str:
     if difference is None:
         return ""
     if math.isnan(difference.low):
-        return _points(difference.mean)
-    return f"{_points(difference.mean)} [{_points(difference.low)}, {_points(difference.high)}]"
-
-
-def _points(share: float) -> str:
-    return f"{round(100 * share, 2) + 0.0:+.2f}"  # no minus zero
+        return signed(difference.mean)
+    return f"{signed(difference.mean)} [{signed(difference.low)}, {signed(difference.high)}]"
 
 
 def _interval(difference: Difference | None) -> dict[str, float] | None:
