@@ -27,7 +27,7 @@ from prune_kit.storage.folders import building
 OPTIONS = {"data": "shared", "copy": "shared", "with_test": "shared"}
 WHOLE_TABLE = False
 SUFFIX = "-hf"
-LISTS = "a folder for Hugging Face datasets"
+LISTS = "Hugging Face data"
 INDICES, METADATA = "indices.json", "metadata.csv"
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from prune_kit.results.selection import Selection
 
 SHOWN_CLASSES = 20
+NAMED_CLASSES = 2  # the table above names them all
 
 
 def score_table(table: ScoreTable, names: list[str]) -> Table:
@@ -94,6 +95,17 @@ def class_table(selection: "Selection") -> Table | str:
         bar = "█" * round(20 * share) if not math.isnan(share) else "no training rows"
         view.add_row(Text(names[number]), f"{share:.0%}", Text(bar, style="cyan"))
     return view
+
+
+def gone_sentence(gone: Mapping[str, int]) -> str:
+    """Which classes keep no row, of `gone` with the numbers of their rows; "" if there are none."""
+    names = list(gone)
+    if len(names) < 2:
+        return "".join(f"class {name} is gone: 0 of {gone[name]:,} kept" for name in names)
+    left = len(names) - NAMED_CLASSES
+    listed = [*names[:NAMED_CLASSES], f"{left} more"] if left > 1 else names
+    total = sum(gone.values())
+    return f"classes {', '.join(listed[:-1])} and {listed[-1]} are gone: 0 of {total:,} rows kept"
 
 
 def outcome_table(outcomes: Outcomes) -> Table:
