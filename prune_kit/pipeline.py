@@ -4,9 +4,9 @@
              score                  select, clean    retrain                      export, report
 
 Each verb is a function of what it is given. It reads and writes no file but the run cache, and what
-it is told to write: `export` its list, `report` its figures. A method, a rule, a format is one
-module of `scorers`, `selectors`, `exporters`; its name is the module's. The verbs that search,
-`sweep` and `tune`, stand in `retraining/verbs.py`.
+it is told to write: `export` its list or folder, `report` its figures. A method, a rule, a format
+is one module of `scorers`, `selectors`, `exporters`; its name is the module's. The verbs that
+search, `sweep` and `tune`, stand in `retraining/verbs.py`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,12 +20,12 @@ from prune_kit.checks import check_seeds
 from prune_kit.cleaning.assessment import assess_labels
 from prune_kit.comparison import ENOUGH
 from prune_kit.data.dataset import Dataset
-from prune_kit.data.labels import write_labels
 from prune_kit.errors import OptionError
+from prune_kit.exporters._labels import write_relabelled
 from prune_kit.progress import Listener, silent
 from prune_kit.protocol.execution import Execution
 from prune_kit.results.outcomes import Outcomes
-from prune_kit.results.removal import Removal, as_selection
+from prune_kit.results.removal import Removal
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
 from prune_kit.retraining.groups import BASELINES
@@ -219,19 +219,21 @@ def export(
     format: str | None = None,
     what: str | None = None,
     relabel: bool = False,
+    **options: Any,
 ) -> Path:
-    """Write the index list of a selection, which are row numbers of the source.
+    """Write the index list of a selection, which are row numbers of the source, or its images.
 
-    Raises OptionError, FileError. Returns the path.
+    Raises OptionError, DataError, FileError. Returns the path.
 
     Parameters
     ----------
     selection : a selection; or a removal, which stands for the rows that are not on its list.
-    path : where to write.
+    path : where to write. A folder, or a path that ends in a slash, gets a file of the usual name.
     format : a module of `exporters`; left out, the ending of `path` says it, else it is "txt".
     what : "keep" (the default) or "drop". csv and parquet list every row unless it is given.
     relabel : write the labels of all rows instead, to .npy or .csv, with the suggestions of a
-        removal where they are clear.
+        removal where they are clear, and in .csv with the names of the classes.
+    options : those that the format declares in its OPTIONS, such as `copy` of folder and hf.
     """
     if relabel:
         if not isinstance(selection, Removal):
@@ -239,14 +241,13 @@ def export(
                 "`relabel` requires a removal, which prune-kit clean writes; a selection suggests "
                 "no labels"
             )
-        if format is not None or what is not None:
+        if format is not None or what is not None or options:
             raise OptionError(
                 "`relabel` writes labels and no list of rows, so it takes no `format` and no `what`"
             )
-        write_labels(Path(path), selection.rows, selection.relabelled())
+        write_relabelled(Path(path), selection)
         return Path(path)
-    exporters.write_list(as_selection(selection), Path(path), format, what)
-    return Path(path)
+    return exporters.write_list(selection, path, format, what, options)
 
 
 def compare(

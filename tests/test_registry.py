@@ -25,7 +25,11 @@ PROTOCOLS: dict[str, type] = {
     exporters.__name__: exporters.Exporter,
     models.__name__: models.ModelFamily,
 }
-VERBS = {registry.SCORERS: pipeline.score, registry.SELECTORS: pipeline.select}
+VERBS = {
+    registry.SCORERS: pipeline.score,
+    registry.SELECTORS: pipeline.select,
+    registry.EXPORTERS: pipeline.export,
+}
 ENTRIES = [(package, name) for package in PROTOCOLS for name in registry.module_names(package)]
 every_entry = pytest.mark.parametrize(("package", "name"), ENTRIES)
 

@@ -13,7 +13,7 @@ from prune_kit import registry
 from prune_kit.storage import workdir
 
 DATA, SCORES, SELECTION, LABELS = "Data", "Scores", "Selection", "Wrong labels"
-TRAINING, WHERE, OUTPUT = "Training", "Where it runs", "Output"
+TRAINING, WHERE, EXPORT, OUTPUT = "Training", "Where it runs", "What is written", "Output"
 
 DEFAULT_WORKDIR = Path(workdir.DEFAULT_WORKDIR)
 DEFAULT_RULE: str = registry.literal(

@@ -1,32 +1,11 @@
 """From the words of a command line to values."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from prune_kit.errors import FileError, OptionError
-from prune_kit.storage import files
+from prune_kit.errors import OptionError
 
 if TYPE_CHECKING:
     from prune_kit.protocol.config import TrainConfig
-
-
-def read_probabilities(path: Path) -> np.ndarray:
-    """Probabilities (N, C) from an npy file, as a memory map.
-
-    Raises FileError when it holds none.
-    """
-    try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except files.UNREADABLE_ARRAY as error:
-        raise FileError(f"--from-probs {path} cannot be read as an npy array: {error}") from error
-    if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind != "f":
-        what = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else "an .npz file"
-        raise FileError(
-            f"--from-probs {path} holds {what}; expected floats (N, C), as numpy.save writes them"
-        )
-    return found
 
 
 def numbers(texts: list[str] | None, option: str) -> list[int] | None:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int
 
 from prune_kit import registry
 from prune_kit.checks import check_kind, check_seeds
@@ -101,7 +101,7 @@ def assess_labels(
     cut: str | None = None,
     per_class: bool = False,
     holdout: bool = False,
-    probability: Num[np.ndarray, "N C"] | None = None,
+    probability: np.ndarray | None = None,
     seed: int = 0,
 ) -> LabelAssessment:
     """Assess the label of every training row.

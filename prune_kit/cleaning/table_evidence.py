@@ -14,6 +14,7 @@ from jaxtyping import Int
 from prune_kit.cleaning.confident_joint import checked
 from prune_kit.cleaning.cuts import Evidence, candidates
 from prune_kit.cleaning.cuts.probes import LEAST_PROBES
+from prune_kit.cleaning.probability_files import plain_floats
 from prune_kit.data.identity import Rows
 from prune_kit.errors import OptionError, TableError
 from prune_kit.results.column import ScoreColumn
@@ -141,6 +142,7 @@ def ranking_source(
     """
     rows = table.rows.training
     if probability is not None:
+        probability = plain_floats(probability)
         expected = (len(table.rows), len(table.rows.class_names))
         if probability.shape != expected:
             raise OptionError(

@@ -1,4 +1,4 @@
-"""json: row numbers, ids, and where they come from."""
+"""json: row numbers, ids, labels by number and by class, and where they come from."""
 
 from pathlib import Path
 
@@ -10,10 +10,13 @@ from prune_kit.storage import files
 
 WHOLE_TABLE = False
 SUFFIX = ".json"
+LISTS = "row numbers"
 
 
 def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> None:
-    """Write one object: `index` and `id` (both (K,)), and the provenance of the selection.
+    """Write one object: the lists `index`, `id`, `label` and `class`, and where they come from.
+
+    `label` is the number of a row's class, and `class` its name.
 
     Parameters and errors are those of `exporters.Exporter`.
     """
@@ -30,5 +33,7 @@ def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> Non
             "column": selection.column,
             "scored_with": selection.scored_with,
             "created": selection.created,
+            "label": rows.label[index].tolist(),
+            "class": [rows.class_names[label] for label in rows.label[index].tolist()],
         },
     )

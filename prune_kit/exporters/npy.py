@@ -11,6 +11,7 @@ from prune_kit.storage import files
 
 WHOLE_TABLE = False
 SUFFIX = ".npy"
+LISTS = "row numbers"
 
 
 def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> None:

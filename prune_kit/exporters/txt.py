@@ -10,6 +10,7 @@ from prune_kit.storage import files
 
 WHOLE_TABLE = False
 SUFFIX = ".txt"
+LISTS = "row numbers"
 
 
 def export(selection: Selection, index: Int[np.ndarray, "K"], path: Path) -> None:

@@ -9,6 +9,7 @@ from prune_kit.reporting import limits, plots
 from prune_kit.reporting.blocks import Block, Paragraph, Picture, Section, Table, visible
 from prune_kit.reporting.figures.search import fill_panel
 from prune_kit.reporting.figures.sweep import caption, curves_of
+from prune_kit.results.claims import claim, signed
 from prune_kit.results.outcomes import FULL, Difference, Outcomes, OutcomeSummary, is_baseline
 from prune_kit.retraining.grid import Sweep
 from prune_kit.retraining.search import mean_accuracy
@@ -166,7 +167,7 @@ def _title(summaries: list[OutcomeSummary]) -> str:
     named = f"{best.name} ({best.kept:,} rows)"
     which = f"The best of {len(own)}, {named}," if len(own) > 1 else named
     comparisons = [
-        _against(difference, other)
+        claim(difference, other)
         for difference, other in (
             (best.minus_full, "all rows"),
             (best.minus_random, "random rows of its number"),
@@ -175,14 +176,6 @@ def _title(summaries: list[OutcomeSummary]) -> str:
     ]
     ending = f": {', and '.join(comparisons)}" if comparisons else ""
     return f"{which} reaches {100 * best.mean:.2f} %{ending}"
-
-
-def _against(difference: Difference, other: str) -> str:
-    if difference.without_interval:
-        return f"{_signed(difference.mean)} points against {other}, {difference.without_interval}"
-    if difference.verdict == "not distinguishable":
-        return f"not distinguishable from {other}"
-    return f"{difference.verdict} {other} by {abs(100 * difference.mean):.2f} points"
 
 
 def _numbers(summary: OutcomeSummary) -> tuple[str, ...]:
@@ -200,11 +193,6 @@ def _points(difference: Difference | None) -> str:
     if difference is None:
         return ""
     if math.isnan(difference.low):
-        return _signed(difference.mean)
-    low, mean, high = (_signed(d) for d in (difference.low, difference.mean, difference.high))
+        return signed(difference.mean)
+    low, mean, high = (signed(d) for d in (difference.low, difference.mean, difference.high))
     return f"{mean} [{low}, {high}]"
-
-
-def _signed(share: float) -> str:
-    """A difference in points. One that rounds to zero has a plus sign."""
-    return f"{round(100 * share, 2) + 0.0:+.2f}"

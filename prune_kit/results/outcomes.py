@@ -18,6 +18,8 @@ from prune_kit.storage.provenance import now, version
 FULL = "full"
 RANDOM = "random"
 CONFIDENCE = 0.95  # of the interval of a mean difference
+FEWEST_SEEDS = 3  # with fewer, nothing is claimed
+WIDEST = 0.05  # half the width of an interval around zero that still says something
 PERCENTILES = (16, 84)  # of the accuracies over seeds: one deviation to each side of a normal mean
 SAME = 1e-12  # differences of accuracies that are closer than this differ by rounding only
 AXES = ("by", "rule", "keep", "offset")
@@ -131,7 +133,14 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """ "above" or "below" if the interval does not hold zero, else "not distinguishable"."""
+        """ "above", "below", "not distinguishable" (from zero), or "too few seeds" to say which.
+
+        It is "above" or "below" if the interval does not hold zero. Seeds are too few below
+        FEWEST_SEEDS, and where the interval holds zero and is wider than WIDEST to each side.
+        """
+        wide = self.low <= 0 <= self.high and self.high - self.low > 2 * WIDEST
+        if self.seeds < FEWEST_SEEDS or wide:
+            return "too few seeds"
         if self.low > 0:
             return "above"
         return "below" if self.high < 0 else "not distinguishable"

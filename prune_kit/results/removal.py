@@ -30,6 +30,7 @@ from prune_kit.storage.csv_files import csv_text
 from prune_kit.storage.provenance import now, version
 
 NO_SUGGESTION = -1
+CLEANED = "clean"  # the rule of the selection that a removal stands for
 KNOWN_SHARE = "remove"  # the cut method of a list whose length the user chose
 CSV_COLUMNS = (
     "id",
@@ -137,7 +138,7 @@ class Removal:
         return Selection(
             rows=self.rows,
             reason=reason,
-            rule="clean",
+            rule=CLEANED,
             parameters={**self.parameters, "cut_method": self.cut_method, "cut": self.cut},
             column=self.column,
             scored_with=self.scored_with,

@@ -141,13 +141,23 @@ class Selection:
         return sum(int((self.score[self.rows.role == TRAIN] == value).sum()) for value in both)
 
     def thin_classes(self) -> list[str]:
-        """The names of the classes that keep less than half of the average share."""
+        """The names of the classes that keep some rows, but less than half of the average share."""
         shares = self.class_shares()
         return [
             name
             for name, share in zip(self.rows.class_names, shares, strict=True)
-            if share < self.share / 2
+            if 0 < share < self.share / 2
         ]
+
+    def gone_classes(self) -> dict[str, int]:
+        """The classes of which no row is kept, each with the number of its training rows.
+
+        Most rows come first. A class without training rows is not among them.
+        """
+        total, kept = self._per_class(), self._per_class(KEPT)
+        gone = [number for number, count in enumerate(kept) if not count and total[number]]
+        gone.sort(key=lambda number: -total[number])
+        return {self.rows.class_names[number]: int(total[number]) for number in gone}
 
     def aligned_to(self, rows: Rows) -> "Selection":
         """The same selection over the rows of another copy of the data.

@@ -146,7 +146,7 @@ def test_given_probabilities_need_no_score_table(
         (["--picture", "a.png"], "--picture draws the curve of --evaluate"),
         (["--picture", "a.pdf", "--evaluate"], "a.pdf"),
         (["--data", "digits"], "--data and --labels are for --from-probs"),
-        (["--from-probs", "absent.npy"], "absent.npy cannot be read as an npy array"),
+        (["--from-probs", "absent.npy"], "--from-probs: there is no file absent.npy. Save the"),
         (["--cut", "nothing"], "unknown cut 'nothing'"),
         (["--scores", "absent.h5"], "absent.h5"),
         (["--out", "list.csv"], "this file is HDF5; name it list.h5"),

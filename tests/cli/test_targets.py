@@ -17,6 +17,8 @@ def workdir(tmp_path: Path) -> Path:
     assert exit_code(["select", "--keep", "0.5", "--quiet", "--workdir", str(tmp_path)]) == 0
     (tmp_path / "thesis.h5").write_text("chapter 1")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine.txt").write_text("mine")
+    (tmp_path / "lists" / "selection-keep.txt").mkdir(parents=True)
     return tmp_path
 
 
@@ -43,8 +45,16 @@ def workdir(tmp_path: Path) -> Path:
             "is there already, and is an HDF5 file",
         ),
         (
-            [*EXPORT, "--out", "{}/folder", "--format", "txt"],
-            "is there already, and is no regular file",
+            [*EXPORT, "--out", "{}/lists/", "--format", "txt"],
+            "selection-keep.txt is there already, and is no regular file",
+        ),
+        (
+            [*EXPORT, "--out", "{}/folder", "--format", "hf"],
+            "/folder is there already, and is not empty; remove it, or name another",
+        ),
+        (
+            [*EXPORT, "--out", "{}/thesis.h5", "--format", "hf"],
+            "/thesis.h5 is there already, and is no folder; name another",
         ),
     ],
 )

@@ -13,7 +13,9 @@ from prune_kit.exporters import COLUMNS
 from prune_kit.results.selection import DROPPED_EASY, DROPPED_HARD, HELD_OUT_REASON, KEPT, REASONS
 from tests.small_tables import rows_of, selection_of
 
-FORMATS = registry.module_names(registry.EXPORTERS)
+ALL = registry.module_names(registry.EXPORTERS)
+MODULES = {name: registry.load(registry.EXPORTERS, name, "format") for name in ALL}
+FORMATS = [name for name in ALL if MODULES[name].LISTS == "row numbers"]  # of any data
 IDS = ['cat/a, "b".png', "größe/ß;'.png", "dog/日本\t.png", " dog/x\ny.png ", "-1", "cat/0.png"]
 REASON = [KEPT, DROPPED_EASY, KEPT, HELD_OUT_REASON, DROPPED_HARD, KEPT]
 LABEL = [0, 1, 1, 1, 1, 0]
@@ -66,13 +68,15 @@ def indices(path, format):
 
 def test_the_formats_of_the_issue_are_there():
     assert {"txt", "npy", "json", "csv", "parquet"} <= set(FORMATS)
+    assert {"files", "folder", "hf"} <= set(ALL) - set(FORMATS)
 
 
-@every_format
+@pytest.mark.parametrize("format", ALL)
 def test_a_format_says_what_it_is(format):
-    module = registry.load(registry.EXPORTERS, format, "format")
+    module = MODULES[format]
     assert registry.summary(registry.EXPORTERS, format).startswith(f"{format}: ")
-    assert module.SUFFIX == f".{format}"
+    assert module.SUFFIX == f".{format}" if format in FORMATS else format in module.SUFFIX
+    assert exporters.writes_folder(format) == (format in ("folder", "hf"))
     assert isinstance(module.WHOLE_TABLE, bool)
 
 
@@ -119,6 +123,24 @@ def test_the_name_of_a_file_says_what_it_holds(tmp_path, format):
     assert names == [first, f"selection-keep.{format}", f"selection-drop.{format}"]
 
 
+@every_format
+@pytest.mark.parametrize("ending", ["", "/", "//"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_in_a_folder_has_its_usual_name(selection, tmp_path, format, ending, there):
+    if there:
+        (tmp_path / "lists").mkdir()
+    path = pipeline.export(selection, f"{tmp_path}/lists{ending}", format=format, what="drop")
+    name = f"lists/selection-drop.{format}" if there or ending else "lists"
+    assert path == tmp_path / name and path.is_file()
+
+
+@every_format
+@pytest.mark.parametrize("option", ["data", "copy", "with_test"])
+def test_an_option_of_another_format_is_refused(selection, tmp_path, format, option):
+    with pytest.raises(OptionError, match=f"format='{format}' takes no `{option}`. .* is for"):
+        pipeline.export(selection, tmp_path / "rows", format=format, **{option: True})
+
+
 @pytest.mark.parametrize(("options", "told"), [
     ({"format": "cvs"}, "unknown format 'cvs'. Did you mean 'csv'"),
     ({"what": "all"}, "unknown `what` 'all'. There are: keep, drop"),
@@ -155,6 +177,8 @@ def test_json_holds_indices_ids_and_where_they_come_from(selection, tmp_path, wh
         "column": "el2n@20",
         "scored_with": {"seed": 0},
         "created": selection.created,
+        "label": [LABEL[row] for row in ROWS[what]],
+        "class": [NAMES[LABEL[row]] for row in ROWS[what]],
     }
 
 

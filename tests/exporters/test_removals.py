@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from pyarrow import parquet
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from prune_kit import pipeline, registry
@@ -15,6 +16,7 @@ from prune_kit.data.dataset import from_arrays
 from prune_kit.data.labels import read_labels, write_labels
 from prune_kit.data.spec import load_data
 from prune_kit.errors import DataError, FileError, OptionError
+from prune_kit.exporters import COLUMNS
 from prune_kit.results.removal import Removal
 from tests.exporters.test_exporters import FORMATS, IDS, indices
 from tests.small_tables import KEPT, removal_of, rows_of, selection_of
@@ -26,6 +28,7 @@ LIST, SUGGESTED, CLEAR = (
     [0, 1, 0],
     [True, True, False],
 )  # row 3 is held out, rows 1 and 5 stay
+WANTED = ("score", "suspicion")
 ROWS = {"keep": [1, 5], "drop": [0, 2, 4]}
 RELABELLED = [1, 1, 1, 1, 0, 0]
 every_format = pytest.mark.parametrize("format", FORMATS)
@@ -63,6 +66,24 @@ def test_tables_say_which_rows_are_noisy(removal, tmp_path):
     reasons = ["dropped-noisy", "kept", "dropped-noisy", "held-out", "dropped-noisy", "kept"]
     assert [record["reason"] for record in records] == reasons
     assert [record["id"] for record in records] == IDS
+
+
+@pytest.mark.parametrize("what", [None, *ROWS])
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_the_score_of_a_listed_row_is_its_suspicion(removal, tmp_path, format, what):
+    path = pipeline.export(removal, tmp_path / f"rows.{format}", what=what)
+    if format == "csv":
+        with path.open(newline="", encoding="utf-8") as file:
+            records = list(csv.DictReader(file))
+        found = [{k: float(v) if v else None for k, v in r.items() if k in WANTED} for r in records]
+    else:
+        records = parquet.read_table(path).to_pylist()
+        found = [{k: record[k] for k in WANTED} for record in records]
+    suspicion = dict(zip(LIST, removal.suspicion.tolist(), strict=True))
+    rows = range(6) if what is None else ROWS[what]
+    expected = [suspicion.get(row) for row in rows]
+    assert found == [{"score": value, "suspicion": value} for value in expected]
+    assert tuple(records[0]) == (*COLUMNS, "suspicion")
 
 
 def test_json_says_where_the_list_comes_from(removal, tmp_path):
@@ -104,8 +125,8 @@ def test_the_csv_of_labels_names_every_row_once(removal, tmp_path):
     with (tmp_path / "labels.csv").open(newline="", encoding="utf-8") as file:
         found = list(csv.reader(file))
     assert found == [
-        ["index", "id", "label"],
-        *([str(row), IDS[row], str(RELABELLED[row])] for row in range(6)),
+        ["index", "id", "label", "class"],
+        *([str(row), IDS[row], str(RELABELLED[row]), NAMES[RELABELLED[row]]] for row in range(6)),
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from prune_kit.cleaning.probability_files import read_probabilities
 from prune_kit.comparison import sources
 from prune_kit.data.noise import NoisyLabels, read_matrix
 from prune_kit.data.spec import load_data
@@ -27,11 +28,10 @@ from prune_kit.runs.tensor_files import read_tensors
 from prune_kit.storage import files
 from prune_kit.storage.files import checksum_holds
 from prune_kit.storage.hdf5 import kind_of
-from prune_kit_cli.parsing import read_probabilities
 from tests.cli.score_files import small_table
 from tests.conftest import ONE_THREAD, shapes_data
 from tests.data.small_sets import python2_pickle, write_idx_folder, write_tree
-from tests.small_tables import removal_of, selection_of
+from tests.small_tables import removal_of, rows_of, selection_of
 
 MLP = TrainConfig(model="mlp", epochs=2)
 CIFAR = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"]
@@ -60,6 +60,10 @@ def _data(path: Path, kind: str, member: str) -> object:
     folder = path.parent / kind
     (folder / member).write_bytes(path.read_bytes())
     return load_data(f"{kind}:{folder}")
+
+
+def _probabilities(path: Path) -> object:
+    return read_probabilities(path, rows_of(np.arange(60) % 3))
 
 
 @cache
@@ -99,7 +103,9 @@ READERS = {
     "info of a search": Reader("tune.h5", _described),
     "kind": Reader("scores.h5", kind_of),
     "verify": Reader("scores.h5", checksum_holds),
-    "probabilities": Reader("probabilities.npy", read_probabilities),
+    "probabilities": Reader("probabilities.npy", _probabilities),
+    "npz probabilities": Reader("probabilities.npz", _probabilities),
+    "csv probabilities": Reader("probabilities.csv", _probabilities),
     "recipe": Reader("recipe.toml", lambda path: load_recipe(str(path))),
     "npz data": Reader("data.npz", lambda path: load_data(f"npz:{path}")),
     "csv labels": Reader("labels.csv", lambda path: load_data("digits", labels=path)),
@@ -200,6 +206,10 @@ def _write_theirs(folder: Path) -> None:
     """What people and other programs write: scores, probabilities, matrices, recipes, labels."""
     chance, label = np.random.default_rng(1), np.arange(1797) % 10
     np.save(folder / "probabilities.npy", chance.random((60, 3)))
+    np.savez(folder / "probabilities.npz", pred_probs=chance.random((60, 3)))
+    header = "index,class 0,class 1,class 2"
+    table = np.column_stack([np.arange(60), chance.random((60, 3))])
+    np.savetxt(folder / "probabilities.csv", table, "%g", ",", header=header, comments="")
     np.save(folder / "matrix.npy", np.full((3, 3), 1 / 3))
     (folder / "matrix.csv").write_text("0.5,0.25,0.25\n0,1,0\n0,0,1\n")
     (folder / "recipe.toml").write_bytes(

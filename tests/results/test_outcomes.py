@@ -168,9 +168,7 @@ def test_a_single_seed_has_a_difference_but_no_interval():
     assert difference.mean == pytest.approx(-0.1)
     assert math.isnan(difference.low)
     assert math.isnan(difference.high)
-    assert (
-        difference.verdict == "not distinguishable" and difference.without_interval == "by one seed"
-    )
+    assert difference.verdict == "too few seeds" and difference.without_interval == "by one seed"
     assert lines[1].minus_random is None
     assert (lines[1].low, lines[1].high) == (0.8, 0.8)
 
@@ -182,10 +180,16 @@ def test_a_single_seed_has_a_difference_but_no_interval():
         ([-0.01, -0.011, -0.012], "below"),
         ([-0.01, 0.012, 0.0], "not distinguishable"),
         ([0.0, 0.0, 0.0], "not distinguishable"),
-        ([0.5, 0.5], "not distinguishable"),
+        ([-0.03, 0.01, 0.02, 0.03], "not distinguishable"),
+        ([-0.07, 0.07, 0.01], "too few seeds"),
+        ([0.5, 0.5], "too few seeds"),
+        ([0.5, 0.51], "too few seeds"),
+        ([0.1], "too few seeds"),
     ],
 )
-def test_the_verdict_asks_whether_the_interval_leaves_zero_out(differences, verdict):
+def test_the_verdict_asks_whether_the_interval_leaves_zero_out_and_is_narrow_enough(
+    differences, verdict
+):
     assert paired_difference(np.array(differences)).verdict == verdict
 
 

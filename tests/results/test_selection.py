@@ -209,8 +209,33 @@ def test_a_class_is_thin_below_half_of_the_average_share():
     assert selection_of(
         reason, rows=rows_of(label, class_names=("a", "b", "c", "none"))
     ).thin_classes() == ["b"]
+    reason[10:11] = DROPPED_EASY  # b is gone, which is another matter
+    assert selection_of(reason, label=label).thin_classes() == []
     reason[:] = KEPT
     assert selection_of(reason, label=label).thin_classes() == []
+
+
+@pytest.mark.parametrize(
+    ("kept", "gone"),
+    [
+        ([3, 4, 5], {}),
+        ([1, 1, 1], {}),
+        ([0, 4, 5], {"a": 3}),
+        ([0, 4, 0], {"c": 5, "a": 3}),
+        ([0, 0, 0], {"c": 5, "b": 4, "a": 3}),
+    ],
+)
+def test_a_class_is_gone_when_it_keeps_no_training_row(kept, gone):
+    totals = [3, 4, 5]
+    reason = [
+        KEPT if row < count else DROPPED_EASY
+        for count, total in zip(kept, totals, strict=True)
+        for row in range(total)
+    ]
+    label = np.repeat([0, 1, 2, 3], [*totals, 1])  # of d one row is there, held out
+    rows = rows_of(label, role=[0] * 12 + [1], class_names=("a", "b", "c", "d", "none"))
+    found = selection_of([*reason, HELD_OUT_REASON], rows=rows).gone_classes()
+    assert list(found.items()) == list(gone.items())
 
 
 # aligned_to

@@ -83,7 +83,8 @@ def clean(
             o.DATA,
             "--from-probs",
             metavar="FILE",
-            help="Your own probabilities: npy, a row for each example of the data.",
+            help="Your own probabilities, a row for each example of the data: npy, npz (the array "
+            "pred_probs) or csv.",
         ),
     ] = None,
     data: Annotated[
@@ -144,7 +145,11 @@ def clean(
         comparison.check_picture(picture)
         if not evaluate:
             raise OptionError("--picture draws the curve of --evaluate; give both")
-    table, probability = _table_and_probabilities(workdir, scores, from_probs, data, labels, key)
+    table, probability, said = _table_and_probabilities(
+        workdir, scores, from_probs, data, labels, key
+    )
+    if said:
+        screen.warn(said)
     if evaluate and table.rows.true_label is None:
         raise OptionError(
             "--evaluate requires the true labels, and the score table has none. Score the data "
@@ -191,15 +196,16 @@ def _table_and_probabilities(
     data: str | None,
     labels: Path | None,
     key: str | None,
-) -> "tuple[ScoreTable, Any]":
-    """The score table, and the probabilities of --from-probs.
+) -> "tuple[ScoreTable, Any, str]":
+    """The score table, the probabilities of --from-probs, and what was taken for granted of them.
 
     With --data or --labels, the table has the rows of that data, and no columns.
     """
+    from prune_kit.cleaning.probability_files import read_probabilities
     from prune_kit.data.spec import load_data
-    from prune_kit.errors import OptionError
+    from prune_kit.errors import FileError, OptionError
     from prune_kit.results.table import ScoreTable
-    from prune_kit_cli.parsing import read_probabilities
+    from prune_kit.storage import files
     from prune_kit_cli.workdir import SCORES
 
     if from_probs is None:
@@ -207,11 +213,15 @@ def _table_and_probabilities(
             raise OptionError(
                 "--data and --labels are for --from-probs; a score table has rows of its own"
             )
-        return ScoreTable.read(scores or workdir / SCORES, extras=("probability",)), None
-    probability = read_probabilities(from_probs)
+        return ScoreTable.read(scores or workdir / SCORES, extras=("probability",)), None, ""
+    if not from_probs.is_file():  # which is told before any image is read
+        remedy = "Save the probabilities with numpy.save, a row for each example of the data"
+        raise FileError(f"--from-probs: {files.absent(from_probs, remedy)}")
     if data or labels:
-        return ScoreTable(load_data(data or "digits", labels=labels, key=key).rows, {}), probability
-    return ScoreTable.read(scores or workdir / SCORES, extras=False), probability
+        table = ScoreTable(load_data(data or "digits", labels=labels, key=key).rows, {})
+    else:
+        table = ScoreTable.read(scores or workdir / SCORES, extras=False)
+    return table, *read_probabilities(from_probs, table.rows)
 
 
 def _evaluated(

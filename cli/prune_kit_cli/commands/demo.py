@@ -17,9 +17,9 @@ def demo(
     """
     from prune_kit import pipeline
     from prune_kit.experiments import recipe
+    from prune_kit.results.claims import claims
     from prune_kit_cli.views.tables import (
         Screen,
-        outcome_sentence,
         outcome_table,
         outcomes_json,
         path_of,
@@ -41,7 +41,7 @@ def demo(
         "\n3. Networks were trained anew: on all rows, on each window, and on random rows of the "
         "same number",
         outcome_table(done.outcomes),
-        *outcome_sentence(done.outcomes),
+        *claims(done.outcomes),
         f"\n4. The rows to keep, one number a line, for your own training code: {path_of(target)}",
         f"   rows = numpy.loadtxt({path_of(target)!r}, dtype=int)    # then images[rows], "
         "labels[rows]",

@@ -1,11 +1,14 @@
 """The command export: index lists for other people's training code."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+from prune_kit import registry
 from prune_kit_cli import options as o
+from prune_kit_cli.method_options import takes_options_of
 
 
+@takes_options_of(registry.EXPORTERS, "format", panel=o.EXPORT)
 def export(
     selection: Annotated[
         Path | None,
@@ -14,16 +17,17 @@ def export(
     format: Annotated[
         str | None,
         o.option(
-            o.OUTPUT,
+            o.EXPORT,
             "--format",
             metavar="NAME",
-            help="txt, npy, json, csv or parquet (default: as --out ends, or txt).",
+            help="txt, npy, json, csv, parquet, files, folder or hf: see `prune-kit list formats` "
+            "(default: as --out ends, or txt).",
         ),
     ] = None,
     what: Annotated[
         str | None,
         o.option(
-            o.OUTPUT,
+            o.EXPORT,
             "--what",
             metavar="KIND",
             help="Which rows: keep or drop (default: keep; csv and parquet list all).",
@@ -32,7 +36,7 @@ def export(
     relabel: Annotated[
         Path | None,
         o.option(
-            o.OUTPUT,
+            o.EXPORT,
             "--relabel",
             metavar="FILE",
             help="Write no list, but the labels of all rows, with a removal's clear suggestions: "
@@ -40,19 +44,28 @@ def export(
         ),
     ] = None,
     out: Annotated[
-        Path | None,
+        str | None,
         o.option(
-            o.OUTPUT, "--out", metavar="FILE", help="Where to write (default: in the workdir)."
+            o.OUTPUT,
+            "--out",
+            metavar="FILE",
+            help="Where to write (default: in the workdir). In a folder, such as lists/, a file "
+            "has its usual name.",
         ),
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
     workdir: o.WorkDir = o.DEFAULT_WORKDIR,
+    **options: Any,
 ) -> None:
     """Write the list of rows for your own training code. An index is a row number of the source.
 
     A removal stands for its complement: --what keep is the cleaned data, --what drop the rows on
     the list, ascending.
+
+    Of a folder of images, files has one path a line, and folder is a tree CLASS/FILE of links,
+    which torchvision's ImageFolder reads. hf is such a tree with a metadata.csv, for
+    load_dataset("imagefolder", data_dir=OUT); of other data it is indices.json, for Dataset.select.
 
     Example: prune-kit export --format txt
     """
@@ -70,29 +83,29 @@ def export(
 
     screen = Screen(as_json, quiet)
     source, chosen = one_selection(workdir, selection)
-    check_list_target(relabel or out, source)
     if relabel:
+        check_list_target(relabel, source)
         if out:
             raise OptionError(
                 "--relabel FILE says where the labels go, and no list is written; leave out --out"
             )
-        target = pipeline.export(chosen, relabel, format=format, what=what, relabel=True)
+        target = pipeline.export(chosen, relabel, format=format, what=what, relabel=True, **options)
         assert isinstance(chosen, Removal)
         screen.result(
             {"file": target, **relabelled_json(chosen)},
             f"wrote {path_of(target)}: {relabelled_sentence(chosen)}",
         )
         return
-    format = format or (exporters.format_of(out) if out else None) or "txt"
+    format = format or (exporters.format_of(Path(out)) if out else None) or "txt"
     # the bare name with .csv is the removal's own list
     whole = "-rows" if isinstance(chosen, Removal) else ""
+    target = exporters.export_path(workdir / source.stem, format, what, whole)
+    if out:
+        target = exporters.target_of(out, target, format)
+        if not exporters.writes_folder(format):
+            check_list_target(target, source)
+    pipeline.export(chosen, target, format=format, what=what, **options)
     kept = as_selection(chosen)
-    target = pipeline.export(
-        kept,
-        out or exporters.export_path(workdir / source.stem, format, what, whole),
-        format=format,
-        what=what,
-    )
     screen.result(
         {
             "file": target,

@@ -256,10 +256,11 @@ def _labels(path: Path) -> Described:
 
 
 def _outcomes(path: Path) -> Described:
+    from prune_kit.results.claims import claims
     from prune_kit.results.outcomes import Outcomes
     from prune_kit.retraining.tuning import found_of, goal_of, is_search, rounds_of
     from prune_kit_cli.views.search import full_json, rounds_json, search_table
-    from prune_kit_cli.views.tables import outcome_sentence, outcome_table, outcomes_json
+    from prune_kit_cli.views.tables import outcome_table, outcomes_json
 
     outcomes = Outcomes.read(path)
     if is_search(outcomes):
@@ -276,7 +277,7 @@ def _outcomes(path: Path) -> Described:
             search_table(rounds, found_of(rounds), met),
             *_retrained(rounds[-1]),
         ]
-    lines = [*_retrained(outcomes), outcome_table(outcomes), *outcome_sentence(outcomes)]
+    lines = [*_retrained(outcomes), outcome_table(outcomes), *claims(outcomes)]
     return {"outcomes": outcomes_json(outcomes)}, lines
 
 

@@ -45,6 +45,7 @@ def reproduce(
     """
     from prune_kit.experiments import recipe
     from prune_kit.protocol.execution import Execution
+    from prune_kit.results.claims import claims
     from prune_kit_cli.screen import count_of
     from prune_kit_cli.views.tables import (
         Screen,
@@ -84,6 +85,7 @@ def reproduce(
         },
         outcome_table(done.outcomes) if done.outcomes.rows else score_table(done.table, names),
         *error_lines(done.table, names),
+        *(claims(done.outcomes) if scale == "full" else []),
         *lines,
     )
 

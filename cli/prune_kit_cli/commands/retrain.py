@@ -53,6 +53,7 @@ def retrain(
     Example: prune-kit retrain --runs 4
     """
     from prune_kit.protocol.execution import Execution
+    from prune_kit.results.claims import claims
     from prune_kit.results.reloading import aligned
     from prune_kit.retraining.plan import (
         RETRAIN_SEED,
@@ -65,7 +66,7 @@ def retrain(
     from prune_kit_cli.parsing import baselines, changes_of, recipe_protocol
     from prune_kit_cli.screen import Screen
     from prune_kit_cli.views.plan import dry_notes, plan_json, plan_notes, protocol_note
-    from prune_kit_cli.views.tables import outcome_sentence, outcome_table, outcomes_json, path_of
+    from prune_kit_cli.views.tables import outcome_table, outcomes_json, path_of
     from prune_kit_cli.workdir import (
         OUTCOMES,
         read_selections,
@@ -118,7 +119,7 @@ def retrain(
     screen.result(
         {"file": target, "budget": budget, "outcomes": outcomes_json(outcomes)},
         outcome_table(outcomes),
-        *outcome_sentence(outcomes),
+        *claims(outcomes),
     )
     tell_chance(screen, loaded, outcomes)
     screen.note("wrote", path_of(target))

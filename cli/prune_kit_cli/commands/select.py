@@ -40,7 +40,7 @@ def select(
     from prune_kit import pipeline
     from prune_kit.results.ranking import TIED
     from prune_kit_cli.views.histogram import histogram
-    from prune_kit_cli.views.tables import Screen, class_table, path_of
+    from prune_kit_cli.views.tables import Screen, class_table, gone_sentence, path_of
     from prune_kit_cli.workdir import SELECTION, check_target, read_scores, workdir_words
 
     screen, target = Screen(as_json, quiet), out or workdir / SELECTION
@@ -71,6 +71,9 @@ def select(
             f"{tied:,} training rows have the same {selection.column} as the edge of the window: "
             "which of them are kept is decided by their digests, not by the score"
         )
+    gone = gone_sentence(selection.gone_classes())
+    if gone:
+        screen.warn(f"{gone}; --per-class keeps the same share of each class")
     thin = selection.thin_classes()
     if thin:
         names = ", ".join(thin[:10]) + (f" and {len(thin) - 10} more" if len(thin) > 10 else "")

@@ -6,7 +6,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from prune_kit.results.outcomes import FULL, Difference, Outcomes, random_name
+from prune_kit.results.claims import claim
+from prune_kit.results.outcomes import FULL, Outcomes, random_name
 from prune_kit.retraining.search import mean_accuracy
 from prune_kit.retraining.tuning import FOUND, Tuning, TuningPlan
 from prune_kit.selectors import has_offset
@@ -14,6 +15,7 @@ from prune_kit_cli.screen import count_of
 from prune_kit_cli.views.tables import difference, outcomes_json
 
 SHOWN = 12
+UNTOLD = ("not distinguishable", "too few seeds")  # verdicts that tell two sets of rows not apart
 
 
 def tuning_notes(plan: TuningPlan) -> list[tuple[str, str]]:
@@ -130,14 +132,12 @@ def verdicts(tuning: Tuning) -> list[str]:
         "random rows": test.difference(FOUND, random_name(len(tuning.selection.index))),
         "the hardest rows without an offset": tuning.against_top(),
     }
-    phrases = [_verdict(d, other) for other, d in against.items() if d is not None]
+    phrases = [claim(one, other) for other, one in against.items() if one is not None]
     lines = []
     if phrases:
-        lines.append(
-            f"On the test set, over {count_of(seeds, 'seed')}, it is {'; '.join(phrases)}."
-        )
+        lines.append(f"On the test set, over {count_of(seeds, 'seed')}: {'; '.join(phrases)}.")
     others = [d for other, d in against.items() if d is not None and other != "full data"]
-    if others and all(d.verdict == "not distinguishable" for d in others):
+    if others and all(d.verdict in UNTOLD for d in others):
         lines.append(
             f"So {count_of(seeds, 'seed')} cannot tell this window from as many random rows; more "
             "--runs may tell."
@@ -145,15 +145,6 @@ def verdicts(tuning: Tuning) -> list[str]:
     elif tuning.against_top() is None:
         lines.append("The best offset is none: the hardest rows themselves.")
     return lines
-
-
-def _verdict(difference: Difference, other: str) -> str:
-    points = f"{100 * difference.mean:+.2f} points"
-    if difference.without_interval:
-        return f"{points} against {other}, {difference.without_interval}"
-    if difference.verdict == "not distinguishable":
-        return f"not distinguishable from {other} ({points})"
-    return f"{difference.verdict} {other} ({points})"
 
 
 def tuning_json(tuning: Tuning) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from prune_kit.results.claims import signed
 from prune_kit.results.column import ScoreColumn
 from prune_kit.results.outcomes import Difference, Outcomes
 from prune_kit.results.table import ScoreTable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from prune_kit.results.selection import Selection
 
 SHOWN_CLASSES = 20
+NAMED_CLASSES = 2  # the table above names them all
 
 
 def score_table(table: ScoreTable, names: list[str]) -> Table:
@@ -95,6 +97,17 @@ def class_table(selection: "Selection") -> Table | str:
     return view
 
 
+def gone_sentence(gone: Mapping[str, int]) -> str:
+    """Which classes keep no row, of `gone` with the numbers of their rows; "" if there are none."""
+    names = list(gone)
+    if len(names) < 2:
+        return "".join(f"class {name} is gone: 0 of {gone[name]:,} kept" for name in names)
+    left = len(names) - NAMED_CLASSES
+    listed = [*names[:NAMED_CLASSES], f"{left} more"] if left > 1 else names
+    total = sum(gone.values())
+    return f"classes {', '.join(listed[:-1])} and {listed[-1]} are gone: 0 of {total:,} rows kept"
+
+
 def outcome_table(outcomes: Outcomes) -> Table:
     """Accuracies side by side, with their spread and the paired differences."""
     view = Table(
@@ -119,32 +132,6 @@ def outcome_table(outcomes: Outcomes) -> Table:
             difference(line.minus_random),
         )
     return view
-
-
-def outcome_sentence(outcomes: Outcomes) -> list[str]:
-    """The result of each selection in words."""
-    sentences = []
-    for line in outcomes.summaries():
-        parts = []
-        for difference, other in (
-            (line.minus_full, "full data"),
-            (line.minus_random, "a random subset of its size"),
-        ):
-            if difference is None or line.name.startswith("random-"):
-                continue
-            if math.isnan(difference.low):
-                parts.append(f"{_points(difference.mean)} against {other} (no interval)")
-            elif difference.verdict == "not distinguishable":
-                parts.append(f"not distinguishable from {other}")
-            else:
-                parts.append(
-                    f"{difference.verdict} {other} by {abs(100 * difference.mean):.2f} points"
-                )
-        if parts:
-            sentences.append(
-                f"{line.name}: {', '.join(parts)}, over {count_of(line.seeds, 'seed')}."
-            )
-    return sentences
 
 
 def outcomes_json(outcomes: Outcomes) -> list[dict[str, Any]]:
@@ -180,12 +167,8 @@ def difference(difference: Difference | None) -> str:
     if difference is None:
         return ""
     if math.isnan(difference.low):
-        return _points(difference.mean)
-    return f"{_points(difference.mean)} [{_points(difference.low)}, {_points(difference.high)}]"
-
-
-def _points(share: float) -> str:
-    return f"{round(100 * share, 2) + 0.0:+.2f}"  # no minus zero
+        return signed(difference.mean)
+    return f"{signed(difference.mean)} [{signed(difference.low)}, {signed(difference.high)}]"
 
 
 def _interval(difference: Difference | None) -> dict[str, float] | None:
