@@ -241,8 +241,10 @@ def undescribed(function: ast.FunctionDef) -> set[str]:
     given = function.args
     every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
     names = {one.arg for one in every if one} - {"self", "cls"}
-    listed = re.findall(r"^\s*(\w+(?:, \w+)*)(?: : .*)?$", text.partition("Parameters\n")[2], re.M)
-    described = {name for entry in listed for name in entry.split(", ")}
+    listed = re.findall(
+        r"^\s*\**(\w+(?:, \**\w+)*)(?: : .*)?$", text.partition("Parameters\n")[2], re.M
+    )
+    described = {name for entry in listed for name in entry.replace("*", "").split(", ")}
     return names - described if len(names) >= 3 else set()
 
 

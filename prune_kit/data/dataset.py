@@ -222,24 +222,17 @@ def from_arrays(
         If an array is not as described.
     """
     images = check_images(images, f"{name}: the images")
-    if class_names:
-        classes = len(class_names)
-    else:
-        classes = count_classes(np.asarray(label), len(images), name)
+    if not class_names:
+        count = count_classes(np.asarray(label), len(images), name)
+        class_names = tuple(str(number) for number in range(count))
+    classes = len(class_names)
     label = check_labels(label, len(images), classes, name)
-    class_names = class_names or tuple(str(c) for c in range(classes))
     if test_images is None or test_label is None:
         test = None
         role = _held_out_roles(label, name)
     else:
-        test = outside_set(
-            test_images,
-            test_label,
-            test_ids,
-            test_digest,
-            classes=classes,
-            name=f"{name}, test set",
-        )
+        where = {"classes": classes, "name": f"{name}, test set"}
+        test = outside_set(test_images, test_label, test_ids, test_digest, **where)
         if test.pool.shape[1:] != images.shape[1:]:
             raise DataError(
                 f"{name}: test images are {test.pool.shape[1:]}, but training images are "

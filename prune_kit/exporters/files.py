@@ -25,6 +25,8 @@ def export(
 ) -> None:
     """Write the paths, in the order of the rows.
 
+    Parameters and other errors are those of `exporters.Exporter`. OPTIONS describes the options.
+
     Raises
     ------
     OptionError

@@ -32,6 +32,8 @@ def export(
 ) -> None:
     """Write a new folder, or fill an empty one.
 
+    Parameters and other errors are those of `exporters.Exporter`. OPTIONS describes the options.
+
     Raises
     ------
     OptionError

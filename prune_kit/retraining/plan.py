@@ -152,15 +152,7 @@ def plan_retraining(
     check_kind(data, Dataset, "data", "load_data")
     asked = asked or AskedRetraining()
     named = _named(selections)
-    for name, chosen in named.items():
-        kind = "removal" if isinstance(chosen, Removal) else "selection"
-        check_same(
-            data.rows,
-            chosen.rows,
-            f"the data {data.rows.data}",
-            f"{kind} {name!r}",
-            "`aligned_to` re-maps the rows",
-        )
+    _check_rows(data, named)
     earlier = next((chosen.setup for chosen in named.values() if chosen.setup), None)
     protocol = chosen_protocol(data, config=config, earlier=earlier, changes=changes)
     models.build(protocol.model, shape=data.shape, classes=data.classes, seed=0)  # refused here
@@ -227,6 +219,19 @@ def run_retraining(plan: RetrainPlan, progress: Listener = silent) -> Outcomes:
         _outcome(name, run, plan) for name, run in zip(plan.names, results.runs, strict=True)
     )
     return Outcomes(rows, plan.data.fingerprint, plan.data.rows.data)
+
+
+def _check_rows(data: Dataset, named: Mapping[str, Chosen]) -> None:
+    """Raise IdentityError unless all selections are of these data."""
+    for name, chosen in named.items():
+        kind = "removal" if isinstance(chosen, Removal) else "selection"
+        check_same(
+            data.rows,
+            chosen.rows,
+            f"the data {data.rows.data}",
+            f"{kind} {name!r}",
+            "`aligned_to` re-maps the rows",
+        )
 
 
 def _named(selections: Chosen | Mapping[str, Chosen]) -> dict[str, Chosen]:

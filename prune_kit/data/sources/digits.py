@@ -9,9 +9,7 @@ from prune_kit.progress import Listener, silent
 BRIGHTEST = 16
 
 
-def load(
-    location: str = "", *, image_size: int | None = None, progress: Listener = silent
-) -> Dataset:
+def load(location: str = "", *, progress: Listener = silent) -> Dataset:
     """Load the digits. The grey values 0 .. 16 are stretched to 0 .. 240, so that they are visible.
 
     Parameters

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from prune_kit.data.dataset import Dataset, from_arrays, outside_set
-from prune_kit.data.decoded_cache import Rule, decoded
+from prune_kit.data.decoded_cache import Decoded, Rule, decoded
 from prune_kit.data.image_tree import Files, image_tree
 from prune_kit.errors import DataError
 from prune_kit.progress import Listener, silent
@@ -89,40 +89,41 @@ def load(
     tree = image_tree(root)
     parts = {"train": tree.train, "test": tree.test or [], "validation": tree.validation or []}
     listed = [path for files in parts.values() for path, _ in files]
-    ids = np.array(_ids(root, listed), dtype=object)
     rule = Rule(image_size, exif, skip_bad)
+    ids = _ids(root, listed)
     images = decoded(root, listed, rule, progress=progress)
+    ids = np.array(ids, dtype=object)[images.good]
     label = _labels([file for files in parts.values() for file in files])[images.good]
     part_of = np.repeat(list(parts), [len(files) for files in parts.values()])[images.good]
-    ids = ids[images.good]
-
-    def part(name: str) -> dict[str, Any]:
-        rows = part_of == name
-        first, count = int(rows.argmax()), int(rows.sum())
-        where = slice(first, first + count)  # a view: the images stay in their file
-        return {
-            "images": images.images[where],
-            "label": label[where],
-            "ids": list(ids[where]),
-            "digest": images.digest[where],
-        }
-
-    test = {f"test_{key}": value for key, value in part("test").items()} if tree.test else {}
+    by_part = {name: _part(images, label, ids, part_of == name) for name in parts}
+    test = {f"test_{key}": value for key, value in by_part["test"].items()} if tree.test else {}
     name = f"folder:{root.name}"
     data = from_arrays(
         name=name,
         spec=f"folder:{location}",
         class_names=tree.class_names,
         preparation=images.preparation,
-        **part("train"),
+        **by_part["train"],
         **test,
     )
     validation = (
-        outside_set(**part("validation"), classes=data.classes, name=f"{name}, validation set")
+        outside_set(**by_part["validation"], classes=data.classes, name=f"{name}, validation set")
         if tree.validation
         else None
     )
     return replace(data, validation=validation, notes=(*tree.notes, *images.notes))
+
+
+def _part(images: Decoded, label: np.ndarray, ids: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
+    """The arrays of consecutive rows, as views: the images stay in their file."""
+    first, count = int(rows.argmax()), int(rows.sum())
+    where = slice(first, first + count)
+    return {
+        "images": images.images[where],
+        "label": label[where],
+        "ids": list(ids[where]),
+        "digest": images.digest[where],
+    }
 
 
 def _ids(root: Path, paths: list[str]) -> list[str]:
