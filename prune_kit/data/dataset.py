@@ -231,8 +231,10 @@ def from_arrays(
         test = None
         role = _held_out_roles(label, name)
     else:
-        where = {"classes": classes, "name": f"{name}, test set"}
-        test = outside_set(test_images, test_label, test_ids, test_digest, **where)
+        words = f"{name}, test set"
+        test = outside_set(
+            test_images, test_label, test_ids, test_digest, classes=classes, name=words
+        )
         if test.pool.shape[1:] != images.shape[1:]:
             raise DataError(
                 f"{name}: test images are {test.pool.shape[1:]}, but training images are "
