@@ -22,7 +22,9 @@ from prune_kit.data.decoding import Layout
 from prune_kit.errors import DataError, FileError
 from prune_kit.progress import Listener, silent
 from prune_kit.storage import files
+from prune_kit.storage.paths import absolute, expanded
 
+SETTING = "Set PRUNE_KIT_CACHE to a folder of yours"
 ADVICE = "It is in the cache of decoded images; set PRUNE_KIT_CACHE to use another folder"
 
 
@@ -45,11 +47,18 @@ def cache_folder() -> Path:
     -------
     Path
         PRUNE_KIT_CACHE, or else `prune_kit` in XDG_CACHE_HOME or in ~/.cache, absolute.
+
+    Raises
+    ------
+    FileError
+        If there is no home folder, or no current folder for a relative path.
     """
-    if given := os.environ.get("PRUNE_KIT_CACHE"):
-        return Path(given).expanduser().absolute()
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return folder.expanduser().absolute() / "prune_kit"
+    given = os.environ.get("PRUNE_KIT_CACHE")
+    folder = given or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/prune_kit"
+    try:
+        return absolute(expanded(folder))
+    except FileError as error:
+        raise FileError(f"the cache of decoded images: {error}. {SETTING}") from error
 
 
 def decoded(

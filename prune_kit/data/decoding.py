@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +20,8 @@ from PIL import Image, UnidentifiedImageError
 
 from prune_kit.data.identity import content_digests
 from prune_kit.errors import DataError
-from prune_kit.progress import Listener, Progress
+from prune_kit.machine import in_processes
+from prune_kit.progress import Listener, Progress, note
 
 # What determines the pixels besides the files and the side.
 RULE = f"prune_kit 1, Pillow {PIL.__version__}"
@@ -274,17 +276,22 @@ def _on_all_cores(
 ) -> Iterator[T]:
     """The results of `work(start, paths[start : start + CHUNK])`, in order, on all cores.
 
-    The first error stops the work.
+    The first error stops the work. A process that the system kills is replaced once.
     """
     pieces = [(start, paths[start : start + CHUNK]) for start in range(0, len(paths), CHUNK)]
     results: Iterator[T]
     if len(paths) < FEW:
         results = (work(*piece) for piece in pieces)
     else:
-        from joblib import Parallel, delayed
+        from joblib import cpu_count
 
-        parallel = Parallel(n_jobs=-1, backend="loky", batch_size=1, return_as="generator")
-        results = parallel(delayed(work)(*piece) for piece in pieces)
+        calls = [partial(work, *piece) for piece in pieces]
+        results = in_processes(
+            calls,
+            cpu_count(),
+            lower="the size of the images, or use a machine with more",
+            tell=lambda text: progress(note(what, text)),
+        )
     done = 0
     progress(Progress(what, 0, len(paths)))
     for (_, piece), result in zip(pieces, results, strict=True):

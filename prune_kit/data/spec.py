@@ -10,6 +10,7 @@ from prune_kit.data.noise import NoisyLabels
 from prune_kit.data.sources import Source
 from prune_kit.errors import DataError, OptionError
 from prune_kit.progress import Listener, silent
+from prune_kit.storage.paths import absolute, expanded
 
 FUNCTION = "package.module:function"
 
@@ -86,7 +87,7 @@ def load_data(
     name, _, location = spec.partition(":")
     if name.replace("-", "_") in registry.module_names(registry.SOURCES) and name != "function":
         source = name.replace("-", "_")
-        location = str(Path(location).expanduser().absolute()) if location else ""
+        location = str(absolute(expanded(location))) if location else ""
         if not location and name != "digits":
             raise OptionError(f"data={spec!r} lacks a path; write {name}:PATH")
         spec = f"{name}:{location}" if location else name
@@ -105,7 +106,7 @@ def load_data(
     data = replace(data, rows=replace(data.rows, data=spec, options=options))
     if labels is None:
         return data
-    path = Path(labels).expanduser().absolute()
+    path = absolute(expanded(labels))
     if not path.is_file():
         raise DataError(f"the labels file {path} does not exist")
     if path.suffix in (".h5", ".hdf5"):

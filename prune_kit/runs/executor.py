@@ -11,6 +11,7 @@ from prune_kit.protocol.setup import Setup
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs, begun_threads, missing
 from prune_kit.runs.processes import EpochListener, work_in_processes
 from prune_kit.runs.recorder import complete
+from prune_kit.storage.paths import absolute
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +128,7 @@ def complete_runs(planned: PlannedRuns, listener: Listener = silent) -> RunResul
     what they have.
     """
     # a worker that is used again is still where this process was at its start
-    runs_folder = planned.runs_folder.absolute()
+    runs_folder = absolute(planned.runs_folder)
     inputs = planned.inputs
     tasks = [
         Task(

@@ -86,10 +86,11 @@ class Runs:
         lacking = [run for run in self.recorded if not run.has(name)]
         jobs = min(self.execution.jobs, len(lacking))
         if jobs > 1:
-            from joblib import Parallel, delayed
-
-            results = Parallel(n_jobs=jobs, return_as="generator")(
-                delayed(run.cached)(name, compute) for run in lacking
+            results = in_processes(
+                [partial(run.cached, name, compute) for run in lacking],
+                jobs,
+                lower="`jobs`",
+                tell=lambda text: self.progress(note("scoring", text)),
             )
         else:
             results = (run.cached(name, compute) for run in lacking)

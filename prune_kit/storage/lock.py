@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from prune_kit.errors import FileError, OptionError
 from prune_kit.storage.files import is_alive, remove_leftovers
+from prune_kit.storage.paths import absolute
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -52,7 +53,7 @@ def holding(folder: Path) -> Iterator[None]:
     FileError
         The folder cannot be written.
     """
-    path = folder.expanduser().absolute() / NAME
+    path = absolute(folder) / NAME
     if path in _held:
         yield
         return
