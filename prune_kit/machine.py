@@ -44,27 +44,30 @@ def in_processes(
     """
     from joblib import Parallel, delayed
 
-    done = 0
-
-    def results(jobs: int) -> Iterator[T]:
-        nonlocal done
-        waiting = [delayed(call)() for call in calls[done:]]
-        for result in Parallel(n_jobs=jobs, batch_size=1, return_as="generator")(waiting):
-            done += 1
-            yield result
-
-    try:
-        yield from results(jobs)
-        return
-    except BrokenProcessPool as error:
-        fewer = fewer_after(error, jobs, tell)
-    try:
-        yield from results(fewer)
-    except BrokenProcessPool as error:
-        raise killed_again(error, jobs, fewer, lower) from error
+    done, now = 0, jobs
+    while True:
+        options = pool_options(now) if now < jobs else {"n_jobs": jobs}
+        parallel = Parallel(**options, backend="loky", batch_size=1, return_as="generator")
+        try:
+            for result in parallel(delayed(call)() for call in calls[done:]):
+                done += 1
+                yield result
+            return
+        except BrokenProcessPool as error:
+            now = fewer_after(error, jobs, now, lower, tell)
 
 
-def fewer_after(error: BrokenProcessPool, jobs: int, tell: Callable[[str], None]) -> int:
+def pool_options(jobs: int) -> dict[str, int | str]:
+    """The options of `joblib.Parallel` for so many processes at work, all of them beside this one.
+
+    Joblib would do the work of a single process here, where a kill ends the command.
+    """
+    return {"n_jobs": max(jobs, 2), "pre_dispatch": 1 if jobs == 1 else "2 * n_jobs"}
+
+
+def fewer_after(
+    error: BrokenProcessPool, jobs: int, now: int, lower: str, tell: Callable[[str], None]
+) -> int:
     """How many processes there are after one has ended that should not have.
 
     Parameters
@@ -72,46 +75,36 @@ def fewer_after(error: BrokenProcessPool, jobs: int, tell: Callable[[str], None]
     error
         What was raised. It is raised again where no process has ended.
     jobs
-        How many processes there were.
+        How many processes there were at first.
+    now
+        How many there were when one ended.
+    lower
+        What the user can lower.
     tell
         Is told that there are fewer.
 
     Returns
     -------
     int
-        Half of them, at least one. A process that is alone does not take the command with it.
+        Half of them, at least one.
+
+    Raises
+    ------
+    RunError
+        There were fewer than at first, and again one has ended.
     """
     if type(error).__name__ != "TerminatedWorkerError":  # what cannot be sent is our bug
         raise error
-    fewer = max(jobs // 2, 1)
-    tell(f"{_what_happened(error)}; once more, with {_at_a_time(fewer)}")
+    if now < jobs:
+        memory = memory_bytes()
+        has = f" The machine has {memory / 2**30:.1f} GiB of memory." if memory else ""
+        raise RunError(
+            f"{_what_happened(error)}: with {jobs} at a time, and again with {now}.{has} What was "
+            f"finished is kept. To go on, lower {lower}"
+        ) from error
+    fewer = max(now // 2, 1)
+    tell(f"{_what_happened(error)}; once more, {fewer} at a time")
     return fewer
-
-
-def killed_again(error: BrokenProcessPool, jobs: int, fewer: int, lower: str) -> Exception:
-    """The error for a process that has ended although there were fewer.
-
-    Parameters
-    ----------
-    error
-        What was raised.
-    jobs, fewer
-        How many processes there were at first, and then.
-    lower
-        What the user can lower.
-    """
-    if type(error).__name__ != "TerminatedWorkerError":
-        return error
-    memory = memory_bytes()
-    has = f" of a machine with {memory / 2**30:.1f} GiB of memory" if memory else ""
-    return RunError(
-        f"{_what_happened(error)}{has}: with {_at_a_time(jobs)}, and again with "
-        f"{_at_a_time(fewer)}. What had been finished is kept. To go on, lower {lower}"
-    )
-
-
-def _at_a_time(jobs: int) -> str:
-    return f"{jobs} at a time"
 
 
 def _what_happened(error: BrokenProcessPool) -> str:

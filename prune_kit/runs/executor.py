@@ -146,7 +146,8 @@ def complete_runs(planned: PlannedRuns, listener: Listener = silent) -> RunResul
 def run_tasks(tasks: Sequence[Task], execution: ResolvedExecution, listener: Listener) -> None:
     """Run all tasks, `execution.jobs` at a time, each in a process of its own if several at once.
 
-    Raises what a task raises. The user's interrupt is handed on to every task at work, and waited
+    Where the system kills a process, what was not finished is done once more with half as many.
+    Raises what a task raises, and RunError where a process is killed again. The user's interrupt is handed on to every task at work, and waited
     for.
     """
     jobs = min(execution.jobs, len(tasks))
@@ -159,7 +160,12 @@ def run_tasks(tasks: Sequence[Task], execution: ResolvedExecution, listener: Lis
         listener(Progress(f"{noun} {task.name}", epoch, epochs, note, len(tasks), task.networks))
 
     if jobs > 1:
-        work_in_processes([task.work for task in tasks], jobs, tell)
+        work_in_processes(
+            [task.work for task in tasks],
+            jobs,
+            tell,
+            lambda text: listener(note("memory", text)),
+        )
         return
     for number, task in enumerate(tasks):
         task.work(partial(tell, number))
