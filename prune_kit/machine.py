@@ -111,8 +111,8 @@ def _what_happened(error: BrokenProcessPool) -> str:
     """Which end a process came to, by the exit codes in the words of the error."""
     codes = re.search(r"exit codes of the workers are \{([^}]*)\}", str(error))
     signals = codes[1] if codes else ""
-    if "SIGSEGV" in signals or "SIGILL" in signals or "SIGBUS" in signals:
-        return f"a process crashed ({signals})"
+    if signals and "SIGKILL" not in signals:
+        return f"a process ended where it should not have ({signals})"
     return "a process was killed from outside, most likely by the system for want of memory"
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from prune_kit.errors import PruneKitError
-from prune_kit.storage.paths import expanded
+from prune_kit.storage.paths import current_folder, expanded
 from prune_kit_cli import completion, streams, surroundings
 from prune_kit_cli.options import OUTPUT
 from prune_kit_cli.wording import spoken
@@ -57,8 +57,12 @@ def _flowing(command: Callable[..., None]) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-def _with_homes(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, with the home folder in the place of `~` in every path that it is given."""
+def _on_firm_ground(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, with the home folder in the place of `~` in every path that it is given.
+
+    Without a current folder it is refused: the libraries of torch would end the process. `list`
+    needs neither.
+    """
 
     def in_full(value: Any) -> Any:
         if isinstance(value, list):
@@ -67,6 +71,8 @@ def _with_homes(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def called(**words: Any) -> None:
+        if command.__name__ != "list_":
+            current_folder()
         command(**{name: in_full(value) for name, value in words.items()})
 
     return called
@@ -83,7 +89,7 @@ TRAINING = ("score", "retrain", "sweep", "tune", "demo", "reproduce")
 for name in COMMANDS:
     functions = vars(importlib.import_module(f"prune_kit_cli.commands.{name}"))
     command: Callable[..., None] = functions[f"{name}_" if name == "list" else name]
-    app.command(name.replace("_", "-"), help=_flowing(command))(_with_homes(command))
+    app.command(name.replace("_", "-"), help=_flowing(command))(_on_firm_ground(command))
 
 
 def run() -> None:

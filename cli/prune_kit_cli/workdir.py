@@ -16,7 +16,7 @@ from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
 from prune_kit.storage import hdf5
 from prune_kit.storage.files import target_of
-from prune_kit.storage.paths import absolute, expanded
+from prune_kit.storage.paths import absolute, check_is_text, expanded
 from prune_kit.storage.workdir import SCORES as SCORES
 from prune_kit_cli.options import DEFAULT_WORKDIR
 from prune_kit_cli.options import RUNS as RUNS
@@ -178,6 +178,8 @@ def tell_chance(screen: "Screen", data: "Dataset", outcomes: Outcomes) -> None:
 def read_selections(workdir: Path, given: list[Path] | None) -> dict[str, Selection | Removal]:
     """The selections and removals that were named, or all of the workdir, by file name."""
     paths = given or selection_files(workdir)
+    for path in paths:  # by their names the outcomes list them
+        check_is_text(path.name, "the name of the selection")
     selections = {path.stem: read_selection(path) for path in paths}
     if len(selections) < len(paths):
         raise OptionError(

@@ -58,7 +58,8 @@ def cache_folder() -> Path:
     try:
         return absolute(expanded(folder))
     except FileError as error:
-        raise FileError(f"the cache of decoded images: {error}. {SETTING}") from error
+        where = f"PRUNE_KIT_CACHE={given}" if given else "the cache of decoded images has no place"
+        raise FileError(f"{where}: {error}. {SETTING}") from error
 
 
 def decoded(

@@ -10,7 +10,7 @@ from prune_kit.data.noise import NoisyLabels
 from prune_kit.data.sources import Source
 from prune_kit.errors import DataError, OptionError
 from prune_kit.progress import Listener, silent
-from prune_kit.storage.paths import absolute, expanded
+from prune_kit.storage.paths import absolute, check_is_text, expanded
 
 FUNCTION = "package.module:function"
 
@@ -84,10 +84,12 @@ def load_data(
     DataError
         If the data cannot be read, or are not as required.
     """
+    check_is_text(spec, "the name of the data")
     name, _, location = spec.partition(":")
     if name.replace("-", "_") in registry.module_names(registry.SOURCES) and name != "function":
         source = name.replace("-", "_")
         location = str(absolute(expanded(location))) if location else ""
+        check_is_text(location, "the path of the data")
         if not location and name != "digits":
             raise OptionError(f"data={spec!r} lacks a path; write {name}:PATH")
         spec = f"{name}:{location}" if location else name
@@ -107,6 +109,7 @@ def load_data(
     if labels is None:
         return data
     path = absolute(expanded(labels))
+    check_is_text(path, "the path of the labels")
     if not path.is_file():
         raise DataError(f"the labels file {path} does not exist")
     if path.suffix in (".h5", ".hdf5"):

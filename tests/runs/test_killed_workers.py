@@ -120,7 +120,9 @@ class TerminatedWorkerError(machine.BrokenProcessPool):
 def test_a_crash_is_not_called_a_want_of_memory() -> None:
     warned: list[str] = []
     assert machine.fewer_after(TerminatedWorkerError(CRASHES), 4, 4, "", warned.append) == 2
-    assert warned == ["a process crashed (SIGSEGV(-11), EXIT(0)); once more, 2 at a time"]
+    assert warned == [
+        "a process ended where it should not have (SIGSEGV(-11), EXIT(0)); once more, 2 at a time"
+    ]
 
 
 def test_work_that_cannot_be_sent_is_a_bug_and_stays_one() -> None:
