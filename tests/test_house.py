@@ -23,6 +23,7 @@ PACKAGES = ("prune_kit", "cli/prune_kit_cli")
 # From the roof to the cellar. A wing imports itself and what lies on the floors below, and nothing
 # else.
 FLOORS = (
+    ("__main__",),  # `python -m prune_kit`, which is the command line
     ("prune_kit_cli",),
     ("experiments",),
     ("pipeline",),
@@ -34,7 +35,7 @@ FLOORS = (
     ("protocol",),
     ("data", "models"),
     ("storage",),
-    ("registry", "checks", "randomness", "progress"),
+    ("registry", "checks", "randomness", "progress", "machine"),
     ("errors",),
 )
 

@@ -10,6 +10,7 @@ import typer
 
 from prune_kit import registry
 from prune_kit.registry import Option
+from prune_kit_cli.completion import offered
 from prune_kit_cli.options import OUTPUT
 
 Command = Callable[..., None]
@@ -94,6 +95,7 @@ def _parameter(takers: Mapping[str, Option], panel: str) -> inspect.Parameter:
         help=_help(takers, panel),
         show_default=False,
         rich_help_panel=panel,
+        autocompletion=offered(flag, "|".join(option.choices)),
     )
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     annotation = Annotated[WORDS[option.type] | None, info]  # type: ignore[valid-type,name-defined]

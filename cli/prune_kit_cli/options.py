@@ -11,6 +11,7 @@ import typer
 
 from prune_kit import registry
 from prune_kit.storage import workdir
+from prune_kit_cli.completion import offered
 
 DATA, SCORES, SELECTION, LABELS = "Data", "Scores", "Selection", "Wrong labels"
 TRAINING, WHERE, EXPORT, OUTPUT = "Training", "Where it runs", "What is written", "Output"
@@ -24,7 +25,13 @@ RUNS = workdir.RUNS
 
 def option(panel: str, *flags: str, **settings: Any) -> Any:
     """An option in a panel of the help."""
-    return typer.Option(*flags, rich_help_panel=panel, **settings)
+    completer = offered(flags[0], settings.get("metavar"))
+    return typer.Option(*flags, rich_help_panel=panel, autocompletion=completer, **settings)
+
+
+def argument(metavar: str, text: str) -> Any:
+    """An argument, with its help."""
+    return typer.Argument(metavar=metavar, help=text, autocompletion=offered(metavar))
 
 
 # output

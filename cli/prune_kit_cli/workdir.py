@@ -15,6 +15,9 @@ from prune_kit.results.removal import Removal, csv_path
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
 from prune_kit.storage import hdf5
+from prune_kit.storage.files import target_of
+from prune_kit.storage.paths import absolute, check_is_text, expanded
+from prune_kit.storage.workdir import SCORES as SCORES
 from prune_kit_cli.options import DEFAULT_WORKDIR
 from prune_kit_cli.options import RUNS as RUNS
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from prune_kit.data.identity import Rows
     from prune_kit_cli.screen import Screen
 
-SCORES, SELECTION, OUTCOMES, LABELS = "scores.h5", "selection.h5", "outcomes.h5", "labels.h5"
+SELECTION, OUTCOMES, LABELS = "selection.h5", "outcomes.h5", "labels.h5"
 REMOVAL, SWEEP, REPORT = "removal.h5", "sweep.h5", "report.html"
 MOST_GONE = 10
 TUNE, TUNE_PICTURE = "tune.h5", "tune.png"
@@ -81,13 +84,14 @@ def check_list_target(out: Path | None, source: Path) -> None:
     if out is None:
         return
     is_removal = hdf5.kind_of(source) == "removal"
-    if is_removal and out.absolute() == csv_path(source.absolute()):
+    if is_removal and absolute(out) == csv_path(absolute(source)):
         raise OptionError(
             f"{out} is the list of suspects, most suspect first; write to another file than that"
         )
     if out.exists() and (not out.is_file() or hdf5.is_hdf5(out)):
         what = "an HDF5 file" if out.is_file() else "no regular file"
         raise OptionError(f"{out} is there already, and is {what}; write the list to another")
+    target_of(out)
 
 
 def tell_replaced(screen: "Screen", path: Path, outcomes: Outcomes) -> None:
@@ -174,6 +178,8 @@ def tell_chance(screen: "Screen", data: "Dataset", outcomes: Outcomes) -> None:
 def read_selections(workdir: Path, given: list[Path] | None) -> dict[str, Selection | Removal]:
     """The selections and removals that were named, or all of the workdir, by file name."""
     paths = given or selection_files(workdir)
+    for path in paths:  # by their names the outcomes list them
+        check_is_text(path.name, "the name of the selection")
     selections = {path.stem: read_selection(path) for path in paths}
     if len(selections) < len(paths):
         raise OptionError(
@@ -183,7 +189,7 @@ def read_selections(workdir: Path, given: list[Path] | None) -> dict[str, Select
 
 
 def check_target(path: Path, kind: str) -> None:
-    """Raise OptionError where writing would replace another kind of file.
+    """Raise OptionError where writing would replace another kind of file, or no file at all.
 
     Also where the name has the ending of a kind that is not HDF5.
     """
@@ -196,12 +202,13 @@ def check_target(path: Path, kind: str) -> None:
             f"--out {path} is there already, and is no {kind} file; name another, or remove a "
             "damaged one"
         )
+    target_of(path)
 
 
 def check_removal_target(path: Path) -> None:
     """As `check_target`, and the CSV beside the removal must not replace another's."""
     check_target(path, "removal")
-    beside = csv_path(path)
+    beside = target_of(csv_path(path))
     if beside.exists() and not beside.read_bytes().startswith(b"id,index,given_label"):
         raise OptionError(
             f"the list would go to {beside}, which is there already and is none of ours; name "
@@ -211,5 +218,5 @@ def check_removal_target(path: Path) -> None:
 
 def workdir_words(workdir: Path) -> str:
     """The words that lead the next command to the same workdir."""
-    usual = Path(os.environ.get("PRUNE_KIT_WORKDIR", DEFAULT_WORKDIR))
+    usual = expanded(os.environ.get("PRUNE_KIT_WORKDIR", DEFAULT_WORKDIR))
     return "" if workdir == usual else f" --workdir {shlex.quote(str(workdir))}"

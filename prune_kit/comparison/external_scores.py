@@ -105,7 +105,8 @@ def _numbers(values: np.ndarray, name: str, path: Path, rows: Rows) -> np.ndarra
         raise IdentityError(
             f"{path} has {len(values):,} {name}, but {rows.data} has {len(rows):,} rows; {remedy}"
         )
-    return values.astype(np.float64)
+    with np.errstate(over="ignore"):  # what is larger than any double becomes infinite
+        return values.astype(np.float64)
 
 
 def _check_labels(

@@ -208,8 +208,7 @@ def from_arrays(
     preparation
         What was done to the images, in words.
     digest, test_digest
-        The content digests (N,) of the files that the images came from; those of the arrays by
-        default.
+        The content digests (N,) of the images' files; those of the arrays by default.
 
     Returns
     -------

@@ -24,7 +24,9 @@ from prune_kit.data.image_files import CONVERTED, FRAMES, RULE, TRANSPARENT, TUR
 from prune_kit.errors import BadFilesError, DataError, FileError
 from prune_kit.progress import Listener, silent
 from prune_kit.storage import files
+from prune_kit.storage.paths import absolute, expanded
 
+SETTING = "Set PRUNE_KIT_CACHE to a folder of yours"
 ADVICE = "It is in the cache of decoded images; set PRUNE_KIT_CACHE to use another folder"
 
 
@@ -79,11 +81,19 @@ def cache_folder() -> Path:
     -------
     Path
         PRUNE_KIT_CACHE, or else `prune_kit` in XDG_CACHE_HOME or in ~/.cache, absolute.
+
+    Raises
+    ------
+    FileError
+        If there is no home folder, or no current folder for a relative path.
     """
-    if given := os.environ.get("PRUNE_KIT_CACHE"):
-        return Path(given).expanduser().absolute()
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return folder.expanduser().absolute() / "prune_kit"
+    given = os.environ.get("PRUNE_KIT_CACHE")
+    folder = given or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/prune_kit"
+    try:
+        return absolute(expanded(folder))
+    except FileError as error:
+        where = f"PRUNE_KIT_CACHE={given}" if given else "the cache of decoded images has no place"
+        raise FileError(f"{where}: {error}. {SETTING}") from error
 
 
 def decoded(root: Path, paths: list[str], rule: Rule, *, progress: Listener = silent) -> Decoded:

@@ -6,6 +6,7 @@ are found in one pass.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +15,8 @@ from jaxtyping import Bool, Int, UInt8, UInt64
 
 from prune_kit.data.identity import content_digests
 from prune_kit.data.image_files import Layout, UnusableError, content_of, facts_of, pixels_of
-from prune_kit.progress import Listener, Progress
+from prune_kit.machine import in_processes
+from prune_kit.progress import Listener, Progress, note
 
 DEFAULT_SIDE = 64  # pixels, for images of different sizes
 CHUNK = 256  # the files in a piece of work
@@ -199,17 +201,22 @@ def _on_all_cores(
 ) -> Iterator[T]:
     """The results of `work(start, paths[start : start + CHUNK])`, in order, on all cores.
 
-    The first error stops the work.
+    The first error stops the work. A process that the system kills is replaced once.
     """
     pieces = [(start, paths[start : start + CHUNK]) for start in range(0, len(paths), CHUNK)]
     results: Iterator[T]
     if len(paths) < FEW:
         results = (work(*piece) for piece in pieces)
     else:
-        from joblib import Parallel, delayed
+        from joblib import cpu_count
 
-        parallel = Parallel(n_jobs=-1, backend="loky", batch_size=1, return_as="generator")
-        results = parallel(delayed(work)(*piece) for piece in pieces)
+        calls = [partial(work, *piece) for piece in pieces]
+        results = in_processes(
+            calls,
+            cpu_count(),
+            lower="the size of the images, or use a machine with more",
+            tell=lambda text: progress(note(what, text)),
+        )
     done = 0
     progress(Progress(what, 0, len(paths)))
     for (_, piece), result in zip(pieces, results, strict=True):

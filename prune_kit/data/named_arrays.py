@@ -89,9 +89,13 @@ def _texts(array: np.ndarray, where: str) -> list[str]:
     if array.ndim != 1 or array.dtype.kind not in "USiu":
         raise DataError(f"{where} is {array.dtype} {array.shape}; expected a list of texts")
     try:
-        return [
+        texts = [
             value.decode("utf-8") if isinstance(value, bytes) else str(value)
             for value in array.tolist()
         ]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where} holds bytes that are not UTF-8 text: {error.object!r}") from error
+        "".join(texts).encode("utf-8")  # names of files in Python may hold bytes that are no text
+        return texts
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
+        raise DataError(
+            f"{where} holds bytes that are not UTF-8 text: {error.object[error.start :][:40]!r}"
+        ) from error

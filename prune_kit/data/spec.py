@@ -12,7 +12,7 @@ from prune_kit.data.noise import NoisyLabels
 from prune_kit.data.sources import Source
 from prune_kit.errors import DataError, OptionError
 from prune_kit.progress import Listener, silent
-from prune_kit.storage.paths import absolute, expanded
+from prune_kit.storage.paths import absolute, check_is_text, expanded
 
 FUNCTION = "package.module:function"
 
@@ -105,6 +105,7 @@ def load_data(
     if labels is None:
         return data
     path = absolute(expanded(labels))
+    check_is_text(path, "the path of the labels")
     if not path.is_file():
         raise DataError(f"the labels file {path} does not exist")
     if path.suffix in (".h5", ".hdf5"):
@@ -144,15 +145,19 @@ def source_of(spec: str | Path) -> tuple[str, str]:
             "the path of a folder or of an .npz file"
         )
     text = str(spec)
+    check_is_text(text, "the name of the data")
     name, _, location = text.partition(":")
     source = name.replace("-", "_")
     if source in registry.module_names(registry.SOURCES) and source != "function":
         if not location and source != "digits":
             raise OptionError(f"data={text!r} lacks a path; write {name}:PATH")
-        return source, str(absolute(expanded(location))) if location else ""
+        place = str(absolute(expanded(location))) if location else ""
+        check_is_text(place, "the path of the data")
+        return source, place
     if location.isidentifier() and ("." in name or Path(f"{name}.py").is_file()):
         return "function", text
     path = absolute(expanded(text))
+    check_is_text(path, "the path of the data")
     if text and path.is_dir():
         return "folder", str(path)
     if path.is_file():

@@ -11,6 +11,7 @@ from prune_kit.protocol.setup import Setup
 from prune_kit.runs.cache import RecordedRun, Request, RunInputs, begun_threads, missing
 from prune_kit.runs.processes import EpochListener, work_in_processes
 from prune_kit.runs.recorder import complete
+from prune_kit.storage.paths import absolute
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +131,7 @@ def complete_runs(planned: PlannedRuns, listener: Listener = silent) -> RunResul
     what they have.
     """
     # a worker that is used again is still where this process was at its start
-    runs_folder = planned.runs_folder.absolute()
+    runs_folder = absolute(planned.runs_folder)
     inputs = planned.inputs
     tasks = [
         Task(
@@ -148,7 +149,8 @@ def complete_runs(planned: PlannedRuns, listener: Listener = silent) -> RunResul
 def run_tasks(tasks: Sequence[Task], execution: ResolvedExecution, listener: Listener) -> None:
     """Run all tasks, `execution.jobs` at a time, each in a process of its own if several at once.
 
-    Raises what a task raises. The user's interrupt is handed on to every task at work, and waited
+    Where the system kills a process, what was not finished is done once more with half as many.
+    Raises what a task raises, and RunError where a process is killed again. The user's interrupt is handed on to every task at work, and waited
     for.
 
     Parameters
@@ -167,7 +169,12 @@ def run_tasks(tasks: Sequence[Task], execution: ResolvedExecution, listener: Lis
         listener(Progress(f"{noun} {task.name}", epoch, epochs, note, len(tasks), task.networks))
 
     if jobs > 1:
-        work_in_processes([task.work for task in tasks], jobs, tell)
+        work_in_processes(
+            [task.work for task in tasks],
+            jobs,
+            tell,
+            lambda text: listener(note("memory", text)),
+        )
         return
     for number, task in enumerate(tasks):
         task.work(partial(tell, number))

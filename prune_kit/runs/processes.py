@@ -1,5 +1,6 @@
 """Work in several processes, which tell how it goes, stop when told, and end with their parent."""
 
+import _thread
 import atexit
 import os
 import signal
@@ -7,60 +8,86 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
+from prune_kit.machine import fewer_after, pool_options
+
 POLL_SECONDS = 0.2
 STOP_SECONDS = 30.0  # so long an interrupted worker may take to save what it has
 STOP, LEAVE = "stop", "leave"  # files that the parent makes: save what there is, and end at once
-# what a terminal or a job queue sends to all processes of a command alike
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+DONE = "done"  # the ending of the file that a finished piece of work leaves
+# what a terminal or a job queue sends to all processes of a command alike; Windows has no SIGHUP
+ENDINGS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+LOWER = "`jobs`, `config.batch_size`, or take a smaller `model`"
 
 EpochListener = Callable[[int, int, str], None]  # finished epoch, epochs asked for, how it goes
 Tell = Callable[[int, int, int, str], None]  # number of the work, then as above
 
 
 def work_in_processes(
-    work: Sequence[Callable[[EpochListener], None]], jobs: int, tell: Tell
+    work: Sequence[Callable[[EpochListener], None]],
+    jobs: int,
+    tell: Tell,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Do every piece of work, several at a time.
 
     Interrupted, the pieces at work get a KeyboardInterrupt of their own and `STOP_SECONDS` to end.
-    A second interrupt ends them at once. Raises what a piece raises, once the others are ended.
+    A second interrupt ends them at once. Where the system kills a process, the pieces that are not
+    finished are begun once more, half as many at a time. Raises what a piece raises, once the
+    others are ended, and RunError when a process is killed again.
 
     Parameters
     ----------
     work : functions of modules, or `functools.partial`s of such, that take a listener.
     jobs : how many are done at a time.
     tell : is called with the number of a piece and what the piece tells its listener.
+    warn : is told that there are fewer processes.
     """
     # its processes need no `if __name__ == "__main__"` in the user's script
     from joblib import Parallel, delayed
 
-    with TemporaryDirectory(prefix="prune-kit-") as name, futures.ThreadPoolExecutor(1) as beside:
-        folder, working = Path(name), list[futures.Future[object]]()
-        pieces = [delayed(_elsewhere)(piece, folder, number) for number, piece in enumerate(work)]
+    def once(folder: Path, at_a_time: int) -> None:
+        pieces = [
+            delayed(_elsewhere)(piece, folder, number)
+            for number, piece in enumerate(work)
+            if not (folder / f"{number}.{DONE}").exists()
+        ]
         parallel = Parallel(
-            n_jobs=min(jobs, len(pieces)),
+            **pool_options(min(at_a_time, len(pieces))),
             backend="loky",
+            batch_size=1,
             initializer=_leave_with,
             initargs=(os.getpid(),),
         )
+        _with_shielded_workers(parallel, pieces)
+
+    with TemporaryDirectory(prefix="prune-kit-") as name, futures.ThreadPoolExecutor(1) as beside:
+        folder, working = Path(name), list[futures.Future[object]]()
         with _following(folder, tell):
-            try:
-                # in a thread beside, for an interrupt inside of joblib would kill its processes
-                working.append(beside.submit(_with_shielded_workers, parallel, pieces))
-                working[0].result()
-            except KeyboardInterrupt:
+            now = jobs
+            while True:
                 try:
-                    (folder / STOP).touch()
-                    futures.wait(working, STOP_SECONDS)
-                finally:
-                    (folder / LEAVE).touch()
-                raise
+                    # in a thread beside, for an interrupt inside of joblib would kill its processes
+                    working.append(beside.submit(once, folder, now))
+                    working[-1].result()
+                    return
+                except BrokenProcessPool as error:
+                    now = fewer_after(error, jobs, now, LOWER, warn)
+                except KeyboardInterrupt:
+                    try:
+                        (folder / STOP).touch()
+                        futures.wait(working, STOP_SECONDS)
+                    finally:
+                        (folder / LEAVE).touch()
+                    raise
 
 
 def _with_shielded_workers(parallel: Callable[[Any], object], pieces: Any) -> None:
@@ -74,7 +101,8 @@ def _with_shielded_workers(parallel: Callable[[Any], object], pieces: Any) -> No
 
     for tracker in (resource_tracker, tracker_of_loky):  # whose start ends such blocks, so before
         tracker.ensure_running()
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+    if hasattr(signal, "pthread_sigmask"):  # Windows has none
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
     parallel(pieces)
 
 
@@ -82,11 +110,13 @@ def _elsewhere(work: Callable[[EpochListener], None], folder: Path, number: int)
     """Do a piece of work in a worker process, which appends its progress to a diary."""
     if (folder / STOP).exists():
         return
-    with (folder / f"{number}.diary").open("a", buffering=1) as lines, _stopping(folder) as armed:
+    diary = folder / f"{number}.{os.getpid()}.diary"  # one that was killed may have half a line
+    with diary.open("a", buffering=1, encoding="utf-8") as lines, _stopping(folder) as armed:
         try:
             armed.set()
             work(lambda epoch, epochs, note: print(epoch, epochs, note, file=lines))
             armed.clear()
+            (folder / f"{number}.{DONE}").touch()
         except KeyboardInterrupt:
             pass  # the parent, which asked for it, raises its own
 
@@ -108,7 +138,8 @@ def _leave_with(parent: int) -> None:
     atexit.register(os._exit, 0)
     for number in ENDINGS:  # the parent gets them too, and says what is to be done
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
 
 
 @contextmanager
@@ -131,7 +162,7 @@ def _stopping(folder: Path) -> Iterator[threading.Event]:
             if (folder / LEAVE).exists():
                 os._exit(1)
             if (folder / STOP).exists():
-                signal.pthread_kill(here, signal.SIGINT)
+                interrupt_thread(here)
 
     signal.signal(signal.SIGINT, interrupt)
     threading.Thread(target=watch, daemon=True).start()
@@ -140,6 +171,14 @@ def _stopping(folder: Path) -> Iterator[threading.Event]:
     finally:
         over.set()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def interrupt_thread(number: int) -> None:
+    """Send SIGINT to a thread of this process; on Windows, which cannot, to the main thread."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(number, signal.SIGINT)
+    else:
+        _thread.interrupt_main(signal.SIGINT)
 
 
 @contextmanager
@@ -154,7 +193,7 @@ def _following(folder: Path, tell: Tell) -> Iterator[None]:
             whole = text.rfind("\n") + 1
             for line in text[read.get(diary, 0) : whole].splitlines():
                 epoch, epochs, note = line.split(" ", 2)
-                tell(int(diary.stem), int(epoch), int(epochs), note)
+                tell(int(diary.name.partition(".")[0]), int(epoch), int(epochs), note)
             read[diary] = whole
 
     def follow() -> None:

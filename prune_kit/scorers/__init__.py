@@ -8,13 +8,15 @@ verb `score` averages over the first axis of the array and adds what else made i
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.errors import RunError
-from prune_kit.progress import Listener, Progress, silent
+from prune_kit.machine import in_processes
+from prune_kit.progress import Listener, Progress, note, silent
 
 if TYPE_CHECKING:
     from prune_kit.protocol.execution import ResolvedExecution
@@ -86,10 +88,11 @@ class Runs:
         lacking = [run for run in self.recorded if not run.has(name)]
         jobs = min(self.execution.jobs, len(lacking))
         if jobs > 1:
-            from joblib import Parallel, delayed
-
-            results = Parallel(n_jobs=jobs, return_as="generator")(
-                delayed(run.cached)(name, compute) for run in lacking
+            results = in_processes(
+                [partial(run.cached, name, compute) for run in lacking],
+                jobs,
+                lower="`jobs`",
+                tell=lambda text: self.progress(note("scoring", text)),
             )
         else:
             results = (run.cached(name, compute) for run in lacking)

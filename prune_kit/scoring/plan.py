@@ -34,6 +34,7 @@ from prune_kit.scoring.columns import (
     request_for,
 )
 from prune_kit.storage.lock import holding
+from prune_kit.storage.paths import absolute
 from prune_kit.storage.workdir import RUNS
 
 if TYPE_CHECKING:
@@ -281,7 +282,7 @@ def _holdout(
         chosen["sampling"],
         chosen["ratios"],
         chosen["folds"],
-        runs_folder.absolute(),
+        absolute(runs_folder),
     )
 
 

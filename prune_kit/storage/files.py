@@ -3,6 +3,9 @@
 Every write goes to a temporary file in the same folder. That file is flushed to the disk and then
 renamed over the target. HDF5 files are built in memory and written in one go, because h5py can
 report success when the disk is full.
+
+A symbolic link stays, and the file that it leads to is replaced. A file that is replaced keeps its
+mode. Folders, devices and pipes are refused.
 """
 
 import hashlib
@@ -11,6 +14,8 @@ import json
 import os
 import re
 import secrets
+import stat
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +31,9 @@ from prune_kit.errors import FileError
 READ_BYTES = 2**20
 CHECKSUM = "\nprune_kit blake2b "
 CHECKSUM_ENTRY = "prune_kit blake2b"  # in a JSON object
+NO_FILE = "a device, a pipe or an open file of a process, which cannot be replaced; name a file"
+PROC = "/proc"  # whose links lead to open files, not to names
+MOST_LINKS = 40  # so many does Linux follow
 REMEDY = "Restore a copy, or remove it and make it again"
 # the errors of numpy for an npy or npz file that is broken or larger than the memory
 UNREADABLE_ARRAY = (
@@ -39,25 +47,29 @@ def replacing(path: Path) -> Iterator[Path]:
     """Write a file as a whole or not at all.
 
     The block writes to the temporary path that this yields. If the block ends without an error,
-    the temporary file is flushed to the disk and renamed to `path`. Otherwise it is removed, and
-    `path` stays as it was.
+    the temporary file is flushed to the disk and renamed to the target of `path`. Otherwise it is
+    removed, and the target stays as it was.
 
     Raises
     ------
     FileError
-        The folder cannot be written, or the disk is full.
+        `target_of` refuses the path, the folder cannot be written, or the disk is full.
     """
-    path = Path(path)
-    if not path.name:
-        raise FileError(f"cannot write {path}: it names no file")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(6)}.tmp")
+    target = target_of(path)
+    # a part of the name, for the whole may have the greatest length that a name can have
+    temporary = target.with_name(f".{target.name[:40]}.{os.getpid()}-{secrets.token_hex(6)}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch(exist_ok=False)
+        before = target.stat() if target.exists() else None
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # until it is whole, it is nobody else's to read where the file was not
+        temporary.touch(mode=0o600 if before else 0o666, exist_ok=False)
         yield temporary
         _flush(temporary)
-        temporary.replace(path)
-        _flush(path.parent)
+        if before:
+            with suppress(PermissionError):  # a file system without modes
+                temporary.chmod(stat.S_IMODE(before.st_mode))
+        temporary.replace(target)
+        _flush_folder(target.parent)
     except OSError as error:
         raise FileError(
             f"cannot write {path}: {error.strerror or error}. What was there before is unchanged"
@@ -65,6 +77,42 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # it has been renamed, or its folder does not exist
             temporary.unlink()
+
+
+def target_of(path: str | Path) -> Path:
+    """The file that is written where a path is given: the end of a chain of symbolic links.
+
+    Parameters
+    ----------
+    path
+        The path of a file. The file, or that to which a link leads, need not exist.
+
+    Returns
+    -------
+    Path
+        The path itself where it is no link.
+
+    Raises
+    ------
+    FileError
+        The path names no file, is a folder, a device or a pipe, or leads in a circle.
+    """
+    path = target = Path(path)
+    if not path.name:
+        raise FileError(f"cannot write {path}: it names no file")
+    try:
+        if path.exists() and not path.is_file():
+            what = "a folder; name a file in it" if path.is_dir() else NO_FILE
+            raise FileError(f"cannot write {path}: it is {what}")
+        for _ in range(MOST_LINKS):
+            if not target.is_symlink():
+                return target
+            if target.parent.resolve().is_relative_to(PROC):  # /dev/stdout, sent into a file
+                raise FileError(f"cannot write {path}: it is {NO_FILE}")
+            target = target.parent / target.readlink()
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {error.strerror or error}") from error
+    raise FileError(f"cannot write {path}: its symbolic links lead in a circle; remove them")
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -79,7 +127,9 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process with this number runs on this machine."""
+    """Whether a process with this number runs on this machine. On Windows nobody can tell."""
+    if sys.platform.startswith("win"):  # where `os.kill` would end it
+        return True
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -237,9 +287,15 @@ def absent(path: Path, remedy: str) -> str:
     )
 
 
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def _flush(path: Path, flags: int = os.O_RDWR) -> None:
+    handle = os.open(path, flags)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _flush_folder(path: Path) -> None:
+    """Flush the names in a folder. Not everywhere can a folder be opened, and the file is there."""
+    with suppress(OSError):
+        _flush(path, os.O_RDONLY)

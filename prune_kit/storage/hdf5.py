@@ -27,9 +27,21 @@ def text_array(texts: np.ndarray | list[str]) -> np.ndarray:
     """Texts as fixed-width UTF-8 bytes.
 
     HDF5 reads these a hundred times faster than strings of variable length.
+
+    Raises
+    ------
+    FileError
+        A text holds bytes that are no UTF-8 text.
     """
     array = np.asarray(texts)
-    return array if array.dtype.kind == "S" else np.char.encode(array.astype(np.str_), "utf-8")
+    if array.dtype.kind == "S":
+        return array
+    try:
+        return np.char.encode(array.astype(np.str_), "utf-8")
+    except UnicodeEncodeError as error:
+        raise FileError(
+            f"{error.object!r} is no UTF-8 text, so no file can hold it; rename it"
+        ) from error
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from prune_kit.errors import FileError, OptionError
 from prune_kit.storage.files import is_alive, remove_leftovers
+from prune_kit.storage.paths import absolute, check_is_text
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -50,9 +51,10 @@ def holding(folder: Path) -> Iterator[None]:
     OptionError
         Another process holds the folder; the message names it.
     FileError
-        The folder cannot be written.
+        The folder cannot be written, or its path is no text.
     """
-    path = folder.expanduser().absolute() / NAME
+    path = absolute(folder) / NAME
+    check_is_text(path.parent, "the `workdir`")
     if path in _held:
         yield
         return

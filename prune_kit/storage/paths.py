@@ -29,6 +29,30 @@ def expanded(path: str | Path) -> Path:
         ) from error
 
 
+def check_is_text(path: str | Path, what: str) -> None:
+    """Check that a path can be written into files and given to libraries, which know only text.
+
+    Parameters
+    ----------
+    path
+        The path.
+    what
+        What is called so, in words.
+
+    Raises
+    ------
+    FileError
+        The path holds bytes that are no UTF-8 text.
+    """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise FileError(
+            f"{what} {str(path)!r} holds bytes that are no UTF-8 text. Rename it, or give a "
+            "symbolic link to it"
+        ) from error
+
+
 def absolute(path: str | Path) -> Path:
     """A path from the root on. `~` is an ordinary character.
 

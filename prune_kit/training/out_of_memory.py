@@ -1,11 +1,9 @@
 """Running out of memory, and going on in smaller batches."""
 
-import os
-from pathlib import Path
-
 import torch
 
 from prune_kit.errors import RunError
+from prune_kit.machine import memory_bytes
 
 # for a batch's activations; a constant, since the size of a batch can change the last bits
 CPU_BYTES = 2 * 2**30
@@ -30,7 +28,7 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0] + kept)
-    return _all_bytes() or 2**62
+    return memory_bytes() or 2**62
 
 
 def activation_budget(device: torch.device) -> int:
@@ -41,42 +39,7 @@ def activation_budget(device: torch.device) -> int:
     """
     if device.type == "cuda":
         return free_bytes(device) // 2
-    return min(CPU_BYTES, _all_bytes() // 2) or CPU_BYTES
-
-
-def _all_bytes() -> int:
-    """The machine's memory, or what its container leaves to this process; 0 where neither says."""
-    is_known = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
-    machine = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")] if is_known else []
-    return min(
-        [*machine, *container_limits(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))], default=0
-    )
-
-
-def container_limits(groups: Path, root: Path) -> list[int]:
-    """Give the limits of the memory groups of a process, by both versions of Linux' control groups.
-
-    Parameters
-    ----------
-    groups : the file that lists the groups of the process.
-    root : where groups are mounted; in a container its own group is mounted there.
-
-    Returns
-    -------
-    The limits in bytes; none where no group has a limit.
-    """
-    if not groups.is_file():
-        return []
-    limits = []
-    for line in groups.read_text().splitlines():
-        _, controllers, place = line.split(":", 2)
-        kinds = {"": (root, "memory.max"), "memory": (root / "memory", "memory.limit_in_bytes")}
-        for kind in {"", "memory"} & set(controllers.split(",")):
-            top, name = kinds[kind]
-            for folder in (top, top / place.lstrip("/")):
-                text = (folder / name).read_text().strip() if (folder / name).is_file() else ""
-                limits += [int(text)] if text.isdigit() else []  # "max" is none
-    return limits
+    return min(CPU_BYTES, memory_bytes() // 2) or CPU_BYTES
 
 
 def halved(size: int, error: Exception, what: str) -> int:

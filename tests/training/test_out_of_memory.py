@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from prune_kit.training.out_of_memory import container_limits
+from prune_kit.machine import container_limits
 
 
 @pytest.mark.parametrize(

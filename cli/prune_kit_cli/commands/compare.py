@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from prune_kit.comparison import ENOUGH
 from prune_kit_cli import options as o
 
@@ -15,13 +13,12 @@ SOURCE = "A score table, FILE.h5 or FILE.h5:COLUMN, or published scores (npz, np
 def compare(
     a: Annotated[
         str | None,
-        typer.Argument(metavar="A", help=f"{SOURCE}; default: the table of the workdir."),
+        o.argument("A", f"{SOURCE}; default: the table of the workdir."),
     ] = None,
     b: Annotated[
         str | None,
-        typer.Argument(
-            metavar="B",
-            help="Another; left out, A's columns with each other, or the one with all others.",
+        o.argument(
+            "B", "Another; left out, A's columns with each other, or the one with all others."
         ),
     ] = None,
     align: Annotated[

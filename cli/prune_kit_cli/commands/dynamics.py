@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from prune_kit_cli import options as o
 
 if TYPE_CHECKING:
@@ -14,13 +12,11 @@ if TYPE_CHECKING:
 def dynamics(
     a: Annotated[
         Path | None,
-        typer.Argument(metavar="A", help="A score table, or a workdir (default: this workdir)."),
+        o.argument("A", "A score table, or a workdir (default: this workdir)."),
     ] = None,
     b: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="B", help="That of other networks on the same data, to be matched with A."
-        ),
+        o.argument("B", "That of other networks on the same data, to be matched with A."),
     ] = None,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,

@@ -5,8 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from prune_kit_cli import options as o
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ Described = tuple[dict[str, Any], list[Any]]  # JSON values, and things to print
 def info(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="FILE", help="One of our files (default: all in the workdir)."),
+        o.argument("FILE", "One of our files (default: all in the workdir)."),
     ] = None,
     verify: Annotated[
         bool,

@@ -3,17 +3,13 @@
 from collections.abc import Callable
 from typing import Annotated
 
-import typer
-
 from prune_kit_cli import options as o
 
 
 def list_(
     what: Annotated[
         str,
-        typer.Argument(
-            metavar="data|models|methods|rules|cuts|formats|recipes", help="What to list."
-        ),
+        o.argument("data|models|methods|rules|cuts|formats|recipes", "What to list."),
     ],
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,

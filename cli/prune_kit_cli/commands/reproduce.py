@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from prune_kit_cli import options as o
 
 if TYPE_CHECKING:
@@ -17,9 +15,7 @@ if TYPE_CHECKING:
 def reproduce(
     name: Annotated[
         str,
-        typer.Argument(
-            metavar="NAME|FILE", help="One of `prune-kit list recipes`, or a .toml file."
-        ),
+        o.argument("NAME|FILE", "One of `prune-kit list recipes`, or a .toml file."),
     ],
     data: o.Data = None,
     scale: Annotated[

@@ -158,7 +158,7 @@ def path_of(path: Path) -> str:
     """A path relative to the current folder where it lies inside, otherwise as it is."""
     try:
         return str(path.absolute().relative_to(Path.cwd()))
-    except ValueError:
+    except (ValueError, OSError):  # it lies elsewhere, or the current folder has been removed
         return str(path)
 
 

@@ -67,7 +67,7 @@ def _find(location: str) -> Callable[[], object]:
     except ModuleNotFoundError as error:
         if error.name and f"{module_name}.".startswith(f"{error.name}."):
             raise DataError(
-                f"the module {error.name!r} is not in {Path.cwd()} or on Python's path"
+                f"the module {error.name!r} is not in {_here() or 'the current folder'} or on Python's path"
             ) from error
         raise DataError(f"importing {module_name} failed: {_in_one_line(error)}") from error
     except Exception as error:  # as in `load`, because importing a module runs it
@@ -86,9 +86,17 @@ def _find(location: str) -> Callable[[], object]:
     return result
 
 
+def _here() -> str:
+    """The current folder. "" where it has been removed; Python then finds nothing in it."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return ""
+
+
 @contextmanager
 def _importing_from_here() -> Iterator[None]:
-    here = str(Path.cwd())
+    here = _here()
     importlib.invalidate_caches()  # because the module may be new
     sys.path.insert(0, here)
     try:
