@@ -7,6 +7,7 @@
     ├── FileError            a file or folder of prune_kit cannot be read or written
     ├── TableError           a score table lacks the column that was asked for
     ├── OptionError          a value is out of range, or a name is unknown
+    │   └── CombinationError two options do not go together; a ValueError, too, as cleanlab raises
     ├── ModelError           a network cannot be built, or not for these images
     ├── RunError             a training failed, or lacks a recording that is asked for
     └── RecipeError          a recipe is contradictory or incomplete
@@ -66,6 +67,13 @@ class TableError(PruneKitError):
 
 class OptionError(PruneKitError):
     """A value is out of range, or a name is unknown."""
+
+
+class CombinationError(OptionError, ValueError):
+    """Two options do not go together.
+
+    A ValueError, too: it is what cleanlab raises, in whose place `find_label_issues` stands.
+    """
 
 
 class ModelError(PruneKitError):

@@ -5,122 +5,27 @@ Paper: Northcutt, Jiang, Chuang 2021, Confident Learning, https://arxiv.org/abs/
 and its answers. Where it departs from the paper, it is followed, because the numbers are used
 beside its own.
 
-All functions but `checked` require labels (N,) and probabilities (N, C) that `checked` has passed.
-Probabilities are read a block of rows at a time, so that a memory map is never in memory as a
-whole. Sums are taken in float64, whatever the probabilities are stored in.
+All functions require labels (N,) and probabilities (N, C) that `given_probabilities.checked` has
+passed. Probabilities are read a block of rows at a time, so that a memory map is never in memory as
+a whole. Sums are taken in float64, whatever the probabilities are stored in.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
 
-from prune_kit.errors import DataError
 from prune_kit.registry import unknown_name_error
 
 # 1 MB in float64: a few temporaries of this size fit in a cache, and numpy's calls cost little
 BLOCK_VALUES = 2**17
-# float16 and three decimals lose less; logits, and scores per class, miss by more
-ROW_SUM_TOLERANCE = 0.01
 # cleanlab's: the mean of equal numbers may exceed them by its rounding
 CONFIDENCE_TOLERANCE = 1e-6
 # cleanlab's: a class whose own rows have probability 0 does not claim every row
 LEAST_THRESHOLD = 2e-6
+# cleanlab's, for a class without a label: no probability reaches it
+UNREACHED_THRESHOLD = 2.0
 COLLISIONS = ("row", "confident")
-
-
-def checked(
-    labels: ArrayLike, pred_probs: Any
-) -> tuple[Int[np.ndarray, "N"], Float[np.ndarray, "N C"]]:
-    """Check labels and probabilities.
-
-    Parameters
-    ----------
-    labels : (N,) int
-        Class numbers from 0 to C - 1. Each class must have at least one label.
-    pred_probs : (N, C) float
-        A numpy array or memory map. Each row must add up to 1, within 0.01.
-
-    Returns
-    -------
-    (N,) int64, (N, C) float
-        The labels as an array, and the probabilities as they were given.
-
-    Raises
-    ------
-    DataError
-        Names the first row that is wrong.
-    """
-    if (
-        not isinstance(pred_probs, np.ndarray)
-        or pred_probs.ndim != 2
-        or pred_probs.dtype.kind != "f"
-    ):
-        raise DataError(
-            f"pred_probs is {_described(pred_probs)}; expected a numpy array (or memory map) of "
-            "floats of shape (N, C), a probability per row and class"
-        )
-    label = np.asarray(labels)
-    if label.ndim != 1 or (label.dtype.kind not in "iu" and label.size):
-        raise DataError(
-            f"labels is {_described(label)}; expected whole numbers of shape (N,), a class number "
-            "per row"
-        )
-    rows, classes = pred_probs.shape
-    if len(label) != rows:
-        raise DataError(
-            f"labels has {len(label):,} entries, pred_probs {rows:,} rows; expected as many of both"
-        )
-    if rows == 0:
-        raise DataError("labels and pred_probs have no rows; expected at least one row per class")
-    outside = np.flatnonzero((label < 0) | (label >= classes))
-    if len(outside):
-        raise DataError(
-            f"labels[{outside[0]}] is {label[outside[0]]}, and pred_probs has {classes} columns; "
-            f"expected class numbers from 0 to {classes - 1}"
-        )
-    label = label.astype(np.int64, copy=False)
-    absent = np.flatnonzero(np.bincount(label, minlength=classes) == 0)
-    if len(absent):
-        raise DataError(
-            f"no label is {absent[0]} ({len(absent)} of {classes} classes have none); leave out "
-            "the columns of such classes, scale the rows to add up to 1 and number the labels anew"
-        )
-    _check_rows(pred_probs)
-    return label, pred_probs
-
-
-def _described(value: object) -> str:
-    return (
-        f"{value.dtype} of shape {value.shape}"
-        if isinstance(value, np.ndarray)
-        else f"a {type(value).__name__}"
-    )
-
-
-def _check_rows(probabilities: Float[np.ndarray, "N C"]) -> None:
-    for rows, block in blocks(probabilities):
-        least = block.min(axis=1)
-        total = block.sum(axis=1, dtype=np.float64)
-        right = (least >= 0) & (abs(total - 1) <= ROW_SUM_TOLERANCE)  # False for NaN, too
-        if right.all():
-            continue
-        first = int(np.argmin(right))
-        if np.isnan(total[first]):
-            what = "holds NaN; expected a probability for every class"
-        elif least[first] < 0:
-            what = (
-                f"holds {least[first]:.6g}; expected probabilities from 0 to 1 (of logits, take "
-                "the softmax)"
-            )
-        else:
-            what = (
-                f"adds up to {total[first]:.6g}; expected 1, within {ROW_SUM_TOLERANCE} (of "
-                "logits, take the softmax)"
-            )
-        raise DataError(f"row {rows.start + first} of pred_probs {what}")
 
 
 def blocks(
@@ -156,6 +61,7 @@ def class_thresholds(
     """The mean probability of each class among the rows with this label; the paper's equation 2.
 
         t_j = mean_{i: y_i = j} p_ij        in [2e-6, 1], at least 2e-6 as in cleanlab
+        t_j = 2                             of a class without a label, as in cleanlab
 
     Parameters
     ----------
@@ -170,8 +76,11 @@ def class_thresholds(
         A row with p_ij >= t_j is confidently counted as class j.
     """
     confidence = self_confidence(label, probabilities)
+    rows = np.bincount(label, minlength=probabilities.shape[1])
     total = np.bincount(label, weights=confidence, minlength=probabilities.shape[1])
-    return np.maximum(total / np.bincount(label, minlength=probabilities.shape[1]), LEAST_THRESHOLD)
+    mean = np.maximum(total / np.maximum(rows, 1), LEAST_THRESHOLD)
+    thresholds: np.ndarray = np.where(rows > 0, mean, UNREACHED_THRESHOLD)
+    return thresholds
 
 
 def confident_class(
@@ -229,7 +138,9 @@ def confident_joint(
 ) -> Int[np.ndarray, "C C"]:
     """How many rows with label i are confidently counted as class j: the paper's equation 1.
 
-    The diagonal is at least 1, as in cleanlab: every class is taken to have a right label.
+    The diagonal is at least 1, as in cleanlab: every class is taken to have a right label. A class
+    without a label has a row of noughts once it is calibrated. Rows can still be counted as such a
+    class, where it has the largest probability and two other classes reach their thresholds.
 
     Parameters
     ----------
@@ -273,29 +184,32 @@ def calibrate(
     counts : (C, C) int
         Each row must have a count above 0.
     label_counts : (C,) int
-        The number of rows with each label.
+        The number of rows with each label, N together.
 
     Returns
     -------
     (C, C) int64
-        Whole numbers, by `rounded`.
+        Whole numbers, by `rounded`, of N times the joint.
     """
-    return rounded(counts / counts.sum(axis=1, keepdims=True) * label_counts[:, None])
+    scaled = counts / counts.sum(axis=1, keepdims=True) * label_counts[:, None]
+    # cleanlab's order of operations, and its sum down the columns: of two numbers that should be
+    # rounded alike, the last bits say which one is
+    return rounded(scaled / np.asfortranarray(scaled).sum() * label_counts.sum())
 
 
 def rounded(matrix: Float[np.ndarray, "r c"]) -> Int[np.ndarray, "r c"]:
     """Round a matrix (r, c) to whole numbers that keep the rounded sum of each row.
 
     Every number is rounded, a half to the even neighbour. Where the sum then misses by k, the k
-    numbers that gain the least are rounded the other way. Of equal ones, the last go up and the
-    first go down. cleanlab leaves equal ones to an unstable sort, so that its counts may differ by
-    one from machine to machine.
+    numbers that gain the least are rounded the other way. Of equal ones, numpy's default sort
+    decides, as in cleanlab: the last go up and the first go down, but on processors for which
+    numpy has a sort of its own (AVX2, AVX-512), and in rows of more than 16 numbers, others may.
     """
     whole = np.rint(matrix)
     missing = np.rint(matrix.sum(axis=1)) - whole.sum(axis=1)
-    # 1/3 and 4/3 leave the same remainder, whatever their last bits are
-    gain = np.round(matrix - whole, 9)
-    rank = np.argsort(np.argsort(gain, axis=1, kind="stable"), axis=1)
+    order = np.argsort(matrix - whole, axis=1)
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.arange(matrix.shape[1])[None], axis=1)
     up = rank >= matrix.shape[1] - missing[:, None]
     down = rank < -missing[:, None]
     numbers: np.ndarray = (whole + up - down).astype(np.int64)

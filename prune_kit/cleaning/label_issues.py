@@ -14,75 +14,96 @@ The filters, with C the confident joint, i the given and j the true class:
     low_self_confidence    as many as confident_learning finds, with the smallest p_i
     low_normalized_margin  as many, with the smallest p_i - max_{j != i} p_j
 
-The first four leave out rows whose label has the largest probability.
+The first five leave out rows whose label has the largest probability. The first three find nothing
+in a class with one row, or with no more than `min_examples_per_class`.
 
-The arguments `rank_by_kwargs`, `n_jobs`, `verbose` and `multi_label` of cleanlab do not exist.
-The answers differ from cleanlab's in these points:
+The answers differ from cleanlab's in these points alone:
 
-- Equal scores keep the order of the rows. cleanlab's unstable sorts depend on the machine: in a
-  ranking, at a threshold, and where a calibrated count is rounded.
-- An option that a filter does not use is refused. So is `num_to_remove_per_class` with
-  prune_by_noise_rate, where cleanlab counts it per true class.
-- A class without a label is an error. A class with too few rows is no warning.
-- Sums are taken in float64, so that a float32 row within rounding of a threshold may fall on
-  its other side.
+- Equal scores keep the order of the rows: at the end of what a filter takes, and in a ranking.
+  cleanlab leaves them to an unstable sort, whose order depends on the machine.
+- Sums are taken in float64, and float128 is rounded to it. So a float32 row within rounding of a
+  threshold may fall on its other side.
+- With `multi_label`, a ranking after low_self_confidence or low_normalized_margin has the most
+  suspect row first. cleanlab finds the same rows, in an order that is not that of the ranking.
+
+And these are accepted or refused where cleanlab does the opposite:
+
+- Tensors, tuples, nested lists, lists of counts, and labels of one class alone are accepted.
+- NaN, rows that do not add up to 1 within 0.01 (without `multi_label`), shares outside [0, 1],
+  numbers below 0 and an unknown filter are errors of `prune_kit.errors`.
+- There is no warning of an option that a filter does not use, nor of a class with too few rows.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from numpy.typing import ArrayLike
+from jaxtyping import Bool, Int
 
 from prune_kit.cleaning import confident_joint as joints
-from prune_kit.cleaning.confident_joint import BLOCK_VALUES, blocks
-from prune_kit.cleaning.label_quality import RANKINGS, label_quality
-from prune_kit.errors import OptionError
-from prune_kit.registry import unknown_name_error
-
-PRUNING = ("prune_by_noise_rate", "prune_by_class", "both")
-FILTERS = (
-    *PRUNING,
-    "confident_learning",
-    "predicted_neq_given",
-    "low_normalized_margin",
-    "low_self_confidence",
+from prune_kit.cleaning.given_probabilities import checked
+from prune_kit.cleaning.issue_filters import PRUNING, issue_mask
+from prune_kit.cleaning.issue_options import (
+    check_filter,
+    checked_joint,
+    checked_numbers,
+    checked_ranking,
 )
+from prune_kit.cleaning.label_quality import label_quality
+from prune_kit.cleaning.multilabel_issues import find_multilabel_issues
 
 
 def find_label_issues(
-    labels: ArrayLike,
+    labels: Any,
     pred_probs: Any,
     *,
     return_indices_ranked_by: str | None = None,
+    rank_by_kwargs: Mapping[str, Any] | None = None,
     filter_by: str = "prune_by_noise_rate",
     frac_noise: float = 1.0,
-    num_to_remove_per_class: Sequence[int] | Int[np.ndarray, "C"] | None = None,
+    num_to_remove_per_class: Any = None,
     min_examples_per_class: int = 1,
-    confident_joint: ArrayLike | None = None,
+    confident_joint: Any = None,
+    n_jobs: int | None = None,
+    verbose: bool = False,
+    multi_label: bool = False,
 ) -> Bool[np.ndarray, "N"] | Int[np.ndarray, "I"]:
-    """Find the rows whose given label is likely wrong.
+    """Find the rows whose given label is likely wrong: those that cleanlab finds.
+
+    Equal scores keep the order of the rows. The module's docstring says what each filter finds,
+    and where the answers, or what is accepted, differ from cleanlab's.
 
     Parameters
     ----------
     labels : (N,) int
-        Class numbers from 0 to C - 1.
+        Class numbers from 0 to C - 1: an array, a list or a tensor. A class may have none.
     pred_probs : (N, C) float
-        The probabilities that a network predicts for rows it was not trained on: a numpy array or a
-        memory map, read a block of rows at a time.
+        The probabilities that a network predicts for rows it was not trained on: an array, nested
+        lists, a tensor, or a memory map, read a block of rows at a time.
     return_indices_ranked_by : str, optional
         A ranking of `label_quality`. The default is a mask of all rows.
+    rank_by_kwargs : dict, optional
+        {"adjust_pred_probs": True} ranks with the `thresholds` of `label_quality`. It does not go
+        with confidence_weighted_entropy.
     filter_by : str
-        One of the filters above.
+        prune_by_noise_rate, prune_by_class, both, confident_learning, predicted_neq_given,
+        low_self_confidence or low_normalized_margin.
     frac_noise : float
-        The share of each C[i][j], i != j, that is used, in [0, 1]. For the first three filters.
-    num_to_remove_per_class : (C,) int, optional
-        How many rows of each class to find. For prune_by_class.
+        The share of each C[i][j], i != j, that is used, in [0, 1]. This and the next three are for
+        the first three filters. The others refuse numbers to remove, and ignore the rest.
+    num_to_remove_per_class : int or (C,) int, optional
+        How many rows to find at most: of each given class for prune_by_class, of each true class
+        for prune_by_noise_rate (see `removal_counts`). A single number is for every class.
     min_examples_per_class : int
-        How many rows of a class are kept. For the first three filters.
+        How many rows of a class are kept.
     confident_joint : (C, C), optional
-        Used for C as it is. The default is the calibrated one. For the first three filters.
+        Used for C as it is. The default is the calibrated one.
+    n_jobs, verbose
+        Ignored: there is one process, and it prints nothing.
+    multi_label : bool
+        Each entry of `labels` is a list of classes: `find_multilabel_issues` answers. Deprecated,
+        as in cleanlab, in favour of calling it.
 
     Returns
     -------
@@ -94,227 +115,68 @@ def find_label_issues(
     DataError
         Labels or probabilities are not as described.
     OptionError
-        An option is unknown, out of range, or not used by the filter.
+        An option is unknown, out of range, or not supported by the filter.
     """
-    _check_words(filter_by, return_indices_ranked_by)
-    label, probabilities = joints.checked(labels, pred_probs)
-    label_counts = np.bincount(label, minlength=probabilities.shape[1])
-    counts = None if confident_joint is None else _checked_joint(confident_joint, len(label_counts))
-    remove = (
-        None
-        if num_to_remove_per_class is None
-        else _checked_numbers(num_to_remove_per_class, label_counts)
+    find = _deprecated_multilabel_issues if multi_label else _find_single_label_issues
+    return find(
+        labels,
+        pred_probs,
+        return_indices_ranked_by=return_indices_ranked_by,
+        rank_by_kwargs=rank_by_kwargs,
+        filter_by=filter_by,
+        frac_noise=frac_noise,
+        num_to_remove_per_class=num_to_remove_per_class,
+        min_examples_per_class=min_examples_per_class,
+        confident_joint=confident_joint,
     )
-    _check_options(
-        filter_by, frac_noise, min_examples_per_class, counts is not None, remove is not None
+
+
+def _deprecated_multilabel_issues(
+    labels: Any, pred_probs: Any, **options: Any
+) -> Bool[np.ndarray, "N"] | Int[np.ndarray, "I"]:
+    warnings.warn(
+        "multi_label=True is deprecated, as it is in cleanlab: call "
+        "prune_kit.cleaning.multilabel_issues.find_multilabel_issues",
+        DeprecationWarning,
+        stacklevel=3,
     )
-    confidence = joints.self_confidence(label, probabilities)
-    mask = _beaten(confidence, probabilities)
+    return find_multilabel_issues(labels, pred_probs, **options)
+
+
+def _find_single_label_issues(
+    labels: Any,
+    pred_probs: Any,
+    *,
+    return_indices_ranked_by: str | None,
+    rank_by_kwargs: Mapping[str, Any] | None,
+    filter_by: str,
+    frac_noise: float,
+    num_to_remove_per_class: Any,
+    min_examples_per_class: int,
+    confident_joint: Any,
+) -> Bool[np.ndarray, "N"] | Int[np.ndarray, "I"]:
+    check_filter(filter_by, frac_noise, min_examples_per_class, num_to_remove_per_class)
+    adjusted = checked_ranking(return_indices_ranked_by, rank_by_kwargs)
+    label, probabilities = checked(labels, pred_probs, absent_classes=True)
+    classes = probabilities.shape[1]
+    counts = remove = None
     if filter_by in PRUNING:
-        if counts is None:
-            counts = joints.confident_joint(label, probabilities)
-        to_prune = prune_counts(
-            counts, min_examples_per_class=min_examples_per_class, frac_noise=frac_noise
-        )
-        mask &= (label_counts > min_examples_per_class)[label]
-        if filter_by != "prune_by_noise_rate":
-            numbers = label_counts - to_prune.diagonal() if remove is None else remove
-            mask &= _least_confident(label, confidence, numbers)
-        if filter_by != "prune_by_class":
-            mask &= _largest_margins(label, confidence, probabilities, to_prune)
-    elif filter_by != "predicted_neq_given":
-        mask &= _counted_off_the_diagonal(label, probabilities)
-        if filter_by != "confident_learning":
-            mask = _lowest(label, probabilities, filter_by, int(mask.sum()))
+        if confident_joint is not None:
+            counts = checked_joint(confident_joint, (classes, classes))
+        if num_to_remove_per_class is not None:
+            remove = checked_numbers(num_to_remove_per_class, classes)
+    mask = issue_mask(
+        label,
+        probabilities,
+        filter_by,
+        counts=counts,
+        frac_noise=frac_noise,
+        min_examples_per_class=min_examples_per_class,
+        remove=remove,
+    )
     if return_indices_ranked_by is None:
         return mask
     issues = np.flatnonzero(mask)
-    score = label_quality(label, probabilities, return_indices_ranked_by)[issues]
-    return issues[np.argsort(score, kind="stable")]
-
-
-def prune_counts(
-    counts: Int[np.ndarray, "C C"] | Float[np.ndarray, "C C"],
-    *,
-    min_examples_per_class: int = 1,
-    frac_noise: float = 1,
-) -> Int[np.ndarray, "C C"]:
-    """How many rows of each pair (given i, true j) to prune.
-
-    A diagonal below `min_examples_per_class` is raised to it. The other counts above 0 of its row
-    lose equal parts. Then these counts are multiplied by `frac_noise`, and the diagonal gains what
-    they lose. All are rounded down.
-
-    Parameters
-    ----------
-    counts : (C, C) int or float
-        A confident joint.
-    min_examples_per_class : int
-        How many rows of each class are kept at least.
-    frac_noise : float
-        The share of the counts that is pruned, in [0, 1].
-
-    Returns
-    -------
-    (C, C) int64
-        On the diagonal, how many rows of class i to keep.
-    """
-    right = counts.diagonal()
-    kept = np.maximum(right, min_examples_per_class)
-    wrong = counts.astype(np.float64)
-    np.fill_diagonal(wrong, 0)
-    wrong = np.maximum(
-        wrong - ((kept - right) / np.maximum((wrong > 0).sum(axis=1), 1))[:, None], 0
-    )
-    pruned = wrong * frac_noise
-    np.fill_diagonal(pruned, kept + wrong.sum(axis=1) - pruned.sum(axis=1))
-    exact = np.round(pruned, 9)  # 8.999999999 is 9 that was multiplied and divided
-    numbers: np.ndarray = np.floor(exact).astype(np.int64)
-    return numbers
-
-
-def _counted_off_the_diagonal(
-    label: Int[np.ndarray, "N"], probabilities: Float[np.ndarray, "N C"]
-) -> Bool[np.ndarray, "N"]:
-    """Where a row is confidently counted as another class than the given one."""
-    thresholds = joints.class_thresholds(label, probabilities)
-    counted = joints.confident_class(probabilities, thresholds)
-    off_diagonal: np.ndarray = (counted >= 0) & (counted != label)
-    return off_diagonal
-
-
-def _lowest(
-    label: Int[np.ndarray, "N"],
-    probabilities: Float[np.ndarray, "N C"],
-    filter_by: str,
-    count: int,
-) -> Bool[np.ndarray, "N"]:
-    """The `count` rows with the lowest score that the filter is named after."""
-    score = label_quality(label, probabilities, filter_by.removeprefix("low_"))
-    mask = np.zeros(len(label), dtype=bool)
-    mask[np.argsort(score, kind="stable")[:count]] = True
-    return mask
-
-
-def _beaten(
-    confidence: Float[np.ndarray, "N"], probabilities: Float[np.ndarray, "N C"]
-) -> Bool[np.ndarray, "N"]:
-    """Where another class has a larger probability than the given one."""
-    beaten = np.empty(len(confidence), dtype=bool)
-    for rows, block in blocks(probabilities):
-        beaten[rows] = block.max(axis=1) > confidence[rows]
-    return beaten
-
-
-def _least_confident(
-    label: Int[np.ndarray, "N"], confidence: Float[np.ndarray, "N"], numbers: Int[np.ndarray, "C"]
-) -> Bool[np.ndarray, "N"]:
-    order = np.lexsort((confidence, label))
-    chosen = np.zeros(len(label), dtype=bool)
-    chosen[order[_place_in_group(label[order]) < numbers[label[order]]]] = True
-    return chosen
-
-
-def _largest_margins(
-    label: Int[np.ndarray, "N"],
-    confidence: Float[np.ndarray, "N"],
-    probabilities: Float[np.ndarray, "N C"],
-    to_prune: Int[np.ndarray, "C C"],
-) -> Bool[np.ndarray, "N"]:
-    """The to_prune[i][j] rows of class i with the largest p_j - p_i, for all i != j, in one pass.
-
-    A margin must exceed `bar` to be among the best of its pair so far. Rows above the bar are held
-    until there are twice as many as can stay. So O(N + C^2) numbers and a block are in memory.
-    """
-    classes = len(to_prune)
-    wanted = np.where(np.eye(classes, dtype=bool), 0, to_prune).ravel()
-    bar = np.where(wanted > 0, -np.inf, np.inf).astype(probabilities.dtype)
-    most = 2 * int(wanted.sum()) + BLOCK_VALUES
-    pair = np.empty(0, np.int64)
-    row = np.empty(0, np.int64)
-    margin = np.empty(0, probabilities.dtype)
-    for rows, block in blocks(probabilities):
-        given = label[rows]
-        margins = block - confidence[rows][:, None]
-        i, j = np.nonzero(margins > bar.reshape(classes, classes)[given])
-        pair = np.concatenate((pair, given[i] * classes + j))
-        row = np.concatenate((row, rows.start + i))
-        margin = np.concatenate((margin, margins[i, j]))
-        if len(pair) > most or rows.stop == len(label):
-            order = np.lexsort((-margin, pair))  # stable: of equal margins, the first row
-            place = _place_in_group(pair[order])
-            last = order[place == wanted[pair[order]] - 1]
-            bar[pair[last]] = margin[last]
-            stay = order[place < wanted[pair[order]]]
-            pair, row, margin = pair[stay], row[stay], margin[stay]
-    chosen = np.zeros(len(label), dtype=bool)
-    chosen[row] = True
-    return chosen
-
-
-def _place_in_group(group: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
-    """The place, from 0, of each entry among the equal ones of a sorted array."""
-    return np.arange(len(group)) - np.searchsorted(group, group)
-
-
-def _check_words(filter_by: str, ranking: str | None) -> None:
-    if filter_by not in FILTERS:
-        raise unknown_name_error("filter_by", filter_by, FILTERS)
-    if ranking is not None and ranking not in RANKINGS:
-        raise unknown_name_error("return_indices_ranked_by", ranking, RANKINGS)
-
-
-def _check_options(
-    filter_by: str, frac_noise: float, min_examples: int, joint_given: bool, remove_given: bool
-) -> None:
-    if not 0 <= frac_noise <= 1:
-        raise OptionError(f"frac_noise {frac_noise:g} is out of range; it is a share, 0 to 1")
-    if min_examples < 0:
-        raise OptionError(f"min_examples_per_class {min_examples} is out of range; at least 0")
-    if remove_given and (filter_by != "prune_by_class" or joint_given or frac_noise != 1):
-        raise OptionError(
-            "num_to_remove_per_class goes with filter_by='prune_by_class' alone, and without "
-            "confident_joint and frac_noise: it replaces what is estimated from them"
-        )
-    used = {
-        "frac_noise": frac_noise != 1,
-        "min_examples_per_class": min_examples != 1,
-        "confident_joint": joint_given,
-    }
-    refused = [name for name, given in used.items() if given]
-    if refused and filter_by not in PRUNING:
-        raise OptionError(
-            f"filter_by={filter_by!r} does not use {', '.join(refused)}; {', '.join(PRUNING)} do"
-        )
-
-
-def _checked_joint(
-    given: ArrayLike, classes: int
-) -> Int[np.ndarray, "C C"] | Float[np.ndarray, "C C"]:
-    counts = np.asarray(given)
-    if counts.shape != (classes, classes) or counts.dtype.kind not in "iuf":
-        raise OptionError(
-            f"confident_joint is {counts.dtype} of shape {counts.shape}; expected numbers of shape "
-            f"({classes}, {classes}), a row per given and a column per true class"
-        )
-    if not ((counts >= 0) & np.isfinite(counts)).all():
-        raise OptionError(
-            "confident_joint holds numbers below 0, NaN or infinity; expected counts, 0 and above"
-        )
-    return counts
-
-
-def _checked_numbers(given: ArrayLike, label_counts: Int[np.ndarray, "C"]) -> Int[np.ndarray, "C"]:
-    numbers = np.asarray(given)
-    if numbers.shape != label_counts.shape or numbers.dtype.kind not in "iu":
-        raise OptionError(
-            f"num_to_remove_per_class is {numbers.dtype} of shape {numbers.shape}; expected "
-            f"{len(label_counts)} whole numbers, one per class"
-        )
-    wrong = np.flatnonzero((numbers < 0) | (numbers > label_counts))
-    if len(wrong):
-        raise OptionError(
-            f"num_to_remove_per_class[{wrong[0]}] is {numbers[wrong[0]]}, and the class has "
-            f"{label_counts[wrong[0]]:,} rows; expected 0 to as many"
-        )
-    return numbers
+    thresholds = joints.class_thresholds(label, probabilities) if adjusted else None
+    score = label_quality(label, probabilities, return_indices_ranked_by, thresholds=thresholds)
+    return issues[np.argsort(score[issues], kind="stable")]

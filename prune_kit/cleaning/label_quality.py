@@ -13,7 +13,11 @@ LEAST = 1e-6  # cleanlab's floor of the divisors in confidence_weighted_entropy
 
 
 def label_quality(
-    label: Int[np.ndarray, "N"], probabilities: Float[np.ndarray, "N C"], ranking: str
+    label: Int[np.ndarray, "N"],
+    probabilities: Float[np.ndarray, "N C"],
+    ranking: str,
+    *,
+    thresholds: Float[np.ndarray, "C"] | None = None,
 ) -> Float[np.ndarray, "N"]:
     """How much each label is to be trusted. A lower value is more suspect.
 
@@ -34,26 +38,41 @@ def label_quality(
         The predicted probabilities.
     ranking : str
         One of the three.
+    thresholds : (C,) float, optional
+        The t_j of `class_thresholds`, for classes of unlike size: p_j - t_j + max t, scaled to add
+        up to 1, replaces p_j. cleanlab calls it `adjust_pred_probs`.
 
     Returns
     -------
     (N,) float
-        In the precision of the probabilities, float64 for the entropy.
+        In the precision of the probabilities, float64 for the entropy and with thresholds.
     """
-    confidence = self_confidence(label, probabilities)
+    if ranking == "self_confidence" and thresholds is None:
+        return self_confidence(label, probabilities)
+    stored = ranking != "confidence_weighted_entropy" and thresholds is None
+    score = np.empty(len(label), dtype=probabilities.dtype if stored else np.float64)
+    for rows, block in blocks(probabilities):
+        if thresholds is not None:
+            block = block - thresholds + thresholds.max()
+            block /= block.sum(axis=1, keepdims=True)
+        score[rows] = _quality(label[rows], block, ranking)
+    return score
+
+
+def _quality(
+    label: Int[np.ndarray, "n"], block: Float[np.ndarray, "n C"], ranking: str
+) -> Float[np.ndarray, "n"]:
+    row = np.arange(len(block))
+    confidence: np.ndarray = block[row, label]
     if ranking == "self_confidence":
         return confidence
-    score = np.empty(
-        len(label), dtype=probabilities.dtype if ranking == "normalized_margin" else np.float64
-    )
-    for rows, block in blocks(probabilities):
-        if ranking == "normalized_margin":
-            others = block.copy()
-            others[np.arange(len(block)), label[rows]] = -1
-            score[rows] = confidence[rows] - others.max(axis=1)
-        else:
-            p = block.astype(np.float64)
-            entropy = -(p * np.log(np.where(p > 0, p, 1))).sum(axis=1) / np.log(max(p.shape[1], 2))
-            x = entropy / np.maximum(confidence[rows].astype(np.float64), LEAST)
-            score[rows] = np.log1p(x) / np.maximum(x, LEAST)
-    return score
+    if ranking == "normalized_margin":
+        others = block.copy()
+        others[row, label] = -1
+        margin: np.ndarray = confidence - others.max(axis=1)
+        return margin
+    p = block.astype(np.float64)
+    entropy = -(p * np.log(np.where(p > 0, p, 1))).sum(axis=1) / np.log(max(p.shape[1], 2))
+    x = entropy / np.maximum(confidence.astype(np.float64), LEAST)
+    quality: np.ndarray = np.log1p(x) / np.maximum(x, LEAST)
+    return quality

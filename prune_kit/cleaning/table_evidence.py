@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from prune_kit.cleaning.confident_joint import checked
 from prune_kit.cleaning.cuts import Evidence, candidates
 from prune_kit.cleaning.cuts.probes import LEAST_PROBES
+from prune_kit.cleaning.given_probabilities import checked
 from prune_kit.cleaning.probability_files import plain_floats
 from prune_kit.data.identity import Rows
 from prune_kit.errors import OptionError, TableError

@@ -10,8 +10,9 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.protocol.defaults import protocol
 from prune_kit.protocol.execution import FOLD_THREADS, device_kind
 from prune_kit.protocol.setup import Setup, shell_word, spelled
+from prune_kit.results.cells import AXES
 from prune_kit.results.column import ScoreColumn
-from prune_kit.results.outcomes import AXES, FULL, RANDOM, Outcomes, is_baseline
+from prune_kit.results.outcomes import FULL, RANDOM, Outcomes, is_baseline
 from prune_kit.results.removal import Removal
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable

@@ -12,6 +12,7 @@ import numpy as np
 
 from prune_kit.data.identity import index_digest
 from prune_kit.protocol.setup import Setup
+from prune_kit.results.cells import checked_cells
 from prune_kit.storage import hdf5
 from prune_kit.storage.provenance import now, version
 
@@ -22,7 +23,6 @@ FEWEST_SEEDS = 3  # with fewer, nothing is claimed
 WIDEST = 0.05  # half the width of an interval around zero that still says something
 PERCENTILES = (16, 84)  # of the accuracies over seeds: one deviation to each side of a normal mean
 SAME = 1e-12  # differences of accuracies that are closer than this differ by rounding only
-AXES = ("by", "rule", "keep", "offset")
 COLUMNS = {
     "selection": np.str_,
     "seed": np.int64,
@@ -34,12 +34,6 @@ COLUMNS = {
     "config": np.str_,
 }
 MADE_BY = "prune-kit retrain"
-# a cell of a sweep has the axes; one of a search also epochs, and the chosen one also the rest
-CELL: dict[str, tuple[type, ...]] = {
-    "rule": (str,), "by": (str,), "keep": (int, float), "offset": (int, float),
-    "epochs": (int,), "found": (bool,), "goal": (str,), "met": (bool,), "grid": (dict,),
-    "validation": (int, float),
-}  # fmt: skip
 
 
 def random_name(kept: int) -> str:
@@ -310,7 +304,7 @@ class Outcomes:
                 Outcome(**dict(zip(columns, values, strict=True)))
                 for values in zip(*_lists(columns), strict=True)
             ]
-            cells = _checked_cells(json.loads(file["cells"].asstr()[0])) if "cells" in file else {}
+            cells = checked_cells(json.loads(file["cells"].asstr()[0])) if "cells" in file else {}
             if not cells.keys() <= {row.selection for row in rows}:
                 raise ValueError("a cell was not trained")
             fingerprint, data, created = (
@@ -329,27 +323,6 @@ def paired_difference(differences: np.ndarray) -> Difference:
         return Difference(mean, math.nan, math.nan, count)
     interval = stats.ttest_1samp(differences, 0).confidence_interval(CONFIDENCE)
     return Difference(mean, float(interval.low), float(interval.high), count)
-
-
-def _checked_cells(cells: Any) -> dict[str, dict[str, Any]]:
-    """The cells of a sweep or a search, from JSON. Raises ValueError for any other value."""
-    if not isinstance(cells, dict) or not all(isinstance(cell, dict) for cell in cells.values()):
-        raise ValueError("cells are not objects by name")
-    for cell in cells.values():
-        lacking = set(AXES) - cell.keys()
-        wrong = [
-            key
-            for key, value in cell.items()
-            if key not in CELL or not isinstance(value, CELL[key])
-        ]
-        if lacking or wrong:
-            raise ValueError(f"a cell lacks {sorted(lacking)}, or does not fit in {wrong}")
-        grid = cell.get("grid", {})
-        if grid and not all(isinstance(grid.get(axis), list) for axis in AXES):
-            raise ValueError("a grid has no list for each axis")
-    if len({"epochs" in cell for cell in cells.values()}) > 1:
-        raise ValueError("some cells are of a search, and some are not")
-    return cells
 
 
 def _lists(columns: dict[str, np.ndarray]) -> list[list[object]]:

@@ -16,7 +16,8 @@ from prune_kit.progress import Listener, note, silent
 from prune_kit.protocol.config import TrainConfig
 from prune_kit.protocol.defaults import chosen_protocol
 from prune_kit.protocol.execution import Execution
-from prune_kit.results.outcomes import AXES, FULL, Difference, Outcome, Outcomes
+from prune_kit.results.cells import AXES
+from prune_kit.results.outcomes import FULL, Difference, Outcome, Outcomes
 from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
 from prune_kit.retraining.grid import Cell, options_of, select_cells

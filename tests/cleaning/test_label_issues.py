@@ -11,16 +11,13 @@ from hypothesis import strategies as st
 
 import prune_kit
 from prune_kit.cleaning import confident_joint as joints
-from prune_kit.cleaning.label_issues import (
-    FILTERS,
-    PRUNING,
-    RANKINGS,
-    find_label_issues,
-    label_quality,
-    prune_counts,
-)
+from prune_kit.cleaning.issue_filters import FILTERS, PRUNING, prune_counts
+from prune_kit.cleaning.label_issues import find_label_issues
+from prune_kit.cleaning.label_quality import RANKINGS, label_quality
 from prune_kit.errors import DataError, OptionError
-from tests.cleaning.test_confident_joint import CLASSES, DTYPES, GOOD, SEEDS, noisy
+from tests.cleaning.test_confident_joint import CLASSES, DTYPES, SEEDS, noisy
+
+GOOD = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]])
 
 
 def cleanlab_issues(label, probabilities, **options):
@@ -29,15 +26,6 @@ def cleanlab_issues(label, probabilities, **options):
         # filter ignores
         warnings.simplefilter("ignore", UserWarning)
         return filter.find_label_issues(label, probabilities, n_jobs=1, **options)
-
-
-def options_for(filter_by, label, probabilities):
-    """The same joint for both; that the two agree up to equal remainders is tested elsewhere."""
-    return (
-        {"confident_joint": joints.confident_joint(label, probabilities)}
-        if filter_by in PRUNING
-        else {}
-    )
 
 
 # cleanlab
@@ -52,7 +40,7 @@ def test_masks_and_rankings_of_every_filter_are_those_of_cleanlab(
 ):
     for seed in SEEDS:
         label, probabilities = noisy(seed, classes, imbalance=imbalance, dtype=dtype)
-        options = {"filter_by": filter_by, **options_for(filter_by, label, probabilities)}
+        options = {"filter_by": filter_by}
         expected = cleanlab_issues(label, probabilities, **options)
         assert 10 < expected.sum() < 390
         np.testing.assert_array_equal(find_label_issues(label, probabilities, **options), expected)
@@ -71,27 +59,13 @@ def test_masks_and_rankings_of_every_filter_are_those_of_cleanlab(
                 np.testing.assert_allclose(quality[found], quality[expected], rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("filter_by", ["prune_by_noise_rate", "prune_by_class"])
-@pytest.mark.parametrize("classes", CLASSES)
-def test_each_estimates_its_own_joint_and_no_more_rows_differ_than_counts_by_their_rounding(
-    classes, filter_by
-):
-    for seed in range(12):
-        label, probabilities = noisy(seed, classes, imbalance=1.3)
-        ours = joints.confident_joint(label, probabilities)
-        theirs = count.compute_confident_joint(label, probabilities)
-        found = find_label_issues(label, probabilities, filter_by=filter_by)
-        expected = cleanlab_issues(label, probabilities, filter_by=filter_by)
-        assert (found != expected).sum() <= abs(ours - theirs).sum() <= 2 * classes
-
-
 @pytest.mark.parametrize("classes", CLASSES)
 @pytest.mark.parametrize("filter_by", PRUNING)
 def test_less_noise_and_more_examples_per_class_prune_as_cleanlab_does(filter_by, classes):
     for seed in range(12):
         label, probabilities = noisy(seed, classes, rows=150, imbalance=1.4)
         rng = np.random.default_rng(seed)
-        options = {"filter_by": filter_by, **options_for(filter_by, label, probabilities)}
+        options = {"filter_by": filter_by}
         options |= {
             "min_examples_per_class": int(rng.integers(0, 60)),
             "frac_noise": float(rng.random()),
@@ -101,13 +75,30 @@ def test_less_noise_and_more_examples_per_class_prune_as_cleanlab_does(filter_by
 
 
 @pytest.mark.parametrize("classes", CLASSES)
-def test_numbers_to_remove_per_class_are_removed_as_cleanlab_does(classes):
+@pytest.mark.parametrize("filter_by", PRUNING)
+def test_numbers_to_remove_per_class_are_removed_as_cleanlab_does(filter_by, classes):
     for seed in SEEDS:
         label, probabilities = noisy(seed, classes, imbalance=1.3)
-        numbers = np.random.default_rng(seed).integers(0, np.bincount(label) // 3 + 1)
-        options = {"filter_by": "prune_by_class", "num_to_remove_per_class": numbers.tolist()}
+        numbers = np.random.default_rng(seed).integers(0, np.bincount(label) // 3 + 1).tolist()
+        for remove in (numbers, numbers[0], [1000] * classes):
+            options = {"filter_by": filter_by, "num_to_remove_per_class": remove}
+            expected = cleanlab_issues(label, probabilities, **options)
+            found = find_label_issues(label, probabilities, **options)
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("filter_by", FILTERS)
+@pytest.mark.parametrize("ranking", RANKINGS[:2])
+def test_adjusted_probabilities_rank_as_those_of_cleanlab_do(filter_by, ranking):
+    for seed in SEEDS:
+        label, probabilities = noisy(seed, 4, imbalance=2)
+        options = {"filter_by": filter_by, "return_indices_ranked_by": ranking}
+        plain = find_label_issues(label, probabilities, **options)
+        options["rank_by_kwargs"] = {"adjust_pred_probs": True}
         expected = cleanlab_issues(label, probabilities, **options)
-        np.testing.assert_array_equal(find_label_issues(label, probabilities, **options), expected)
+        found = find_label_issues(label, probabilities, **options)
+        np.testing.assert_array_equal(found, expected)
+        assert set(found) == set(plain) and (found != plain).any()
 
 
 @pytest.mark.parametrize("filter_by", sorted(set(FILTERS) - {"both"}))
@@ -120,7 +111,7 @@ def test_of_many_equal_rows_as_many_are_found_as_by_cleanlab_whichever_they_are(
         kinds = noisy(seed, classes, rows=12 * classes)
         kind = np.concatenate((np.arange(classes), rng.integers(0, 12 * classes, 600)))
         label, probabilities = kinds[0][kind], kinds[1][kind]
-        options = {"filter_by": filter_by, **options_for(filter_by, label, probabilities)}
+        options = {"filter_by": filter_by}
         expected = cleanlab_issues(label, probabilities, **options)
         found = find_label_issues(label, probabilities, **options)
         np.testing.assert_array_equal(np.bincount(kind[found]), np.bincount(kind[expected]))
@@ -174,7 +165,7 @@ def test_pruning_by_noise_rate_is_a_sort_of_every_pair_of_classes_with_ties_by_r
     monkeypatch, values, steps
 ):
     monkeypatch.setattr(joints, "BLOCK_VALUES", values)
-    monkeypatch.setattr("prune_kit.cleaning.label_issues.BLOCK_VALUES", values)
+    monkeypatch.setattr("prune_kit.cleaning.issue_filters.BLOCK_VALUES", values)
     for seed in SEEDS:
         label, probabilities = noisy(seed, 4, steps=steps)
         counts = joints.confident_joint(label, probabilities)
@@ -283,55 +274,90 @@ def test_a_memory_map_is_never_in_memory_as_a_whole(mapped, filter_by):
             {"return_indices_ranked_by": "margin"},
             "unknown return_indices_ranked_by 'margin'.* There are: self_conf",
         ),
-        ({"frac_noise": 1.5}, "frac_noise 1.5 is out of range; it is a share, 0 to 1"),
-        ({"frac_noise": np.nan}, "frac_noise nan is out of range"),
-        ({"min_examples_per_class": -1}, "min_examples_per_class -1 is out of range; at least 0"),
+        ({"frac_noise": 1.5}, "frac_noise=1.5 is out of range; it is a share, 0 to 1"),
+        ({"frac_noise": np.nan}, "frac_noise=nan is out of range"),
+        ({"min_examples_per_class": -1}, "min_examples_per_class=-1 is out of range; at least 0"),
         (
-            {"filter_by": "confident_learning", "frac_noise": 0.5, "min_examples_per_class": 5},
-            "filter_by='confident_learning' does not use frac_noise, min_examples_per_class; "
-            "prune_by_noise_rate, ",
+            {"filter_by": "confident_learning", "num_to_remove_per_class": [1, 0]},
+            "`num_to_remove_per_class` is not supported with filter_by='confident_learning'; it is "
+            "with prune_by_noise_rate, prune_by_class, both",
         ),
         (
-            {"filter_by": "low_self_confidence", "confident_joint": np.eye(2)},
-            "does not use confident_joint",
-        ),
-        ({"num_to_remove_per_class": [1, 0]}, "goes with filter_by='prune_by_class' alone"),
-        (
-            {"filter_by": "prune_by_class", "num_to_remove_per_class": [1, 0], "frac_noise": 0.5},
-            "without confident_joint and frac_noise",
-        ),
-        (
-            {"filter_by": "prune_by_class", "num_to_remove_per_class": [1, 0, 0]},
+            {"num_to_remove_per_class": [1, 0, 0]},
             r"num_to_remove_per_class is int64 of shape \(3,\); expected 2 whole numbers, one per "
             "class",
         ),
+        ({"num_to_remove_per_class": [1, 0.5]}, "num_to_remove_per_class is float64 of shape"),
         (
-            {"filter_by": "prune_by_class", "num_to_remove_per_class": [0, 3]},
-            r"num_to_remove_per_class\[1\] is 3, and the class has 2 rows; expected 0 to as many",
+            {"num_to_remove_per_class": [0, -3]},
+            r"num_to_remove_per_class\[1\]=-3 is out of range; at least 0",
         ),
         (
             {"confident_joint": np.eye(3)},
-            r"confident_joint is float64 of shape \(3, 3\); expected numbers of shape",
+            r"confident_joint is float64 of shape \(3, 3\); expected numbers of shape \(2, 2\), a "
+            "row per given",
         ),
         (
             {"confident_joint": np.array([[1, -1], [0, 1]])},
             "confident_joint holds numbers below 0, NaN or infinity",
         ),
+        (
+            {"rank_by_kwargs": {"adjust": True}},
+            "unknown key of `rank_by_kwargs` 'adjust'.* There are: adjust_pred_probs",
+        ),
+        (
+            {
+                "return_indices_ranked_by": "confidence_weighted_entropy",
+                "rank_by_kwargs": {"adjust_pred_probs": True},
+            },
+            "return_indices_ranked_by='confidence_weighted_entropy' does not go with",
+        ),
     ],
 )
-def test_an_option_that_is_wrong_or_not_used_is_refused_in_one_line(options, message):
+def test_an_option_that_is_wrong_or_not_supported_is_refused_in_one_line(options, message):
     with pytest.raises(OptionError, match=message) as caught:
         find_label_issues([0, 1, 1], GOOD, **options)
     assert "\n" not in str(caught.value)
 
 
-def test_data_that_are_wrong_are_refused_and_lists_of_labels_pass():
+def test_numbers_that_a_filter_does_not_support_are_a_value_error_as_in_cleanlab():
+    with pytest.raises(ValueError, match="not supported"):
+        find_label_issues(
+            [0, 1, 1], GOOD, filter_by="predicted_neq_given", num_to_remove_per_class=[1, 1]
+        )
+
+
+@pytest.mark.parametrize("filter_by", sorted(set(FILTERS) - set(PRUNING)))
+def test_options_that_a_filter_does_not_use_are_ignored(filter_by):
+    label, probabilities = noisy(0, 3)
+    expected = find_label_issues(label, probabilities, filter_by=filter_by)
+    found = find_label_issues(
+        label,
+        probabilities,
+        filter_by=filter_by,
+        frac_noise=0.5,
+        min_examples_per_class=100,
+        confident_joint=np.eye(3),
+        rank_by_kwargs={},
+        n_jobs=2,
+        verbose=True,
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_data_that_are_wrong_are_refused_and_lists_pass():
     with pytest.raises(DataError, match="labels has 2 entries, pred_probs 3 rows"):
         find_label_issues([0, 1], GOOD)
     with pytest.raises(DataError, match=r"pred_probs is float64 of shape \(3,\)"):
         find_label_issues([0, 1, 1], GOOD[:, 0])
-    assert find_label_issues([1, 0, 1], GOOD, filter_by="predicted_neq_given").tolist() == [
-        True,
-        True,
-        False,
-    ]
+    found = find_label_issues([1, 0, 1], GOOD.tolist(), filter_by="predicted_neq_given")
+    assert found.tolist() == [True, True, False]
+
+
+def test_a_class_without_a_label_has_no_issue_and_leaves_the_others_theirs():
+    label, probabilities = noisy(3, 4)
+    for filter_by in FILTERS:
+        expected = find_label_issues(label, probabilities, filter_by=filter_by)
+        wider = np.insert(probabilities, 2, 0, axis=1)
+        found = find_label_issues(label + (label >= 2), wider, filter_by=filter_by)
+        np.testing.assert_array_equal(found, expected)

@@ -5,8 +5,9 @@ Paper: Northcutt, Jiang, Chuang 2021, https://arxiv.org/abs/1911.00068, sections
 
 import numpy as np
 
-from prune_kit.cleaning.confident_joint import checked, confident_joint, wrong_share
+from prune_kit.cleaning.confident_joint import confident_joint, wrong_share
 from prune_kit.cleaning.cuts import Evidence, NoiseEstimate
+from prune_kit.cleaning.given_probabilities import checked
 from prune_kit.cleaning.label_issues import find_label_issues
 
 NEEDS = "probability"
