@@ -15,7 +15,10 @@ from prune_kit.registry import unknown_name_error
 def check_filter(
     filter_by: str, frac_noise: float, min_examples_per_class: int, num_to_remove_per_class: Any
 ) -> None:
-    """Raise OptionError if the filter is unknown, or an option of it is out of range."""
+    """Raise OptionError if the filter is unknown, or an option of it is out of range.
+
+    The parameters are those of `find_label_issues`.
+    """
     if filter_by not in FILTERS:
         raise unknown_name_error("filter_by", filter_by, FILTERS)
     if not 0 <= frac_noise <= 1:
