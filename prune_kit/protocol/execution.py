@@ -128,6 +128,7 @@ class Execution:
         """
         rest = dict(options)
         given = {name: rest.pop(name) for name in NAMES if name in rest}
+        given = {name: value for name, value in given.items() if value is not None}
         execution = rest.pop("execution", None)
         if execution is not None and given:
             raise OptionError(

@@ -84,11 +84,16 @@ def grid(
         list(dict.fromkeys(offsets)),
         list(dict.fromkeys(rules)),
     )
+    asked = list(dict.fromkeys(by))
+    given = {"by": asked, "keep": keeps, "offset": offsets, "rule": rules}
+    empty = [name for name, values in given.items() if not values]
+    if empty:
+        raise OptionError(f"`{empty[0]}` is empty; give at least one")
     for rule in rules:
         registry.load(registry.SELECTORS, rule, "rule")
     for keep in keeps:
         count_kept(keep, len(table.rows.training))
-    names = [name for name in dict.fromkeys(by) if name != RANDOM or RANDOM in table.columns]
+    names = [name for name in asked if name != RANDOM or RANDOM in table.columns]
     columns = [table.column(name).name for name in names]
     cells, left_out = {}, 0
     for rule in rules:

@@ -1,11 +1,12 @@
 """Which rows each network of holdout validation does not see."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import numpy as np
 from jaxtyping import Int
 
+from prune_kit.errors import OptionError
 from prune_kit.randomness import derived_seed
 
 
@@ -31,12 +32,27 @@ def held_out_sets(
     -------
     For each network its rows (h,), ascending.
     """
-    count = len(rows) - round(len(rows) * ratio / 100)
+    count = held_out_count(ratio, len(rows))
     deal = _balanced if sampling == "balanced" else _uniform
     places = deal(
         len(rows), count, np.random.default_rng(derived_seed(seed, f"held out at {ratio} percent"))
     )
     return [rows[np.sort(place)] for place in islice(places, folds)]
+
+
+def held_out_count(ratio: int, count: int) -> int:
+    """How many of `count` rows are held out of a network that trains on `ratio` percent of them."""
+    return count - round(count * ratio / 100)
+
+
+def check_ratios(ratios: Iterable[int], count: int) -> None:
+    """Raise OptionError unless each ratio leaves rows to train on and rows to hold out."""
+    for ratio in ratios:
+        if not 0 < held_out_count(ratio, count) < count:
+            kind = "train on" if held_out_count(ratio, count) else "hold out"
+            raise OptionError(
+                f"ratios={ratio}: {ratio} % of {count:,} training rows leaves no row to {kind}"
+            )
 
 
 def _uniform(total: int, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -15,6 +15,7 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import Rows
 from prune_kit.errors import OptionError
 from prune_kit.results.column import ScoreColumn
+from prune_kit.runs.subsets import held_out_count
 from prune_kit.scorers import Runs
 
 HIGHER_MEANS = "easier"
@@ -218,7 +219,7 @@ def folds_needed(ratio: int, count: int, sampling: str) -> int:
     sampling
         "balanced" or "uniform".
     """
-    held_out = 1 - round(count * ratio / 100) / count
+    held_out = held_out_count(ratio, count) / count
     if sampling == "balanced":
         return math.ceil(1 / held_out - 1e-9)
     return math.ceil(math.log(0.05 / count) / math.log(1 - held_out))

@@ -267,8 +267,10 @@ def _holdout(
     if not folding:
         return None
     from prune_kit.runs.holdout import Holdout
+    from prune_kit.runs.subsets import check_ratios
 
     chosen = options[folding[0][0]]
+    check_ratios(chosen["ratios"], len(seen.rows.training))
     resolved = fold_execution(
         execution,
         len(chosen["ratios"]) * chosen["folds"],

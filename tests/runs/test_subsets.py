@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prune_kit.runs.subsets import held_out_sets
+from prune_kit.errors import OptionError
+from prune_kit.runs.subsets import check_ratios, held_out_sets
 
 SAMPLINGS = ("balanced", "uniform")
 ROWS = np.arange(100, 160)
@@ -62,3 +63,13 @@ def test_every_row_is_drawn_as_often_as_any_other_at_any_fold(sampling):
     assert (
         np.abs(counts / 2000 - 0.7).max() < 0.05
     )  # five standard errors of a share of 0.7 over 2000
+
+
+@pytest.mark.parametrize(
+    ("ratio", "count", "reason"),
+    [(99, 40, "leaves no row to hold out"), (1, 40, "leaves no row to train on")],
+)
+def test_a_ratio_that_leaves_no_row_is_refused(ratio: int, count: int, reason: str) -> None:
+    with pytest.raises(OptionError, match=f"ratios={ratio}: {ratio} % of 40 .*{reason}"):
+        check_ratios([50, ratio], count)
+    check_ratios([50], count)
