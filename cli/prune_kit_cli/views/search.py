@@ -42,7 +42,7 @@ def tuning_notes(plan: TuningPlan) -> list[tuple[str, str]]:
         (
             "judged on",
             f"{plan.validation:.0%} of the training rows, held out, by the labels they have; the "
-            "test set waits",
+            "test set is looked at once, at the end",
         ),
         ("search", f"{', '.join([*short, confirm])}{further}; then the test"),
         (
