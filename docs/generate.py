@@ -184,11 +184,13 @@ def cut_lines(module: ModuleType, tree: ast.Module) -> Iterator[str]:
 
 
 def format_lines(module: ModuleType, tree: ast.Module) -> Iterator[str]:
-    """Yield what an exporter's module says: ending, which rows, and what it writes."""
+    """Yield what an exporter's module says: ending, which rows, options, and what it writes."""
     rows = (
         "all rows, kept and dropped" if module.WHOLE_TABLE else "the rows to keep, or those to drop"
     )
-    yield f"The file ends in `{module.SUFFIX}` and lists {rows}."
+    what = "file" if "." in module.SUFFIX else "folder"
+    yield f"The {what} ends in `{module.SUFFIX}` where no other name is given, and lists {rows}."
+    yield option_lines(module)
     yield function_docstring(tree, "export")
 
 

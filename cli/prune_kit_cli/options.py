@@ -63,7 +63,10 @@ Data = Annotated[
 DataAgain = Annotated[
     str | None,
     option(
-        DATA, "--data", metavar="SPEC", help="Where the same data lies now: its digest must agree."
+        DATA,
+        "--data",
+        metavar="SPEC",
+        help="Where the same data lies now. Images and labels are compared.",
     ),
 ]
 Trust = Annotated[bool, option(DATA, "--trust", help="Run the code that a file names as its data.")]
@@ -121,8 +124,8 @@ Observe = Annotated[
         SCORES,
         "--observe",
         metavar="WHERE",
-        help="What cumulative scores read: minibatches (the default, free), or sweep, a clean "
-        "pass after each epoch.",
+        help="When cumulative scores look at an image: as it is trained on (minibatches, the "
+        "default, free), or as it is, after each epoch (sweep).",
     ),
 ]
 Probes = Annotated[
@@ -170,7 +173,7 @@ Train = Annotated[
         TRAINING,
         "--train",
         metavar="KEY=VALUE",
-        help="Change a field of the protocol, such as epochs=10. Repeatable; a wrong key lists "
+        help="Change how networks are trained, such as epochs=10. Repeatable; a wrong key lists "
         "all.",
     ),
 ]

@@ -237,6 +237,6 @@ def _tie_note(tied: dict[str, str], top: float) -> list[str]:
         return []
     scores = "; ".join(f"{name} ({ends})" for name, ends in tied.items())
     return [
-        f"of the {100 * top:g} % at an end many are chosen among equal scores, by their digests "
-        f"and so alike in every column: the share in common says little of {scores}"
+        f"of the {100 * top:g} % at an end many are chosen among equal scores, by a fixed order "
+        f"of the images, so alike in every column: the share in common says little of {scores}"
     ]

@@ -62,7 +62,7 @@ class Sources:
         if not is_folder(rows.data):
             raise OptionError(
                 f"format={format!r} is for a folder of images, and the data are {rows.data}, whose "
-                "rows are no files; format='txt', 'npy', 'json' or 'csv' has row numbers"
+                "rows are no files; the formats txt, npy, json and csv have row numbers"
             )
         if data is not None and not is_folder(data):
             raise OptionError(f"data={data!r} is no folder of images; give data='folder:DIR'")
@@ -190,8 +190,8 @@ def _places(rows: Rows, index: np.ndarray) -> list[tuple[int, str]]:
     for name in {rows.class_names[label] for label in rows.label[index].tolist()}:
         if name in ("", ".", "..") or any(mark in name for mark in ("/", os.sep, "\0")):
             raise OptionError(
-                f"the class {name!r} cannot be the name of a folder; format='files' or 'csv' lists "
-                "the images instead"
+                f"the class {name!r} cannot be the name of a folder; format='files' lists the "
+                "images instead"
             )
     origins = {int(row): PurePosixPath(os.fsdecode(rows.id[row])) for row in index}
     classes = {row: rows.class_names[rows.label[row]] for row in origins}

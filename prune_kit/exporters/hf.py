@@ -1,7 +1,7 @@
 """hf: a folder for Hugging Face datasets: an imagefolder, or row numbers for Dataset.select.
 
 Of a folder of images it holds what the format `folder` holds, and `metadata.csv` with file_name and
-label, the name of the class. Any other data have `indices.json`, the row numbers::
+label, the name of the class. Any other data have `indices.json`, the row numbers:
 
     datasets.load_dataset("imagefolder", data_dir=path, split="train").class_encode_column("label")
     dataset.select(json.load(open(f"{path}/indices.json")))

@@ -115,18 +115,17 @@ class TrainConfig:
 
     def describe(self) -> str:
         """One line in plain words."""
-        rate = f"{self.schedule} learning rate {self.learning_rate:g}"
-        if self.schedule == "step" and self.milestones:
-            reached = [at for at in self.milestones if at < self.epochs]
-            rate += (
-                f" x{self.decay:g} after epochs {', '.join(map(str, reached))}"
-                if reached
-                else ", never lowered"
-            )
+        rate = f"learning rate {self.learning_rate:g}"
+        reached = [at for at in self.milestones if at < self.epochs]
+        if self.schedule == "cosine":
+            rate += " falling to 0 along a cosine"
+        elif self.schedule == "step" and reached:
+            rate += f", times {self.decay:g} after epochs {', '.join(map(str, reached))}"
+        else:
+            rate = f"constant {rate}"
         epochs = f"{self.epochs} epoch{'s' * (self.epochs != 1)}"
-        extras = (
-            f", crop padding {self.crop_padding}" * bool(self.crop_padding) + ", flip" * self.flip
-        )
+        crops = f", random crops of images padded by {self.crop_padding} pixels"
+        extras = crops * bool(self.crop_padding) + ", random flips" * self.flip
         extras = (extras or ", no augmentation") + ", compiled" * self.compiled
         return f"{self.model}, {epochs}, batch {self.batch_size}, {rate}{extras}"
 

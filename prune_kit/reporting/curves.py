@@ -53,8 +53,8 @@ def learning_section(data: Dataset, table: ScoreTable, runs: Path) -> Section | 
         f"{100 * curves[0, -1]:.0f} and {100 * curves[-1, -1]:.0f} %"
     )
     reading = (
-        "Share of examples whose given label is predicted in the training minibatches of an epoch, "
-        "as a mean over the runs; fifths of the training rows by their percentile of hardness in "
+        "Share of examples whose given label is predicted as they are trained on in an epoch, as a "
+        "mean over the runs; fifths of the training rows by their percentile of hardness in "
         f"{visible(by)}."
     )
     values = table.columns[by].values

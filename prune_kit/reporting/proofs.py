@@ -24,8 +24,8 @@ HEADER = (
     "minus random (95 %)",
 )
 CAPTION = (
-    "Test accuracy at the last epoch: the mean over seeds, a line from the 16th to the 84th "
-    "percentile, and a small dot for each seed. "
+    "Test accuracy at the last epoch: the mean over seeds, a line over the middle two thirds of "
+    "them (16th to 84th percentile), and a small dot for each seed. "
 )
 PAIRED = (
     "Differences are in points, paired by seed, with 95 % intervals over the seeds; without one "
@@ -121,8 +121,8 @@ def search_section(outcomes: Outcomes) -> Section:
         "search",
         visible(title, 300),
         "Accuracy on the validation split over the offset, for the candidates that keep "
-        f"{100 * keep:g} %, a line for each round; bars from the 16th to the 84th percentile over "
-        "the seeds.",
+        f"{100 * keep:g} %, a line for each round; bars over the middle two thirds of the "
+        "seeds.",
         3.8,
         lambda axes: fill_panel(axes, rounds, chosen),
     )

@@ -15,6 +15,7 @@ from prune_kit.results.selection import Selection
 from prune_kit.results.table import ScoreTable
 from prune_kit.storage import hdf5
 
+FINGERPRINT = "fingerprint (a digest of all images and labels)"
 LONGEST = 1500  # characters of a value
 MOST_SEEDS = 8
 
@@ -34,7 +35,7 @@ def provenance_section(
         The files of the results, by the same keywords. A result without one names no file.
     """
     blocks: list[Block] = [_facts("data", "The data", {
-        "data": data.rows.data, "fingerprint": data.fingerprint, "rows": f"{len(data):,}",
+        "data": data.rows.data, FINGERPRINT: data.fingerprint, "rows": f"{len(data):,}",
         "options": _json(data.rows.options),
     })]  # fmt: skip
     for name, result in results.items():
@@ -74,7 +75,7 @@ def _described(result: Result) -> dict[str, str]:
     if isinstance(result, Outcomes):
         seeds = sorted({row.seed for row in result.rows})
         return {
-            "fingerprint": result.fingerprint,
+            FINGERPRINT: result.fingerprint,
             "seeds": _few(seeds),
             "seconds": f"{sum(row.seconds for row in result.rows):,.1f} in "
             f"{len(result.rows):,} trainings",
@@ -87,21 +88,21 @@ def _described(result: Result) -> dict[str, str]:
             (c.parameters for c in result.columns.values() if "config" in c.parameters), {}
         )
         return {
-            "fingerprint": result.rows.fingerprint,
+            FINGERPRINT: result.rows.fingerprint,
             "parameters": _json(
                 {key: value for key, value in shared.items() if key in TRAININGS and key != "epoch"}
             ),
         }
     if isinstance(result, Removal):
         return {
-            "fingerprint": result.rows.fingerprint,
+            FINGERPRINT: result.rows.fingerprint,
             "column": result.column,
             "cut": result.cut_method,
             "parameters": _json(result.parameters),
         }
     if isinstance(result, Selection):
         return {
-            "fingerprint": result.rows.fingerprint,
+            FINGERPRINT: result.rows.fingerprint,
             "rule": result.rule,
             "column": result.column,
             "parameters": _json(result.parameters),

@@ -7,6 +7,7 @@ import math
 
 from prune_kit.results.outcomes import Difference, Outcomes, is_baseline
 
+UNTOLD = "too few seeds"  # the verdict that claims nothing
 FULL_DATA, RANDOM_ROWS = "full data", "a random subset of its size"
 
 
@@ -27,7 +28,7 @@ def claim(difference: Difference, other: str) -> str:
         far from zero the difference may lie.
     """
     mean = 100 * difference.mean
-    if difference.verdict == "too few seeds":
+    if difference.verdict == UNTOLD:
         return f"too few seeds to tell it from {other} ({_known(difference)})"
     if difference.without_interval:
         return f"{signed(difference.mean)} points against {other}, {difference.without_interval}"
@@ -43,7 +44,9 @@ def claims(outcomes: Outcomes) -> list[str]:
         known = {FULL_DATA: line.minus_full, RANDOM_ROWS: line.minus_random}
         parts = [claim(one, other) for other, one in known.items() if one is not None]
         if parts and not is_baseline(line.name):
-            sentences.append(f"{line.name}: {', '.join(parts)}, over {seeds(line.seeds)}.")
+            told = any(one is not None and one.verdict != UNTOLD for one in known.values())
+            over = f", over {seeds(line.seeds)}" if told else ""  # others say it themselves
+            sentences.append(f"{line.name}: {', '.join(parts)}{over}.")
     return sentences
 
 

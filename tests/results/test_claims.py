@@ -80,7 +80,7 @@ def outcomes_of(accuracies: dict[str, list[float]]) -> Outcomes:
             [
                 "half: too few seeds to tell it from full data (2 seeds: within 127.1 points), too "
                 "few seeds to tell it from a random subset of its size (2 seeds: within 63.5 "
-                "points), over 2 seeds."
+                "points)."
             ],
         ),
         (

@@ -72,8 +72,8 @@ def test_a_short_protocol_names_only_the_milestones_that_it_reaches() -> None:
     config = TrainConfig(
         model="mlp", epochs=100, schedule="step", milestones=(60, 120), decay=0.2, learning_rate=0.1
     )
-    assert "learning rate 0.1 x0.2 after epochs 60," in config.describe()
-    assert "learning rate 0.1, never lowered," in config.changed({"epochs": 60}).describe()
+    assert " learning rate 0.1, times 0.2 after epochs 60," in config.describe()
+    assert "constant learning rate 0.1," in config.changed({"epochs": 60}).describe()
 
 
 def test_a_compiled_network_is_another_protocol_and_others_are_what_they_were() -> None:

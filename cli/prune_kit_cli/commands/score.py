@@ -55,9 +55,10 @@ def score(
 ) -> None:
     """Train a few networks for a few epochs and score every example by them.
 
-    One training serves every method. Without --data, the embedded data set `digits` is used.
-    grand@0 is offered since the papers ask for it. It mostly measures the norm of the image and
-    prunes worse than random rows: use epoch 10 or later.
+    One training serves every method. Without --data, the handwritten digits that come with
+    scikit-learn are used. grand@0, of untrained networks, is offered since the papers ask for it.
+    It mostly measures the norm of the image and prunes worse than random rows: use epoch 10 or
+    later.
 
     Example: prune-kit score --method el2n,forgetting --epoch 20
     """

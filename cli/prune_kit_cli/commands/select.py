@@ -69,7 +69,7 @@ def select(
     if tied > TIED * len(selection.rows.training):
         screen.warn(
             f"{tied:,} training rows have the same {selection.column} as the edge of the window: "
-            "which of them are kept is decided by their digests, not by the score"
+            "which of them are kept is decided by a fixed order of the images, not by the score"
         )
     gone = gone_sentence(selection.gone_classes())
     if gone:

@@ -39,7 +39,7 @@ def tuning_notes(plan: TuningPlan) -> list[tuple[str, str]]:
     )
     return [
         ("goal", f"{goal.describe()}, among {count_of(cells, 'candidate')}"),
-        ("judged on", f"{_judges(plan)}; the test set waits"),
+        ("judged on", f"{_judges(plan)}; the test set is looked at once, at the end"),
         ("search", f"{', '.join([*short, confirm])}{further}; then the test"),
         (
             "cost",

@@ -31,7 +31,7 @@ def sweep_table(sweep: Sweep) -> Table:
         "offset",
         "rows",
         "test accuracy",
-        "16th to 84th",
+        "middle 2/3 of seeds",
         "minus full (95%)",
         "minus random (95%)",
         box=None,

@@ -115,7 +115,7 @@ def outcome_table(outcomes: Outcomes) -> Table:
         "rows",
         "seeds",
         "test accuracy",
-        "16th to 84th",
+        "middle 2/3 of seeds",
         "minus full (95%)",
         "minus random (95%)",
         box=None,

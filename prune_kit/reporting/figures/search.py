@@ -20,7 +20,7 @@ from prune_kit.retraining.tuning import Tuning
 from prune_kit.storage import files
 
 ACROSS = 4  # panels in a row
-CAPTION = "bars: 16th to 84th percentile over seeds"
+CAPTION = "bars: the middle two thirds of the seeds"
 
 
 def draw_tuning(tuning: Tuning, path: Path) -> Path:

@@ -91,7 +91,7 @@ def draw_sweep(sweep: Sweep, folder: Path) -> list[Path]:
 def caption(sweep: Sweep) -> str:
     """The meaning of a line and its band."""
     seeds = len(sweep.accuracies(sweep.cells[0].name))
-    return f"mean and 16th to 84th percentile over {seeds} seed{'s' * (seeds != 1)}"
+    return f"mean and middle two thirds of {seeds} seed{'s' * (seeds != 1)}"
 
 
 def _fill(sweep: Sweep, name: str, lines: list[Line], label: str, axes: Axes) -> None:
