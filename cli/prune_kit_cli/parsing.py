@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def read_probabilities(path: Path) -> np.ndarray:
-    """Probabilities (N, C) from an npy file, as a memory map.
+    """Probabilities (N, C) from an npy file, as a memory map unless they are long doubles.
 
     Raises FileError when it holds none.
     """
@@ -26,6 +26,9 @@ def read_probabilities(path: Path) -> np.ndarray:
         raise FileError(
             f"--from-probs {path} holds {what}; expected floats (N, C), as numpy.save writes them"
         )
+    if found.dtype.itemsize > np.dtype(np.float64).itemsize:  # no other reader knows long doubles
+        with np.errstate(over="ignore"):
+            return found.astype(np.float64)
     return found
 
 

@@ -96,4 +96,6 @@ def _texts(array: np.ndarray, where: str) -> list[str]:
         "".join(texts).encode("utf-8")  # names of files in Python may hold bytes that are no text
         return texts
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
-        raise DataError(f"{where} holds bytes that are not UTF-8 text: {error.object[error.start :][:40]!r}") from error
+        raise DataError(
+            f"{where} holds bytes that are not UTF-8 text: {error.object[error.start :][:40]!r}"
+        ) from error

@@ -57,9 +57,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     target = target_of(path)
     # a part of the name, for the whole may have the greatest length that a name can have
-    temporary = target.with_name(
-        f".{target.name[:40]}.{os.getpid()}-{secrets.token_hex(6)}.tmp"
-    )
+    temporary = target.with_name(f".{target.name[:40]}.{os.getpid()}-{secrets.token_hex(6)}.tmp")
     try:
         before = target.stat() if target.exists() else None
         target.parent.mkdir(parents=True, exist_ok=True)

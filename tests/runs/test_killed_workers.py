@@ -80,7 +80,13 @@ def test_what_is_killed_twice_is_one_line_that_says_what_to_lower(tmp_path: Path
         run_tasks(tasks, execution, notes.append)
     message = str(caught.value)
     assert "\n" not in message and "with 2 at a time, and again with 1" in message
-    for word in ("killed from outside", "GiB of memory", "`jobs`", "`config.batch_size`", "`model`"):
+    for word in (
+        "killed from outside",
+        "GiB of memory",
+        "`jobs`",
+        "`config.batch_size`",
+        "`model`",
+    ):
         assert word in message
     assert [step.note for step in notes if step.what == "memory"]
 

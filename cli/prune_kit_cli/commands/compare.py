@@ -17,7 +17,9 @@ def compare(
     ] = None,
     b: Annotated[
         str | None,
-        o.argument("B", "Another; left out, A's columns with each other, or the one with all others."),
+        o.argument(
+            "B", "Another; left out, A's columns with each other, or the one with all others."
+        ),
     ] = None,
     align: Annotated[
         bool,
