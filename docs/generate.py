@@ -79,7 +79,16 @@ nothing."""
 COMMANDS = """\
 Every command takes `--json`, which prints one JSON object on stdout, `--quiet` and `--workdir`.
 Exit codes: 0 done, 1 a bug of ours, 2 something that you can mend (one line says what), 130
-interrupted."""
+interrupted. A reader that leaves early, as `head` does, and a stream that is closed change nothing:
+the code is 0. Where the standard output is full, it is 2. Characters that its encoding lacks are
+written in others.
+
+`prune-kit --install-completion` teaches your shell to complete commands, options, methods, rules,
+networks, columns of the score table, and files of the workdir. `python -m prune_kit` is
+`prune-kit`.
+
+A file that is replaced keeps its mode, and a symbolic link stays: what it leads to is replaced.
+Folders, devices and pipes are refused. `~` in a path is your home folder."""
 
 VERBS = """\
 `import prune_kit` loads neither torch nor numpy; a name is loaded when it is first used."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import typer
 
 from prune_kit import registry
+from prune_kit.errors import PruneKitError
 from prune_kit.storage import workdir
 
 VARIABLE = "_PRUNE_KIT_COMPLETE"  # by which a shell asks
@@ -146,13 +147,19 @@ def _files(*endings: str, kinds: tuple[str, ...] = ()) -> Callable[[typer.Contex
 
     def names(ctx: typer.Context) -> list[str]:
         found = sorted(path for path in _workdir(ctx).iterdir() if path.suffix in endings)
-        if kinds:
-            from prune_kit.storage.hdf5 import kind_of
-
-            found = [path for path in found if kind_of(path) in kinds]
-        return [str(path) for path in found]
+        return [str(path) for path in found if not kinds or _kind_of(path) in kinds]
 
     return names
+
+
+def _kind_of(path: Path) -> str:
+    """The kind of one of our files. "" for any other, and for one that is damaged."""
+    from prune_kit.storage import hdf5
+
+    try:
+        return hdf5.kind_of(path)
+    except PruneKitError:
+        return ""
 
 
 COMPLETERS = {

@@ -106,6 +106,7 @@ def run() -> None:
     sys.exit(exit_code(sys.argv[1:]))
 
 
+@functools.cache
 def program() -> typer.core.TyperGroup:
     """The parser of the command line. `--help` stands with the options of output, at the end."""
     group = typer.main.get_command(app)

@@ -83,7 +83,7 @@ def guarded() -> Iterator[tuple[Stream, Stream]]:
     """Put a `Stream` in the place of the standard output and of the standard error."""
     before = sys.stdout, sys.stderr
     out, err = Stream(before[0]), Stream(before[1])
-    sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
+    sys.stdout, sys.stderr = out, err
     try:
         yield out, err
     finally:

@@ -8,6 +8,13 @@ import errno
 import os
 
 OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+# what loaders of shared libraries say: two of Linux, one of macOS, one of Windows
+NOT_LOADED = (
+    "failed to map segment",
+    "cannot open shared object",
+    "Library not loaded",
+    "DLL load",
+)
 
 
 def blamed(error: Exception) -> str:
@@ -32,6 +39,8 @@ def blamed(error: Exception) -> str:
         return f"{error.object!r} is no UTF-8 text; rename it, or give it by another path"
     if isinstance(error, RuntimeError) and "home directory" in str(error):
         return "the home folder of this user is not known; set HOME to a folder of yours"
+    if isinstance(error, ImportError) and any(words in str(error) for words in NOT_LOADED):
+        return f"a library cannot be loaded: {error}. Is it installed whole, and is memory left?"
     if not isinstance(error, OSError):
         return ""
     said = error.strerror or str(error)

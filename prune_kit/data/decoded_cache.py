@@ -85,13 +85,15 @@ def cache_folder() -> Path:
     Raises
     ------
     FileError
-        If there is no home folder, or no current folder for a relative path.
+        If there is no home folder, no current folder for a relative path, or links in a circle.
     """
     given = os.environ.get("PRUNE_KIT_CACHE")
     folder = given or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/prune_kit"
     try:
-        return absolute(expanded(folder))
-    except FileError as error:
+        found = absolute(expanded(folder))
+        found.resolve()
+        return found
+    except (FileError, OSError, RuntimeError) as error:  # the latter two of links in a circle
         where = f"PRUNE_KIT_CACHE={given}" if given else "the cache of decoded images has no place"
         raise FileError(f"{where}: {error}. {SETTING}") from error
 

@@ -150,8 +150,8 @@ def run_tasks(tasks: Sequence[Task], execution: ResolvedExecution, listener: Lis
     """Run all tasks, `execution.jobs` at a time, each in a process of its own if several at once.
 
     Where the system kills a process, what was not finished is done once more with half as many.
-    Raises what a task raises, and RunError where a process is killed again. The user's interrupt is handed on to every task at work, and waited
-    for.
+    Raises what a task raises, and RunError where a process is killed again. The user's interrupt is
+    handed on to every task at work, and waited for.
 
     Parameters
     ----------

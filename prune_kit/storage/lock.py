@@ -114,6 +114,8 @@ def _acquired(path: Path) -> "BaseFileLock":
     try:
         path.write_text(json.dumps(holder), "utf-8")
     except OSError as error:
+        if sys.platform.startswith("win"):  # there a lock keeps everybody from writing: it is held
+            return lock
         lock.release()
         raise FileError(f"cannot write {path}: {error.strerror or error}") from error
     return lock

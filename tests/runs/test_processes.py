@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from prune_kit.runs.processes import EpochListener, work_in_processes
+from prune_kit.runs.processes import EpochListener, interrupt_thread, work_in_processes
 
 PATIENCE = 60.0
 ROOT = Path(__file__).parents[2]
@@ -104,6 +104,20 @@ def test_all_is_done_and_told() -> None:
         [partial(says_its_number, n) for n in range(3)], 2, lambda *line: told.append(line)
     )
     assert sorted(told) == [(n, epoch, 2, f"of {n}") for n in range(3) for epoch in (1, 2)]
+
+
+def test_where_threads_get_no_signals_the_main_one_is_interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on Windows."""
+    monkeypatch.delattr(signal, "pthread_kill")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupt_thread(0)
+            time.sleep(PATIENCE)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_what_a_worker_raises_is_raised_here() -> None:

@@ -1,5 +1,6 @@
 """The command `report`: all that a workdir holds, as one HTML page."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,6 +67,9 @@ def report(
     screen, target = Screen(as_json, quiet), out or workdir / REPORT
     if target.suffix not in (".html", ".htm"):
         raise OptionError(f"--out {target}: expected a name that ends in .html")
+    files.target_of(target)
+    if figures is not None and os.path.lexists(figures) and not figures.is_dir():
+        raise OptionError(f"--figures {figures} is there already, and is no folder; name another")
     table = ScoreTable.read(workdir / SCORES, extras=("per_run", "per_ratio", "per_ratio_votes"))
     sources = {"table": workdir / SCORES}
     results: dict[str, Any] = {}

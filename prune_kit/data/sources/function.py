@@ -66,8 +66,9 @@ def _find(location: str) -> Callable[[], object]:
             module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and f"{module_name}.".startswith(f"{error.name}."):
+            here = _here() or "the current folder"
             raise DataError(
-                f"the module {error.name!r} is not in {_here() or 'the current folder'} or on Python's path"
+                f"the module {error.name!r} is not in {here} or on Python's path"
             ) from error
         raise DataError(f"importing {module_name} failed: {_in_one_line(error)}") from error
     except Exception as error:  # as in `load`, because importing a module runs it

@@ -31,11 +31,20 @@ CELLS = 50  # a side at most; squares, because hexagons leave gaps if a score ha
 
 
 def check_picture(path: Path) -> None:
-    """Raise OptionError, before anything is computed, unless the suffix is .png or .svg."""
+    """Raise an error, before anything is computed, unless a picture can be written there.
+
+    Raises
+    ------
+    OptionError
+        The suffix is neither .png nor .svg.
+    FileError
+        There is a folder or a device.
+    """
     if path.suffix not in FORMATS:
         raise OptionError(
             f"picture={str(path)!r}: expected a name that ends in {' or '.join(FORMATS)}"
         )
+    files.target_of(path)
 
 
 def draw_comparison(comparison: Comparison, path: Path) -> Path:
