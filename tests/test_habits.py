@@ -121,7 +121,8 @@ def test_the_contributing_guide_adds_everything_in_five_lines() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     recipes = re.findall(r"^### an? (.*)\n\n((?:\d\. .*\n|   .*\n)+)", text, re.MULTILINE)
     assert [name for name, _ in recipes] == [
-        "score", "rule", "cut", "data source", "family of networks", "format", "optimiser"
+        "score", "rule", "cut", "data source", "family of networks", "format", "optimiser",
+        "command",
     ]  # fmt: skip
     for name, lines in recipes:
         assert len(re.findall(r"^\d\. ", lines, re.MULTILINE)) == 5, name

@@ -232,9 +232,7 @@ def test_another_test_set_or_size_of_the_same_examples_is_refused(
         with pytest.raises(IdentityError, match="the same examples, but"):
             retrain(given, selection)
     resized = replace(data, rows=replace(data.rows, options={"image_size": 4}))
-    with pytest.raises(
-        IdentityError, match="resized otherwise: image_size=4 against image_size=None"
-    ):
+    with pytest.raises(IdentityError, match="made otherwise: image_size=4 against image_size=None"):
         score(resized, "input_norm", table=table)
 
 

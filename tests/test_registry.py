@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from beartype.door import is_bearable
 
-from prune_kit import exporters, models, pipeline, registry
+from prune_kit import exporters, load_data, models, pipeline, registry
 from prune_kit.cleaning import cuts
 from prune_kit.data import sources
 from prune_kit.errors import OptionError
@@ -29,6 +29,7 @@ VERBS = {
     registry.SCORERS: pipeline.score,
     registry.SELECTORS: pipeline.select,
     registry.EXPORTERS: pipeline.export,
+    registry.SOURCES: load_data,
 }
 ENTRIES = [(package, name) for package in PROTOCOLS for name in registry.module_names(package)]
 every_entry = pytest.mark.parametrize(("package", "name"), ENTRIES)

@@ -26,6 +26,16 @@ def source_options(options: dict[str, Any]) -> dict[str, Any]:
     return {name: options.pop(name) for name in list(options) if name in own}
 
 
+def named_data(data: str | None, rows: "Rows | None", trust: bool) -> str | None:
+    """The data that a user names, else those of an earlier file, which may name code."""
+    from prune_kit.data.spec import check_trusted
+
+    if data is None and rows is not None:
+        check_trusted(rows.data, trust)
+        return rows.data
+    return data
+
+
 def loaded(
     screen: Screen,
     workdir: Path,

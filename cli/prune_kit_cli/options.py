@@ -76,7 +76,7 @@ Labels = Annotated[
         DATA,
         "--labels",
         metavar="FILE",
-        help="Other labels of the same rows: npy, or csv with `label` and `index` or `id`.",
+        help="Other labels of the same rows: npy, or csv with `label`.",
     ),
 ]
 Key = Annotated[
@@ -85,8 +85,7 @@ Key = Annotated[
         DATA,
         "--key",
         metavar="COLUMN",
-        help="The column of a csv that names rows (default: index, id, filename, path and the "
-        "like).",
+        help="The column of a csv that names rows, where it is unusual.",
     ),
 ]
 ScoresFile = Annotated[

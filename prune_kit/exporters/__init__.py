@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Int
 
 from prune_kit import registry
+from prune_kit.checks import check_kind
 from prune_kit.results.removal import CLEANED, Removal
 from prune_kit.results.selection import KEPT, REASONS, Selection
 
@@ -114,7 +115,8 @@ def write_list(
 
 def selection_with_scores(chosen: Selection | Removal) -> Selection:
     """The selection itself; or the complement of a removal, with the suspicion as its score."""
-    if isinstance(chosen, Selection):
+    if not isinstance(chosen, Removal):
+        check_kind(chosen, Selection, "selection", "select")
         return chosen
     score = np.full(len(chosen.rows), np.nan, dtype=np.float32)
     score[chosen.index] = chosen.suspicion

@@ -63,7 +63,7 @@ class AskedScores:
         check_seeds(1 if runs is None else runs, seed)
         if observe is not None and observe not in OBSERVATIONS:
             raise registry.unknown_name_error("observation", observe, OBSERVATIONS)
-        if probes is not None:
+        if probes:  # none is a share, too, of which the table says whether it fits
             check_probes(probes)
         names = method_names(methods)
         given = {name: value for name, value in options.items() if value is not None}

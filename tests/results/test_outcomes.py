@@ -11,12 +11,12 @@ from scipy import stats
 
 from prune_kit.data.identity import index_digest
 from prune_kit.errors import FileError
+from prune_kit.results.cells import checked_cells
 from prune_kit.results.outcomes import (
     COLUMNS,
     FULL,
     Outcome,
     Outcomes,
-    _checked_cells,
     paired_difference,
     random_name,
 )
@@ -138,7 +138,7 @@ def test_cells_that_cannot_be_are_refused(cells, tmp_path):
 @pytest.mark.parametrize("cells", [[], None, 1, {"a": 1}, {"a": []}])
 def test_cells_that_are_no_objects_are_refused(cells):
     with pytest.raises(ValueError, match="not objects by name"):
-        _checked_cells(cells)
+        checked_cells(cells)
 
 
 @pytest.mark.parametrize("more", [{}, CHOSEN])

@@ -109,7 +109,7 @@ def test_an_example_without_a_vote_is_nan_and_the_message_says_how_many_folds_ar
     told = cscore.shortfall(column, found.rows)
     assert told == (
         "36 of 60 training rows have no score (NaN), for want of a network that held them out at "
-        "80 % (36). 3 more folds give every row a vote: --folds 5"
+        "80 % (36). 3 more folds give every row a vote: folds=5"
     )
     assert not np.isnan(table(ratios=(50, 80), folds=5, table=found).columns["cscore"].values).any()
 

@@ -68,7 +68,13 @@ def score(
     from prune_kit.scoring.columns import column_name
     from prune_kit.scoring.plan import plan_scores, run_scores
     from prune_kit.storage import lock
-    from prune_kit_cli.loading import loaded, loaded_again, source_options, tell_notes
+    from prune_kit_cli.loading import (
+        loaded,
+        loaded_again,
+        named_data,
+        source_options,
+        tell_notes,
+    )
     from prune_kit_cli.parsing import changes_of, numbers, recipe_protocol
     from prune_kit_cli.screen import Screen
     from prune_kit_cli.views.plan import dry_notes, plan_json, plan_notes
@@ -92,8 +98,9 @@ def score(
                 screen, workdir, earlier.rows, data, trust=trust, progress=follow, **of_source
             )
         else:
+            spec = named_data(data, earlier.rows if earlier else None, trust)
             data_set = loaded(
-                screen, workdir, data, labels=labels, key=key, progress=follow, **of_source
+                screen, workdir, spec, labels=labels, key=key, progress=follow, **of_source
             )
         tell_data(screen, data_set, earlier.rows if earlier else None)
         tell_notes(screen, data_set)

@@ -8,7 +8,6 @@ from prune_kit_cli import options as o
 if TYPE_CHECKING:
     from prune_kit.data.dataset import Dataset
     from prune_kit.retraining.tuning import Tuning
-    from prune_kit_cli.loading import loaded_again
     from prune_kit_cli.screen import Screen
 
 
@@ -106,6 +105,7 @@ def tune(
     from prune_kit.retraining.search import candidates
     from prune_kit.retraining.tuning import check_validation, plan_tuning, run_tuning
     from prune_kit.storage import lock
+    from prune_kit_cli.loading import loaded_again
     from prune_kit_cli.parsing import changes_of, recipe_protocol, shares, words
     from prune_kit_cli.screen import Screen
     from prune_kit_cli.views.plan import protocol_note

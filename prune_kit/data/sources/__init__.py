@@ -3,7 +3,7 @@
 `OPTIONS`, if it is there, declares the other options that a source takes (`registry.Option`).
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from prune_kit.data.dataset import Dataset
 from prune_kit.progress import Listener, silent
@@ -13,7 +13,7 @@ from prune_kit.progress import Listener, silent
 class Source(Protocol):
     """What a module of this folder must have."""
 
-    def load(self, location: str, *, progress: Listener = silent) -> Dataset:
+    def load(self, location: str, *, progress: Listener = silent, **options: Any) -> Dataset:
         """The data set that lies at a place.
 
         Parameters
@@ -22,6 +22,8 @@ class Source(Protocol):
             What the user wrote behind the colon: a folder, a file, a function.
         progress
             Who is told how far the reading is.
+        options
+            Every option that the module declares.
 
         Raises
         ------

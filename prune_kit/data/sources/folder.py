@@ -39,10 +39,10 @@ OPTIONS = {
 def load(
     location: str,
     *,
+    progress: Listener = silent,
     image_size: int | None = None,
     skip_bad: bool = False,
     exif: str = "apply",
-    progress: Listener = silent,
 ) -> Dataset:
     """Load the images of a folder.
 
