@@ -19,13 +19,12 @@ OPTIONS = {
         "default": None,
         "metavar": "PIXELS",
         "minimum": 1,
-        "help": "Resize images to this side; left out, they keep their size, or get 64 where sizes "
-        "differ.",
+        "help": "Resize to this side; left out, 64 where sizes differ.",
     },
     "skip_bad": {
         "type": "bool",
         "default": False,
-        "help": "Go on without the files that cannot be used.",
+        "help": "Go on without unusable files.",
     },
     "exif": {
         "type": "str",
