@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from math import prod
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 from torch import nn
 from torch.nn import functional
 
@@ -122,8 +122,10 @@ def batch_norm(
     Raises
     ------
     ValueError
-        If the input does not have one row per example.
+        If the layer is in training mode, or the input does not have one row per example.
     """
+    if layer.training:
+        raise ValueError("the statistics of a batch belong to all of its examples")
     mean = layer.running_mean
     variance = layer.running_var
 
@@ -240,20 +242,22 @@ def embedding(
     return {"weight": torch.cat(parts)}
 
 
-def square_sums(values: Float[torch.Tensor, "B *shape"]) -> Float[torch.Tensor, "B"]:
-    """The sum of squares of each row, in float32 or better.
+def square_sums(values: Inexact[torch.Tensor, "B *shape"]) -> Float[torch.Tensor, "B"]:
+    """The sum of the squared magnitudes of each row, in float32 or better.
 
     Parameters
     ----------
     values
-        The rows, of any shape.
+        The rows, of any shape, real or complex.
 
     Returns
     -------
     (B,)
         The sums.
     """
-    flat = values.flatten(1)
+    if values.is_complex():
+        values = torch.view_as_real(values.resolve_conj())
+    flat = values.flatten(1) if values.dim() > 1 else values[:, None]
     return dots(flat, flat)
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from pickle import PicklingError
 from typing import Any
 
 import torch
@@ -44,12 +45,15 @@ def working_copy(model: nn.Module) -> nn.Module:
                     "network once before"
                 )
             if isinstance(tensor, nn.Parameter):
-                memo[id(tensor)] = nn.Parameter(tensor.detach(), requires_grad=False)
-            elif not tensor.is_leaf:
+                # A tensor of inference mode cannot be in a graph, so its copy has its own memory.
+                own = tensor.detach().clone() if tensor.is_inference() else tensor.detach()
+                memo[id(tensor)] = nn.Parameter(own, requires_grad=False)
+            elif tensor.is_inference() or not tensor.is_leaf:
                 memo[id(tensor)] = tensor.detach().clone()
+    model = getattr(model, "_orig_mod", model)  # of `torch.compile`
     try:
         copied = copy.deepcopy(model, memo)
-    except (TypeError, RuntimeError, NotImplementedError) as error:
+    except (TypeError, ValueError, AttributeError, RuntimeError, PicklingError) as error:
         raise RunError(
             f"{type(model).__name__} cannot be copied for its gradient norms: {error}"
         ) from error
@@ -78,10 +82,12 @@ def checking_copy(model: nn.Module) -> nn.Module:
     RunError
         If the network cannot be copied.
     """
-    copied = working_copy(model).to(torch.float64)
+    copied = working_copy(model)._apply(_doubled)
     rng = torch.Generator().manual_seed(0)
-    for parameter in filter(torch.is_floating_point, copied.parameters()):
-        noise = torch.randn(parameter.shape, generator=rng, dtype=torch.float64)
+    for parameter in copied.parameters():
+        if not parameter.is_floating_point() and not parameter.is_complex():
+            continue
+        noise = torch.randn(parameter.shape, generator=rng, dtype=parameter.dtype)
         noise = noise.to(parameter.device)
         parameter.data = parameter + NOISE * (parameter.abs().mean() + NOISE) * noise
     return copied
@@ -99,6 +105,13 @@ def forget_caches(copied: nn.Module) -> None:
     """
     copied.train()
     copied.eval()
+
+
+def _doubled(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor in memory of its own, in float64 or complex128 unless it holds integers."""
+    if tensor.is_complex():
+        return tensor.to(torch.complex128, copy=True)
+    return tensor.to(torch.float64, copy=True) if tensor.is_floating_point() else tensor.clone()
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:

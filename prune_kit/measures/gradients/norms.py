@@ -6,20 +6,25 @@ It takes little more time than one backward pass of a batch. The other files of 
 
 - `plan.py` chooses how the norms of each parameter are computed.
 - `passes.py` runs the one pass that measures most parameters.
+- `programs.py` records what a pass does, and `proofs.py` says for which data it is right.
 - `closed_forms.py` and `convolutions.py` hold the formulas.
 - `fallbacks.py` measures the parameters that do not have a formula.
-- `refusals.py` refuses networks that do not have per-example gradients.
+- `agreement.py` compares the ways with single examples.
+- `losses.py` holds the loss, and `graphs.py` reads the graph of a pass.
+- `refusals.py` refuses networks and arguments that do not have per-example gradients.
 """
 
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import nn
 
 from prune_kit.data.dataset import Dataset
-from prune_kit.measures.gradients import fallbacks, plan
+from prune_kit.measures.gradients import fallbacks, plan, refusals
+from prune_kit.measures.gradients.agreement import distinct_rows
 from prune_kit.measures.gradients.copies import working_copy
 from prune_kit.measures.gradients.passes import PlanMismatch, activation_bytes
 from prune_kit.measures.gradients.plan import Plan
@@ -32,51 +37,66 @@ LARGEST_BATCH = {"cpu": 256, "cuda": 2048}
 BF16_ERROR = 0.01  # the relative error from which on bf16 is not used
 
 _plans: WeakKeyDictionary[nn.Module, dict[object, Plan]] = WeakKeyDictionary()
+_newer: WeakKeyDictionary[Plan, Plan] = WeakKeyDictionary()  # what replaces a plan that fits no more
 
 
 def per_example_gradient_norms(
-    model: nn.Module, inputs: Float[torch.Tensor, "B *shape"], labels: Int[torch.Tensor, "B"]
+    model: nn.Module, inputs: Any, labels: Any
 ) -> Float[torch.Tensor, "B"]:
     """The L2 norm of the gradient of each example's cross-entropy over all parameters.
 
     The network is evaluated in eval mode: batch norm uses its running statistics, and dropout is
     off. In training mode the examples of a batch are not independent. The work is done on a copy
     that shares the parameters' memory, so the model does not change, also after an exception. The
-    result does not depend on how the examples are batched. The first batch of each kind takes
-    longer, because the fast ways are compared with single examples in float64.
+    result does not depend on how the examples are batched.
+
+    The norm is that of single examples, for every network that treats its rows independently in
+    eval mode. Fast ways are taken where they are proven to give it for all data. The proof is made
+    for what the network does with the first batch of each kind, which takes longer, and every later
+    pass is compared with it. So weights may be shared or used outside of their layers, and flags
+    may be switched between calls. Networks whose operations depend on the data, such as routing,
+    are mapped over by `torch.func`, or measured one example at a time. That is slower.
+
+    A parameter to which autograd finds no path from the loss counts 0. It may be unused, or lie
+    behind `torch.no_grad`, `detach`, or a reentrant checkpoint whose inputs have no gradient.
 
     Source: Paul, Ganguli, Dziugaite 2021, https://arxiv.org/abs/2107.07075, definition 2.1.
 
     Parameters
     ----------
     model
-        The network. Parameters with `requires_grad=False` count, too.
+        The network. Parameters with `requires_grad=False` count, too, and complex ones by their
+        magnitude.
     inputs
-        The inputs of a batch, on the device of the network.
+        The inputs of a batch, a tensor (B, ...) of any type, on the device of the network.
     labels
-        The labels, in 0 .. classes - 1.
+        The labels, a tensor (B,) of integers in 0 .. classes - 1.
 
     Returns
     -------
     (B,)
-        The norms, 0 or more, in the type and on the device of the inputs.
+        The norms, 0 or more, on the device of the inputs. They are float64 if the network holds
+        such parameters, and else float32.
 
     Raises
     ------
     RunError
-        If the examples of a batch depend on each other (batch statistics), the network does not
-        return logits (B, classes), or it cannot be copied.
+        If the inputs or labels are no such tensors, the examples of a batch depend on each other
+        (batch statistics), the network does not return logits (B, classes), fails on a single
+        example, or cannot be copied. The error says why, in one line.
     """
     with torch.inference_mode(False):
-        copied = working_copy(model)
-        inputs = _ordinary(inputs)
-        labels = _ordinary(labels)
-        plans = _plans.setdefault(model, {})
-        kind = _kind(model, inputs)
-        chosen = plans.get(kind) or plan.plan(model, inputs)
-        if len(plan.distinct_rows(inputs)) > 1:  # else the plan was not compared with anything
-            plans[kind] = chosen
-        return _norms(chosen, copied, inputs, labels)
+        inputs, labels = refusals.checked_batch(inputs, labels)
+        with refusals.in_one_line(model), refusals.same_chance(inputs.device):
+            if not len(inputs):
+                return torch.zeros(0, dtype=_result_type(model), device=inputs.device)
+            copied = working_copy(model)
+            plans = _plans.setdefault(model, {})
+            kind = _kind(copied, inputs)
+            chosen = plans.get(kind) or plan.plan(model, inputs)
+            if len(distinct_rows(inputs)) > 1:  # else the plan was not compared with anything
+                plans[kind] = chosen
+            return _norms(chosen, copied, inputs, labels)
 
 
 def data_gradient_norms(
@@ -160,9 +180,11 @@ def arithmetic(precision: str, device: torch.device) -> str:
     return f"{precision} (TF32 allowed)" if precision == "fp32" and tf32 else precision
 
 
-def _ordinary(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor without a graph, in a form that autograd takes; it refuses inference tensors."""
-    return tensor.clone() if tensor.is_inference() else tensor.detach()
+def _result_type(model: nn.Module) -> torch.dtype:
+    """The type of the norms: that of the widest parameter, at least float32."""
+    wide = (torch.float64, torch.complex128)
+    is_wide = any(parameter.dtype in wide for parameter in model.parameters())
+    return torch.float64 if is_wide else torch.float32
 
 
 def _norms(
@@ -173,13 +195,17 @@ def _norms(
     precision: str = "fp32",
 ) -> torch.Tensor:
     try:
-        squares = chosen.squares(copied, inputs, labels, precision)
-    except PlanMismatch:  # a network whose path depends on the data
-        squares = fallbacks.single_squares(copied, inputs, labels)
-    total = torch.zeros(len(inputs), dtype=inputs.dtype, device=inputs.device)
+        squares = _newer.get(chosen, chosen).squares(copied, inputs, labels, precision)
+    except PlanMismatch:  # a flag was switched, or a cache is filled now
+        _newer[chosen] = plan.plan(copied, inputs)
+        try:
+            squares = _newer[chosen].squares(copied, inputs, labels, precision)
+        except PlanMismatch:
+            squares = fallbacks.single_squares(copied, inputs, labels)
+    total = torch.zeros(len(inputs), dtype=_result_type(copied), device=inputs.device)
     for part in squares.values():
         total = total + part
-    return total.sqrt().to(inputs.dtype)
+    return total.sqrt().to(total.dtype)
 
 
 def _accepted_precision(
@@ -204,8 +230,15 @@ def _batch_size(copied: nn.Module, example: torch.Tensor, label: torch.Tensor) -
     return max(min(fitting, LARGEST_BATCH.get(device.type, 256)), 1)
 
 
-def _kind(model: nn.Module, inputs: torch.Tensor) -> object:
-    """What a plan is valid for: the layers, the shapes of parameters, and the kind of inputs."""
-    layers = tuple((name, type(module)) for name, module in model.named_modules())
-    shapes = tuple((name, p.shape) for name, p in model.named_parameters(remove_duplicate=False))
-    return layers, shapes, inputs.shape[1:], inputs.dtype, inputs.device.type
+def _kind(copied: nn.Module, inputs: torch.Tensor) -> object:
+    """The key of a plan: the layers, the kinds of parameters, which are the same, and of inputs.
+
+    Whatever else a plan depends on is compared in each pass.
+    """
+    layers = tuple((name, type(module)) for name, module in copied.named_modules())
+    named = list(copied.named_parameters(remove_duplicate=False))
+    first: dict[int, str] = {}
+    parameters = tuple(
+        (name, first.setdefault(id(p), name), p.shape, p.dtype, p.device.type) for name, p in named
+    )
+    return layers, parameters, inputs.shape[1:], inputs.stride()[1:], inputs.dtype, inputs.device

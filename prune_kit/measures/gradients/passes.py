@@ -4,19 +4,22 @@ The parameters are frozen, so autograd computes the gradients of the activations
 forward pass each measured layer keeps its input. In the backward pass the gradient at the layer's
 output arrives, the squared norms are computed from both, and the input is freed. The pass runs on
 a working copy of the network.
+
+A measured parameter is frozen within the call of its layer only. Elsewhere it has a gradient. So
+the graph of the pass shows every use that the call does not see, in whichever row it is.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from prune_kit.errors import RunError
+from prune_kit.measures.gradients import graphs, losses
 from prune_kit.measures.gradients.closed_forms import Squares, square_sums
+from prune_kit.measures.gradients.programs import Program, Recorder, memory
 from prune_kit.training.loop import autocast
 from prune_kit.training.out_of_memory import is_out_of_memory
 
@@ -72,12 +75,81 @@ class PassResult:
 
     `squares` holds the squared norms (B,) by the parameter's full name. `overwritten` names the
     layers whose input was overwritten before it was measured. `failed` holds the layers that cannot
-    be measured in this way, each with the reason.
+    be measured in this way, each with the reason. `escaped` names the parameters that are used
+    outside of their layer's call.
     """
 
     squares: Squares = field(default_factory=dict)
     overwritten: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
+    escaped: set[str] = field(default_factory=set)
+
+
+@dataclass(eq=False)
+class Forward:
+    """A forward pass of a working copy whose layers are measured.
+
+    For proofs, `spread` is an example that becomes NaN where it leaves the layers `spreading`, and
+    `opened` gives the parameters gradients within their calls. `doors` then holds each call's
+    output in the graph.
+    """
+
+    copied: nn.Module
+    layer_hooks: Mapping[str, LayerHook]
+    expanded: tuple[str, ...]
+    examples: int
+    result: PassResult = field(default_factory=PassResult)
+    copies: list[torch.Tensor] = field(default_factory=list)
+    spread: int | None = None
+    spreading: Collection[str] = ()
+    opened: bool = False
+    doors: dict[str, graphs.Door] = field(default_factory=dict)
+    start: torch.Tensor = field(init=False)
+    measuring: bool = False
+    is_over: bool = False
+
+    def run(
+        self, inputs: torch.Tensor, precision: str, recorder: Recorder, hooks: ExitStack
+    ) -> Any:
+        """Run the network.
+
+        Parameters
+        ----------
+        inputs
+            The inputs (B, ...). The network may write into them.
+        precision
+            "fp32", or "bf16" for autocast.
+        recorder
+            What records the program.
+        hooks
+            Until it is closed, the layers are measured.
+
+        Returns
+        -------
+        Any
+            The network's output.
+        """
+        self.start = torch.zeros((), device=inputs.device, requires_grad=True)
+        with torch.enable_grad(), ExitStack() as replaced:
+            for name, layer_hook in self.layer_hooks.items():
+                _attach(self, name, layer_hook, recorder, hooks)
+            watched = {
+                f"{layer}.{key}" if layer else key: self.copied.get_submodule(layer)._parameters[key]
+                for layer, layer_hook in self.layer_hooks.items()
+                for key in layer_hook.names
+            }
+            for parameter in watched.values():
+                assert parameter is not None
+                replaced.callback(parameter.requires_grad_, False)
+                parameter.requires_grad_(True)
+            self.copies = [_expand(self, name, recorder, replaced) for name in self.expanded]
+            with autocast(inputs.device, precision), recorder:
+                output = self.copied(inputs)
+            self.is_over = True
+            if isinstance(output, torch.Tensor):
+                used = graphs.leaves(output)
+                self.result.escaped |= {name for name, p in watched.items() if id(p) in used}
+        return output
 
 
 def measure_batch(
@@ -87,6 +159,7 @@ def measure_batch(
     inputs: torch.Tensor,
     labels: torch.Tensor,
     precision: str = "fp32",
+    known: Program | None = None,
 ) -> PassResult:
     """Pass one batch through a working copy, and measure some of its parameters.
 
@@ -105,6 +178,8 @@ def measure_batch(
         The labels (B,).
     precision
         "fp32", or "bf16" for autocast.
+    known
+        The program that the pass must have; None for any.
 
     Returns
     -------
@@ -113,21 +188,25 @@ def measure_batch(
 
     Raises
     ------
+    PlanMismatch
+        If the program of the pass is another one.
     RunError
         If the network does not return logits (B, classes).
+    StateWritten
+        If the network would write into its parameters.
     """
-    result = PassResult()
-    start = torch.zeros((), device=inputs.device, requires_grad=True)
+    forward = Forward(copied, layer_hooks, expanded, len(inputs))
+    result = forward.result
+    inputs = inputs.clone()  # a network may write into its inputs
+    recorder = Recorder(copied, inputs)
     with torch.enable_grad(), ExitStack() as hooks:
-        copies = [_expand(copied, name, len(inputs), hooks) for name in expanded]
-        for name, layer_hook in layer_hooks.items():
-            _attach(copied, name, layer_hook, result, start, len(inputs), hooks)
-        with autocast(inputs.device, precision):
-            logits = copied(inputs)
-        loss = cross_entropy(logits, labels).sum()
-        hooks.close()  # because a measure may call the layer again
+        logits = forward.run(inputs, precision, recorder, hooks)
+        if known is not None and not recorder.program(len(inputs)).repeats(known):
+            raise PlanMismatch("the network does not do what it did when the plan was made")
+        loss = losses.cross_entropy(logits, labels).sum()
         if loss.requires_grad:
-            gradients = torch.autograd.grad(loss, [start, *copies], allow_unused=True)[1:]
+            wanted = [forward.start, *forward.copies]
+            gradients = torch.autograd.grad(loss, wanted, allow_unused=True)[1:]
             for name, gradient in zip(expanded, gradients, strict=True):
                 if gradient is not None:
                     result.squares[name] = square_sums(gradient)
@@ -168,108 +247,154 @@ def activation_bytes(copied: nn.Module, example: torch.Tensor, label: torch.Tens
         torch.enable_grad(),
         torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor),
     ):
-        cross_entropy(copied(example.detach().requires_grad_()), label)
+        example = example.detach().requires_grad_(example.is_floating_point())
+        losses.cross_entropy(copied(example), label)
     return sum(size for address, size in kept.items() if address not in parameters)
 
 
-def cross_entropy(logits: Any, labels: torch.Tensor) -> torch.Tensor:
-    """The cross-entropy of each example, in float32 or better.
-
-    Parameters
-    ----------
-    logits
-        The output of a network.
-    labels
-        The labels (B,).
-
-    Returns
-    -------
-    (B,)
-        The cross-entropies, in nats.
-
-    Raises
-    ------
-    RunError
-        If `logits` is not a tensor (B, classes).
-    """
-    if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != len(labels):
-        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise RunError(
-            f"the network returned {shape} for {len(labels)} examples; a gradient norm requires "
-            "logits (B, classes)"
-        )
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    return functional.cross_entropy(logits.to(wide), labels, reduction="none")
-
-
 def _attach(
-    copied: nn.Module,
-    name: str,
-    layer_hook: LayerHook,
-    result: PassResult,
-    start: torch.Tensor,
-    examples: int,
-    hooks: ExitStack,
+    forward: Forward, name: str, layer_hook: LayerHook, recorder: Recorder, hooks: ExitStack
 ) -> None:
-    """Register the hooks that measure one layer, until `hooks` are closed."""
-    measured = copied.get_submodule(name)
+    """Measure one layer until `hooks` are closed.
+
+    The method `forward` is replaced and no hook is registered, because hooks of the network may
+    change what the layer receives and returns, and a network may call the method itself.
+    """
+    layer = forward.copied.get_submodule(name)
+    result = forward.result
+    original = layer.forward
     calls: list[Call] = []
 
-    def before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if layer_hook.copy_inputs:
-            args = tuple(_copy(value) for value in args)
-            kwargs = {key: _copy(value) for key, value in kwargs.items()}
-        if calls:
-            result.failed[name] = "it is called twice"
-        calls.append(Call(layer, args, kwargs, layer_hook.names))
-
-    def after(layer: nn.Module, args: Any, output: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        # Without gradients the call has no path to the loss.
+        if forward.measuring or not torch.is_grad_enabled():
+            return original(*args, **kwargs)
+        first = torch.autograd._get_sequence_nr()
+        with _own(layer, layer_hook.names, forward.opened) as own:
+            if forward.is_over:  # gradient checkpointing repeats what the call did
+                return started(original(*args, **kwargs))
+            recorder.paused = True
+            given = (args, kwargs)
+            if layer_hook.copy_inputs:
+                copies = {key: _copy(value) for key, value in kwargs.items()}
+                given = (tuple(_copy(value) for value in args), copies)
+            if calls:
+                result.failed[name] = "it is called twice"
+            calls.append(Call(layer, *given, layer_hook.names))
+            recorder.paused = False
+            output = original(*args, **kwargs)
         if not isinstance(output, torch.Tensor) or not output.is_floating_point():
             result.failed[name] = "its output is not one tensor"
-            return None
-        hooked = output if output.requires_grad else _Start.apply(output, start)
-        hooked.register_hook(backward)
+        elif memory(output) in recorder.protected:
+            result.failed[name] = "its output is a parameter"
+        else:
+            if forward.opened:
+                last = torch.autograd._get_sequence_nr()
+                door = graphs.Door(output.grad_fn, output.output_nr, first, last, frozenset(own))
+                forward.doors[name] = door
+                return output
+            if forward.spread is not None and name in forward.spreading:
+                recorder.paused = True
+                _spread(output, forward.spread, forward.examples)
+                recorder.paused = False
+            output = started(output)
+            output.register_hook(backward)
+        return output
+
+    def started(output: torch.Tensor) -> torch.Tensor:
+        if output.requires_grad:
+            return output
+        paused = recorder.paused
+        recorder.paused = True
+        hooked: torch.Tensor = _Start.apply(output, forward.start)
+        recorder.paused = paused
         return hooked
 
     def backward(gradient: torch.Tensor) -> None:
+        if not forward.is_over or not calls:
+            result.failed[name] = "the forward pass computes gradients itself"
+            return
         call = calls.pop()
         if name in result.failed:
             return
         if call.overwritten:
             result.overwritten.add(name)
             return
+        forward.measuring = True
         try:
-            squares = layer_hook.measure(call, gradient, examples)
+            squares = layer_hook.measure(call, gradient, forward.examples)
         except Exception as error:  # any error of foreign code says that the measure does not fit
             if is_out_of_memory(error):
                 raise
             result.failed[name] = f"{type(error).__name__}: {error}"
             return
+        finally:
+            forward.measuring = False
         for key in layer_hook.names:
             result.squares[f"{name}.{key}" if name else key] = squares[key]
 
-    hooks.callback(measured.register_forward_pre_hook(before, with_kwargs=True).remove)
-    hooks.callback(measured.register_forward_hook(after).remove)
+    hooks.callback(_restore, layer, "forward", vars(layer).get("forward"))
+    layer.forward = call
+
+
+def _restore(layer: nn.Module, name: str, before: Any) -> None:
+    if before is None:
+        delattr(layer, name)
+    else:
+        setattr(layer, name, before)
+
+
+@contextmanager
+def _own(layer: nn.Module, names: tuple[str, ...], opened: bool) -> Iterator[set[int]]:
+    """Give a layer parameters of its own for one call, frozen unless `opened`.
+
+    They share the memory of the layer's parameters.
+    """
+    before = {name: layer._parameters[name] for name in names}
+    own = set()
+    for name, parameter in before.items():
+        assert parameter is not None
+        layer._parameters[name] = nn.Parameter(parameter.detach(), requires_grad=opened)
+        own.add(id(layer._parameters[name]))
+    try:
+        yield own
+    finally:
+        layer._parameters.update(before)
+
+
+def _spread(output: torch.Tensor, example: int, examples: int) -> None:
+    """Fill the part of an example with NaN, in place."""
+    part = torch.zeros(output.numel(), dtype=torch.bool, device=output.device)
+    part.reshape(examples, -1)[example] = True
+    # Autograd does not see this write, so it does not make the graph of a view anew.
+    output.data.masked_fill_(part.view(output.shape), torch.nan)
 
 
 def _copy(value: Any) -> Any:
     return value.detach().clone() if isinstance(value, torch.Tensor) else value
 
 
-def _expand(copied: nn.Module, name: str, examples: int, hooks: ExitStack) -> torch.Tensor:
-    """Replace a parameter (1, ...) by one copy per example, (B, ...), until `hooks` are closed."""
+def _expand(
+    forward: Forward, name: str, recorder: Recorder, replaced: ExitStack
+) -> torch.Tensor:
+    """Replace a parameter (1, ...) by a copy per example, (B, ...), until `replaced` is closed."""
     path, _, key = name.rpartition(".")
-    owner = copied.get_submodule(path)
+    owner = forward.copied.get_submodule(path)
     parameter = owner._parameters.pop(key)
     assert parameter is not None
-    copies = parameter.detach().expand(examples, *parameter.shape[1:]).requires_grad_()
+    copies = parameter.detach().expand(forward.examples, *parameter.shape[1:])
+    if forward.spread is not None and name in forward.spreading:
+        copies = copies.clone()
+        copies[forward.spread] = torch.nan
+        recorder.take_for(copies, parameter)
+    copies.requires_grad_()
     setattr(owner, key, copies)
 
     def restore() -> None:
         delattr(owner, key)
         owner._parameters[key] = parameter
 
-    hooks.callback(restore)
+    replaced.callback(restore)
     return copies
 
 

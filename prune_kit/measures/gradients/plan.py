@@ -11,9 +11,12 @@ The ways, the cheapest first:
 A few examples are measured in float64 on a copy of the network, and compared with single examples,
 parameter by parameter. Where a way does not apply or its answer differs, the parameter takes the
 next way. So weight sharing, layers that are called twice, weights that are read from outside their
-layer, and caches do not require a list of special cases.
+layer, and caches do not require a list of special cases. The first three ways are proven for other
+data, too (`proofs.py`); parameters without a proof take the fourth. It maps over examples, so it
+does not depend on which other rows there are.
 """
 
+import copy
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,7 +24,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from prune_kit.measures.gradients import closed_forms, fallbacks, refusals
+from prune_kit.measures.gradients import agreement, closed_forms, fallbacks, losses, proofs, refusals
 from prune_kit.measures.gradients.closed_forms import Form, Squares
 from prune_kit.measures.gradients.convolutions import convolution
 from prune_kit.measures.gradients.copies import checking_copy, forget_caches, working_copy
@@ -32,9 +35,9 @@ from prune_kit.measures.gradients.passes import (
     Measure,
     PassResult,
     PlanMismatch,
-    cross_entropy,
     measure_batch,
 )
+from prune_kit.measures.gradients.programs import Program, StateWritten
 from prune_kit.training.out_of_memory import is_out_of_memory
 
 CLOSED = "closed form"
@@ -55,9 +58,7 @@ FORMS: Mapping[type[nn.Module], Form] = {
     nn.LayerNorm: closed_forms.layer_norm,
     nn.Embedding: closed_forms.embedding,
 }
-CHECKED = 3  # the examples that the ways are compared on
-TOLERANCE = 1e-8  # relative to the parameter's squared norm
-ROUNDING = 1e-20  # relative to the squared norm of the whole gradient
+HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +67,13 @@ class Plan:
 
     `ways` holds the way of every parameter by its full name, and `rows` the row counts of every
     layer by its name. `overwritten` names the layers whose input is overwritten in a pass.
+    `programs` holds the proven program of a pass by its precision.
     """
 
     ways: dict[str, str]
     rows: dict[str, Rows] = field(default_factory=dict)
     overwritten: frozenset[str] = frozenset()
+    programs: dict[str, Program] = field(default_factory=dict)
 
     def chosen(self, *ways: str) -> tuple[str, ...]:
         """The names of the parameters that go one of these ways."""
@@ -101,29 +104,68 @@ class Plan:
         Raises
         ------
         PlanMismatch
-            If a layer does not behave as it did when the plan was made.
+            If the network does not do what it did when the plan was made.
+        RunError
+            If the network does not return logits (B, classes), or a label names no class.
         """
         if self.chosen(SINGLE) or len(inputs) == 1:
             return fallbacks.single_squares(copied, inputs, labels)
-        result = self.run_pass(copied, inputs, labels, precision)
-        if result.failed or result.overwritten:
-            raise PlanMismatch(f"{result.failed or result.overwritten}")
-        remaining = self.chosen(NETWORK)
-        if not remaining:
-            return result.squares
-        return result.squares | fallbacks.network_squares(copied, remaining, inputs, labels)
+        inputs = inputs.detach()
+        squares: Squares = {}
+        with refusals.quiet():
+            if self.chosen(CLOSED, EXPANDED, LAYER):
+                squares = self._pass_squares(copied, inputs, labels, precision)
+            if remaining := self.chosen(NETWORK):
+                try:
+                    squares |= fallbacks.network_squares(copied, remaining, inputs, labels)
+                except Exception as error:  # foreign code may refuse other rows by any error
+                    if is_out_of_memory(error):
+                        raise
+                    raise PlanMismatch(f"{type(error).__name__}: {error}") from error
+        return squares
+
+    def _pass_squares(
+        self, copied: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, precision: str
+    ) -> Squares:
+        """The squares of all parameters of the first three ways."""
+        if precision not in self.programs:
+            program, unproven = self.proof(copied, inputs, precision)
+            if program is None or unproven:
+                raise PlanMismatch(f"no proof of {', '.join(unproven)} in {precision}")
+            self.programs[precision] = program
+        try:
+            result = self.run_pass(copied, inputs, labels, precision, self.programs[precision])
+        except StateWritten as error:
+            raise PlanMismatch(str(error)) from error
+        if wrong := result.failed or result.overwritten or result.escaped:
+            raise PlanMismatch(f"{wrong}")
+        return result.squares
+
+    def proof(
+        self, copied: nn.Module, inputs: torch.Tensor, precision: str
+    ) -> tuple[Program | None, set[str]]:
+        """What is proven of the passes of this plan (`proofs.prove`)."""
+        hooks = self._layer_hooks(copied)
+        examples = inputs[: agreement.CHECKED]
+        return proofs.prove(copied, hooks, self.chosen(EXPANDED), examples, precision)
 
     def run_pass(
-        self, copied: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, precision: str = "fp32"
+        self,
+        copied: nn.Module,
+        inputs: torch.Tensor,
+        labels: torch.Tensor,
+        precision: str = "fp32",
+        known: Program | None = None,
     ) -> PassResult:
         """The result of the one pass that measures all parameters of the first three ways.
 
         Parameters are those of `squares`.
         """
         forget_caches(copied)
+        hooks = self._layer_hooks(copied)
         try:
             return measure_batch(
-                copied, self._layer_hooks(copied), self.chosen(EXPANDED), inputs, labels, precision
+                copied, hooks, self.chosen(EXPANDED), inputs, labels, precision, known
             )
         finally:
             forget_caches(copied)
@@ -170,29 +212,43 @@ def plan(model: nn.Module, inputs: torch.Tensor) -> Plan:
         (B, classes), uses parameters of another network, or cannot be copied.
     """
     refusals.refuse_batch_statistics(model)
-    refusals.refuse_foreign_parameters(working_copy(model), inputs[:1])
-    one_by_one = Plan({name: SINGLE for name, _ in model.named_parameters()})
-    rows = distinct_rows(inputs)
-    if len(rows) < 2 or not one_by_one.ways:
-        return one_by_one
-    copied = checking_copy(model)
-    examples = inputs[rows].to(torch.float64) if inputs.is_floating_point() else inputs[rows]
-    try:
-        with torch.no_grad():
-            logits = copied(examples)
-    except (RuntimeError, TypeError):  # for example, a network that takes float32 only
-        return one_by_one
-    cross_entropy(logits, torch.zeros(len(rows), dtype=torch.int64, device=inputs.device))
-    refusals.refuse_coupling(copied, examples)
-    labels = logits.argmin(1)  # the least likely class, so that the gradient is not near zero
-    return _agreed(copied, examples, labels) or one_by_one
+    copied = working_copy(model)
+    inputs = inputs.detach()
+    with refusals.quiet():
+        writes = refusals.refuse_foreign_parameters(copied, inputs[:1])
+        one_by_one = Plan({name: SINGLE for name, _ in copied.named_parameters()})
+        rows = agreement.distinct_rows(inputs)
+        if len(rows) < 2 or not one_by_one.ways:
+            return one_by_one
+        checked = checking_copy(model)
+        examples = inputs[rows].to(torch.float64) if inputs.is_floating_point() else inputs[rows]
+        try:
+            with torch.no_grad():
+                logits = checked(examples.clone())
+        except (RuntimeError, TypeError):  # for example, a network that takes float32 only
+            return one_by_one
+        losses.refuse_output(logits, len(rows))
+        refusals.refuse_coupling(checked, examples)
+        if writes:
+            return one_by_one
+        labels = logits.argmin(1)  # the least likely class, so that the gradient is not near zero
+        expected = fallbacks.single_squares(checked, examples, labels)
+        if not expected:
+            return one_by_one
+        if proofs.obstacle(copied, inputs[: agreement.CHECKED]):
+            chosen = Plan(dict.fromkeys(one_by_one.ways, NETWORK))
+        else:
+            chosen = _agreed(checked, examples, labels, expected)
+            chosen = _proven(chosen, copied, inputs)
+        remaining = chosen.chosen(NETWORK)
+        agrees = agreement.of_network(remaining, checked, examples, labels, expected)
+        return chosen if agrees else one_by_one
 
 
-def _agreed(copied: nn.Module, examples: torch.Tensor, labels: torch.Tensor) -> Plan | None:
-    """The plan in which all parameters agree with single examples; None if some never do."""
-    expected = fallbacks.single_squares(copied, examples, labels)
-    if not expected:
-        return None
+def _agreed(
+    copied: nn.Module, examples: torch.Tensor, labels: torch.Tensor, expected: Squares
+) -> Plan:
+    """The plan in which all parameters but those of the network's way agree with `expected`."""
     current = Plan(_first_ways(copied), _row_counts(copied, examples[:1], labels[:1]))
     while names := current.chosen(CLOSED, EXPANDED, LAYER):
         try:
@@ -206,44 +262,24 @@ def _agreed(copied: nn.Module, examples: torch.Tensor, labels: torch.Tensor) -> 
             current = replace(current, overwritten=current.overwritten | new)
             continue
         broken = result.overwritten | result.failed.keys()
-        wrong = [name for name in names if _layer(name) in broken]
-        wrong = wrong or _differing(names, result.squares, expected)
+        wrong = [name for name in names if _layer(name) in broken or name in result.escaped]
+        wrong = wrong or agreement.differing(names, result.squares, expected)
         if not wrong:
             break
         current = current.moved(wrong)
-    agrees = _network_agrees(current.chosen(NETWORK), copied, examples, labels, expected)
-    return current if agrees else None
+    return current
 
 
-def _network_agrees(
-    names: tuple[str, ...],
-    copied: nn.Module,
-    examples: torch.Tensor,
-    labels: torch.Tensor,
-    expected: Squares,
-) -> bool:
-    if not names:
-        return True
-    try:
-        squares = fallbacks.network_squares(copied, names, examples, labels)
-    except Exception as error:  # not every network can be transformed by torch.func
-        if is_out_of_memory(error):
-            raise
-        return False
-    return not _differing(names, squares, expected)
-
-
-def _differing(names: Collection[str], squares: Squares, expected: Squares) -> list[str]:
-    """The parameters whose squares differ from those of single examples; a missing one is zero."""
-    total = torch.stack(list(expected.values())).sum(0)
-    wrong = []
-    for name in names:
-        square = squares.get(name, torch.zeros_like(total))
-        truth = expected.get(name, torch.zeros_like(total))
-        close = (square - truth).abs() <= TOLERANCE * truth + ROUNDING * total
-        if not bool(close.all()):
-            wrong.append(name)
-    return wrong
+def _proven(current: Plan, copied: nn.Module, inputs: torch.Tensor) -> Plan:
+    """The plan in which parameters without a proof take the way of the network."""
+    while names := current.chosen(CLOSED, EXPANDED, LAYER):
+        program, unproven = current.proof(copied, inputs, "fp32")
+        wrong = {name for name in names if name in unproven or _layer(name) in unproven}
+        if program is not None and not wrong:
+            return replace(current, programs={"fp32": program})
+        moved = wrong or names
+        current = replace(current, ways={**current.ways, **dict.fromkeys(moved, NETWORK)})
+    return current
 
 
 def _first_ways(copied: nn.Module) -> dict[str, str]:
@@ -256,13 +292,20 @@ def _first_ways(copied: nn.Module) -> dict[str, str]:
         layer = copied.get_submodule(_layer(name))
         if owners[id(parameter)] > 1:
             ways[name] = NETWORK
-        elif type(layer) in FORMS and name.endswith(("weight", "bias")) and _layer(name):
+        elif _has_form(layer, name):
             ways[name] = CLOSED
         elif parameter.dim() > 1 and len(parameter) == 1:
             ways[name] = EXPANDED
         else:
             ways[name] = _next(name, CLOSED)
     return ways
+
+
+def _has_form(layer: nn.Module, name: str) -> bool:
+    """Whether a parameter is one of the formula of its layer."""
+    real = all(p is None or p.is_floating_point() for p in layer._parameters.values())
+    own = type(layer) in FORMS and "forward" not in vars(layer)
+    return own and real and name.endswith((".weight", ".bias"))
 
 
 def _next(name: str, way: str) -> str:
@@ -296,6 +339,9 @@ def _row_counts(copied: nn.Module, example: torch.Tensor, label: torch.Tensor) -
 def _by_form(form: Form) -> Measure:
     def measure(call: Call, gradient: torch.Tensor, examples: int) -> Squares:
         (inputs,) = (*call.args, *call.kwargs.values())
+        if call.layer.weight.dtype in HALF:  # autocast leaves the weights in float32
+            gradient = gradient.float()
+            inputs = inputs.float() if inputs.is_floating_point() else inputs
         return form(call.layer, inputs, gradient, examples)
 
     return measure
@@ -306,25 +352,3 @@ def _by_layer(rows: Rows) -> Measure:
         return fallbacks.layer_squares(call, gradient, examples, rows)
 
     return measure
-
-
-def distinct_rows(inputs: torch.Tensor) -> list[int]:
-    """Up to three rows of a batch that are all different: the first, and the last that differ.
-
-    Parameters
-    ----------
-    inputs
-        The inputs (B, ...) of a batch.
-
-    Returns
-    -------
-    list of int
-        The positions of the rows.
-    """
-    rows = [0] if len(inputs) else []
-    for row in reversed(range(len(inputs))):
-        if len(rows) == CHECKED:
-            break
-        if all(not torch.equal(inputs[row], inputs[other]) for other in rows):
-            rows.append(row)
-    return rows
