@@ -65,9 +65,10 @@ class Stream:
         return failure.strerror or str(failure)
 
     def __getattr__(self, name: str) -> Any:
-        if self.inner is None:
+        inner = vars(self).get("inner")  # a copy that is being made has none yet
+        if inner is None:
             raise AttributeError(name)
-        return getattr(self.inner, name)
+        return getattr(inner, name)
 
     def _fail(self, error: OSError) -> None:
         self.failure = error

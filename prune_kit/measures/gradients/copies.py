@@ -82,7 +82,7 @@ def checking_copy(model: nn.Module) -> nn.Module:
     RunError
         If the network cannot be copied.
     """
-    copied = working_copy(model)._apply(_doubled)
+    copied = working_copy(model)._apply(_doubled)  # type: ignore[no-untyped-call]
     rng = torch.Generator().manual_seed(0)
     for parameter in copied.parameters():
         if not parameter.is_floating_point() and not parameter.is_complex():
@@ -90,7 +90,7 @@ def checking_copy(model: nn.Module) -> nn.Module:
         noise = torch.randn(parameter.shape, generator=rng, dtype=parameter.dtype)
         noise = noise.to(parameter.device)
         parameter.data = parameter + NOISE * (parameter.abs().mean() + NOISE) * noise
-    return copied
+    return copied  # type: ignore[no-any-return]
 
 
 def forget_caches(copied: nn.Module) -> None:

@@ -37,7 +37,8 @@ LARGEST_BATCH = {"cpu": 256, "cuda": 2048}
 BF16_ERROR = 0.01  # the relative error from which on bf16 is not used
 
 _plans: WeakKeyDictionary[nn.Module, dict[object, Plan]] = WeakKeyDictionary()
-_newer: WeakKeyDictionary[Plan, Plan] = WeakKeyDictionary()  # what replaces a plan that fits no more
+# what replaces a plan that fits no more
+_newer: WeakKeyDictionary[Plan, Plan] = WeakKeyDictionary()
 
 
 def per_example_gradient_norms(

@@ -9,8 +9,8 @@ A measured parameter is frozen within the call of its layer only. Elsewhere it h
 the graph of the pass shows every use that the call does not see, in whichever row it is.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,16 @@ from torch import nn
 
 from prune_kit.measures.gradients import graphs, losses
 from prune_kit.measures.gradients.closed_forms import Squares, square_sums
-from prune_kit.measures.gradients.programs import Program, Recorder, memory
+from prune_kit.measures.gradients.memories import memory
+from prune_kit.measures.gradients.programs import Program, Recorder
+from prune_kit.measures.gradients.stand_ins import (
+    Start,
+    copied_value,
+    expand,
+    fill_example,
+    own_parameters,
+    restore,
+)
 from prune_kit.training.loop import autocast
 from prune_kit.training.out_of_memory import is_out_of_memory
 
@@ -134,7 +143,7 @@ class Forward:
             for name, layer_hook in self.layer_hooks.items():
                 _attach(self, name, layer_hook, recorder, hooks)
             watched = {
-                f"{layer}.{key}" if layer else key: self.copied.get_submodule(layer)._parameters[key]
+                f"{layer}.{key}".lstrip("."): self.copied.get_submodule(layer)._parameters[key]
                 for layer, layer_hook in self.layer_hooks.items()
                 for key in layer_hook.names
             }
@@ -142,7 +151,7 @@ class Forward:
                 assert parameter is not None
                 replaced.callback(parameter.requires_grad_, False)
                 parameter.requires_grad_(True)
-            self.copies = [_expand(self, name, recorder, replaced) for name in self.expanded]
+            self.copies = [expand(self, name, recorder, replaced) for name in self.expanded]
             with autocast(inputs.device, precision), recorder:
                 output = self.copied(inputs)
             self.is_over = True
@@ -269,15 +278,15 @@ def _attach(
         # Without gradients the call has no path to the loss.
         if forward.measuring or not torch.is_grad_enabled():
             return original(*args, **kwargs)
-        first = torch.autograd._get_sequence_nr()
-        with _own(layer, layer_hook.names, forward.opened) as own:
+        first = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
+        with own_parameters(layer, layer_hook.names, forward.opened) as own:
             if forward.is_over:  # gradient checkpointing repeats what the call did
-                return started(original(*args, **kwargs))
+                return _started(forward, recorder, original(*args, **kwargs))
             recorder.paused = True
             given = (args, kwargs)
             if layer_hook.copy_inputs:
-                copies = {key: _copy(value) for key, value in kwargs.items()}
-                given = (tuple(_copy(value) for value in args), copies)
+                copies = {key: copied_value(value) for key, value in kwargs.items()}
+                given = (tuple(copied_value(value) for value in args), copies)
             if calls:
                 result.failed[name] = "it is called twice"
             calls.append(Call(layer, *given, layer_hook.names))
@@ -289,26 +298,17 @@ def _attach(
             result.failed[name] = "its output is a parameter"
         else:
             if forward.opened:
-                last = torch.autograd._get_sequence_nr()
+                last = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
                 door = graphs.Door(output.grad_fn, output.output_nr, first, last, frozenset(own))
                 forward.doors[name] = door
                 return output
             if forward.spread is not None and name in forward.spreading:
                 recorder.paused = True
-                _spread(output, forward.spread, forward.examples)
+                fill_example(output, forward.spread, forward.examples)
                 recorder.paused = False
-            output = started(output)
-            output.register_hook(backward)
+            output = _started(forward, recorder, output)
+            output.register_hook(backward)  # type: ignore[no-untyped-call]
         return output
-
-    def started(output: torch.Tensor) -> torch.Tensor:
-        if output.requires_grad:
-            return output
-        paused = recorder.paused
-        recorder.paused = True
-        hooked: torch.Tensor = _Start.apply(output, forward.start)
-        recorder.paused = paused
-        return hooked
 
     def backward(gradient: torch.Tensor) -> None:
         if not forward.is_over or not calls:
@@ -333,95 +333,16 @@ def _attach(
         for key in layer_hook.names:
             result.squares[f"{name}.{key}" if name else key] = squares[key]
 
-    hooks.callback(_restore, layer, "forward", vars(layer).get("forward"))
+    hooks.callback(restore, layer, "forward", vars(layer).get("forward"))
     layer.forward = call
 
 
-def _restore(layer: nn.Module, name: str, before: Any) -> None:
-    if before is None:
-        delattr(layer, name)
-    else:
-        setattr(layer, name, before)
-
-
-@contextmanager
-def _own(layer: nn.Module, names: tuple[str, ...], opened: bool) -> Iterator[set[int]]:
-    """Give a layer parameters of its own for one call, frozen unless `opened`.
-
-    They share the memory of the layer's parameters.
-    """
-    before = {name: layer._parameters[name] for name in names}
-    own = set()
-    for name, parameter in before.items():
-        assert parameter is not None
-        layer._parameters[name] = nn.Parameter(parameter.detach(), requires_grad=opened)
-        own.add(id(layer._parameters[name]))
-    try:
-        yield own
-    finally:
-        layer._parameters.update(before)
-
-
-def _spread(output: torch.Tensor, example: int, examples: int) -> None:
-    """Fill the part of an example with NaN, in place."""
-    part = torch.zeros(output.numel(), dtype=torch.bool, device=output.device)
-    part.reshape(examples, -1)[example] = True
-    # Autograd does not see this write, so it does not make the graph of a view anew.
-    output.data.masked_fill_(part.view(output.shape), torch.nan)
-
-
-def _copy(value: Any) -> Any:
-    return value.detach().clone() if isinstance(value, torch.Tensor) else value
-
-
-def _expand(
-    forward: Forward, name: str, recorder: Recorder, replaced: ExitStack
-) -> torch.Tensor:
-    """Replace a parameter (1, ...) by a copy per example, (B, ...), until `replaced` is closed."""
-    path, _, key = name.rpartition(".")
-    owner = forward.copied.get_submodule(path)
-    parameter = owner._parameters.pop(key)
-    assert parameter is not None
-    copies = parameter.detach().expand(forward.examples, *parameter.shape[1:])
-    if forward.spread is not None and name in forward.spreading:
-        copies = copies.clone()
-        copies[forward.spread] = torch.nan
-        recorder.take_for(copies, parameter)
-    copies.requires_grad_()
-    setattr(owner, key, copies)
-
-    def restore() -> None:
-        delattr(owner, key)
-        owner._parameters[key] = parameter
-
-    replaced.callback(restore)
-    return copies
-
-
-class _Start(torch.autograd.Function):
-    """The identity, in place, from which on the activations have gradients.
-
-    Neither the inputs nor the weights have any. The result is neither a leaf nor a view, so a
-    following in-place operation is allowed, as it was before.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, activation: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
-        """The activation, unchanged.
-
-        Parameters
-        ----------
-        ctx
-            What autograd keeps of the call. It is told that the activation is changed in place.
-        activation
-            The activation, of any shape.
-        start
-            A tensor () that requires a gradient. Through it autograd reaches back to this point.
-        """
-        ctx.mark_dirty(activation)
-        return activation
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[None, torch.Tensor]:
-        """Stop here: gradients before this point are not used."""
-        return None, gradients[0].new_zeros(())
+def _started(forward: Forward, recorder: Recorder, output: torch.Tensor) -> torch.Tensor:
+    """What a layer returned, from where on activations have gradients."""
+    if output.requires_grad:
+        return output
+    paused = recorder.paused
+    recorder.paused = True
+    hooked: torch.Tensor = Start.apply(output, forward.start)
+    recorder.paused = paused
+    return hooked

@@ -16,7 +16,6 @@ data, too (`proofs.py`); parameters without a proof take the fourth. It maps ove
 does not depend on which other rows there are.
 """
 
-import copy
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +23,14 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from prune_kit.measures.gradients import agreement, closed_forms, fallbacks, losses, proofs, refusals
+from prune_kit.measures.gradients import (
+    agreement,
+    closed_forms,
+    fallbacks,
+    losses,
+    proofs,
+    refusals,
+)
 from prune_kit.measures.gradients.closed_forms import Form, Squares
 from prune_kit.measures.gradients.convolutions import convolution
 from prune_kit.measures.gradients.copies import checking_copy, forget_caches, working_copy
@@ -38,6 +44,7 @@ from prune_kit.measures.gradients.passes import (
     measure_batch,
 )
 from prune_kit.measures.gradients.programs import Program, StateWritten
+from prune_kit.measures.gradients.ways import by_form, by_layer
 from prune_kit.training.out_of_memory import is_out_of_memory
 
 CLOSED = "closed form"
@@ -58,7 +65,6 @@ FORMS: Mapping[type[nn.Module], Form] = {
     nn.LayerNorm: closed_forms.layer_norm,
     nn.Embedding: closed_forms.embedding,
 }
-HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +150,10 @@ class Plan:
     def proof(
         self, copied: nn.Module, inputs: torch.Tensor, precision: str
     ) -> tuple[Program | None, set[str]]:
-        """What is proven of the passes of this plan (`proofs.prove`)."""
+        """What is proven of the passes of this plan.
+
+        The parameters are those of `proofs.prove`.
+        """
         hooks = self._layer_hooks(copied)
         examples = inputs[: agreement.CHECKED]
         return proofs.prove(copied, hooks, self.chosen(EXPANDED), examples, precision)
@@ -184,7 +193,7 @@ class Plan:
         for layer, keys in names.items():
             closed = all(self.ways[f"{layer}.{key}"] == CLOSED for key in keys)
             form = FORMS[type(copied.get_submodule(layer))] if closed else None
-            measure = _by_form(form) if form else _by_layer(self.rows.get(layer, {}))
+            measure = by_form(form) if form else by_layer(self.rows.get(layer, {}))
             hooks[layer] = LayerHook(measure, tuple(keys), layer in self.overwritten)
         return hooks
 
@@ -334,21 +343,3 @@ def _row_counts(copied: nn.Module, example: torch.Tensor, label: torch.Tensor) -
     measure_batch(copied, hooks, (), example, label)
     forget_caches(copied)
     return counts
-
-
-def _by_form(form: Form) -> Measure:
-    def measure(call: Call, gradient: torch.Tensor, examples: int) -> Squares:
-        (inputs,) = (*call.args, *call.kwargs.values())
-        if call.layer.weight.dtype in HALF:  # autocast leaves the weights in float32
-            gradient = gradient.float()
-            inputs = inputs.float() if inputs.is_floating_point() else inputs
-        return form(call.layer, inputs, gradient, examples)
-
-    return measure
-
-
-def _by_layer(rows: Rows) -> Measure:
-    def measure(call: Call, gradient: torch.Tensor, examples: int) -> Squares:
-        return fallbacks.layer_squares(call, gradient, examples, rows)
-
-    return measure

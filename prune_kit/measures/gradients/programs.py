@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from prune_kit.measures.gradients.memories import memory, tensors_in
+
 Number = int | float
 # Of an operation: its name, the numbers of the memories it reads, its sizes and other numbers.
 Step = tuple[str, tuple[int, ...], tuple[Number, ...]]
@@ -81,7 +83,7 @@ class Program:
         return True
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records the program of a forward pass, and stops it before it writes into a parameter.
 
     A memory has the number of its first appearance. The parameters and buffers come first, in the
@@ -89,7 +91,7 @@ class Recorder(TorchDispatchMode):
     """
 
     def __init__(self, copied: nn.Module, inputs: torch.Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.steps: list[Step] = []
         self.paused = False
         self.protected: set[int] = set()
@@ -194,14 +196,14 @@ class Recorder(TorchDispatchMode):
         return number
 
 
-class Guard(TorchDispatchMode):
+class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Stops a pass before it writes into `protected` tensors.
 
     It saves what is written over in `kept` tensors, and `restore` brings that back.
     """
 
     def __init__(self, protected: Iterable[torch.Tensor], kept: Iterable[torch.Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._protected = {memory(tensor) for tensor in protected}
         self._kept: dict[int, list[torch.Tensor]] = {}
         for tensor in kept:
@@ -253,45 +255,6 @@ def refuse_writing(
     for tensor in written(operation, args, kwargs):
         if memory(tensor) in protected:
             raise StateWritten(f"{operation.name} writes into a parameter")
-
-
-def memory(tensor: torch.Tensor) -> int:
-    """The address of a tensor's storage; a sparse tensor has none, so that of itself.
-
-    Parameters
-    ----------
-    tensor
-        The tensor.
-
-    Returns
-    -------
-    int
-        The address.
-    """
-    if tensor.layout is not torch.strided:
-        return id(tensor)
-    address: int = tensor.untyped_storage()._cdata
-    return address
-
-
-def tensors_in(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors of an operation's argument or output.
-
-    Parameters
-    ----------
-    value
-        A tensor, a list or tuple, or something else.
-
-    Yields
-    ------
-    torch.Tensor
-        Each tensor.
-    """
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            yield from tensors_in(entry)
 
 
 @cache
@@ -354,7 +317,7 @@ def _collect(values: Iterable[Any], tensors: list[torch.Tensor], numbers: list[N
             tensors.append(value)
             numbers.extend(value.shape)
             if value.layout is torch.strided:
-                numbers.append(value.storage_offset())
+                numbers.append(value.storage_offset())  # type: ignore[arg-type]
         elif isinstance(value, int | float):
             numbers.append(value)
         elif isinstance(value, list | tuple):

@@ -26,14 +26,13 @@ from torch.overrides import TorchFunctionMode
 
 from prune_kit.measures.gradients import graphs, losses
 from prune_kit.measures.gradients.copies import forget_caches
+from prune_kit.measures.gradients.memories import memory, tensors_in
 from prune_kit.measures.gradients.passes import Forward, LayerHook
 from prune_kit.measures.gradients.programs import (
     COPIES,
     Operation,
     Program,
     Recorder,
-    memory,
-    tensors_in,
     written,
 )
 from prune_kit.training.out_of_memory import is_out_of_memory
@@ -55,7 +54,7 @@ DECIDING = frozenset({"_local_scalar_dense", "equal", "is_nonzero", "item"})
 LEAVING = frozenset({"tolist", "numpy", "__array__", "__dlpack__"})
 
 
-class Examiner(Recorder):
+class Examiner(Recorder):  # type: ignore[no-untyped-call]
     """Records a program, and finds why it may depend on the data: `reason`, or an empty text.
 
     Integers and truth values that come from the inputs may be combined element by element, or look
@@ -177,7 +176,7 @@ class Examiner(Recorder):
     ) -> None:
         """Make the output NaN where an input was, also where the operation hides that."""
         for nan in nans:
-            if torch.broadcast_shapes(nan.shape, result.shape) == result.shape:
+            if torch.broadcast_shapes(nan.shape, result.shape) == result.shape:  # type: ignore[no-untyped-call]
                 result.masked_fill_(nan, torch.nan)
         if chosen and not shared and result.dim() and len(result) == self._examples:
             result[self._spread] = torch.nan

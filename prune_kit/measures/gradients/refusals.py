@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-
 import torch
 from torch import nn
 
@@ -91,7 +90,7 @@ def in_one_line(model: nn.Module) -> Iterator[None]:
     ) as error:
         words = " ".join(str(error).split())[:300]
         if is_out_of_memory(error):
-            raise RunError(f"the batch does not fit into memory. Give fewer rows: {words}") from error
+            raise RunError(f"the batch does not fit into memory: {words}") from error
         raise RunError(
             f"{type(model).__name__} fails when its gradients are computed for these inputs, one "
             f"example at a time: {type(error).__name__}: {words}"
