@@ -184,8 +184,8 @@ def export_path(stem: Path, format: str, what: str | None, whole: str = "") -> P
 def target_of(out: str | Path, usual: Path, format: str) -> Path:
     """Where an export goes when a user names a file, or a folder for it.
 
-    A path that ends in a slash, or that is a folder, is the folder in which a file gets its usual
-    name. A format that writes a folder writes the one that is named.
+    A path that ends in a slash is the folder in which a file gets its usual name. A format that
+    writes a folder writes the one that is named.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def target_of(out: str | Path, usual: Path, format: str) -> Path:
     format
         The name of the format.
     """
-    inside = str(out).endswith(("/", os.sep)) or Path(out).is_dir()
+    inside = str(out).endswith(("/", os.sep))
     return Path(out) / usual.name if inside and not writes_folder(format) else Path(out)
 
 

@@ -15,7 +15,6 @@ from prune_kit.data.dataset import Dataset
 from prune_kit.data.identity import Rows
 from prune_kit.errors import OptionError
 from prune_kit.results.column import ScoreColumn
-from prune_kit.runs.subsets import held_out_count
 from prune_kit.scorers import Runs
 
 HIGHER_MEANS = "easier"
@@ -219,6 +218,8 @@ def folds_needed(ratio: int, count: int, sampling: str) -> int:
     sampling
         "balanced" or "uniform".
     """
+    from prune_kit.runs.subsets import held_out_count  # which loads torch
+
     held_out = held_out_count(ratio, count) / count
     if sampling == "balanced":
         return math.ceil(1 / held_out - 1e-9)
